@@ -1,0 +1,28 @@
+"""The command ``python -m benchmarks``; a new suite is one entry of `SUITES`."""
+
+import argparse
+
+from benchmarks import elementwise, imports
+from benchmarks.harness import Options, machine, render
+
+SUITES = {"elementwise": elementwise.run, "imports": imports.run}
+
+
+def main() -> None:
+    """Run the suites that the command line names and print their tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, rougher numbers")
+    parser.add_argument("--only", choices=SUITES, metavar="NAME", help=f"one of {list(SUITES)}")
+    parser.add_argument("--rows", default="", metavar="TEXT", help="only rows that contain TEXT")
+    parser.add_argument("--markdown", action="store_true", help="for docs/benchmarks.md")
+    arguments = parser.parse_args()
+    options = Options(quick=arguments.quick, rows=arguments.rows)
+
+    print("\n".join(machine()), end="\n\n", flush=True)
+    for name, run in SUITES.items():
+        if arguments.only in (None, name):
+            print(render(name, run(options), markdown=arguments.markdown), flush=True)
+
+
+if __name__ == "__main__":
+    main()

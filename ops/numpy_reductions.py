@@ -1,0 +1,363 @@
+"""Reductions by NumPy's signatures (``np.sum(t, 0, dtype)``), and those composed of others.
+
+The documented functions of :mod:`tapegrad.ops.reductions` have their parameters in another order;
+these adapters add ``out``, ``where`` and ``initial``, all of them compositions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops import reductions
+from tapegrad.ops.comparisons import all_axes, one_axis
+from tapegrad.ops.reductions import _NONE, _given
+from tapegrad.ops.running import part
+from tapegrad.ops.ufunc import as_tensor, delivered, flagged, operand
+from tapegrad.tape.primitive import functions, implements
+
+__all__ = ["average", "median", "nanmax", "nanmean", "nanmin", "nansum", "ptp"]
+
+
+def _masked(a: Any, where: Any, neutral: Any) -> Any:
+    """Replace what ``where`` switches off by a number that does not count."""
+    if where is True or where is _NONE:
+        return a
+    a = as_tensor(a)
+    neutral = np.asarray(neutral, dtype=a.dtype)
+    return np.where(operand(where), a, neutral)
+
+
+def _folding(function: Any, ufunc: np.ufunc, neutral: float) -> Any:
+    """Adapt ``sum`` or ``prod`` to NumPy's signature."""
+
+    def reduce(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
+        initial: Any = _NONE, where: Any = True, *, constant: bool | None = None,
+    ) -> Any:  # fmt: skip
+        a = _masked(a, where, neutral)
+        result = function(a, axis, keepdims, dtype=dtype, constant=constant)
+        if _given(initial):
+            result = functions[ufunc](result, initial, constant=constant)
+        return delivered(result, out, function.__name__)
+
+    functions["reduce", ufunc] = reduce
+    return reduce
+
+
+implements(np.sum)(_folding(reductions.sum, np.add, 0))
+implements(np.prod)(_folding(reductions.prod, np.multiply, 1))
+
+
+def _choosing(function: Any, ufunc: np.ufunc) -> Any:
+    """Adapt ``max`` or ``min`` to NumPy's signature."""
+
+    def reduce(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
+        where: Any = True, *, constant: bool | None = None,
+    ) -> Any:  # fmt: skip
+        if where is not True and where is not _NONE and not _given(initial):
+            raise ValueError(
+                f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a "
+                "where mask one has to specify 'initial'"
+            )
+        if _given(initial):
+            a = as_tensor(_masked(a, where, initial))
+            if not a.size:  # NumPy reduces nothing to `initial`
+                axes = all_axes(axis, a.ndim)
+                keep = keepdims is not _NONE and bool(keepdims)
+                block = np.full(_one_more(a.shape, axes), initial, a.dtype)
+                a = np.concatenate([a, block], axes[0])
+                return delivered(function(a, axes, keep, constant=constant), out, ufunc.__name__)
+        result = function(a, axis, keepdims, constant=constant)
+        if _given(initial):
+            result = functions[ufunc](result, initial, constant=constant)
+        return delivered(result, out, ufunc.__name__)
+
+    def reduce_ufunc(a: Any, axis: Any, dtype: Any, out: Any, *rest: Any) -> Any:
+        if dtype is not None:
+            a = functions["cast"](as_tensor(a), np.dtype(dtype))
+        return reduce(a, axis, out, *rest)
+
+    functions["reduce", ufunc] = reduce_ufunc
+    return reduce
+
+
+def _one_more(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a block that makes an array with an empty reduced axis non-empty."""
+    return tuple(1 if i == axes[0] else max(n, 1) if i in axes else n for i, n in enumerate(shape))
+
+
+implements(np.max, np.amax)(_choosing(reductions.max, np.maximum))
+implements(np.min, np.amin)(_choosing(reductions.min, np.minimum))
+
+
+@implements(np.mean)
+def _mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, *,
+    where: Any = True, constant: bool | None = None,
+) -> Any:  # fmt: skip
+    if where is True or where is _NONE:
+        result = reductions.mean(a, axis, keepdims, dtype=dtype, constant=constant)
+        return delivered(result, out, "mean")
+    a = as_tensor(a)
+    total = np.sum(_masked(a, where, 0), axis=axis, dtype=dtype, keepdims=keepdims)
+    count = np.sum(
+        np.broadcast_to(operand(where), a.shape), axis=axis, dtype=float, keepdims=keepdims
+    )
+    result = functions[np.divide](total, functions["cast"](count, _float_of(total)))
+    return delivered(flagged(result, constant), out, "mean")
+
+
+def _float_of(a: Any) -> np.dtype[Any]:
+    return a.dtype if a.dtype.kind == "f" else np.dtype(float)
+
+
+def _spreading(function: Any, root: bool) -> Any:
+    """Adapt ``var`` or ``std`` to NumPy's signature."""
+
+    def reduce(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
+        constant: bool | None = None,
+    ) -> Any:  # fmt: skip
+        name = function.__name__
+        ddof = reductions._ddof(ddof, correction)
+        if (where is True or where is _NONE) and not _given(mean):
+            result = function(a, axis, ddof, keepdims, dtype=dtype, constant=constant)
+            return delivered(result, out, name)
+        a = as_tensor(a)
+        if not _given(mean):
+            mean = _mean(a, axis, dtype, keepdims=True, where=where)
+        squares = _masked(np.square(a - mean), where, 0)
+        inside = np.broadcast_to(True if where is _NONE else operand(where), a.shape)
+        total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims)
+        count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)
+        result = total / np.maximum(count - ddof, 0)
+        if root:
+            result = np.where(result == 0, 0.0, np.sqrt(np.where(result == 0, 1.0, result)))
+        return delivered(flagged(result, constant), out, name)
+
+    return reduce
+
+
+implements(np.var)(_spreading(reductions.var, root=False))
+implements(np.std)(_spreading(reductions.std, root=True))
+
+
+@implements(np.ptp)
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any:
+    """Range of the values over axes: the greatest less the least.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.ptp(tg.tensor([1.0, 5.0, 2.0]))
+    Tensor(4.)
+    """
+    a = as_tensor(a)
+    result = reductions.max(a, axis, keepdims) - reductions.min(a, axis, keepdims)
+    return delivered(result, out, "ptp")
+
+
+@implements(np.average)
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
+    keepdims: Any = _NONE,
+) -> Any:  # fmt: skip
+    """Weighted mean over axes; differentiable in values and weights.
+
+    Parameters
+    ----------
+    a : array_like
+        Values.
+    axis : int or tuple of int, optional
+        Axes to average; by default all.
+    weights : array_like, optional
+        Of the shape of `a`, or of that of the averaged axes.
+    returned : bool
+        Whether the sum of the weights is returned too.
+    keepdims : bool
+        Whether the averaged axes stay, with size 1.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.average(tg.tensor([1.0, 4.0]), weights=[2.0, 1.0])
+    Tensor(2.)
+    """
+    a = as_tensor(a)
+    if weights is None:
+        result = reductions.mean(a, axis, keepdims)
+        total: Any = np.full(result.shape, a.size / (result.size or 1), result.dtype)
+    else:
+        weights = as_tensor(weights)
+        axes = all_axes(axis, a.ndim)
+        if weights.shape != a.shape:
+            if axis is None:
+                raise TypeError("Axis must be specified when shapes of a and weights differ.")
+            if weights.shape != tuple(a.shape[i] for i in axes):
+                raise ValueError("Shape of weights must be consistent with shape of a along axis.")
+            order = sorted(range(len(axes)), key=axes.__getitem__)
+            weights = np.reshape(
+                np.transpose(weights, order), [n if i in axes else 1 for i, n in enumerate(a.shape)]
+            )
+            weights = np.broadcast_to(weights, a.shape)
+        total = np.sum(weights, axis=axes, keepdims=keepdims)
+        if np.any(total.consume("average") == 0):
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+        result = np.sum(a * weights, axis=axes, keepdims=keepdims) / total
+    return (result, total) if returned else result
+
+
+def _valid(a: Any, fill: float) -> tuple[Any, Any]:
+    a = as_tensor(a)
+    hole = np.isnan(a)
+    return np.where(hole, np.asarray(fill, dtype=a.dtype), a) if a.dtype.kind == "f" else a, hole
+
+
+@implements(np.nansum)
+def nansum(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE
+) -> Any:
+    """Sum over axes, with nan counting as 0.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nansum(tg.tensor([1.0, float("nan")]))
+    Tensor(1.)
+    """
+    return np.sum(_valid(a, 0.0)[0], axis=axis, dtype=dtype, out=out, keepdims=keepdims)
+
+
+@implements(np.nanmean)
+def nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE
+) -> Any:
+    """Mean over axes of what is not nan.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanmean(tg.tensor([1.0, float("nan"), 3.0]))
+    Tensor(2.)
+    """
+    a = as_tensor(a)
+    keep = np.logical_not(np.isnan(a))
+    return _mean(a, axis, dtype, out, keepdims, where=keep)
+
+
+@implements(np.nanmax)
+def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any:
+    """Greatest element over axes that is not nan; nan if all are.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanmax(tg.tensor([1.0, float("nan")]))
+    Tensor(1.)
+    """
+    return _nan_extreme(reductions.max, -np.inf, a, axis, out, keepdims)
+
+
+@implements(np.nanmin)
+def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any:
+    """Least element over axes that is not nan; nan if all are.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanmin(tg.tensor([1.0, float("nan")]))
+    Tensor(1.)
+    """
+    return _nan_extreme(reductions.min, np.inf, a, axis, out, keepdims)
+
+
+def _nan_extreme(function: Any, fill: float, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
+    filled, hole = _valid(a, fill)
+    result = function(filled, axis, keepdims)
+    nothing = np.all(hole, axis=axis, keepdims=keepdims is not _NONE and bool(keepdims))
+    if result.dtype.kind == "f":
+        result = np.where(nothing, np.asarray(np.nan, result.dtype), result)
+    return delivered(result, out, function.__name__)
+
+
+@implements(np.median)
+def median(
+    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
+) -> Any:
+    """Median over axes: the middle value, or the mean of the two in the middle.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.median(tg.tensor([3.0, 1.0, 2.0]))
+    Tensor(2.)
+    """
+    a = as_tensor(a)
+    shape = a.shape
+    axes = tuple(sorted(all_axes(axis, len(shape))))
+    flat = reductions._to_back(a, axes)
+    flat = np.reshape(flat, flat.shape) if axes else np.expand_dims(a, -1)
+    n = flat.shape[-1]
+    if not n:
+        result = np.mean(flat, axis=-1)
+    else:
+        ordered = np.sort(flat, axis=-1)
+        result = np.mean(ordered[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
+        hole = np.any(np.isnan(flat), axis=-1)
+        result = np.where(hole, np.asarray(np.nan, result.dtype), result)
+    if keepdims and keepdims is not _NONE:
+        result = np.reshape(result, [1 if i in axes else m for i, m in enumerate(shape)])
+    return delivered(result, out, "median")
+
+
+@implements(np.trace)
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
+) -> Any:
+    """Sum of a diagonal.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.trace(tg.eye(3))
+    Tensor(3.)
+    """
+    diagonal = functions[np.diagonal](a, offset, axis1, axis2)
+    return np.sum(diagonal, axis=-1, dtype=dtype, out=out)
+
+
+@implements(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Any:
+    """Differences between neighbours along an axis, taken `n` times.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.diff(tg.tensor([1.0, 4.0, 9.0]))
+    Tensor([3., 5.])
+    """
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n!r}")
+    a = as_tensor(a)
+    if not a.ndim:
+        raise ValueError("diff requires input that is at least one dimensional")
+    axis = one_axis(axis, a.ndim)
+    pieces = [prepend, a, append]
+    for i in (0, 2):
+        if _given(pieces[i]):
+            edge = as_tensor(pieces[i])
+            if not edge.ndim:
+                edge = np.broadcast_to(edge, [1 if k == axis else m for k, m in enumerate(a.shape)])
+            pieces[i] = edge
+    present = [p for p in pieces if _given(p)]
+    if len(present) > 1:
+        a = np.concatenate(present, axis=axis)
+    for _ in range(n):
+        later = part(a, axis, 1, None)
+        earlier = part(a, axis, None, -1)
+        a = np.not_equal(later, earlier) if a.dtype == bool else later - earlier
+    return a

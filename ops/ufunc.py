@@ -1,0 +1,409 @@
+"""The public face of elementwise operations: objects that look like NumPy's ufuncs.
+
+A :class:`Ufunc` applies one primitive. It honours ``out``, ``where`` and ``dtype`` by composition:
+``dtype`` casts the operands, ``where`` selects between the result and what was in ``out``, and
+``out`` is an in-place write. So none of them needs rules, kernels or batching of its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.primitive import Primitive, functions, primitives
+from tapegrad.tape.tensor import Tensor, imperative
+from tapegrad.tape.trace import apply
+from tapegrad.tape.views import write_into
+
+__all__ = ["Ufunc", "as_tensor", "data_of", "delivered", "flagged", "operand", "single_out"]
+
+Rewrite = Callable[[tuple[Any, ...]], tuple[Primitive, tuple[Any, ...]]]
+
+_NO_PARAMS: dict[str, Any] = {}
+_REAL_CODES = frozenset("?bBhHiIlLqQefdg")
+# Operands whose type alone says that they are real.
+_CLEAR = frozenset({Tensor, float, int, bool, np.float64, np.float32, np.int64, np.bool_})
+
+
+def operand(a: Any) -> Any:
+    """Return `a` as a tensor, array or Python scalar; a sequence that holds tensors is stacked."""
+    if type(a) in _CLEAR or type(a) is np.ndarray:
+        return a
+    if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
+        return functions[np.stack]([operand(b) for b in a])
+    return np.asarray(a)
+
+
+def _holds_tensor(a: Any) -> bool:
+    return type(a) is Tensor or (isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a))
+
+
+def as_tensor(a: Any) -> Tensor:
+    """Return `a` as a tensor; anything but a tensor counts as a constant."""
+    if type(a) is Tensor:
+        return a
+    a = operand(a)
+    return a if type(a) is Tensor else Tensor(a, constant=True, copy=False)
+
+
+def data_of(a: Any, kind: str) -> Any:
+    """Return the values in `a` for NumPy code that must see them; traces set a guard."""
+    if type(a) is Tensor:
+        return a.consume(kind)
+    if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
+        return [data_of(b, kind) for b in a]
+    return a
+
+
+def single_out(out: Any, name: str) -> Any:
+    """Unpack the tuple in which NumPy passes ``out``."""
+    if isinstance(out, tuple):
+        if len(out) != 1:
+            raise ValueError(f"{name} has one result: out= takes one array, not {len(out)}")
+        return out[0]
+    return out
+
+
+def flagged(result: Any, constant: bool | None) -> Any:
+    """Apply the flag ``constant=`` to the result of a composition."""
+    if constant is None:
+        return result
+    return apply(primitives["copy"], (result,), _NO_PARAMS, constant)
+
+
+def delivered(result: Any, out: Any, name: str, casting: str = "same_kind") -> Any:
+    """Write a result into ``out`` if there is one."""
+    out = single_out(out, name)
+    if out is None:
+        return result
+    if type(out) is not Tensor and not isinstance(out, np.ndarray):
+        raise TypeError("return arrays must be of ArrayType")
+    return write_into(out, result, casting=casting)
+
+
+def check_operand(a: Any, name: str) -> None:
+    """Refuse complex numbers, strings and objects."""
+    kind = a.dtype.kind if isinstance(a, np.ndarray | np.generic) else None
+    if (kind is not None and kind not in "fiub") or type(a) in (complex, str, bytes):
+        what = type(a).__name__ if kind is None else f"an array of dtype {a.dtype}"
+        raise TypeError(f"{name}: {what} is not supported; tensors hold real numbers")
+
+
+class Ufunc:
+    """An elementwise function of tensors, with the attributes of NumPy's ufunc.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        What is applied; its `ufunc` slot names NumPy's counterpart.
+    doc : str
+        What the function computes, and its gradient at hard places.
+    strict : Primitive, optional
+        What ``nan_to_num=False`` applies instead.
+    rewrite : callable, optional
+        Maps operands to a cheaper primitive and its operands.
+    plain : bool
+        Whether the result for constants is an ndarray, as documented for ``mod`` and its kind.
+    safe : float
+        A value inside the domain, which replaces operands that ``where`` switches off, so that
+        neither warnings nor ``0 * inf`` come from places that do not count.
+    """
+
+    __slots__ = ("__dict__", "plain", "primitive", "rewrite", "safe", "strict", "ufunc")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        doc: str,
+        *,
+        strict: Primitive | None = None,
+        rewrite: Rewrite | None = None,
+        plain: bool = False,
+        safe: float = 0.5,
+    ) -> None:
+        ufunc = primitive.ufunc
+        assert ufunc is not None
+        self.primitive = primitive
+        self.ufunc = ufunc
+        self.strict = strict
+        self.rewrite = rewrite
+        self.plain = plain
+        self.safe = safe
+        self.__name__ = self.__qualname__ = ufunc.__name__
+        self.__module__ = "tapegrad"
+        self.__doc__ = _document(ufunc, doc, safe)
+
+    # NumPy's attributes --------------------------------------------------------------------------
+
+    @property
+    def nin(self) -> int:
+        """Number of operands."""
+        return self.ufunc.nin
+
+    @property
+    def nout(self) -> int:
+        """Number of results."""
+        return self.ufunc.nout
+
+    @property
+    def nargs(self) -> int:
+        """Number of operands and results."""
+        return self.ufunc.nargs
+
+    @property
+    def identity(self) -> Any:
+        """The neutral element, or None."""
+        return self.ufunc.identity
+
+    @property
+    def signature(self) -> str | None:
+        """Core dimensions of a generalised ufunc; None for elementwise ones."""
+        return self.ufunc.signature
+
+    @property
+    def types(self) -> list[str]:
+        """Signatures of the loops, of which a tensor uses those for real numbers."""
+        return [t for t in self.ufunc.types if _REAL_CODES.issuperset(t.replace("->", ""))]
+
+    @property
+    def ntypes(self) -> int:
+        """Number of loops."""
+        return len(self.types)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        names = ("x",) if self.nin == 1 else tuple(f"x{i + 1}" for i in range(self.nin))
+        either, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+        parameters = [inspect.Parameter(n, either) for n in names]
+        parameters.append(inspect.Parameter("out", either, default=None))
+        if self.signature is None:
+            parameters.append(inspect.Parameter("where", keyword, default=True))
+        for name in ("dtype", "constant"):
+            parameters.append(inspect.Parameter(name, keyword, default=None))
+        if self.strict is not None:
+            parameters.append(inspect.Parameter("nan_to_num", keyword, default=True))
+        return inspect.Signature(parameters)
+
+    def resolve_dtypes(self, dtypes: Any, **options: Any) -> Any:
+        """Return the dtypes that the loop for operands of these dtypes has."""
+        return self.ufunc.resolve_dtypes(dtypes, **options)
+
+    def __repr__(self) -> str:
+        return f"<tapegrad ufunc {self.__name__!r}>"
+
+    # Application ---------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        *args: Any,
+        out: Any = None,
+        where: Any = True,
+        dtype: Any = None,
+        constant: bool | None = None,
+        **named: Any,
+    ) -> Any:
+        if named or len(args) != self.ufunc.nin:
+            args, out, strict = self._bind_names(args, out, named)
+        else:
+            strict = False
+        primitive = self.primitive
+        if strict:
+            primitive = self.strict  # type: ignore[assignment]  # _bind_names has checked it
+        for a in args:
+            if type(a) not in _CLEAR:
+                if primitive.differentiable:
+                    check_operand(a, self.__name__)
+                if type(a) is list or type(a) is tuple:
+                    args = tuple(operand(b) for b in args)
+        if out is None and where is True and dtype is None:
+            if self.rewrite is not None:
+                primitive, args = self.rewrite(args)
+            result = apply(primitive, args, _NO_PARAMS, constant)
+            return plain_if_constant(result) if self.plain else result
+        return self._apply(primitive, args, out, where, dtype, constant)
+
+    def _bind_names(
+        self, args: tuple[Any, ...], out: Any, named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], Any, bool]:
+        """Sort out operands passed by name, a positional ``out``, and ``nan_to_num``."""
+        strict = False
+        if self.strict is not None and "nan_to_num" in named:
+            strict = not named.pop("nan_to_num")
+        names = ("x",) if self.nin == 1 else tuple(f"x{i + 1}" for i in range(self.nin))
+        if self.nin == 1 and "x1" in named:
+            named["x"] = named.pop("x1")
+        while len(args) < self.nin and names[len(args)] in named:
+            args = (*args, named.pop(names[len(args)]))
+        if len(args) == self.nin + 1 and out is None:
+            *first, out = args
+            args = tuple(first)
+        if len(args) != self.nin:
+            raise TypeError(
+                f"{self.__name__}() takes from {self.nin} to {self.nargs} positional arguments "
+                f"but {len(args)} were given"
+            )
+        if named:
+            raise TypeError(
+                f"{self.__name__}() got an unexpected keyword argument {next(iter(named))!r}"
+            )
+        return args, out, strict
+
+    def _apply(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        out: Any,
+        where: Any,
+        dtype: Any,
+        constant: bool | None,
+    ) -> Any:
+        """Apply with ``out``, ``where`` or ``dtype``."""
+        out = single_out(out, self.__name__)
+        masked = where is not True
+        if masked and self.signature is not None:
+            raise TypeError(f"{self.__name__}() got an unexpected keyword argument 'where'")
+        if dtype is not None or masked:
+            args = self._cast(args, dtype)
+        if masked:
+            where = operand(where)
+            if type(where) is not bool and where.dtype != bool:
+                raise TypeError(f"where= takes a boolean mask, not an array of {where.dtype}")
+            args = tuple(functions[np.where](where, a, self._neutral(a)) for a in args)
+        if self.rewrite is not None:
+            primitive, args = self.rewrite(args)
+        result = apply(primitive, args, _NO_PARAMS, None if masked else constant)
+        if masked:
+            old: Any = np.zeros((), result.dtype) if out is None else out
+            if primitive.differentiable:
+                result = functions[np.where](where, result, old, constant=constant)
+            else:
+                result = np.where(where, result, old)  # type: ignore[arg-type]
+        if out is None:
+            return result
+        if not primitive.differentiable and type(result) is not Tensor:
+            return _plain_into(out, result, self.ufunc)
+        if type(out) is not Tensor and not isinstance(out, np.ndarray):
+            raise TypeError("return arrays must be of ArrayType")
+        return write_into(out, result, casting="same_kind", ufunc=self.ufunc)
+
+    def _cast(self, args: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
+        """Cast the operands to the loop that `dtype` selects; NumPy raises if there is none."""
+        if dtype is not None:
+            dtype = np.dtype(dtype)
+            if dtype.kind not in "fiub":
+                raise TypeError(f"{self.__name__}: dtype {dtype} is not a dtype of real numbers")
+        args = tuple(operand(a) for a in args)
+        kinds = tuple(type(a) if type(a) in (int, float, bool) else a.dtype for a in args)
+        kinds = tuple(np.dtype(bool) if k is bool else k for k in kinds)
+        loop = self.ufunc.resolve_dtypes(
+            (*kinds, None), signature=(*(None,) * self.nin, dtype), casting="same_kind"
+        )
+        return tuple(
+            functions["cast"](a, d) if type(a) is Tensor else np.asarray(a, dtype=d)
+            for a, d in zip(args, loop)
+        )
+
+    def _neutral(self, a: Any) -> Any:
+        return self.safe if a.dtype.kind == "f" else np.ones((), a.dtype)
+
+    # Methods -------------------------------------------------------------------------------------
+
+    def outer(self, A: Any, B: Any, **kwargs: Any) -> Any:
+        """Apply the function to every pair of an element of `A` and one of `B`."""
+        if self.nin != 2 or self.signature is not None:
+            raise ValueError("outer product only supported for binary functions")
+        a, b = as_tensor(A), as_tensor(B)
+        return self(np.reshape(a, (*a.shape, *(1,) * b.ndim)), b, **kwargs)
+
+    def reduce(
+        self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
+        keepdims: bool = False, initial: Any = None, where: Any = True,
+    ) -> Any:  # fmt: skip
+        """Reduce axes (by default the first) by applying the function along them."""
+        function = functions.get(("reduce", self.ufunc))
+        if function is None:
+            raise NotImplementedError(f"{self.__name__}.reduce is not implemented for tensors")
+        return function(array, axis, dtype, single_out(out, "reduce"), keepdims, initial, where)
+
+    def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        """Apply the function along an axis and keep every intermediate result."""
+        function = functions.get(("accumulate", self.ufunc))
+        if function is None:
+            raise NotImplementedError(f"{self.__name__}.accumulate is not implemented for tensors")
+        return function(array, axis, dtype, single_out(out, "accumulate"))
+
+    def at(self, *args: Any, **kwargs: Any) -> Any:
+        """Not implemented for tensors."""
+        raise NotImplementedError(f"{self.__name__}.at is not implemented for tensors")
+
+    def reduceat(self, *args: Any, **kwargs: Any) -> Any:
+        """Not implemented for tensors."""
+        raise NotImplementedError(f"{self.__name__}.reduceat is not implemented for tensors")
+
+
+def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:
+    """Write a plain result into the data of ``out``, as documented for functions without rules."""
+    if type(out) is Tensor:
+        write_into(out, np.asarray(result), casting="same_kind", ufunc=ufunc)
+        return out.data
+    np.copyto(out, result, casting="same_kind")
+    return out
+
+
+def plain_if_constant(result: Any) -> Any:
+    """Return the array in an imperative constant."""
+    if type(result) is Tensor and result._trace is imperative.trace and result.constant:
+        return result.value
+    return result
+
+
+_PARAMETERS = """
+Parameters
+----------
+{operands} : array_like
+    {what}
+out : Tensor or ndarray, optional
+    Where the result is written to. A tensor is updated in place (differentiably) and returned; of
+    an array, a tensor that holds it is returned.
+{where}dtype : dtype_like, optional
+    The dtype to compute in; operands are cast to it.
+constant : bool, optional
+    ``True`` makes the result a constant, ``False`` a variable. By default it is a constant if all
+    operands are.
+
+Examples
+--------
+>>> import numpy as np
+>>> import tapegrad as tg
+>>> x = np.array({example})
+>>> bool(np.all(tg.{name}({call}) == np.{name}({call})))
+True
+"""
+
+_WHERE = """where : array_like of bool, optional
+    Where it is false, `out` keeps its values, and the gradient goes to them and not to the
+    operands.
+"""
+
+
+def _document(ufunc: np.ufunc, doc: str, safe: float) -> str:
+    """Write the docstring of a ufunc."""
+    one = ufunc.nin == 1
+    matrices = ufunc.signature is not None
+    example = "[1, 2]" if _takes_integers_only(ufunc) else f"[{safe}, {safe + 0.25}]"
+    body = _PARAMETERS.format(
+        operands="x" if one else "x1, x2",
+        what="Operand." if one else "Operands; they are broadcast against each other.",
+        where="" if matrices else _WHERE,
+        example="[[1.0, 2.0], [3.0, 4.0]]" if matrices else example,
+        name=ufunc.__name__,
+        call="x" if one else "x, x" if matrices else "x, 2",
+    )
+    return f"{doc}\n{body}"
+
+
+def _takes_integers_only(ufunc: np.ufunc) -> bool:
+    return not any("d" in t.partition("->")[0] for t in ufunc.types)

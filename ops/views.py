@@ -1,0 +1,354 @@
+"""Views: reshape, transpose, broadcast and what is made of them; copies and casts.
+
+Adding, removing and moving axes are reshapes and transposes, so that rules, batching and the
+compiler know two primitives in place of ten.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.errors import TapegradError
+from tapegrad.tape.primitive import Primitive, functions, implements
+from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.trace import apply, bind
+
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_to",
+    "expand_dims",
+    "moveaxis",
+    "ravel",
+    "reshape",
+    "squeeze",
+    "swapaxes",
+    "transpose",
+]
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def _batch_view(primitive: str) -> Any:
+    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+        this = functions["primitives"][primitive]
+        inner = this.batch_params(params, len(args[0].shape) - 1, size)
+        return bind(this, args[0], **inner)
+
+    return batch
+
+
+reshape_p = Primitive(
+    "reshape",
+    lambda x, *, shape: np.reshape(x, shape),
+    (lambda g, y, x, shape: np.reshape(g, x.shape),),
+    jvp="linear",
+    view=True,
+    family="structural",
+    batch=_batch_view("reshape"),
+    batch_params=lambda params, ndim, size: {"shape": (size, *params["shape"])},
+    source=lambda a, p: f"np.reshape({a[0]}, {p['shape']})",
+)
+
+transpose_p = Primitive(
+    "transpose",
+    lambda x, *, axes: np.transpose(x, axes),
+    (lambda g, y, x, axes: np.transpose(g, _inverse(axes)),),
+    jvp="linear",
+    view=True,
+    family="structural",
+    batch=_batch_view("transpose"),
+    batch_params=lambda params, ndim, size: {"axes": (0, *(a + 1 for a in params["axes"]))},
+    source=lambda a, p: f"np.transpose({a[0]}, {p['axes']})",
+)
+
+broadcast_to_p = Primitive(
+    "broadcast_to",
+    lambda x, *, shape: np.broadcast_to(x, shape),
+    (lambda g, y, x, shape: g,),  # the sweep sums what was repeated
+    jvp="linear",
+    view=True,
+    family="structural",
+    batch=lambda args, batched, size, params: bind(
+        broadcast_to_p,
+        np.reshape(
+            args[0],
+            (
+                size,
+                *(1,) * (len(params["shape"]) - len(args[0].shape) + 1),
+                *args[0].shape[1:],
+            ),
+        ),
+        shape=(size, *params["shape"]),
+    ),
+    source=lambda a, p: f"np.broadcast_to({a[0]}, {p['shape']})",
+)
+
+copy_p = Primitive(
+    "copy",
+    lambda x: np.array(x, copy=True),
+    (lambda g, y, x: g,),
+    jvp="linear",
+    family="structural",
+    batch=lambda args, batched, size, params: bind(copy_p, args[0]),
+    source=lambda a, p: f"np.copy({a[0]})",
+)
+
+cast_p = Primitive(
+    "cast",
+    lambda x, *, dtype: np.asarray(x).astype(dtype),
+    (lambda g, y, x, dtype: g,),  # the sweep casts back
+    jvp="linear",
+    family="elementwise",
+    kernel="cast(x)",
+    batch=lambda args, batched, size, params: bind(cast_p, args[0], **params),
+    source=lambda a, p: f"{a[0]}.astype({p['dtype'].name!r})",
+)
+
+functions["primitives"] = {p.name: p for p in (reshape_p, transpose_p, broadcast_to_p)}
+
+
+def _shape_of(a: Any) -> tuple[int, ...]:
+    return a.shape if type(a) is Tensor else np.shape(a)
+
+
+def _full_shape(a: Any, newshape: Any) -> tuple[int, ...]:
+    """Resolve a shape with one -1; NumPy raises the error if it does not fit."""
+    old = _shape_of(a)
+    if isinstance(newshape, int | np.integer) or type(newshape) is Tensor:
+        newshape = (newshape,)
+    shape = tuple(n.__index__() for n in newshape)
+    if -1 in shape or int(np.prod(shape, dtype=np.int64)) != int(np.prod(old, dtype=np.int64)):
+        return np.broadcast_to(np.int8(0), old).reshape(shape).shape
+    return shape
+
+
+def reshape(a: Any, newshape: Any, *, constant: bool | None = None) -> Tensor:
+    """Give an array another shape; a view if NumPy can make one.
+
+    Parameters
+    ----------
+    a : array_like
+    newshape : int or sequence of int
+        One entry may be -1 and is found from the size.
+    constant : bool, optional
+        See :class:`tapegrad.Tensor`.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.reshape(tg.arange(4.0), (2, -1))
+    Tensor([[0., 1.],
+            [2., 3.]])
+    """
+    return apply(reshape_p, (a,), {"shape": _full_shape(a, newshape)}, constant)  # type: ignore[no-any-return]
+
+
+@implements(np.reshape)
+def _np_reshape(
+    a: Any,
+    shape: Any = None,
+    order: str = "C",
+    *,
+    newshape: Any = None,
+    copy: bool | None = None,
+    constant: bool | None = None,
+) -> Tensor:
+    shape = newshape if shape is None else shape
+    if order == "F":
+        return transpose(reshape(transpose(a), tuple(shape)[::-1]), constant=constant)
+    if order != "C":
+        raise ValueError(f"reshape of a tensor takes order 'C' or 'F', not {order!r}")
+    out = reshape(a, shape, constant=constant)
+    return functions[np.copy](out) if copy else out  # type: ignore[no-any-return]
+
+
+@implements(np.ravel)
+def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
+    """Return the elements along one axis, in C order; a view if possible."""
+    if order == "F":
+        a = transpose(a)
+    return reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
+
+
+@implements("flatten")
+def _flatten(a: Any, *, constant: bool | None = None) -> Tensor:
+    out = ravel(apply(copy_p, (a,)), constant=constant)
+    out._base, out._path = None, ()  # the copy is reached through this tensor alone
+    return out
+
+
+@implements(np.copy)
+def _copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
+    return apply(copy_p, (a,))  # type: ignore[no-any-return]
+
+
+@implements("astype")
+def _astype(a: Any, dtype: Any, casting: str = "unsafe") -> Tensor:
+    dtype = np.dtype(dtype)
+    if not np.can_cast(a.dtype, dtype, casting):  # type: ignore[arg-type]
+        raise TypeError(
+            f"Cannot cast array data from {a.dtype!r} to {dtype!r} "
+            f"according to the rule {casting!r}"
+        )
+    return _cast(a, dtype)
+
+
+@implements("cast")
+def _cast(a: Any, dtype: Any) -> Tensor:
+    return a if a.dtype == dtype else apply(cast_p, (a,), {"dtype": np.dtype(dtype)})
+
+
+def _permute(a: Any, axes: tuple[int, ...], constant: bool | None) -> Tensor:
+    return apply(transpose_p, (a,), {"axes": axes}, constant)  # type: ignore[no-any-return]
+
+
+def _order_of(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
+    """Find the permutation that a NumPy function does, by doing it to the axes' numbers.
+
+    NumPy checks the arguments, and raises its own errors.
+    """
+    ndim = len(_shape_of(a))
+    probe = np.empty((1,) * ndim, np.int8)
+    probe = np.lib.stride_tricks.as_strided(probe, probe.shape, tuple(range(ndim)))
+    return function(probe, *args).strides  # type: ignore[no-any-return]
+
+
+@implements(np.transpose, getattr(np, "permute_dims", np.transpose))
+def transpose(a: Any, *axes: Any, constant: bool | None = None) -> Tensor:
+    """Permute the axes, as a view.
+
+    Parameters
+    ----------
+    a : array_like
+    *axes : int, or one sequence of int
+        Where each axis comes from; without them the order is reversed.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.transpose(tg.ones((2, 3, 4)), 1, 0, 2).shape
+    (3, 2, 4)
+    """
+    order = axes[0] if len(axes) == 1 else (axes or None)
+    if isinstance(order, int):
+        order = (order,)
+    return _permute(a, _order_of(np.transpose, a, order), constant)
+
+
+@implements(np.swapaxes)
+def swapaxes(a: Any, axis1: int, axis2: int, *, constant: bool | None = None) -> Tensor:
+    """Swap two axes, as a view."""
+    return _permute(a, _order_of(np.swapaxes, a, axis1, axis2), constant)
+
+
+@implements(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any, *, constant: bool | None = None) -> Tensor:
+    """Move axes to new places, as a view; the others keep their order."""
+    return _permute(a, _order_of(np.moveaxis, a, source, destination), constant)
+
+
+@implements(np.rollaxis)
+def _rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
+    return _permute(a, _order_of(np.rollaxis, a, axis, start), None)
+
+
+def _reshaped_like(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
+    """Find the shape that a NumPy function gives; NumPy checks the arguments."""
+    return function(np.broadcast_to(np.int8(0), _shape_of(a)), *args).shape  # type: ignore[no-any-return]
+
+
+@implements(np.squeeze)
+def squeeze(a: Any, axis: Any = None, *, constant: bool | None = None) -> Tensor:
+    """Remove axes of size 1, as a view; ValueError if a named axis is longer."""
+    return reshape(a, _reshaped_like(np.squeeze, a, axis), constant=constant)
+
+
+@implements(np.expand_dims)
+def expand_dims(a: Any, axis: Any, *, constant: bool | None = None) -> Tensor:
+    """Insert an axis of size 1 at `axis`, as a view."""
+    return reshape(a, _reshaped_like(np.expand_dims, a, axis), constant=constant)
+
+
+def _atleast(function: Any, arrays: tuple[Any, ...], constant: bool | None) -> Any:
+    done = []
+    for a in arrays:
+        shape = _reshaped_like(function, a)
+        if type(a) is Tensor and shape == a.shape and constant is None:
+            done.append(a)
+        else:
+            done.append(reshape(a, shape, constant=constant))
+    return done[0] if len(done) == 1 else done
+
+
+@implements(np.atleast_1d)
+def atleast_1d(*tensors: Any, constant: bool | None = None) -> Any:
+    """Return the arrays with at least one axis: one tensor, or a list of several."""
+    return _atleast(np.atleast_1d, tensors, constant)
+
+
+@implements(np.atleast_2d)
+def atleast_2d(*tensors: Any, constant: bool | None = None) -> Any:
+    """Return the arrays with at least two axes: one tensor, or a list of several."""
+    return _atleast(np.atleast_2d, tensors, constant)
+
+
+@implements(np.atleast_3d)
+def atleast_3d(*tensors: Any, constant: bool | None = None) -> Any:
+    """Return the arrays with at least three axes: one tensor, or a list of several."""
+    return _atleast(np.atleast_3d, tensors, constant)
+
+
+def broadcast_to(a: Any, shape: Any, *, constant: bool | None = None) -> Tensor:
+    """Repeat an array to `shape` without copying; the gradient sums what was repeated.
+
+    Raises
+    ------
+    ValueError
+        If the array cannot be broadcast to `shape`.
+    """
+    shape = (shape,) if isinstance(shape, int | np.integer) else shape
+    return apply(broadcast_to_p, (a,), {"shape": tuple(int(n) for n in shape)}, constant)  # type: ignore[no-any-return]
+
+
+@implements(np.broadcast_to)
+def _np_broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
+    return broadcast_to(array, shape)
+
+
+@implements(np.broadcast_arrays)
+def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
+    shape = np.broadcast_shapes(*(_shape_of(a) for a in args))
+    return tuple(broadcast_to(a, shape) for a in args)
+
+
+@implements("set_shape")
+def _set_shape(tensor: Tensor, shape: Any) -> None:
+    """``tensor.shape = shape``: the same cell, in the new shape, views and gradients intact."""
+    new_shape = _full_shape(tensor, shape)
+    value = tensor.value
+    if type(value) is np.ndarray and not np.shares_memory(value, value.reshape(new_shape)):
+        if value.size:
+            raise ValueError("the shape of this tensor can only be changed by copying its data")
+    base = tensor._base
+    if base is None and tensor._inner_shape is None:
+        tensor._inner_shape = tensor.shape
+    new = tensor._trace.process(reshape_p, (tensor,), {"shape": new_shape})
+    if base is not None:
+        tensor._path = (*tensor._path, (reshape_p, {"shape": new_shape}))
+    if type(new) is not Tensor:
+        raise TapegradError("a value that is no tensor cannot be reshaped in place")
+    tensor._value = new._value
+    tensor._node = new._node
+    if base is None:
+        tensor._version += 1

@@ -1,0 +1,64 @@
+"""Recording and differentiating: tensors, traces, sweeps, batching, views, the memory guard.
+
+This layer knows no particular operation. ``tapegrad.ops`` declares primitives and puts the
+functions that apply them into the registry of :mod:`tapegrad.tape.primitive`, keyed by the NumPy
+function that names them; everything here finds an operation by that name. It imports only NumPy.
+"""
+
+from tapegrad.tape.errors import (
+    InvalidBackprop,
+    InvalidGradient,
+    LeakedTensorError,
+    MyGradException,
+    NonScalarOutputError,
+    TapegradError,
+    TracedArrayError,
+)
+from tapegrad.tape.operations import Operation, SkipGradient, execute_op
+from tapegrad.tape.pytree import tree_map
+from tapegrad.tape.state import (
+    mem_guard_off,
+    mem_guard_on,
+    no_autodiff,
+    turn_memory_guarding_off,
+    turn_memory_guarding_on,
+)
+from tapegrad.tape.tapes import Tape
+from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.transforms import (
+    grad,
+    hessian,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+
+__all__ = [
+    "InvalidBackprop",
+    "InvalidGradient",
+    "LeakedTensorError",
+    "MyGradException",
+    "NonScalarOutputError",
+    "Operation",
+    "SkipGradient",
+    "Tape",
+    "TapegradError",
+    "Tensor",
+    "TracedArrayError",
+    "execute_op",
+    "grad",
+    "hessian",
+    "jacobian",
+    "jvp",
+    "mem_guard_off",
+    "mem_guard_on",
+    "no_autodiff",
+    "tree_map",
+    "turn_memory_guarding_off",
+    "turn_memory_guarding_on",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

@@ -1,0 +1,83 @@
+"""The exceptions of tapegrad; each says what happened, where, and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "InvalidBackprop",
+    "InvalidGradient",
+    "LeakedTensorError",
+    "MyGradException",
+    "NonScalarOutputError",
+    "TapegradError",
+    "TracedArrayError",
+]
+
+
+class TapegradError(Exception):
+    """Base class of the exceptions that only tapegrad raises."""
+
+
+#: The documented name of the base class.
+MyGradException = TapegradError
+
+
+class InvalidBackprop(TapegradError):
+    """A gradient was asked of a graph that has been cleared in part.
+
+    Examples
+    --------
+    Two results share an intermediate tensor, and the first ``backward`` clears it::
+
+        y = x * 2
+        a, b = y + 1, y * 3
+        a.backward()
+        b.backward()        # InvalidBackprop: do (a + b).backward(), or recompute y for b
+    """
+
+
+class InvalidGradient(TapegradError):
+    """A user's ``Operation.backward_var`` returned something that is no gradient."""
+
+
+class TracedArrayError(TapegradError, TypeError):
+    """A traced value would be turned into a plain array and lose its derivative.
+
+    Examples
+    --------
+    ::
+
+        def f(x):
+            out = np.zeros(3)
+            out[0] = x[0]          # TracedArrayError: out is a plain ndarray
+            return out.sum()
+
+    Make the target a tensor of the same trace: ``out = tg.zeros(3, dtype=float)`` or
+    ``out = np.zeros_like(x)``.
+    """
+
+
+class LeakedTensorError(TapegradError, RuntimeError):
+    """A traced tensor was used after the transformation that made it had ended.
+
+    Examples
+    --------
+    ::
+
+        kept = []
+        tg.grad(lambda x: kept.append(x) or x ** 2)(1.0)
+        kept[0] * 2               # LeakedTensorError: return it through has_aux=True instead
+    """
+
+
+class NonScalarOutputError(TapegradError, TypeError):
+    """``grad`` was given a function whose result is not a scalar.
+
+    Examples
+    --------
+    ::
+
+        tg.grad(np.sin)(np.ones(3))   # NonScalarOutputError: the output has shape (3,)
+
+    Use ``tg.vjp`` with a cotangent of the output's shape, ``tg.jacobian`` for all derivatives, or
+    sum the result inside the function.
+    """

@@ -1,0 +1,312 @@
+"""Operators and methods that a tensor shares with an ndarray.
+
+Every one of them finds its operation in the registry, by the NumPy function that names it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.tape.primitive import functions, primitives
+
+if TYPE_CHECKING:
+    from tapegrad.tape.tensor import Tensor
+
+__all__ = ["ArrayMethods"]
+
+# Operands that need no conversion; everything else takes the slower way through NumPy.
+_PLAIN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
+
+
+def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
+    """Apply a binary operator of which `x` or `y` is a tensor."""
+    tx, ty = type(x), type(y)
+    if tx in _PLAIN:
+        trace = y._trace
+    elif ty in _PLAIN:
+        trace = x._trace
+    elif tx is ty:
+        trace = x._trace
+        if y._trace.level > trace.level:
+            trace = y._trace
+    elif isinstance(x, np.generic | list | tuple | np.ndarray) or isinstance(
+        y, np.generic | list | tuple | np.ndarray
+    ):
+        return functions[ufunc](x, y)
+    else:
+        return NotImplemented
+    if trace.closed:
+        return functions[ufunc](x, y)
+    return trace.operator(primitives[name], (x, y))
+
+
+def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
+    return functions[ufunc](x, y, out=x)
+
+
+def _shape_argument(shape: tuple[Any, ...], name: str) -> Any:
+    """Accept ``x.reshape(2, 3)`` as well as ``x.reshape((2, 3))``."""
+    if len(shape) == 1:
+        return shape[0]
+    if any(isinstance(n, tuple | list) for n in shape):
+        raise TypeError(f"{name} takes one shape or several integers, not {shape}")
+    return shape
+
+
+class ArrayMethods:
+    """The part of a tensor that mirrors ndarray."""
+
+    __slots__ = ()
+
+    # Operators -----------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        return _binary("add", np.add, self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _binary("add", np.add, other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _binary("subtract", np.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _binary("subtract", np.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _binary("multiply", np.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _binary("multiply", np.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _binary("divide", np.divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _binary("divide", np.divide, other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return functions[np.power](self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return functions[np.power](other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return functions[np.matmul](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return functions[np.matmul](other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return functions[np.floor_divide](self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return functions[np.floor_divide](other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return functions[np.remainder](self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return functions[np.remainder](other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return functions[np.divmod](self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return functions[np.divmod](other, self)
+
+    def __neg__(self) -> Any:
+        return functions[np.negative](self)
+
+    def __pos__(self) -> Any:
+        return functions[np.positive](self)
+
+    def __abs__(self) -> Any:
+        return functions[np.absolute](self)
+
+    def __invert__(self) -> Any:
+        return functions[np.invert](self)
+
+    def __and__(self, other: Any) -> Any:
+        return functions[np.bitwise_and](self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return functions[np.bitwise_and](other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return functions[np.bitwise_or](self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return functions[np.bitwise_or](other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return functions[np.bitwise_xor](self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return functions[np.bitwise_xor](other, self)
+
+    def __iadd__(self, other: Any) -> Any:
+        return _in_place(np.add, self, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return _in_place(np.subtract, self, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return _in_place(np.multiply, self, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return _in_place(np.divide, self, other)
+
+    def __ipow__(self, other: Any) -> Any:
+        return _in_place(np.power, self, other)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return _in_place(np.floor_divide, self, other)
+
+    def __imod__(self, other: Any) -> Any:
+        return _in_place(np.remainder, self, other)
+
+    def __imatmul__(self, other: Any) -> Any:
+        raise TypeError("x @= y is not supported for tensors; use x = x @ y")
+
+    def __eq__(self, other: Any) -> Any:
+        return functions[np.equal](self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return functions[np.not_equal](self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return functions[np.less](self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return functions[np.less_equal](self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return functions[np.greater](self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return functions[np.greater_equal](self, other)
+
+    # Shape ---------------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed, as a view."""
+        return functions[np.transpose](self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:
+        """The tensor with its last two axes swapped, as a view."""
+        return functions[np.swapaxes](self, -1, -2)  # type: ignore[no-any-return]
+
+    @property
+    def flat(self) -> Any:
+        """An iterator over the elements, in C order."""
+        return iter(functions[np.ravel](self))
+
+    def reshape(self, *newshape: Any, constant: bool | None = None) -> Tensor:
+        """Return the data in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
+        shape = _shape_argument(newshape, "reshape")
+        return functions[np.reshape](self, shape, constant=constant)  # type: ignore[no-any-return]
+
+    def ravel(self, *, constant: bool | None = None) -> Tensor:
+        """Return the data along one axis; a view if possible."""
+        return functions[np.ravel](self, constant=constant)  # type: ignore[no-any-return]
+
+    def flatten(self, *, constant: bool | None = None) -> Tensor:
+        """Return a copy of the data along one axis."""
+        return functions["flatten"](self, constant=constant)  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any, constant: bool | None = None) -> Tensor:
+        """Permute the axes; without arguments reverse them."""
+        order = axes[0] if len(axes) == 1 else (axes or None)
+        return functions[np.transpose](self, order, constant=constant)  # type: ignore[no-any-return]
+
+    def swapaxes(self, axis1: int, axis2: int, *, constant: bool | None = None) -> Tensor:
+        """Swap two axes."""
+        return functions[np.swapaxes](self, axis1, axis2, constant=constant)  # type: ignore[no-any-return]
+
+    def moveaxis(self, source: Any, destination: Any, *, constant: bool | None = None) -> Tensor:
+        """Move axes to other places."""
+        return functions[np.moveaxis](self, source, destination, constant=constant)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: Any = None, *, constant: bool | None = None) -> Tensor:
+        """Remove axes of size 1."""
+        return functions[np.squeeze](self, axis, constant=constant)  # type: ignore[no-any-return]
+
+    # Reductions ----------------------------------------------------------------------------------
+
+    def sum(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Sum over axes; see :func:`tapegrad.sum`."""
+        return functions["sum"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def mean(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Mean over axes; see :func:`tapegrad.mean`."""
+        return functions["mean"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def prod(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Product over axes; see :func:`tapegrad.prod`."""
+        return functions["prod"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def max(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Maximum over axes; see :func:`tapegrad.max`."""
+        return functions["max"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def min(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Minimum over axes; see :func:`tapegrad.min`."""
+        return functions["min"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def var(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Variance over axes; see :func:`tapegrad.var`."""
+        return functions["var"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def std(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+        """Standard deviation over axes; see :func:`tapegrad.std`."""
+        return functions["std"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def cumsum(self, axis: Any = None, **kwargs: Any) -> Tensor:
+        """Cumulative sum along an axis; see :func:`tapegrad.cumsum`."""
+        return functions[np.cumsum](self, axis, **kwargs)  # type: ignore[no-any-return]
+
+    def cumprod(self, axis: Any = None, **kwargs: Any) -> Tensor:
+        """Cumulative product along an axis; see :func:`tapegrad.cumprod`."""
+        return functions[np.cumprod](self, axis, **kwargs)  # type: ignore[no-any-return]
+
+    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        """Whether any element is true, over axes."""
+        return functions[np.any](self, axis, out, keepdims)
+
+    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        """Whether all elements are true, over axes."""
+        return functions[np.all](self, axis, out, keepdims)
+
+    def argmax(self, axis: Any = None, **kwargs: Any) -> Any:
+        """Index of the largest element."""
+        return functions[np.argmax](self, axis, **kwargs)
+
+    def argmin(self, axis: Any = None, **kwargs: Any) -> Any:
+        """Index of the smallest element."""
+        return functions[np.argmin](self, axis, **kwargs)
+
+    # The rest ------------------------------------------------------------------------------------
+
+    def clip(self, a_min: Any = None, a_max: Any = None, out: Any = None, **kwargs: Any) -> Tensor:
+        """Limit the values to an interval; see :func:`tapegrad.clip`."""
+        return functions[np.clip](self, a_min, a_max, out=out, **kwargs)  # type: ignore[no-any-return]
+
+    def dot(self, other: Any) -> Tensor:
+        """Dot product; see :func:`tapegrad.dot`."""
+        return functions[np.dot](self, other)  # type: ignore[no-any-return]
+
+    def repeat(self, repeats: Any, axis: Any = None) -> Tensor:
+        """Repeat elements; see :func:`tapegrad.repeat`."""
+        return functions[np.repeat](self, repeats, axis)  # type: ignore[no-any-return]
+
+    def fill(self, value: Any) -> None:
+        """Set all elements to `value`, in place."""
+        functions["setitem"](self, ..., value)
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python scalars."""
+        return self.consume("tolist").tolist()  # type: ignore[attr-defined]

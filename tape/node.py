@@ -1,0 +1,160 @@
+"""A node: one version of one value in a trace, with the entry that produced it.
+
+Nodes are the vertices of the graph that the reverse sweep walks. They point only backwards, to the
+nodes that they came from: whoever drops a result drops the graph that led to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.primitive import Primitive, Shaped
+
+__all__ = ["Location", "Node", "user_location"]
+
+#: The running number that gives the linear order of a tape.
+clock = itertools.count(1).__next__
+
+
+class Node:
+    """One value in a trace and the application of a primitive that produced it.
+
+    Attributes
+    ----------
+    primitive : Primitive or None
+        ``None`` for a leaf.
+    inputs : tuple of (Node or None)
+        Aligned with the primitive's positional arguments; ``None`` for constants.
+    params : dict
+        The primitive's parameters.
+    saved : tuple
+        ``(y, *args)`` as the rules need them: a value, a :class:`Shaped` stand-in, or ``None``.
+    shape, dtype
+        Of the value.
+    number : int
+        Position in the linear order.
+    grad : array or None
+        The gradient that a sweep has left here.
+    owner : weak reference to Tensor or None
+        The tensor that last held this version, while it lives.
+    holds : list or None
+        Pins and locks that must live as long as the entry.
+    constant : bool
+        Whether no gradient flows here.
+    cleared : bool
+        Whether a sweep has cleared the entry that led here.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "cleared",
+        "constant",
+        "dtype",
+        "grad",
+        "holds",
+        "inputs",
+        "number",
+        "owner",
+        "params",
+        "primitive",
+        "saved",
+        "shape",
+    )
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        inputs: tuple[Node | None, ...],
+        params: dict[str, Any],
+        saved: tuple[Any, ...],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        holds: Any = None,
+    ) -> None:
+        self.primitive = primitive
+        self.inputs = inputs
+        self.params = params
+        self.saved = saved
+        self.shape = shape
+        self.dtype = dtype
+        self.holds = holds
+        self.number = clock()
+        self.grad = None
+        self.owner = None
+        self.cleared = False
+        self.constant = False
+
+    def hold(self, what: Any) -> None:
+        """Keep `what` (a lock) alive as long as the entry."""
+        if what is not None:
+            self.holds = [what] if self.holds is None else [*self.holds, what]
+
+    def clear(self) -> None:
+        """Forget the entry that led here; the value stays."""
+        if self.primitive is not None:
+            self.primitive = None
+            self.inputs = ()
+            self.saved = ()
+            self.params = {}
+            self.cleared = True
+        self.holds = None
+
+    def __repr__(self) -> str:
+        made_by = "leaf" if self.primitive is None else self.primitive.name
+        return f"<node {self.number} {made_by} {self.dtype}{list(self.shape)}>"
+
+
+def residuals(primitive: Primitive, out: Any, values: list[Any]) -> tuple[Any, ...]:
+    """Return what the rules of `primitive` need of its result and its arguments."""
+    uses, everything = primitive.residuals
+    if everything:
+        return (out, *values)
+    kept: list[Any] = []
+    for use, value in zip(uses, (out, *values), strict=False):
+        if use == "value":
+            kept.append(value)
+        elif use == "shape":
+            kept.append(Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value)))))
+        else:
+            kept.append(None)
+    return tuple(kept)
+
+
+class Location:
+    """A line of the user's, resolved only when it is shown."""
+
+    __slots__ = ("code", "offset")
+
+    def __init__(self, code: Any, offset: int) -> None:
+        self.code = code
+        self.offset = offset
+
+    @property
+    def line(self) -> int:
+        """The line number in the user's file."""
+        position = -1
+        for start, end, line in self.code.co_lines():
+            if start <= self.offset < end and line is not None:
+                position = line
+        return position
+
+    def __str__(self) -> str:
+        return f"{self.code.co_filename}:{self.line}"
+
+
+_INTERNAL = frozenset({"tapegrad", "numpy", "functools", "contextlib"})
+
+
+def user_location() -> Location:
+    """Return the innermost running line that belongs neither to tapegrad nor to NumPy."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in _INTERNAL or name.startswith("tapegrad.demo"):
+            break
+        frame = frame.f_back
+    return Location(frame.f_code, frame.f_lasti)

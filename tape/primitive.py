@@ -1,0 +1,239 @@
+"""Primitives: what can be recorded, and everything that the system knows about it.
+
+A primitive is declared once. Its slots are read by the reverse sweep (``vjps``), by forward mode
+(``jvp``), by ``vmap`` (``batch``) and by the compiler (``kernel``, ``reduction``); the families in
+``tapegrad.ops`` fill most of them. The registry at the end maps NumPy's own function objects to the
+functions that apply primitives: ``Tensor`` and NumPy's protocols look them up there.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Primitive", "Shaped", "functions", "implements", "nondifferentiable", "primitives"]
+
+Rule = Callable[..., Any]
+
+#: Every primitive by name; the registry test and the table in the documentation walk it.
+primitives: dict[str, Primitive] = {}
+
+#: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
+functions: dict[Any, Callable[..., Any]] = {}
+
+_SHAPE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "size"})
+
+
+class Shaped:
+    """What a rule gets in place of a residual of which it reads only shape and dtype."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Shaped({self.shape}, {self.dtype})"
+
+
+class Primitive:
+    """An operation with rules.
+
+    Parameters
+    ----------
+    name : str
+        Unique name, as printed on a tape.
+    forward : callable
+        ``forward(*arrays, **params)`` on plain NumPy values; returns an array or a NumPy scalar.
+    vjps : tuple of rules or None, optional
+        One rule per positional argument, ``rule(g, y, *args, **params)``, in plain NumPy; ``None``
+        for an argument that has no derivative. The cotangent may still be broadcast and of another
+        dtype: the sweep sums and casts it. Without `vjps` and `vjp` the primitive is
+        not differentiable.
+    vjp : rule, optional
+        For a variable number of arguments: ``vjp(g, y, *args, index, **params)``.
+    jvp : str or callable, optional
+        ``"elementwise"`` (the partial derivatives in `vjps` serve both ways), ``"linear"`` (in all
+        differentiable arguments together), ``"multilinear"`` (in each of them), or
+        ``jvp(tangents, y, *args, **params)`` with ``None`` for zero tangents. Left out: the vjp is
+        transposed.
+    batch : callable, optional
+        ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
+        flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
+        in front. Left out: a loop.
+    view : bool
+        Whether the result may share the memory of the first argument.
+    batch_params : callable, optional
+        For views: ``batch_params(params, ndim, size)`` gives the parameters that do the same behind
+        a batch axis of `size` in front; `ndim` is the number of axes of the unbatched argument.
+    family : str
+        "elementwise", "reduction", "structural", "linear", "opaque": how the compiler treats it.
+    kernel : str, optional
+        Scalar text of an elementwise operation in its arguments' names ``x``, ``y``, ``z``.
+    ufunc : numpy.ufunc, optional
+        The ufunc behind an elementwise operation: its type resolution is the kernel's.
+    differentiable_arguments : int
+        With `vjp`: how many of the leading arguments have derivatives; all by default.
+    source : callable, optional
+        ``source(args, params) -> str``: NumPy source text of one application, for printed tapes.
+    namespace : str
+        Where the printed text finds the function; "np" by default.
+    """
+
+    __slots__ = (
+        "_residuals",
+        "batch",
+        "batch_params",
+        "differentiable",
+        "differentiable_arguments",
+        "family",
+        "forward",
+        "jvp",
+        "kernel",
+        "name",
+        "source",
+        "ufunc",
+        "view",
+        "vjp",
+        "vjps",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        vjps: tuple[Rule | None, ...] | None = None,
+        *,
+        vjp: Rule | None = None,
+        jvp: str | Rule | None = None,
+        batch: Callable[..., Any] | None = None,
+        view: bool = False,
+        batch_params: Callable[..., dict[str, Any]] | None = None,
+        family: str = "opaque",
+        kernel: str | None = None,
+        ufunc: np.ufunc | None = None,
+        differentiable_arguments: int = 1_000_000,
+        source: Callable[..., str] | None = None,
+        register: bool = True,
+    ) -> None:
+        self.name = name
+        self.forward = forward
+        self.vjps = vjps
+        self.vjp = vjp
+        self.jvp = jvp
+        self.batch = batch
+        self.view = view
+        self.batch_params = batch_params
+        self.family = family
+        self.kernel = kernel
+        self.ufunc = ufunc
+        self.differentiable_arguments = differentiable_arguments
+        self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
+        self.source = source
+        self._residuals: tuple[tuple[str, ...], bool] | None = None
+        if register:
+            if name in primitives:
+                raise ValueError(f"a primitive named {name!r} is already declared")
+            primitives[name] = self
+
+    def differentiable_in(self, index: int) -> bool:
+        """Whether the argument at `index` has a derivative."""
+        if self.vjps is not None:
+            return index < len(self.vjps) and self.vjps[index] is not None
+        return self.vjp is not None and index < self.differentiable_arguments
+
+    @property
+    def residuals(self) -> tuple[tuple[str, ...], bool]:
+        """What the rules read: for ``y`` and each argument "value", "shape" or "none".
+
+        Read off the rules' byte code, so that a declaration cannot contradict its rules. The flag
+        says whether all further (variadic) arguments are needed.
+        """
+        if self._residuals is None:
+            self._residuals = _read_residuals(self)
+        return self._residuals
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Apply the primitive to arrays and tensors (see :func:`tapegrad.tape.trace.bind`)."""
+        return _bind(self, *args, **params)
+
+
+def _bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    # Replaced by trace.bind when the trace module loads (it needs Primitive, not the reverse).
+    raise RuntimeError("tapegrad.tape.trace is not loaded")
+
+
+def _read_residuals(primitive: Primitive) -> tuple[tuple[str, ...], bool]:
+    if primitive.vjps is None:
+        return (), True
+    uses = ["none"] * (len(primitive.vjps) + 1)
+    for rule in primitive.vjps:
+        if rule is None:
+            continue
+        code = getattr(rule, "__code__", None)
+        if code is None or code.co_flags & 0x04:  # a callable object or *args: it may read all
+            return (), True
+        names = code.co_varnames[1 : min(code.co_argcount, len(uses) + 1)]
+        reads = _reads_of(code)
+        for position, name in enumerate(names):
+            use = reads.get(name, "none")
+            if use == "value" or uses[position] == "none":
+                uses[position] = use
+    return tuple(uses), False
+
+
+def _reads_of(code: Any) -> dict[str, str]:
+    """How a code object reads its local names: "value" or, if only ``.shape`` and such, "shape"."""
+    reads: dict[str, str] = {name: "value" for name in code.co_cellvars}
+    instructions = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
+    for i, instruction in enumerate(instructions):
+        if not instruction.opname.startswith("LOAD_FAST"):
+            continue
+        loaded = instruction.argval
+        loaded = loaded if isinstance(loaded, tuple) else (loaded,)
+        following = instructions[i + 1] if i + 1 < len(instructions) else None
+        shape_only = (
+            following is not None
+            and following.opname == "LOAD_ATTR"
+            and following.argval in _SHAPE_ATTRIBUTES
+        )
+        for name in loaded[:-1]:
+            reads[name] = "value"
+        if shape_only:
+            reads.setdefault(loaded[-1], "shape")
+        else:
+            reads[loaded[-1]] = "value"
+    return reads
+
+
+def nondifferentiable(name: str, forward: Callable[..., Any], **slots: Any) -> Primitive:
+    """Declare an operation without derivatives (comparisons, ``floor``, ``argmax``, ...)."""
+    return Primitive(name, forward, **slots)
+
+
+def implements(*names: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as what tensors do for the NumPy functions `names`."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            functions[name] = function
+        return function
+
+    return register

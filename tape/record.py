@@ -1,0 +1,333 @@
+"""Recording for reverse mode: the imperative trace and the trace of ``grad`` and ``vjp``.
+
+Both link each result to the node of the entry that made it. The imperative trace works on arrays,
+locks users' arrays, and obeys the switches of the context; :class:`RecordTrace` works on whatever
+lies below it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape import reverse
+from tapegrad.tape.guard import lock
+from tapegrad.tape.node import Node, residuals
+from tapegrad.tape.primitive import Primitive, primitives
+from tapegrad.tape.state import guarding, state
+from tapegrad.tape.tensor import Tensor, check_constant, imperative, make, pin_of, snapshot
+from tapegrad.tape.trace import Trace, bind, leaked
+from tapegrad.tape.views import write_in_memory
+
+__all__ = ["ImperativeTrace", "RecordTrace"]
+
+_SCALARS = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64})
+
+
+class ImperativeTrace(Trace):
+    """Level 0: records what is done with imperative tensors, on arrays."""
+
+    name = "imperative"
+
+    def process(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: Mapping[str, Any],
+        constant: bool | None = None,
+    ) -> Any:
+        """Compute with arrays and link the result to the nodes of the arguments."""
+        current = state.get()
+        values: list[Any] = []
+        inputs: list[Node | None] = []
+        live = False
+        for a in args:
+            if type(a) is Tensor:
+                if a._trace is not self:
+                    raise leaked(a)
+                base = a._base
+                if base is not None and a._version != base._version:
+                    a.refresh()
+                values.append(a._value)
+                node = a._node
+                if node.cleared:
+                    node = fresh_leaf(a)
+                inputs.append(node)
+                if not node.constant:
+                    live = True
+            else:
+                values.append(a if type(a) in _SCALARS else np.asarray(a))
+                inputs.append(None)
+        out = primitive.forward(*values, **params)
+        if current.tape is not None:
+            return current.tape.record(self, primitive, args, inputs, params, values, out, constant)
+        if not primitive.differentiable:
+            return out
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        if constant is not None:
+            check_constant(constant)
+            if constant is False and out.dtype.kind != "f":
+                raise ValueError(
+                    f"the result of {primitive.name} has dtype {out.dtype} and must be constant: "
+                    "only floats have gradients"
+                )
+            live = not constant
+        if not current.tracking:
+            node = Node(None, (), {}, (), out.shape, out.dtype)
+            node.constant = out.dtype.kind != "f" or constant is True
+            return self._finish(primitive, args, params, values, out, node)
+        return self.link(primitive, args, inputs, params, values, out, live, current)
+
+    def link(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        inputs: list[Node | None],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: Any,
+        live: bool,
+        current: Any,
+    ) -> Tensor:
+        """Make the node of one application, and the tensor of its result."""
+        uses, everything = primitive.residuals
+        holds: list[Any] = []
+        if not primitive.view:
+            locking = guarding(current)
+            for i, a in enumerate(args):
+                if type(a) is Tensor:
+                    node = a._node
+                    node.grad = None
+                    if node.owner is None:
+                        node.owner = weakref.ref(a)
+                    base = a._base
+                    if base is not None:
+                        base._node.grad = None
+                    if everything or uses[i + 1] == "value":
+                        holds.append(pin_of(a))
+                    if locking and (node.primitive is None or base is not None):
+                        held = a._lock
+                        held = None if held is None else held()
+                        if held is None:
+                            held = lock(a._value)
+                            if held is not None:
+                                a._lock = held.reference
+                        holds.append(held)
+                elif locking and type(a) is np.ndarray:
+                    holds.append(lock(a))
+        saved = residuals(primitive, out, values)
+        node = Node(primitive, tuple(inputs), dict(params), saved, out.shape, out.dtype, holds)
+        node.constant = not live or out.dtype.kind != "f"
+        new = self._finish(primitive, args, params, values, out, node)
+        if everything or uses[0] == "value":
+            holds.append(pin_of(new))
+        return new
+
+    def _finish(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: Any,
+        node: Node,
+    ) -> Tensor:
+        new = make(self, out, node)
+        if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
+            mark_view(new, args[0], primitive, params)
+        return new
+
+    def is_constant(self, tensor: Tensor) -> bool:
+        """Whether no gradient flows to `tensor`."""
+        return tensor.node.constant  # type: ignore[no-any-return]
+
+    def detach(self, tensor: Tensor) -> Tensor:
+        """Return the value in a tensor without a graph."""
+        return Tensor(tensor.value, copy=False)
+
+    def grad(self, tensor: Tensor) -> Any:
+        """Return the gradient; that of a view is the view of its base's gradient."""
+        base = tensor._base
+        if base is None:
+            return tensor._node.grad
+        grad = base.grad
+        if grad is None:
+            return tensor._node.grad if tensor._version == base._version else None
+        if base._inner_shape is not None:
+            grad = grad.reshape(base._inner_shape)
+        for primitive, params in tensor._path:
+            grad = primitive.forward(grad, **params)
+        return grad
+
+    def backward(self, tensor: Tensor, grad: Any) -> None:
+        """Sweep from `tensor`, leave gradients at all variables, and clear the graph."""
+        node = tensor.node
+        shape = tensor._value.shape
+        if grad is None:
+            cotangent = np.ones(shape, dtype=node.dtype)
+        else:
+            grad = np.asarray(grad)
+            try:
+                cotangent = np.broadcast_to(grad, shape).astype(node.dtype)
+            except ValueError:
+                raise ValueError(
+                    f"backward(grad): a gradient of shape {grad.shape} cannot be broadcast to the "
+                    f"tensor's shape {shape}"
+                ) from None
+        if not node.constant:
+            reverse.backward(node, cotangent)
+        reverse.clear(node)
+
+    def clear(self, tensor: Tensor) -> None:
+        """Clear the graph that led to `tensor`."""
+        reverse.clear(tensor.node)
+
+    def write(self, root: Tensor, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
+        """Write into memory, and into a copy of it if an entry needs the old version."""
+        current = state.get()
+        if current.tape is not None:
+            super().write(root, primitive, args, params)
+            return
+        inputs: list[Node | None] = []
+        values: list[Any] = []
+        node = root._node
+        old = fresh_leaf(root) if node.cleared else node
+        live = not old.constant
+        inputs.append(old)
+        for a in args:
+            value = a.value if type(a) is Tensor else np.asarray(a)
+            values.append(value)
+            inputs.append(a._node if type(a) is Tensor else None)
+            live = live or (type(a) is Tensor and not a._node.constant)
+        root._value = write_in_memory(root, values, params)
+        if not current.tracking:
+            if current.guard is not False:
+                root._node.grad = None
+            root._version += 1
+            return
+        saved = residuals(primitive, None, [old, *values])
+        new = Node(primitive, tuple(inputs), params, saved, old.shape, old.dtype)
+        new.constant = not live or old.dtype.kind != "f"
+        old.grad = None
+        root._node = new
+        root._version += 1
+
+
+def shares(out: Any, source: Any) -> bool:
+    """Whether `out`, made from `source` by a view primitive, is a view of it and no copy."""
+    base = out.base
+    return base is not None and (base is source or base is source.base or type(out) is Tensor)
+
+
+def mark_view(
+    new: Tensor, source: Tensor, primitive: Primitive, params: Mapping[str, Any]
+) -> None:
+    """Note that `new` is a view of `source` through `primitive`."""
+    root = source._base if source._base is not None else source
+    step = (primitive, dict(params))
+    if source._base is None and root._inner_shape is not None:
+        reshape = _reshape_step(root)
+        new._path = (reshape, step)
+    else:
+        new._path = (*source._path, step)
+    new._base = root
+    new._version = root._version
+
+
+def _reshape_step(root: Tensor) -> tuple[Primitive, dict[str, Any]]:
+    return primitives["reshape"], {"shape": root.shape}
+
+
+def fresh_leaf(tensor: Tensor) -> Node:
+    """Give a tensor whose graph was cleared a node of its own, so that it can enter a new graph.
+
+    The old node stays marked: graphs that were built on it before the clearing must not go on.
+    """
+    old = tensor._node
+    node = Node(None, (), {}, (), old.shape, old.dtype)
+    node.constant = old.constant
+    node.grad = old.grad
+    tensor._node = node
+    return node
+
+
+class RecordTrace(Trace):
+    """The trace of ``vjp``: links values of any kind, arrays or tensors of the traces below."""
+
+    name = "grad"
+
+    def process(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: Mapping[str, Any],
+        constant: bool | None = None,
+    ) -> Any:
+        """Compute below, and link the result to the nodes of the arguments."""
+        values: list[Any] = []
+        inputs: list[Node | None] = []
+        for i, a in enumerate(args):
+            node = None
+            if type(a) is Tensor:
+                if a._trace is self:
+                    node = a.node if primitive.differentiable_in(i) else None
+                    a = a._value
+                else:
+                    a = self.lift_check(a)
+            values.append(a)
+            inputs.append(node)
+        out = bind(primitive, *values, **params)
+        if constant:
+            return out._trace.detach(out) if type(out) is Tensor else out
+        if not any(node is not None for node in inputs):
+            return out
+        if type(out) is not Tensor and type(out) is not np.ndarray:
+            out = np.asarray(out)
+        if out.dtype.kind != "f":
+            return out
+        below, out = out, snapshot(out) if type(out) is Tensor else out
+        saved = residuals(primitive, out, values)
+        node = Node(primitive, tuple(inputs), dict(params), saved, out.shape, out.dtype)
+        new = make(self, out, node)
+        if primitive.view and shares(below, values[0]):
+            mark_view(new, args[0], primitive, params)
+        return new
+
+    def variable(self, value: Any) -> Tensor:
+        """Return a tensor of this trace around `value`."""
+        if type(value) is Tensor:
+            value = snapshot(value)
+        return make(self, value, Node(None, (), {}, (), value.shape, value.dtype))
+
+    def is_constant(self, tensor: Tensor) -> bool:
+        """Tensors of this trace are variables."""
+        return False
+
+    def detach(self, tensor: Tensor) -> Tensor:
+        """Return the value below, in which this trace has no part."""
+        value = tensor.value
+        return value._trace.detach(value) if type(value) is Tensor else Tensor(value)
+
+    def grad(self, tensor: Tensor) -> Any:
+        """Return what ``backward`` has left."""
+        return tensor.node.grad
+
+    def backward(self, tensor: Tensor, grad: Any) -> None:
+        """Sweep inside a transformation; gradients are values of the traces below."""
+        node = tensor.node
+        value = tensor.value
+        if grad is None:
+            cotangent = np.ones(value.shape, dtype=value.dtype)
+        else:
+            cotangent = np.broadcast_to(grad, value.shape)
+        reverse.backward(node, cotangent)
+
+    def clear(self, tensor: Tensor) -> None:
+        """A transformation keeps its graph until it has ended."""
+
+
+imperative.trace = ImperativeTrace(0)

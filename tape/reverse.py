@@ -1,0 +1,163 @@
+"""The reverse sweep: from the cotangent of a result to those of all that it came from.
+
+One function, :func:`sweep`, serves ``backward``, ``vjp`` and ``Tape.gradient``. It runs the rules on
+whatever the saved values are: on arrays at NumPy's speed, on tensors as recorded operations, so that
+the gradient can itself be differentiated, batched and compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.errors import InvalidBackprop
+from tapegrad.tape.node import Node
+from tapegrad.tape.tensor import Tensor
+
+__all__ = ["backward", "clear", "fit", "sweep"]
+
+_number = attrgetter("number")
+
+
+def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Give a cotangent exactly the primal's shape and dtype: sum what was broadcast, and cast.
+
+    The only place of the library that undoes broadcasting.
+    """
+    kind = type(g)
+    if kind is not np.ndarray and kind is not Tensor:
+        g = np.asarray(g)
+    if g.shape != shape:
+        g = unbroadcast(g, shape)
+    if g.dtype != dtype:
+        g = g.astype(dtype)
+    return g
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes along which an array of `shape` was repeated to g's shape."""
+    extra = len(g.shape) - len(shape)
+    if extra < 0:  # the value had leading axes of size 1 that an assignment dropped
+        return np.reshape(unbroadcast(g, shape[-extra:]), shape)
+    axes = tuple(range(extra)) + tuple(
+        i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1
+    )
+    if axes:
+        g = np.sum(g, axis=axes, keepdims=True)
+    if extra:
+        g = np.reshape(g, g.shape[extra:])
+    if g.shape != shape:  # the result did not depend on this argument's full extent
+        g = np.broadcast_to(g, shape)
+    return g
+
+
+def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
+    """Return the nodes that `roots` came from, themselves included; only variable ones if asked."""
+    seen = set(roots)
+    found = list(seen)
+    stack = list(found)
+    while stack:
+        for node in stack.pop().inputs:
+            if node is not None and node not in seen and not (variable and node.constant):
+                seen.add(node)
+                found.append(node)
+                if node.inputs:
+                    stack.append(node)
+    return found
+
+
+def sweep(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
+    """Return the cotangent of every variable node that the roots came from.
+
+    Parameters
+    ----------
+    roots : list of (Node, cotangent)
+        Where to start; a node may occur twice.
+    """
+    cotangents: dict[Node, Any] = {}
+    owned: set[Node] = set()
+    for node, g in roots:
+        _accumulate(cotangents, owned, node, g)
+    order = reachable([node for node, _ in roots], variable=True)
+    order.sort(key=_number, reverse=True)
+    for node in order:
+        primitive = node.primitive
+        if primitive is None:
+            if node.cleared:
+                raise InvalidBackprop(
+                    "a part of this graph has been cleared: another result that shares it was "
+                    "swept before. Sweep the sum of both results once, or compute the shared part "
+                    "again."
+                )
+            continue
+        g = cotangents.get(node)
+        if g is None:
+            continue
+        _pull_back(node, g, cotangents, owned)
+    return cotangents
+
+
+def _pull_back(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node]) -> None:
+    """Run the rules of one entry and add what they give to the inputs' cotangents."""
+    primitive = node.primitive
+    assert primitive is not None
+    saved, params, rules = node.saved, node.params, primitive.vjps
+    for i, source in enumerate(node.inputs):
+        if source is None or source.constant:
+            continue
+        if rules is not None:
+            rule = rules[i] if i < len(rules) else None
+            if rule is None:
+                continue
+            part = rule(g, *saved, **params)
+        else:
+            if primitive.vjp is None or i >= primitive.differentiable_arguments:
+                continue
+            part = primitive.vjp(g, *saved, index=i, **params)
+        if part is None:  # a user's operation skipped this gradient
+            continue
+        part = fit(part, source.shape, source.dtype)
+        if source in cotangents:
+            _accumulate(cotangents, owned, source, part)
+        else:
+            cotangents[source] = part
+
+
+def _accumulate(cotangents: dict[Node, Any], owned: set[Node], node: Node, g: Any) -> None:
+    old = cotangents.get(node)
+    if old is None:
+        cotangents[node] = g
+    elif node in owned and type(g) is np.ndarray and type(old) is np.ndarray:
+        np.add(old, g, out=old)
+    else:
+        new = old + g
+        if type(new) is np.ndarray:
+            owned.add(node)
+        elif type(new) is not Tensor:
+            new = np.asarray(new)
+        cotangents[node] = new
+
+
+def backward(root: Node, cotangent: Any) -> None:
+    """Sweep from `root` and leave the gradient at every variable whose tensor still lives."""
+    cotangents = sweep([(root, cotangent)])
+    given: set[int] = set()
+    for node, g in cotangents.items():
+        owner = node.owner
+        if owner is not None and owner() is None and node is not root:
+            continue
+        if type(g) is np.ndarray:
+            # A gradient is the user's to change: it may share memory with no other array.
+            if g.base is not None or id(g) in given:
+                g = g.copy()
+            given.add(id(g))
+        node.grad = g
+
+
+def clear(root: Node) -> None:
+    """Clear the graph that led to `root`; gradients stay."""
+    for node in reachable([root], variable=False):
+        node.clear()

@@ -1,0 +1,166 @@
+"""What belongs to the running context: tracking, memory guarding, the active tape, trace depth.
+
+All of it lives in context variables, so that threads and asynchronous tasks never see each other's
+switches. The one exception is the global default of the memory guard, which the documentation
+defines to be global.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+__all__ = [
+    "State",
+    "mem_guard_off",
+    "mem_guard_on",
+    "no_autodiff",
+    "state",
+    "turn_memory_guarding_off",
+    "turn_memory_guarding_on",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class State:
+    """The switches of one context; immutable, replaced as a whole.
+
+    Attributes
+    ----------
+    tracking : bool
+        Whether imperative operations are recorded.
+    guard : bool or None
+        Whether arrays are locked; ``None`` leaves it to the global default.
+    tape : Tape or None
+        The innermost ``with Tape()`` that is active.
+    depth : int
+        Number of function transformations (grad, jvp, vmap, jit) that are running.
+    """
+
+    __slots__ = ("depth", "guard", "tape", "tracking")
+
+    def __init__(self, tracking: bool, guard: bool | None, tape: Any, depth: int) -> None:
+        self.tracking = tracking
+        self.guard = guard
+        self.tape = tape
+        self.depth = depth
+
+    def replace(self, **changes: Any) -> State:
+        """Return a copy with some switches changed."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return State(**{**values, **changes})
+
+
+state: ContextVar[State] = ContextVar("tapegrad_state", default=State(True, None, None, 0))
+
+
+class _GuardDefault:
+    """Global default of the memory guard."""
+
+    on: bool = True
+
+
+def _read_environment() -> None:
+    text = os.environ.get("TAPEGRAD_MEM_GUARD", os.environ.get("MYGRAD_MEM_GUARD", "True"))
+    if text.lower() in {"true", "1"}:
+        return
+    if text.lower() in {"false", "0"}:
+        _GuardDefault.on = False
+        return
+    warnings.warn(
+        f"TAPEGRAD_MEM_GUARD={text!r} is not one of True, true, 1, False, false, 0; "
+        "memory guarding stays on",
+        stacklevel=2,
+    )
+
+
+_read_environment()
+
+
+class _Switch:
+    """Context manager and decorator that changes one switch and restores the state before it."""
+
+    def __init__(self, doc: str, **changes: Any) -> None:
+        self.__doc__ = doc
+        self._changes = changes
+        # One stack of tokens per context: the same object is entered again when contexts nest.
+        self._tokens: ContextVar[tuple[Any, ...]] = ContextVar("tapegrad_switch", default=())
+
+    def __enter__(self) -> None:
+        token = state.set(state.get().replace(**self._changes))
+        self._tokens.set((*self._tokens.get(), token))
+
+    def __exit__(self, *exc: object) -> None:
+        *rest, token = self._tokens.get()
+        self._tokens.set(tuple(rest))
+        state.reset(token)
+
+    def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                "only plain functions can be decorated; use the context manager inside generators "
+                "and coroutines"
+            )
+
+        @functools.wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return decorated  # type: ignore[return-value]  # functools.wraps keeps F's signature
+
+
+no_autodiff = _Switch(
+    """Suspend the recording of imperative graphs; a context manager and a decorator.
+
+    Nothing is recorded or locked inside, and ``backward()`` has no effect on other tensors.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0])
+    >>> with tg.no_autodiff:
+    ...     y = x * 2
+    >>> y.creator is None
+    True
+    """,
+    tracking=False,
+)
+
+mem_guard_off = _Switch(
+    """Suspend the locking of arrays; a context manager and a decorator.""", guard=False
+)
+
+mem_guard_on = _Switch(
+    """Enable the locking of arrays; a context manager and a decorator.""", guard=True
+)
+
+
+def turn_memory_guarding_off() -> None:
+    """Turn memory guarding off everywhere except where ``mem_guard_on`` is active.
+
+    See Also
+    --------
+    turn_memory_guarding_on : turns it on again.
+
+    Notes
+    -----
+    Without the guard, writing into an array that a graph still needs gives wrong gradients.
+    """
+    _GuardDefault.on = False
+
+
+def turn_memory_guarding_on() -> None:
+    """Turn memory guarding on everywhere except where ``mem_guard_off`` is active."""
+    _GuardDefault.on = True
+
+
+def guarding(current: State) -> bool:
+    """Whether arrays are locked in the state `current`."""
+    return _GuardDefault.on if current.guard is None else current.guard

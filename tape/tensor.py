@@ -1,0 +1,552 @@
+"""The Tensor: a NumPy-like value that users hold, imperative or traced.
+
+A tensor is a cell. It holds the current version of a value (an array, or a tensor of the trace
+below) and the node of that version. An in-place write gives the cell a new version; a view finds
+its base through ``_base`` and reads the newest version through the view primitives in ``_path``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from tapegrad.tape.guard import lock
+from tapegrad.tape.methods import ArrayMethods
+from tapegrad.tape.node import Node
+from tapegrad.tape.primitive import Primitive, functions
+from tapegrad.tape.state import guarding, state
+
+__all__ = ["Tensor", "imperative", "make", "pin_of", "snapshot"]
+
+
+class _Imperative:
+    """Holds the imperative trace, which is made by ``record`` (it needs Tensor, not the reverse)."""
+
+    trace: Any = None
+
+
+imperative = _Imperative()
+
+
+def check_constant(constant: Any) -> None:
+    """Refuse anything but a bool or None."""
+    if constant is not None and type(constant) is not bool and type(constant) is not np.bool_:
+        raise TypeError(f"constant must be True, False or None, not {constant!r}")
+
+
+def check_real(dtype: np.dtype[Any]) -> None:
+    """Refuse dtypes that are not real numbers."""
+    if dtype.kind not in "fiub":
+        raise TypeError(
+            f"a tensor holds real numbers (float, int or bool); the data has dtype {dtype}"
+        )
+
+
+class Tensor(ArrayMethods):
+    """A NumPy-like array that records what is done with it.
+
+    Parameters
+    ----------
+    x : array_like
+        Real-valued data, or another tensor (whose data is taken).
+    dtype : dtype_like, optional
+        By default that of the data.
+    constant : bool, optional
+        A constant has no gradient. Float data is variable by default; integers and booleans are
+        always constant.
+    copy : bool
+        Whether the data is copied (the default).
+    ndmin : int
+        The least number of axes; axes of size 1 are put in front.
+
+    Raises
+    ------
+    TypeError
+        For data that is not real, and for flags of the wrong type.
+    ValueError
+        For ``constant=False`` with integer data.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0])
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_inner_shape",
+        "_lock",
+        "_node",
+        "_path",
+        "_pin",
+        "_trace",
+        "_value",
+        "_version",
+    )
+    # By identity, although == compares elements: tape.replay({x: value}) names tensors as keys.
+    __hash__ = object.__hash__
+    __array_priority__ = 100.0
+
+    def __init__(
+        self,
+        x: Any,
+        *,
+        dtype: Any = None,
+        constant: bool | None = None,
+        copy: bool = True,
+        ndmin: int = 0,
+    ) -> None:
+        check_constant(constant)
+        if isinstance(ndmin, bool) or not isinstance(ndmin, (int, np.integer)):
+            raise TypeError(f"ndmin must be an integer, not {ndmin!r}")
+        if type(x) is Tensor:
+            if x._trace is not imperative.trace:
+                other = x._trace.detach(x)
+                self._copy_slots(other if dtype is None else other.astype(dtype))
+                return
+            if constant is None and x.constant:
+                constant = True
+            x = x.value
+        array = np.array(x, dtype=dtype, copy=True if copy else None, ndmin=int(ndmin))
+        check_real(array.dtype)
+        is_float = array.dtype.kind == "f"
+        if constant is False and not is_float:
+            raise ValueError(
+                f"a tensor of dtype {array.dtype} must be constant: only floats have gradients"
+            )
+        node = Node(None, (), {}, (), array.shape, array.dtype)
+        node.constant = bool(constant) or not is_float
+        self._trace = imperative.trace
+        self._value = array
+        self._node = node
+        self._base = None
+        self._path: tuple[tuple[Primitive, dict[str, Any]], ...] = ()
+        self._version = 0
+        self._pin: Any = None
+        self._lock: Any = None
+        self._inner_shape: tuple[int, ...] | None = None
+
+    def _copy_slots(self, other: Tensor) -> None:
+        for name in Tensor.__slots__:
+            if name != "__weakref__":
+                setattr(self, name, getattr(other, name))
+
+    # What the rest of the layer needs ------------------------------------------------------------
+
+    @property
+    def value(self) -> Any:
+        """The current value below this tensor's trace: an array, or a tensor of the trace below."""
+        base = self._base
+        if base is not None and self._version != base._version:
+            self.refresh()
+        return self._value
+
+    @property
+    def node(self) -> Any:
+        """The node of the current version."""
+        base = self._base
+        if base is not None and self._version != base._version:
+            self.refresh()
+        return self._node
+
+    def refresh(self) -> None:
+        """Read a view anew from the newest version of its base."""
+        base = self._base
+        new: Any = snapshot(base)
+        if base._inner_shape is not None:
+            new = functions[np.reshape](new, base._inner_shape)
+        for primitive, params in self._path:
+            new = new._trace.process(primitive, (new,), params)
+        self._trace = new._trace
+        self._value = new._value
+        self._node = new._node
+        self._pin = new._pin
+        self._lock = None
+        self._version = base._version
+
+    def adopt(self, new: Tensor) -> None:
+        """Take over the value of `new` as the next version of this cell."""
+        self._trace = new._trace
+        self._value = new.value
+        self._node = new._node
+        self._pin = new._pin
+        self._lock = None
+        self._version += 1
+        if isinstance(self._node, Node):
+            self._node.owner = None
+
+    # The documented face -------------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The underlying array; it is read-only while a live graph needs it, and can be replaced.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> w = tg.tensor([1.0, 2.0])
+        >>> w.data -= 0.5
+        >>> w
+        Tensor([0.5, 1.5])
+        """
+        value = self.value
+        if type(value) is not np.ndarray:
+            return value.data  # type: ignore[no-any-return]  # a tensor of the trace below
+        if self._trace is not imperative.trace:
+            return self._trace.array(self, "Tensor.data")  # type: ignore[no-any-return]
+        node = self._node
+        if node.primitive is not None and not node.primitive.view and guarding(state.get()):
+            node.hold(lock(value))
+        return value
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        if self._trace is not imperative.trace:
+            self._trace.array(self, "assignment to Tensor.data")
+        array = np.asarray(new)
+        if array is self._value:
+            return
+        check_real(array.dtype)
+        old = self._node
+        node = Node(None, (), {}, (), array.shape, array.dtype)
+        node.grad = old.grad
+        node.constant = old.constant or array.dtype.kind != "f"
+        self._value, self._node, self._pin, self._lock = array, node, None, None
+        if self._base is not None:
+            self._base, self._path = None, ()
+        self._version += 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes; assigning a shape reshapes in place (differentiably).
+
+        Raises
+        ------
+        ValueError
+            If the size does not fit or the data would have to be copied.
+        """
+        return self._trace.shape(self)  # type: ignore[no-any-return]
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        functions["set_shape"](self, shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the elements."""
+        return self.value.dtype  # type: ignore[no-any-return]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes between neighbours along each axis."""
+        return self.value.strides  # type: ignore[no-any-return]
+
+    @property
+    def constant(self) -> bool:
+        """Whether the tensor is a constant, to which no gradient flows."""
+        return bool(self._trace.is_constant(self))
+
+    @property
+    def base(self) -> Tensor | None:
+        """The tensor that owns the memory of this view; ``None`` for an owner.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> x = tg.arange(5)
+        >>> x[2:][:1].base is x
+        True
+        """
+        return self._base
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that ``backward`` has left here: an array of this shape and dtype, or None.
+
+        The gradient of a view is the same view of its base's gradient.
+        """
+        return self._trace.grad(self)
+
+    @property
+    def creator(self) -> Any:
+        """The operation that produced this tensor; ``None`` for leaves and after clearing."""
+        return functions["creator"](self)
+
+    def backward(self, grad: Any = None) -> None:
+        """Compute the derivatives of this tensor by all variables that it came from.
+
+        Each of them gets its gradient in ``.grad``; then the graph is cleared.
+
+        Parameters
+        ----------
+        grad : array_like, optional
+            The gradient of a later result by this tensor; it is broadcast to this shape. By default
+            ones, so that a non-scalar tensor behaves like its sum.
+
+        Raises
+        ------
+        ValueError
+            If `grad` cannot be broadcast to the tensor's shape.
+        InvalidBackprop
+            If a part of the graph has been cleared before.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> x = tg.tensor([2.0, 4.0, 8.0])
+        >>> (x * x[::-1]).backward()
+        >>> x.grad
+        array([16.,  8.,  4.])
+        """
+        self._trace.backward(self, grad)
+
+    def null_grad(self, *, _clear_view_info: bool = False) -> Tensor:
+        """Set the gradient to None, and return the tensor itself."""
+        self._node.grad = None
+        if self._base is not None:
+            if self._base._node.grad is None and self._node.primitive is None:
+                self._base, self._path = None, ()
+        return self
+
+    def null_gradients(self, clear_graph: bool = True) -> None:
+        """Only warn: gradients are nulled and graphs cleared without being asked to.
+
+        .. deprecated:: 0.1
+        """
+        warnings.warn(
+            "null_gradients does nothing: gradients are nulled when a tensor enters a new graph, "
+            "and backward() clears the graph",
+            FutureWarning,
+            stacklevel=2,
+        )
+
+    def clear_graph(self) -> None:
+        """Remove this tensor and all that it came from from their graph, and release their arrays.
+
+        Gradients stay as they are.
+        """
+        self._trace.clear(self)
+
+    def item(self, *args: Any) -> Any:
+        """Return the element as a Python scalar; ValueError unless there is exactly one."""
+        return self.consume("item").item(*args)
+
+    def consume(self, kind: str) -> Any:
+        """Return the array of values for Python code that must have it."""
+        value: Any = self
+        while type(value) is Tensor:
+            value = value._trace.consume(value, kind)
+        return value
+
+    def copy(self, *, constant: bool | None = None) -> Tensor:
+        """Return a copy of data and gradient that is in no graph.
+
+        Parameters
+        ----------
+        constant : bool, optional
+            By default as the original.
+        """
+        if self._trace is not imperative.trace:
+            return functions[np.copy](self)  # type: ignore[no-any-return]
+        if constant is None:
+            constant = self.constant
+        new = Tensor(self._value if self._base is None else self.value, constant=constant)
+        grad = self.grad
+        new._node.grad = None if grad is None else grad.copy()
+        return new
+
+    def astype(
+        self, dtype: Any, casting: Any = "unsafe", copy: bool = True, *, constant: bool | None = None
+    ) -> Tensor:
+        """Return the tensor with another dtype.
+
+        In imperative code the result is in no graph, as documented; traced values stay traced.
+
+        Parameters
+        ----------
+        dtype : dtype_like
+            A real dtype.
+        casting : {'no', 'equiv', 'safe', 'same_kind', 'unsafe'}
+            Which conversions are allowed.
+        copy : bool
+            ``False`` returns the tensor itself if dtype and `constant` fit.
+        constant : bool, optional
+            By default as the original; integers are always constant.
+        """
+        check_constant(constant)
+        if self._trace is not imperative.trace:
+            return functions["astype"](self, dtype, casting)  # type: ignore[no-any-return]
+        dtype = np.dtype(dtype)
+        check_real(dtype)
+        if not copy and dtype == self.dtype and (constant is None or constant == self.constant):
+            return self
+        if constant is None and self.dtype.kind == "f":
+            constant = self.constant or dtype.kind != "f"
+        return Tensor(self.value.astype(dtype, casting=casting), constant=constant, copy=False)
+
+    # NumPy's protocols ---------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self._trace is not imperative.trace:
+            self._trace.array(self, "np.asarray")
+        array = self.data
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            if copy is False:
+                raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = functions.get(ufunc)
+        if function is None:
+            return self._trace.unknown(f"numpy.{ufunc.__name__}")
+        if method == "__call__":
+            return function(*inputs, **kwargs)
+        return getattr(function, method)(*inputs, **kwargs)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        implementation = functions.get(function)
+        if implementation is None:
+            module = getattr(function, "__module__", "numpy")
+            name = f"{module}.{function.__name__}"
+            if name.partition(".")[0] != "numpy":
+                return NotImplemented
+            return self._trace.unknown(name)
+        return implementation(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        if self._trace.closed:
+            return f"<tensor of a {self._trace.name} trace that has ended>"
+        array = self.consume("repr")
+        if self._trace.level:
+            return f"Tensor({repr(array)[6:-1]}, trace={self._trace.name})"
+        # Lines after the first stand under the first number: "Tensor(" is longer than "array(".
+        body = np.array2string(
+            array, separator=", ", prefix="Tensor(", suffix=")", max_line_width=75
+        )
+        if array.size == 0 and array.shape != (0,):
+            body = f"[], shape={array.shape}"
+        shown = array.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) and array.size > 0
+        return f"Tensor({body})" if shown else f"Tensor({body}, dtype={array.dtype.name})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __format__(self, spec: str) -> str:
+        return repr(self) if not spec else format(self.item(), spec)
+
+    # Python's protocols --------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        return bool(self.consume("bool"))
+
+    def __float__(self) -> float:
+        return float(self._only_element("float"))
+
+    def __int__(self) -> int:
+        return int(self._only_element("int"))
+
+    def _only_element(self, kind: str) -> Any:
+        array = self.consume(kind)
+        if array.size != 1:
+            raise TypeError("only tensors with one element can be converted to Python scalars")
+        return array.item()
+
+    def __index__(self) -> int:
+        array = self.consume("index")
+        if array.ndim or array.dtype.kind not in "iu":
+            raise TypeError("only integer scalar tensors can be used as an index")
+        return int(array)
+
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            raise TypeError("len() of a tensor without axes")
+        return shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a tensor without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, item: SupportsIndex | Any) -> bool:
+        return bool((self.consume("contains") == np.asarray(item)).any())
+
+    def __getitem__(self, index: Any) -> Any:
+        return functions["getitem"](self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        functions["setitem"](self, index, value)
+
+    def __copy__(self) -> Tensor:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self.copy()
+
+
+def make(trace: Any, value: Any, node: Any) -> Tensor:
+    """Make a tensor of `trace` around `value`; the fast constructor of the engine."""
+    new = Tensor.__new__(Tensor)
+    new._trace = trace
+    new._value = value
+    new._node = node
+    new._base = None
+    new._path = ()
+    new._version = 0
+    new._pin = None
+    new._lock = None
+    new._inner_shape = None
+    return new
+
+
+def snapshot(tensor: Tensor) -> Tensor:
+    """Return a cell of its own for the current version of `tensor`, safe from later writes.
+
+    The pin is shared: a write to the original while the snapshot is needed copies the buffer.
+    """
+    value, node = tensor.value, tensor._node
+    new = make(tensor._trace, value, node)
+    new._pin = pin_of(tensor)
+    return new
+
+
+def pin_of(tensor: Tensor) -> Any:
+    """Return the object that stands for "somebody needs this buffer as it is".
+
+    Entries that save the value hold it, so its reference count tells a write whether the buffer
+    must be kept: no registry, no bookkeeping when entries die.
+    """
+    root = tensor._base if tensor._base is not None else tensor
+    if root._pin is None:
+        root._pin = object()
+    return root._pin

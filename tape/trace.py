@@ -1,0 +1,203 @@
+"""Traces and ``bind``: who interprets a primitive.
+
+A trace sees every primitive that is applied to one of its tensors and computes with the values
+below it by binding again, until only arrays are left. ``bind`` finds the innermost trace among the
+arguments; ``apply`` does the same for the user-facing functions, for which plain arrays belong to
+the imperative trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+import tapegrad.tape.primitive as primitive_module
+from tapegrad.tape.errors import LeakedTensorError, TracedArrayError
+from tapegrad.tape.node import user_location
+from tapegrad.tape.primitive import Primitive
+from tapegrad.tape.state import state
+from tapegrad.tape.tensor import Tensor, imperative, snapshot
+
+__all__ = ["Trace", "apply", "bind", "lower", "new_trace"]
+
+_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Trace:
+    """An interpreter of primitives at one level of nesting.
+
+    Attributes
+    ----------
+    level : int
+        0 is imperative code; each running transformation adds one.
+    closed : bool
+        Whether the transformation has ended; its tensors may then not be used.
+    """
+
+    name = "trace"
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+        self.closed = False
+
+    def process(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: Mapping[str, Any],
+        constant: bool | None = None,
+    ) -> Any:
+        """Apply `primitive` to `args`, of which at least one is a tensor of this trace."""
+        raise TypeError(f"{type(self).__name__} does not interpret primitives")
+
+    def operator(self, primitive: Primitive, args: tuple[Any, ...]) -> Any:
+        """Apply a binary Python operator."""
+        return self.process(primitive, args, _NO_PARAMS)
+
+    def unknown(self, name: str) -> Any:
+        """Refuse a NumPy function that is not registered."""
+        raise TypeError(
+            f"{name} has no differentiable form for tensors; use np.asarray(tensor) on an "
+            "imperative tensor if no gradient is needed"
+        )
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the shape that the user sees."""
+        return tensor.value.shape  # type: ignore[no-any-return]  # value is an array or a tensor
+
+    def consume(self, tensor: Tensor, kind: str) -> Any:
+        """Return the value below, for Python code that needs it (``if``, ``float``, ...)."""
+        return tensor.value
+
+    def array(self, tensor: Tensor, what: str) -> Any:
+        """Refuse to turn a traced value into an array: its derivative would be lost."""
+        raise TracedArrayError(
+            f"{what}: a value traced by {self.name} would become a plain array and be cut off from "
+            f"its trace, at {user_location()}. If the value is stored into an array "
+            "(a[i] = value), make that array a tensor: tg.zeros(...), or np.zeros_like(x) of a "
+            "traced x; if a NumPy function asked for the array, use a function that tapegrad "
+            "differentiates."
+        )
+
+    def lift_check(self, tensor: Tensor) -> Any:
+        """Return `tensor`, from an outer trace, as a value to compute with; or say it leaked."""
+        if tensor._trace.closed or tensor._trace.level >= self.level:
+            raise leaked(tensor)
+        return snapshot(tensor)
+
+    def grad(self, tensor: Tensor) -> Any:
+        """Return the gradient that a sweep left at `tensor`."""
+        return None
+
+    def write(self, root: Tensor, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
+        """Replace the value of `root` by that of a write into it."""
+        new = self.process(primitive, (snapshot(root), *args), params)
+        root.adopt(new if type(new) is Tensor else Tensor(new, copy=False))
+
+    def close(self) -> None:
+        """End the trace."""
+        self.closed = True
+
+
+def leaked(tensor: Tensor) -> LeakedTensorError:
+    """Return the error for a tensor whose trace has ended."""
+    return LeakedTensorError(
+        f"a tensor traced by {tensor._trace.name} is used after that transformation ended "
+        f"(seen at {user_location()}). Return it from the function instead: as part of the result, "
+        "or as an auxiliary value with has_aux=True."
+    )
+
+
+def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    """Apply `primitive` to arrays and tensors; arrays in, arrays out.
+
+    The entry for rules. Parameters are keyword arguments and hashable.
+    """
+    top = None
+    for a in args:
+        if type(a) is Tensor and (top is None or a._trace.level > top.level):
+            top = a._trace
+    if top is None:
+        return primitive.forward(*args, **params)
+    if top.closed:
+        raise leaked(next(a for a in args if type(a) is Tensor and a._trace is top))
+    return top.process(primitive, args, params)
+
+
+def apply(
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    params: Mapping[str, Any] = _NO_PARAMS,
+    constant: bool | None = None,
+) -> Any:
+    """Apply `primitive` for a user: array-likes count as constants, the result is a tensor.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        What to apply.
+    args : tuple
+        Tensors, arrays, Python scalars (which stay weak in NumPy's promotion) and array-likes.
+    params : mapping
+        The primitive's parameters.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable; by default it is constant if all
+        arguments are.
+
+    Returns
+    -------
+    Tensor, or an ndarray for non-differentiable primitives in imperative code
+    """
+    top = imperative.trace
+    for a in args:
+        if type(a) is Tensor:
+            if a._trace is not top and a._trace.level >= top.level:
+                top = a._trace
+        elif type(a) is list or type(a) is tuple:
+            return apply(primitive, tuple(_operand(b) for b in args), params, constant)
+    if top.closed:
+        raise leaked(next(a for a in args if type(a) is Tensor and a._trace is top))
+    return top.process(primitive, args, params, constant)
+
+
+def _operand(a: Any) -> Any:
+    """Make a sequence an operand; one that holds tensors is stacked, so that none loses its
+    gradient."""
+    if type(a) not in (list, tuple):
+        return a
+    if _holds_tensor(a):
+        return primitive_module.functions[np.stack]([_operand(b) for b in a])
+    return np.asarray(a)
+
+
+def _holds_tensor(a: Any) -> bool:
+    return type(a) is Tensor or (type(a) in (list, tuple) and any(_holds_tensor(b) for b in a))
+
+
+def lower(value: Any, trace: Trace) -> Any:
+    """Return `value` as it is below `trace`."""
+    if type(value) is Tensor:
+        if value._trace is trace:
+            return value.value
+        return trace.lift_check(value)
+    return value
+
+
+@contextmanager
+def new_trace(kind: type[Trace], *args: Any, **kwargs: Any) -> Iterator[Any]:
+    """Run a transformation: a trace one level further in, closed at the end whatever happens."""
+    current = state.get()
+    trace = kind(current.depth + 1, *args, **kwargs)
+    token = state.set(current.replace(depth=trace.level))
+    try:
+        yield trace
+    finally:
+        state.reset(token)
+        trace.close()
+
+
+primitive_module._bind = bind

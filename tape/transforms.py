@@ -1,0 +1,559 @@
+"""Functions to functions: ``grad``, ``value_and_grad``, ``vjp``, ``jvp``, ``vmap``, ``jacobian``,
+``hessian``.
+
+They nest to any depth and in any order, accept nests of arrays (tuples, lists, dicts), and never write
+into the caller's arrays.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.batch import BatchTrace, NeedsLoop
+from tapegrad.tape.errors import NonScalarOutputError
+from tapegrad.tape.forward import JVPTrace
+from tapegrad.tape.node import Node
+from tapegrad.tape.pytree import Structure, flatten, unflatten
+from tapegrad.tape.record import RecordTrace
+from tapegrad.tape.reverse import fit, sweep
+from tapegrad.tape.tensor import Tensor, snapshot
+from tapegrad.tape.trace import lower, new_trace
+
+__all__ = ["grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp", "vmap"]
+
+
+def as_value(leaf: Any, what: str) -> Any:
+    """Make a leaf of the arguments a value to compute with: an array or a tensor."""
+    if type(leaf) is Tensor:
+        return snapshot(leaf)
+    array = np.asarray(leaf)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{what}: arguments must be real arrays, numbers, tensors, or nests of them; "
+            f"got {type(leaf).__name__} ({array.dtype})"
+        )
+    return array
+
+
+def _differentiable(leaf: Any, what: str) -> Any:
+    value = as_value(leaf, what)
+    if value.dtype.kind != "f":
+        raise TypeError(
+            f"{what} differentiates by float arguments; got dtype {value.dtype}. "
+            "Pass floats (1.0, x.astype(float)), or choose other arguments with argnums."
+        )
+    return value
+
+
+def give_back(value: Any, *, like: Any = None) -> Any:
+    """Return an array as the user expects it: NumPy scalars where NumPy returns scalars."""
+    if type(value) is np.ndarray and value.ndim == 0 and type(like) is not np.ndarray:
+        return value[()]
+    return value
+
+
+def _below(leaf: Any, trace: Any) -> Any:
+    """Return a result of the function as it is below `trace`."""
+    if type(leaf) is Tensor:
+        return lower(leaf, trace)
+    return leaf
+
+
+class _Pullback:
+    """The function that ``vjp`` returns; it can be called any number of times."""
+
+    __slots__ = ("_inputs", "_outputs", "_structure_in", "_structure_out")
+
+    def __init__(
+        self,
+        inputs: list[tuple[Node, Any]],
+        outputs: list[tuple[Node | None, Any]],
+        structure_in: Structure,
+        structure_out: Structure,
+    ) -> None:
+        self._inputs = inputs
+        self._outputs = outputs
+        self._structure_in = structure_in
+        self._structure_out = structure_out
+
+    def __call__(self, cotangent: Any) -> Any:
+        """Return the cotangents of the arguments, as a tuple with one entry for each."""
+        leaves, structure = flatten(cotangent)
+        if structure != self._structure_out:
+            raise ValueError(
+                "vjp: the cotangent must have the structure of the function's result, "
+                f"{self._structure_out}; got {structure}"
+            )
+        roots = []
+        for g, (node, value) in zip(leaves, self._outputs):
+            shape = np.shape(value)
+            g = g if type(g) is Tensor else np.asarray(g)
+            if g.shape != shape:
+                raise ValueError(
+                    f"vjp: a cotangent has shape {g.shape}, the result it belongs to {shape}"
+                )
+            if node is not None:
+                roots.append((node, fit(g, node.shape, node.dtype)))
+        cotangents = sweep(roots)
+        grads = []
+        for node, leaf in self._inputs:
+            g = cotangents.get(node)
+            if g is None:
+                g = np.zeros(node.shape, node.dtype)
+            elif type(g) is np.ndarray and (g.base is not None or not g.flags.writeable):
+                g = g.copy()
+            grads.append(give_back(g, like=leaf))
+        return unflatten(self._structure_in, _apart(grads))
+
+
+def _apart(grads: list[Any]) -> list[Any]:
+    """Make sure that no array occurs twice: each gradient is the user's to change."""
+    seen: set[int] = set()
+    for i, g in enumerate(grads):
+        if type(g) is np.ndarray:
+            if id(g) in seen:
+                grads[i] = g.copy()
+            seen.add(id(grads[i]))
+    return grads
+
+
+def _linearize(
+    function: Callable[..., Any],
+    primals: tuple[Any, ...],
+    has_aux: bool,
+    what: str,
+    check: Callable[[Any, list[Any]], None] | None = None,
+) -> tuple[Any, _Pullback, Any]:
+    """Run `function` on variables of a new recording trace."""
+    leaves, structure_in = flatten(primals)
+    values = [_differentiable(leaf, what) for leaf in leaves]
+    with new_trace(RecordTrace) as trace:
+        variables = [trace.variable(value) for value in values]
+        inputs = [(v._node, leaf) for v, leaf in zip(variables, leaves)]
+        result = function(*unflatten(structure_in, variables))
+        result, aux = _split_aux(result, has_aux, what)
+        out_leaves, structure_out = flatten(result)
+        if check is not None:
+            check(result, out_leaves)
+        outputs = []
+        below = []
+        for leaf in out_leaves:
+            mine = type(leaf) is Tensor and leaf._trace is trace
+            value = _below(leaf, trace)
+            outputs.append((leaf.node if mine else None, value))
+            below.append(give_back(value))
+        aux_leaves, aux_structure = flatten(aux)
+        aux = unflatten(aux_structure, [give_back(_below(leaf, trace)) for leaf in aux_leaves])
+    pullback = _Pullback(inputs, outputs, structure_in, structure_out)
+    return unflatten(structure_out, below), pullback, aux
+
+
+def _split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
+    if not has_aux:
+        return result, None
+    if type(result) is not tuple or len(result) != 2:
+        raise TypeError(f"{what} with has_aux=True: the function must return (result, aux)")
+    return result
+
+
+def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Return the value of a function, and the function that pulls cotangents back.
+
+    Parameters
+    ----------
+    function : callable
+        Takes and returns arrays or nests of them.
+    *primals
+        Where to evaluate it; floats, arrays, tensors, or nests of them.
+    has_aux : bool
+        Whether `function` returns ``(result, aux)``, where aux is not differentiated.
+
+    Returns
+    -------
+    result : array or nest
+    pullback : callable
+        Takes a cotangent of the result's structure and shapes; returns a tuple with the cotangent
+        of each primal.
+    aux
+        Only with `has_aux`.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> y, pullback = tg.vjp(np.sin, np.zeros(2))
+    >>> pullback(np.array([1.0, 2.0]))
+    (array([1., 2.]),)
+    """
+    result, pullback, aux = _linearize(function, primals, has_aux, "vjp")
+    return (result, pullback, aux) if has_aux else (result, pullback)
+
+
+def _require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
+    def check(result: Any, leaves: list[Any]) -> None:
+        name = getattr(function, "__name__", repr(function))
+        if len(leaves) != 1 or flatten(result)[1] != "*":
+            raise NonScalarOutputError(
+                f"{what}({name}): the function must return one scalar, and returned "
+                f"{_described(result)}. Return the scalar alone (further results go through "
+                "has_aux=True); for other outputs use tg.vjp or tg.jacobian."
+            )
+        shape = np.shape(leaves[0]) if type(leaves[0]) is not Tensor else leaves[0].shape
+        if shape != ():
+            raise NonScalarOutputError(
+                f"{what}({name}): the function must return a scalar, and returned an array of "
+                f"shape {shape}. Sum it, or use tg.vjp with a cotangent of that shape, or "
+                "tg.jacobian for all derivatives."
+            )
+        leaf = leaves[0]
+        dtype = leaf.dtype if type(leaf) is Tensor else np.asarray(leaf).dtype
+        if dtype.kind not in "fiub":
+            raise TypeError(f"{what}({name}): the function returned {leaf!r}, which is no number")
+
+    return check
+
+
+def _described(result: Any) -> str:
+    if result is None:
+        return "None (is the return statement missing?)"
+    return f"a {type(result).__name__} of {len(flatten(result)[0])} values"
+
+
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that gives the value of `function` and its gradient.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a scalar.
+    argnums : int or sequence of int
+        By which positional arguments to differentiate; a sequence gives a tuple of gradients.
+    has_aux : bool
+        Whether `function` returns ``(scalar, aux)``.
+
+    Returns
+    -------
+    callable
+        With the arguments of `function`; returns ``(value, gradient)``, or
+        ``((value, aux), gradient)``. The gradient has structure, shapes and dtypes of the argument.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
+    return _value_and_grad(function, argnums, has_aux, "value_and_grad")
+
+
+def _value_and_grad(
+    function: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, what: str
+) -> Callable[..., Any]:
+    if not callable(function):
+        raise TypeError(f"{what} takes a function, not {type(function).__name__}")
+    single = isinstance(argnums, int | np.integer)
+    numbers: tuple[int, ...] = (int(argnums),) if single else tuple(argnums)  # type: ignore[arg-type]
+    check = _require_scalar(what, function)
+
+    @_wraps(function)
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        try:
+            chosen = tuple(args[i] for i in numbers)
+        except IndexError:
+            raise TypeError(
+                f"{what}: argnums={argnums} but the function was called with "
+                f"{len(args)} positional arguments"
+            ) from None
+
+        def partial(*given: Any) -> Any:
+            full = list(args)
+            for i, value in zip(numbers, given):
+                full[i] = value
+            return function(*full, **kwargs)
+
+        value, pullback, aux = _linearize(partial, chosen, has_aux, what, check)
+        seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
+        grads = pullback(seed)
+        gradient = grads[0] if single else grads
+        return ((value, aux) if has_aux else value), gradient
+
+    return differentiated
+
+
+def _wraps(function: Any) -> Callable[[Any], Any]:
+    assigned = [n for n in functools.WRAPPER_ASSIGNMENTS if hasattr(function, n)]
+    return functools.wraps(function, assigned=assigned, updated=())
+
+
+def grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that gives the gradient of `function`.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a scalar.
+    argnums : int or sequence of int
+        By which positional arguments to differentiate; a sequence gives a tuple of gradients.
+    has_aux : bool
+        Whether `function` returns ``(scalar, aux)``; then ``(gradient, aux)`` is returned.
+
+    Returns
+    -------
+    callable
+        The gradient has the argument's structure, shapes and dtypes: an ndarray for an ndarray, a
+        NumPy scalar for a Python float, a tensor for a tensor.
+
+    Raises
+    ------
+    NonScalarOutputError
+        If the result is not a scalar.
+    TypeError
+        For integer arguments.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.grad(np.sin)(0.0)
+    np.float64(1.0)
+    >>> tg.grad(tg.grad(lambda x: x**3))(2.0)
+    np.float64(12.0)
+    """
+    both = _value_and_grad(function, argnums, has_aux, "grad")
+
+    @_wraps(function)
+    def gradient_of(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return gradient_of
+
+
+def jvp(
+    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], *,
+    has_aux: bool = False,
+) -> Any:
+    """Return the value of a function and its directional derivative.
+
+    Parameters
+    ----------
+    function : callable
+    primals : tuple or list
+        The positional arguments.
+    tangents : tuple or list
+        A direction for each, of the same structure and shapes.
+    has_aux : bool
+        Whether `function` returns ``(result, aux)``.
+
+    Returns
+    -------
+    (result, tangent), and aux with `has_aux`
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.jvp(np.sin, (0.0,), (2.0,))
+    (np.float64(0.0), np.float64(2.0))
+    """
+    if type(primals) not in (tuple, list) or type(tangents) not in (tuple, list):
+        raise TypeError("jvp: primals and tangents must be tuples or lists of arguments")
+    leaves, structure = flatten(tuple(primals))
+    directions, other = flatten(tuple(tangents))
+    if structure != other:
+        raise ValueError(f"jvp: tangents have the structure {other}, primals {structure}")
+    with new_trace(JVPTrace) as trace:
+        duals = []
+        for leaf, direction in zip(leaves, directions):
+            value = _differentiable(leaf, "jvp")
+            t = as_value(direction, "jvp")
+            if t.shape != value.shape:
+                raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
+            duals.append(trace.variable(value, t if t.dtype == value.dtype else t.astype(value.dtype)))
+        result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
+        out_leaves, out_structure = flatten(result)
+        values, out_tangents = [], []
+        for leaf in out_leaves:
+            value = _below(leaf, trace)
+            mine = type(leaf) is Tensor and leaf._trace is trace
+            t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
+            values.append(give_back(value))
+            out_tangents.append(give_back(t))
+        aux_leaves, aux_structure = flatten(aux)
+        aux = unflatten(aux_structure, [give_back(_below(leaf, trace)) for leaf in aux_leaves])
+    out = (unflatten(out_structure, values), unflatten(out_structure, out_tangents))
+    return (*out, aux) if has_aux else out
+
+
+def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+    """Return a function that applies `function` to every example along an axis, all at once.
+
+    Parameters
+    ----------
+    function : callable
+        Of one example.
+    in_axes : int, None, or a sequence (one for each argument), or nests of them
+        Which axis of each argument counts the examples; ``None`` for arguments that all share.
+    out_axes : int, or a nest as the result
+        Where the axis of examples goes in the results.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If the axes differ in size, or no argument is mapped.
+
+    Notes
+    -----
+    If `function` takes branches by its values, the examples are run one by one.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.vmap(np.dot)(np.ones((3, 2)), np.ones((3, 2)))
+    array([2., 2., 2.])
+    """
+    if not callable(function):
+        raise TypeError(f"vmap takes a function, not {type(function).__name__}")
+
+    @_wraps(function)
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = flatten(args)
+        axes = _spread(in_axes if not isinstance(in_axes, list) else tuple(in_axes), args, "in_axes")
+        values = [as_value(leaf, "vmap") for leaf in leaves]
+        size = _common_size(values, axes)
+        fronted = [
+            v if axis is None else _move(v, axis, 0) for v, axis in zip(values, axes)
+        ]
+        try:
+            outs, out_structure = _run_batched(function, fronted, axes, structure, kwargs, size)
+        except NeedsLoop:
+            outs, out_structure = _run_one_by_one(function, fronted, axes, structure, kwargs, size)
+        placed = _spread(out_axes, unflatten(out_structure, outs), "out_axes")
+        moved = [o if axis in (0, None) else _move(o, 0, axis) for o, axis in zip(outs, placed)]
+        return unflatten(out_structure, moved)
+
+    return mapped
+
+
+def _run_batched(
+    function: Any, values: list[Any], axes: list[Any], structure: Any, kwargs: Any, size: int
+) -> tuple[list[Any], Structure]:
+    with new_trace(BatchTrace, size) as trace:
+        examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
+        result = function(*unflatten(structure, examples), **kwargs)
+        leaves, out_structure = flatten(result)
+        outs = []
+        for leaf in leaves:
+            if type(leaf) is Tensor and leaf._trace is trace:
+                outs.append(leaf.value)
+            else:
+                value = _below(leaf, trace)
+                outs.append(np.broadcast_to(value, (size, *np.shape(value))))
+    return [o.copy() if type(o) is np.ndarray and o.base is not None else o for o in outs], out_structure
+
+
+def _run_one_by_one(
+    function: Any, values: list[Any], axes: list[Any], structure: Any, kwargs: Any, size: int
+) -> tuple[list[Any], Structure]:
+    columns: list[list[Any]] = []
+    out_structure: Structure = None
+    for k in range(size):
+        example = [v if axis is None else v[k] for v, axis in zip(values, axes)]
+        leaves, this = flatten(function(*unflatten(structure, example), **kwargs))
+        if k and this != out_structure:
+            raise ValueError("vmap: the function returns nests of different structure")
+        out_structure = this
+        columns.append(leaves)
+    return [np.stack(column) for column in zip(*columns)], out_structure
+
+
+def _move(value: Any, source: int, destination: int) -> Any:
+    return np.moveaxis(value, source, destination)
+
+
+def _spread(axes: Any, tree: Any, what: str) -> list[Any]:
+    """Give every leaf of `tree` its axis; an axis given for a nest holds for all its leaves."""
+    leaves, structure = flatten(tree)
+    if axes is None or isinstance(axes, int | np.integer):
+        return [axes] * len(leaves)
+    children = list(tree.values()) if type(tree) is dict else list(tree) if structure != "*" else []
+    given = [axes[key] for key in tree] if type(axes) is dict and type(tree) is dict else list(axes)
+    if len(given) != len(children):
+        raise ValueError(f"vmap: {what}={axes!r} does not fit {len(children)} values")
+    return [a for child, axis in zip(children, given) for a in _spread(axis, child, what)]
+
+
+def _common_size(values: list[Any], axes: list[Any]) -> int:
+    sizes = set()
+    for value, axis in zip(values, axes):
+        if axis is None:
+            continue
+        shape = value.shape
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(f"vmap: in_axes has axis {axis} for an argument of shape {shape}")
+        sizes.add(shape[axis])
+    if not sizes:
+        raise ValueError("vmap: no argument is mapped; in_axes must name an axis of at least one")
+    if len(sizes) > 1:
+        raise ValueError(f"vmap: the mapped axes differ in size: {sorted(sizes)}")
+    return int(sizes.pop())
+
+
+def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """Return a function that gives all derivatives of an array-valued function, in reverse mode.
+
+    Parameters
+    ----------
+    function : callable
+        Returns one array.
+    argnums : int
+        By which argument to differentiate; one array.
+
+    Returns
+    -------
+    callable
+        Its result has the shape of the output followed by that of the argument.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+
+    @_wraps(function)
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        def partial(value: Any) -> Any:
+            return function(*args[:argnums], value, *args[argnums + 1 :], **kwargs)
+
+        out, pullback = vjp(partial, args[argnums])
+        shape = np.shape(out)
+        size = int(np.prod(shape, dtype=np.int64))
+        basis = np.eye(size, dtype=getattr(out, "dtype", float)).reshape(size, *shape)
+        rows = vmap(lambda g: pullback(g)[0])(basis)
+        return np.reshape(rows, (*shape, *np.shape(args[argnums])))
+
+    return jacobian_of
+
+
+def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """Return a function that gives the second derivatives of a scalar function.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.hessian(lambda x: np.prod(x))(np.array([2.0, 3.0]))
+    array([[0., 1.],
+           [1., 0.]])
+    """
+    return jacobian(grad(function, argnums), argnums)

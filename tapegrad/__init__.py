@@ -1,0 +1,85 @@
+"""tapegrad: automatic differentiation for NumPy as people write it.
+
+>>> import numpy as np, tapegrad as tg
+>>> x = tg.tensor([1.0, 2.0, 3.0])
+>>> np.sum(x * x).backward()
+>>> x.grad
+array([2., 4., 6.])
+>>> tg.grad(lambda x: np.sum(np.sin(x)))(np.zeros(2))
+array([1., 1.])
+"""
+
+from numpy import bool_, e, float16, float32, float64, inf, int8, int16, int32, int64, nan, pi
+
+from tapegrad import ops as _ops
+from tapegrad.compile import Jit, jit
+from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
+from tapegrad.tape import (
+    InvalidBackprop,
+    InvalidGradient,
+    LeakedTensorError,
+    NonScalarOutputError,
+    Operation,
+    Tape,
+    TapegradError,
+    Tensor,
+    TracedArrayError,
+    execute_op,
+    grad,
+    hessian,
+    jacobian,
+    jvp,
+    mem_guard_off,
+    mem_guard_on,
+    no_autodiff,
+    tree_map,
+    turn_memory_guarding_off,
+    turn_memory_guarding_on,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "InvalidBackprop",
+    "InvalidGradient",
+    "Jit",
+    "LeakedTensorError",
+    "NonScalarOutputError",
+    "Operation",
+    "Tape",
+    "TapegradError",
+    "Tensor",
+    "TracedArrayError",
+    "bool_",
+    "e",
+    "execute_op",
+    "float16",
+    "float32",
+    "float64",
+    "grad",
+    "hessian",
+    "inf",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "jacobian",
+    "jit",
+    "jvp",
+    "mem_guard_off",
+    "mem_guard_on",
+    "nan",
+    "no_autodiff",
+    "pi",
+    "tree_map",
+    "turn_memory_guarding_off",
+    "turn_memory_guarding_on",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
+__all__ += _ops.__all__
+
