@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness import Contestant, Goal, Options, Report, Table, measure
+from benchmarks.harness import Contestant, Goal, Options, Report, Table, Timing, measure
 
 Array = NDArray[np.float64]
 Call = Callable[[], Any]
@@ -183,7 +183,7 @@ def _prepare(contestant: Contestant, x: Array, notes: list[str]) -> Call | str:
 def run(options: Options) -> Report:
     """Measure all contestants at all sizes."""
     contestants = [c for c in CONTESTANTS if options.wants(c.name)]
-    seconds: dict[int, dict[str, float]] = {}
+    timings: dict[int, dict[str, Timing]] = {}
     problems: dict[int, dict[str, str]] = {}
     notes: list[str] = []
     for n in SIZES:
@@ -191,28 +191,35 @@ def run(options: Options) -> Report:
         prepared = {c.name: _prepare(c, x, notes) for c in contestants}
         calls = {name: call for name, call in prepared.items() if not isinstance(call, str)}
         problems[n] = {name: why for name, why in prepared.items() if isinstance(why, str)}
-        seconds[n] = measure(calls, options.rounds)
+        timings[n] = measure(calls, options.rounds)
 
     head = ["microseconds a call (ratio to tapegrad jit)", *(f"n = {n:,}" for n in SIZES)]
     table = Table("f(x) = sum(tanh(x)*exp(-x*x) + sin(x)), value and gradient, float64", head)
     for contestant in contestants:
         cells = [
-            problems[n].get(contestant.name) or _cell(seconds[n], contestant.name) for n in SIZES
+            problems[n].get(contestant.name) or _cell(timings[n], contestant.name) for n in SIZES
         ]
         table.rows.append([contestant.name, *cells])
-    return Report([table], _goals(seconds), notes)
+    goals = {
+        "Goals, by the medians": _goals(timings, lambda timing: timing.median),
+        "Goals, by the best samples": _goals(timings, lambda timing: timing.best),
+    }
+    return Report([table], goals, notes)
 
 
-def _cell(seconds: dict[str, float], name: str) -> str:
-    own = seconds[name] * 1e6
+def _cell(timings: dict[str, Timing], name: str) -> str:
+    own = timings[name].median * 1e6
     text = f"{own:,.2f}" if own < 100 else f"{own:,.0f}"
-    ratio = f"{seconds[name] / seconds[JIT]:,.2f}" if JIT in seconds else "-"
+    ratio = f"{timings[name].median / timings[JIT].median:,.2f}" if JIT in timings else "-"
     return f"{text} ({ratio})"
 
 
-def _goals(seconds: dict[int, dict[str, float]]) -> list[Goal]:
+def _goals(
+    timings: dict[int, dict[str, Timing]], statistic: Callable[[Timing], float]
+) -> list[Goal]:
     def us(n: int, *names: str, factor: float = 1.0) -> float | None:
-        found = [seconds[n][name] * 1e6 * factor for name in names if name in seconds[n]]
+        known = [timings[n][name] for name in names if name in timings[n]]
+        found = [statistic(timing) * 1e6 * factor for timing in known]
         return min(found, default=None)
 
     eager, jax = "tapegrad eager, backward()", ("jax jit", "jax jit (NumPy in and out)")

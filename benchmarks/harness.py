@@ -2,7 +2,7 @@
 
 A suite is a module with a function ``run(options) -> Report``. `measure` takes the contestants in
 turns, round after round, so that all of them see the same state of the machine, and gives the
-median of each. A contestant whose library is missing is shown as "not installed".
+median and the best of each. A contestant whose library is missing is shown as "not installed".
 """
 
 import gc
@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 PEERS = ["tapegrad", "numpy", "numba", "mygrad", "autograd", "jax", "torch"]
 
@@ -51,6 +51,13 @@ class Contestant:
         return any(find_spec(name) is None for name in self.requires)
 
 
+class Timing(NamedTuple):
+    """Seconds per call: the median of the samples, and the best, which load hurts least."""
+
+    median: float
+    best: float
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """A promise, the measured number, and the bound; a number of None was not measured."""
@@ -81,7 +88,7 @@ class Report:
     """What a suite found."""
 
     tables: list[Table] = field(default_factory=list)
-    goals: list[Goal] = field(default_factory=list)
+    goals: dict[str, list[Goal]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -94,6 +101,8 @@ def _time_calls(call: Callable[[], Any], count: int) -> float:
 
 def _calls_per_sample(call: Callable[[], Any], seconds: float = 0.004) -> int:
     count = 1
+    call()  # the first call may compile
+    call()
     while True:
         took = _time_calls(call, count) * count
         if took >= seconds / 2 or count > 1_000_000:
@@ -101,8 +110,8 @@ def _calls_per_sample(call: Callable[[], Any], seconds: float = 0.004) -> int:
         count *= 4
 
 
-def measure(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the median seconds per call of each of `calls`, taken in turns.
+def measure(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Timing]:
+    """Return the seconds per call of each of `calls`, taken in turns.
 
     A sample repeats the call for about four milliseconds, after one call that is not timed. The
     short sleep lets the worker threads of the contestant before come to rest.
@@ -121,7 +130,7 @@ def measure(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, fl
                 samples[name].append(_time_calls(calls[name], counts[name]))
     finally:
         gc.unfreeze()
-    return {name: median(values) for name, values in samples.items()}
+    return {name: Timing(median(values), min(values)) for name, values in samples.items()}
 
 
 def machine() -> list[str]:
@@ -143,7 +152,7 @@ def machine() -> list[str]:
             versions.append(f"{name} not installed")
     return [
         f"{date.today().isoformat()}, {processor}, {cores} cores, {platform.system()},"
-        f" Python {platform.python_version()}",
+        f" Python {platform.python_version()}, load average {os.getloadavg()[0]:.2f} before",
         ", ".join(versions),
     ]
 
@@ -164,8 +173,8 @@ def _markdown_table(table: Table) -> list[str]:
     return [table.title + ":", "", *("| " + " | ".join(row) + " |" for row in rows)]
 
 
-def _goal_table(goals: Sequence[Goal]) -> Table:
-    table = Table("Goals", ["goal", "measured", "bound", "verdict"])
+def _goal_table(title: str, goals: Sequence[Goal]) -> Table:
+    table = Table(title, ["goal", "measured", "bound", "verdict"])
     for goal in goals:
         numbers = [
             "-" if value is None else f"{value:,.4g} {goal.unit}".rstrip()
@@ -178,7 +187,7 @@ def _goal_table(goals: Sequence[Goal]) -> Table:
 def render(name: str, report: Report, *, markdown: bool) -> str:
     """Return the report of the suite `name` as plain text or as Markdown."""
     lines = [f"## {name}" if markdown else f"== {name}", ""]
-    tables = report.tables + ([_goal_table(report.goals)] if report.goals else [])
+    tables = [*report.tables, *(_goal_table(*item) for item in report.goals.items())]
     for table in tables:
         lines += [*(_markdown_table(table) if markdown else _text_table(table)), ""]
     for note in report.notes:

@@ -61,4 +61,4 @@ def run(options: Options) -> Report:
         Goal("import tapegrad, beyond import numpy", extra, 150.0, "ms"),
         Goal("times that import tapegrad loads numba", loads, 0.0, ""),
     ]
-    return Report([table], goals)
+    return Report([table], {"Goals": goals})

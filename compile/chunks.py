@@ -22,6 +22,8 @@ CHUNK = 16384
 #: Elements from which on several threads share the work.
 PARALLEL = 65536
 
+#: What reductions start from.
+START = {"sum": 0.0, "prod": 1.0, "max": -np.inf, "min": np.inf}
 _COMBINE = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
@@ -104,7 +106,7 @@ class Chunked:
             given = [a[lo:hi] if s else a for a, s in zip(arrays, self.sliced)]
             for i, (kind, sliced) in enumerate(self.partial):
                 target = arrays[count + i]
-                given.append(target[lo:hi] if sliced else np.full_like(target, _START[kind]))
+                given.append(target[lo:hi] if sliced else np.full_like(target, START[kind]))
             result = self.kernel(hi - lo, *self.sizes[1:], *given)
             for i, (kind, sliced) in enumerate(self.partial):
                 if not sliced:
@@ -128,6 +130,3 @@ class Chunked:
         if not returned:
             return None
         return returned[0] if len(returned) == 1 else tuple(returned)
-
-
-_START = {"sum": 0, "prod": 1, "max": -np.inf, "min": np.inf}

@@ -85,6 +85,9 @@ class KernelPlan:
         Arrays that it writes, one element for each point of the space.
     reductions : list of Reduced
     functions : set of (name, suffix)
+    returned : list of (Node, name)
+        Values without axes, which the kernel returns: results of scalar code, then reductions to one
+        number.
     """
 
     source: str
@@ -94,6 +97,7 @@ class KernelPlan:
     outputs: list[Operand]
     reductions: list[Reduced]
     functions: set[tuple[str, str]] = field(default_factory=set)
+    returned: list[tuple[Node, str]] = field(default_factory=list)
 
 
 class _Builder:
@@ -197,6 +201,7 @@ def generate(
     builder = _Builder(group, layouts, weak)
     outputs: list[Operand] = []
     reductions: list[Reduced] = []
+    returned: list[tuple[Node, str]] = []
     for entry in group.entries:
         if entry.primitive.family == "reduction":
             value = builder.operand(entry.inputs[0], entry.inputs[0].dtype)
@@ -206,7 +211,9 @@ def generate(
             builder.functions.add((scalars.REDUCTIONS[entry.primitive.name][1], ""))
             continue
         name = builder.entry(entry)
-        if entry.output in needed:
+        if entry.output in needed and not group.space:
+            returned.append((entry.output, name))
+        elif entry.output in needed:
             out = Operand(entry.output, f"o{len(outputs)}", entry.output.dtype)
             out.axes = (True,) * len(group.space)
             outputs.append(out)
@@ -217,10 +224,14 @@ def generate(
         _reshape(operand, group.space, axes)
     for reduced in reductions:
         reduced.axes = tuple(reduced.axes[block[0]] for block in axes)
-    text = _source(builder, outputs, reductions, len(sizes), exact=False)
-    exact = _source(builder, outputs, reductions, len(sizes), exact=True) if builder.limits else None
+    returned += [(r.node, r.name) for r in reductions if r.full]
+    names = [name for _, name in returned]
+    text = _source(builder, outputs, reductions, names, len(sizes), exact=False)
+    exact = None
+    if builder.limits:
+        exact = _source(builder, outputs, reductions, names, len(sizes), exact=True)
     return KernelPlan(
-        text, exact, sizes, builder.operands, outputs, reductions, builder.functions
+        text, exact, sizes, builder.operands, outputs, reductions, builder.functions, returned
     )
 
 
@@ -270,6 +281,7 @@ def _source(
     builder: _Builder,
     outputs: list[Operand],
     reductions: list[Reduced],
+    names: list[str],
     rank: int,
     *,
     exact: bool,
@@ -308,7 +320,7 @@ def _source(
             if not r.full and _opens_at(r, i):
                 kept = ", ".join(x for x, gone in zip(indices, r.axes) if not gone)
                 lines.append(f"{pad}{r.name}[{kept}] = s_{r.name}")
-    returned = [r.name for r in reductions if r.full] + (["beyond"] if limits else [])
+    returned = names + (["beyond"] if limits else [])
     if returned:
         lines.append(f"    return {', '.join(returned)}")
     text = "\n".join(lines) + "\n"

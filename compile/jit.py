@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.compile.capture import Captures, survey
+from tapegrad.compile.dispatch import MISS, fast_call
 from tapegrad.compile.recording import Recording, leaf_key, record
 from tapegrad.compile.through import call_through
 from tapegrad.tape.pytree import flatten
@@ -71,10 +72,17 @@ class Jit:
         self._reused = 0
         self._eager_calls = 0
         self._eager = ""
+        #: The fast way into the recording that held last.
+        self._fast: Callable[..., Any] | None = None
         self._warned = False
         self.derived: dict[Any, Jit] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        fast = self._fast
+        if fast is not None and not kwargs:
+            result = fast(args)
+            if result is not MISS:
+                return result
         leaves, structure = flatten((args, kwargs))
         if self._eager:
             return self._run_eagerly(args, kwargs)
@@ -97,6 +105,9 @@ class Jit:
                 if done:
                     if i:
                         self._promote(signature, variant)
+                    if variant.fast is None:
+                        variant.fast = fast_call(variant, state.captures, structure, leaves)
+                    self._fast = variant.fast or None
                     return result
         return self._record(state, key, leaves, structure, args, kwargs)
 

@@ -86,6 +86,7 @@ class _Writer:
         self.layouts: dict[Node, Layout] = {}
         self.kernels: list[codegen.KernelPlan] = []
         self.library: list[Entry] = []
+        self.by_library: set[Node] = set()
         self.compiled = 0
         self.reused = 0
 
@@ -141,6 +142,7 @@ class _Writer:
         name = self.new(entry.output)
         self.lines.append(f"{name} = {call}  # {primitive.name}")
         self.layouts[entry.output] = layout
+        self.by_library.add(entry.output)
         if not primitive.view:
             self.library.append(entry)
 
@@ -149,33 +151,32 @@ class _Writer:
         plan = codegen.generate(group, self.layouts, self.program.weak, needed)
         size = int(np.prod(plan.sizes, dtype=np.int64))
         call = self._callable(plan, size)
-        arguments = [self._argument(o) for o in plan.operands]
+        arguments = [] if _is_large(plan, size) else [str(n) for n in plan.sizes]
+        arguments += [self._argument(o) for o in plan.operands]
         made: list[Node] = []
         after: list[str] = []
         for out in plan.outputs:
-            name, shaped = self._output(out.value, out.shape)
-            arguments.append(shaped)
+            arguments.append(self._output(out.value, out.shape))
             made.append(out.value)
-            del name
         for r in plan.reductions:
             if r.full:
                 continue
             shape = tuple(n for n, gone in zip(plan.sizes, r.axes) if not gone)
-            start = chunks._START[r.kind]
-            name, shaped = self._output(r.node, shape, start)
-            arguments.append(shaped)
+            start = chunks.START[r.kind]
+            arguments.append(self._output(r.node, shape, start))
             made.append(r.node)
-            del name
         returned = []
-        for r in plan.reductions:
-            if r.full:
-                name = self.new(r.node)
-                returned.append(name)
-                made.append(r.node)
-                self.layouts[r.node] = Layout.fresh(r.node.shape, r.node.dtype)
-                if r.node.shape:
-                    filler = self.constant(partial(np.full, r.node.shape, dtype=r.node.dtype), "f")
-                    after.append(f"{name} = {filler}({name})")
+        for node, _ in plan.returned:
+            name = self.new(node)
+            returned.append(name)
+            made.append(node)
+            self.layouts[node] = Layout.fresh(node.shape, node.dtype)
+            # A Python number would be weak in the promotion of a library step.
+            if node.shape:
+                filler = self.constant(partial(np.full, node.shape, dtype=node.dtype), "f")
+                after.append(f"{name} = {filler}({name})")
+            else:
+                after.append(f"{name} = {self.constant(node.dtype.type, 'd')}({name})")
         inside = ", ".join(arguments)
         self._write_call(plan, call, inside, returned, size)
         self.lines += after
@@ -198,7 +199,7 @@ class _Writer:
     def _fresh_partials(self, plan: codegen.KernelPlan) -> str:
         """Reset the arrays into which a kernel accumulates, before it runs a second time."""
         return "".join(
-            f"{self.names[r.node]}.fill({chunks._START[r.kind]!r}); ".replace("inf", "float('inf')")
+            f"{self.names[r.node]}.fill({chunks.START[r.kind]!r}); ".replace("inf", "float('inf')")
             for r in plan.reductions
             if not r.full
         )
@@ -218,7 +219,8 @@ class _Writer:
 
     def _output(
         self, node: Node, shape: tuple[int, ...] | None, start: Any = None
-    ) -> tuple[str, str]:
+    ) -> str:
+        """Write the allocation of a result; return the text of the argument that is written to."""
         name = self.new(node)
         dtype = self.constant(node.dtype, "d")
         self.layouts[node] = Layout.fresh(node.shape, node.dtype)
@@ -227,8 +229,8 @@ class _Writer:
         else:
             self.lines.append(f"{name} = full({node.shape}, {self.constant(start)}, {dtype})")
         if shape is not None and shape != node.shape:
-            return name, f"{name}.reshape({shape})"
-        return name, name
+            return f"{name}.reshape({shape})"
+        return name
 
     def _callable(self, plan: codegen.KernelPlan, size: int) -> str:
         function, new = compiled(plan.source, plan.functions, argument_types(plan))
@@ -249,9 +251,8 @@ class _Writer:
         if type(value) is not Node:
             return self.constant(value)
         name = self.names[value]
-        if value.shape == () and value not in self.program.inputs:
-            kind = self.constant(value.dtype.type, "d")
-            return f"{kind}({name})"
+        if value.shape == () and value in self.by_library:
+            return f"{name}[()]"  # NumPy gives scalars where the library step gave an array
         return name
 
 
@@ -273,12 +274,17 @@ def argument_types(plan: codegen.KernelPlan) -> tuple[Any, ...]:
     return tuple(types)
 
 
+def _is_large(plan: codegen.KernelPlan, size: int) -> bool:
+    """Whether a kernel is run in chunks; otherwise its sizes are part of the call."""
+    return bool(plan.sizes) and size > 2 * chunks.CHUNK
+
+
 def prepared(
     plan: codegen.KernelPlan, function: Callable[..., Any], size: int, flagged: bool
 ) -> Callable[..., Any]:
-    """Bind the sizes to a kernel, and split it into chunks if it is large."""
-    if size <= 2 * chunks.CHUNK or not plan.sizes:
-        return partial(function, *plan.sizes)
+    """Split a kernel into chunks if it is large."""
+    if not _is_large(plan, size):
+        return function
     sliced = tuple(bool(o.axes) and o.axes[0] for o in (*plan.operands, *plan.outputs))
     partials = tuple((r.kind, not r.axes[0]) for r in plan.reductions if not r.full)
     full = tuple(r.kind for r in plan.reductions if r.full)

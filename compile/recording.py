@@ -68,6 +68,8 @@ class Recording:
         Whether the constants are known to be the same at each call.
     problem : str
         Why the recording may not be used.
+    fast : callable, False or None
+        Generated code that checks a call and runs the plan; False if there can be none.
     """
 
     program: Program
@@ -79,6 +81,7 @@ class Recording:
     constants: list[Any] = field(default_factory=list)
     trusted: bool = True
     problem: str = ""
+    fast: Any = None
 
     def run(self, leaves: list[Any]) -> tuple[bool, Any]:
         """Execute; returns whether the guards held, and the result."""
@@ -167,7 +170,7 @@ def record(
     """
     traced = [i for i, leaf in enumerate(leaves) if _is_traced(leaf)]
     drawn = captures.random_state()
-    before = [(r, np.array(r.expected)) for r in captures.arrays]
+    before = [(r, np.array(r.read())) for r in captures.arrays]
     with new_trace(StagingTrace) as trace:
         given = list(leaves)
         for i in traced:
@@ -237,7 +240,7 @@ def _outputs(
 
 def _take_captures(program: Program, captures: Captures) -> list[Reference]:
     """Make the captured arrays that the program uses its inputs."""
-    places = {id(r.expected): r for r in captures.arrays}
+    places = {id(r.read()): r for r in captures.arrays}
     nodes: dict[int, Node] = {}
     taken: list[Reference] = []
 
@@ -280,7 +283,7 @@ def _problem(
         return "it writes into an array that is not one of its arguments"
     if program.writes:
         arrays = [leaf for leaf in leaves if type(leaf) is np.ndarray]
-        arrays += [r.expected for r in captures.arrays]
+        arrays += [r.read() for r in captures.arrays]
         for i, a in enumerate(arrays):
             if any(np.may_share_memory(a, b) for b in arrays[i + 1 :] if a is not b) or any(
                 a is b for b in arrays[i + 1 :]

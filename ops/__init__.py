@@ -17,7 +17,6 @@ from tapegrad.ops.comparisons import (
     argwhere,
     array_equal,
     array_equiv,
-    bincount,
     bitwise_and,
     bitwise_or,
     bitwise_xor,
@@ -58,7 +57,6 @@ from tapegrad.ops.comparisons import (
     signbit,
     spacing,
     trunc,
-    unique,
 )
 from tapegrad.ops.contraction import (
     einsum,
@@ -218,6 +216,7 @@ from tapegrad.ops.running import (
     cumsum,
 )
 from tapegrad.ops.selecting import (
+    bincount,
     compress,
     delete,
     diag,
@@ -231,6 +230,7 @@ from tapegrad.ops.selecting import (
     take_along_axis,
     tril,
     triu,
+    unique,
 )
 from tapegrad.ops.views import (
     atleast_1d,

@@ -7,12 +7,13 @@ answer Python consumes (``allclose``, ``nonzero``) read the values, on which a t
 
 from __future__ import annotations
 
+import math
 from operator import index
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.ufunc import Ufunc, as_tensor, data_of, operand, single_out
+from tapegrad.ops.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.primitive import functions, implements, nondifferentiable
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply, bind
@@ -79,16 +80,23 @@ def _batch_axis(primitive_name: str) -> Any:
     """Batch an operation along one axis (or several): the axis moves up by one."""
 
     def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
-        axis = params["axis"]
+        axis, (x,) = params["axis"], args
+        if axis is None:
+            keep = {k: v for k, v in params.items() if k != "keepdims"}
+            flat = np.reshape(x, (size, math.prod(x.shape[1:])))
+            result = bind(_BY_NAME[primitive_name], flat, **{**keep, "axis": 1})
+            if params.get("keepdims"):
+                result = np.reshape(result, (size, *(1,) * (len(x.shape) - 1)))
+            return result
         moved = tuple(a + 1 for a in axis) if type(axis) is tuple else axis + 1
-        return bind(_BY_NAME[primitive_name], args[0], **{**params, "axis": moved})
+        return bind(_BY_NAME[primitive_name], x, **{**params, "axis": moved})
 
     return batch
 
 
 def _along(name: str, forward: Any) -> Any:
     """Declare an operation without derivatives that takes ``axis``."""
-    primitive = nondifferentiable(name, forward, family="opaque", batch=_batch_axis(name))
+    primitive = nondifferentiable(name, forward, batch=_batch_axis(name), source=numpy_source(name))
     _BY_NAME[name] = primitive
     return primitive
 
@@ -212,16 +220,19 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 def _arg(primitive: Any, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
     a = operand(a)
-    shape = shape_of(a)
-    if axis is None or not shape:
-        result = apply(primitive, (np.reshape(a, -1),), {"axis": 0})
-        if keepdims and keepdims is not np._NoValue:
-            result = np.reshape(result, (1,) * len(shape))
-    else:
-        keep = bool(keepdims) and keepdims is not np._NoValue
-        params = {"axis": one_axis(axis, len(shape)), "keepdims": keep}
-        result = apply(primitive, (a,), params)
+    keep = keepdims is not np._NoValue and bool(keepdims)
+    result = apply(primitive, (a,), {"axis": _one_or_all(axis, a), "keepdims": keep})
     return _into(out, result, primitive.name)
+
+
+def _one_or_all(axis: Any, a: Any) -> int | None:
+    ndim = len(shape_of(a))
+    if axis is None:
+        return None
+    if not ndim:
+        one_axis(axis, 1)
+        return None
+    return one_axis(axis, ndim)
 
 
 @implements(np.argmax)
@@ -265,9 +276,7 @@ def argsort(
     a = operand(a)
     if order is not None:
         raise TypeError("argsort: order= is for structured arrays")
-    if axis is None or not shape_of(a):
-        a, axis = np.reshape(a, -1), 0
-    params: dict[str, Any] = {"axis": one_axis(axis, len(shape_of(a)))}
+    params: dict[str, Any] = {"axis": _one_or_all(axis, a)}
     if kind is not None:
         params["kind"] = kind
     if stable is not None:
@@ -275,7 +284,9 @@ def argsort(
     return apply(argsort_p, (a,), params)
 
 
-searchsorted_p = nondifferentiable("searchsorted", np.searchsorted)
+searchsorted_p = nondifferentiable(
+    "searchsorted", np.searchsorted, source=numpy_source("searchsorted")
+)
 
 
 @implements(np.searchsorted)
@@ -294,7 +305,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     return apply(searchsorted_p, (a, operand(v)), {"side": side})
 
 
-isclose_p = nondifferentiable("isclose", np.isclose, family="opaque")
+isclose_p = nondifferentiable("isclose", np.isclose, source=numpy_source("isclose"))
 
 
 @implements(np.isclose)
@@ -314,7 +325,7 @@ def isclose(
     return apply(isclose_p, (operand(a), operand(b)), params)
 
 
-round_p = nondifferentiable("round", np.round)
+round_p = nondifferentiable("round", np.round, source=numpy_source("round"))
 
 
 @implements(np.round, np.around)
@@ -349,28 +360,42 @@ def _batch_isclose(args: Any, batched: Any, size: int, params: Any) -> Any:
 isclose_p.batch = _batch_isclose
 
 
-def _consuming(function: Any) -> Any:
-    """Make NumPy's function read the values of its tensors."""
+_CONSUMING = """``numpy.{name}`` of the values; the result is plain, and no gradient flows.
+
+    Tracing transformations take the values as they are at the call: ``jit`` sets a guard on them.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 0.0])
+    >>> tg.{name}({example})
+    {shown}
+    """
+
+
+def _consuming(function: Any, example: str, shown: str) -> Any:
+    """Make NumPy's function read the values of its tensors; with an example for its docstring."""
 
     def consume(*args: Any, **kwargs: Any) -> Any:
         name = function.__name__
+        weights = kwargs.get("weights")
+        if type(weights) is Tensor and not weights.constant:
+            raise TypeError(f"{name} does not differentiate by its weights; pass weights.data")
         return function(
             *(data_of(a, name) for a in args), **{k: data_of(v, name) for k, v in kwargs.items()}
         )
 
     consume.__name__ = consume.__qualname__ = function.__name__
-    consume.__doc__ = f"``numpy.{function.__name__}`` of the values; no gradient flows."
+    consume.__doc__ = _CONSUMING.format(name=function.__name__, example=example, shown=shown)
     return implements(function)(consume)
 
 
-allclose = _consuming(np.allclose)
-array_equal = _consuming(np.array_equal)
-array_equiv = _consuming(np.array_equiv)
-nonzero = _consuming(np.nonzero)
-flatnonzero = _consuming(np.flatnonzero)
-argwhere = _consuming(np.argwhere)
-unique = _consuming(np.unique)
-bincount = _consuming(np.bincount)
-digitize = _consuming(np.digitize)
-histogram = _consuming(np.histogram)
-isin = _consuming(np.isin)
+allclose = _consuming(np.allclose, "x, [1.0, 0.0]", "True")
+array_equal = _consuming(np.array_equal, "x, [1.0, 0.0]", "True")
+array_equiv = _consuming(np.array_equiv, "x, [[1.0, 0.0], [1.0, 0.0]]", "True")
+nonzero = _consuming(np.nonzero, "x", "(array([0]),)")
+flatnonzero = _consuming(np.flatnonzero, "x", "array([0])")
+argwhere = _consuming(np.argwhere, "x", "array([[0]])")
+digitize = _consuming(np.digitize, "x, [0.5]", "array([1, 0])")
+histogram = _consuming(np.histogram, "x, 1", "(array([2]), array([0., 1.]))")
+isin = _consuming(np.isin, "x, [1.0]", "array([ True, False])")

@@ -99,7 +99,7 @@ def _batch_einsum(args: Any, batched: Any, size: int, params: Any) -> Any:
     return bind(einsum_p, *args, **params)
 
 
-einsum_p = Primitive(
+einsum_p: Primitive = Primitive(
     "einsum",
     _forward,
     vjp=_einsum_vjp,
@@ -109,7 +109,7 @@ einsum_p = Primitive(
     source=lambda args, params: f"np.einsum({params['subscripts']!r}, {', '.join(args)})",
 )
 
-einsum_view_p = Primitive(
+einsum_view_p: Primitive = Primitive(
     "einsum_view",
     lambda x, subscripts: np.einsum(subscripts, x),
     (

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.ufunc import Ufunc, as_tensor, operand
+from tapegrad.ops.ufunc import Ufunc, as_tensor, numpy_source, operand
 from tapegrad.tape.primitive import Primitive, Rule, functions, implements
 from tapegrad.tape.trace import apply
 
@@ -292,6 +292,7 @@ where_p = elementwise(
     np.where,
     (None, lambda g, z, c, x, y: np.where(c, g, 0.0), lambda g, z, c, x, y: np.where(c, 0.0, g)),
     "where(x, y, z)",
+    source=numpy_source("where"),
 )
 
 MISSING: Any = object()
@@ -309,14 +310,16 @@ def _sinc_slope(x: Any) -> Any:
     small = np.where(near, u, 0.0)
     far = np.where(near, 1.0, u)
     squared = small * small
-    series = _SINC[-1]
+    series: Any = _SINC[-1]
     for c in _SINC[-2::-1]:
         series = series * squared + c
     closed = (np.cos(far) - np.sin(far) / far) / far
     return math.pi * np.where(near, series * small, closed)
 
 
-sinc_p = elementwise("sinc", np.sinc, (lambda g, y, x: g * _sinc_slope(x),), None)
+sinc_p = elementwise(
+    "sinc", np.sinc, (lambda g, y, x: g * _sinc_slope(x),), None, source=numpy_source("sinc")
+)
 
 
 @implements(np.sinc)
@@ -346,13 +349,27 @@ def sinc(a: Any = MISSING, *, x: Any = MISSING, constant: bool | None = None) ->
 
 @implements(np.real)
 def real(val: Any) -> Any:
-    """Return the real part: the tensor itself."""
+    """Return the real part: the tensor itself.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.real(tg.tensor(2.0))
+    Tensor(2.)
+    """
     return as_tensor(val)
 
 
 @implements(np.imag)
 def imag(val: Any) -> Any:
-    """Return the imaginary part: zeros, without a gradient."""
+    """Return the imaginary part: zeros, without a gradient.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.imag(tg.tensor(2.0))
+    Tensor(0.)
+    """
     return functions[np.zeros_like](as_tensor(val))
 
 

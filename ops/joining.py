@@ -38,7 +38,7 @@ def _listed(name: str) -> Any:
     return lambda args, params: f"np.{name}([{', '.join(args)}], axis={params['axis']})"
 
 
-concatenate_p = Primitive(
+concatenate_p: Primitive = Primitive(
     "concatenate",
     lambda *xs, axis: np.concatenate(xs, axis),
     vjp=_concatenate_vjp,
@@ -50,7 +50,7 @@ concatenate_p = Primitive(
     source=_listed("concatenate"),
 )
 
-stack_p = Primitive(
+stack_p: Primitive = Primitive(
     "stack",
     lambda *xs, axis: np.stack(xs, axis),
     vjp=lambda g, y, *xs, index, axis: g[(slice(None),) * axis + (index,)],
@@ -223,7 +223,7 @@ def column_stack(tup: Any) -> Any:
     Tensor([[1., 3.],
             [2., 4.]])
     """
-    columns = [as_tensor(a) for a in _operands(tup)]
+    columns: list[Any] = [as_tensor(a) for a in _operands(tup)]
     columns = [np.reshape(a, (-1, 1)) if a.ndim < 2 else a for a in columns]
     return concatenate(columns, 1)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.comparisons import one_axis
-from tapegrad.ops.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged
+from tapegrad.ops.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged, owned
 from tapegrad.tape.primitive import Primitive, functions, implements
 
 __all__ = ["dot", "inner", "kron", "matmul", "multi_matmul", "outer", "tensordot", "vdot"]
@@ -180,7 +180,7 @@ def kron(a: Any, b: Any) -> Any:
     sb = (1,) * (ndim - b.ndim) + b.shape
     left = np.reshape(a, [n for m in sa for n in (m, 1)])
     right = np.reshape(b, [n for m in sb for n in (1, m)])
-    return np.reshape(left * right, [m * n for m, n in zip(sa, sb)])
+    return owned(np.reshape(left * right, [m * n for m, n in zip(sa, sb)]))
 
 
 def _axis_pairs(axes: Any, na: int, nb: int) -> tuple[list[int], list[int]]:
@@ -233,7 +233,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     right = np.reshape(
         np.transpose(b, second + kept_b), (summed, math.prod([b.shape[i] for i in kept_b]))
     )
-    return np.reshape(np.matmul(left, right), shape)
+    return owned(np.reshape(np.matmul(left, right), shape))
 
 
 def _cheapest_order(sizes: list[int]) -> list[list[int]]:
@@ -316,9 +316,9 @@ if hasattr(np, "matvec"):  # NumPy 2.2
     @implements(np.matvec)
     def _matvec(x1: Any, x2: Any, /, *, out: Any = None) -> Any:
         column = np.expand_dims(as_tensor(x2), -1)
-        return delivered(matmul(as_tensor(x1), column)[..., 0], out, "matvec")
+        return delivered(owned(matmul(as_tensor(x1), column)[..., 0]), out, "matvec")
 
     @implements(np.vecmat)
     def _vecmat(x1: Any, x2: Any, /, *, out: Any = None) -> Any:
         row = np.expand_dims(as_tensor(x1), -2)
-        return delivered(matmul(row, as_tensor(x2))[..., 0, :], out, "vecmat")
+        return delivered(owned(matmul(row, as_tensor(x2))[..., 0, :]), out, "vecmat")

@@ -36,6 +36,8 @@ def _folding(function: Any, ufunc: np.ufunc, neutral: float) -> Any:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
         initial: Any = _NONE, where: Any = True, *, constant: bool | None = None,
     ) -> Any:  # fmt: skip
+        if where is True and out is None and initial is _NONE:  # the common call, undelayed
+            return function(a, axis, keepdims, dtype=dtype, constant=constant)
         a = _masked(a, where, neutral)
         result = function(a, axis, keepdims, dtype=dtype, constant=constant)
         if _given(initial):
@@ -349,7 +351,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any =
     pieces = [prepend, a, append]
     for i in (0, 2):
         if _given(pieces[i]):
-            edge = as_tensor(pieces[i])
+            edge: Any = as_tensor(pieces[i])
             if not edge.ndim:
                 edge = np.broadcast_to(edge, [1 if k == axis else m for k, m in enumerate(a.shape)])
             pieces[i] = edge

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.ops.comparisons import one_axis, shape_of
 from tapegrad.ops.joining import concatenate, cut
-from tapegrad.ops.ufunc import as_tensor, data_of, flagged
+from tapegrad.ops.ufunc import as_tensor, data_of, flagged, owned
 from tapegrad.tape.primitive import functions, implements
 
 __all__ = [
@@ -66,6 +66,16 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return array_split(ary, indices_or_sections, axis)
 
 
+_SPLITTER = """Cut an array into pieces along axis {axis}; see :func:`split`.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> [piece.size for piece in tg.{name}(tg.ones((2, 2, 2)), 2)]
+    [4, 4]
+    """
+
+
 def _splitter(function: Any, name: str, axis: int, least: int) -> Any:
     def piecewise(ary: Any, indices_or_sections: Any) -> list[Any]:
         ary = as_tensor(ary)
@@ -74,7 +84,7 @@ def _splitter(function: Any, name: str, axis: int, least: int) -> Any:
         return split(ary, indices_or_sections, 0 if ary.ndim == 1 else axis)
 
     piecewise.__name__ = piecewise.__qualname__ = name
-    piecewise.__doc__ = f"Cut an array into pieces along axis {axis}; see :func:`split`."
+    piecewise.__doc__ = _SPLITTER.format(axis=axis, name=name)
     return implements(function)(piecewise)
 
 
@@ -125,7 +135,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, constant: bool | No
     >>> tg.repeat(tg.tensor([1.0, 2.0]), [1, 2])
     Tensor([1., 2., 2.])
     """
-    a = as_tensor(a)
+    a = original = as_tensor(a)
     if axis is None or not a.ndim:
         if axis is not None:
             one_axis(axis, 1)
@@ -144,7 +154,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, constant: bool | No
     else:
         index = np.repeat(np.arange(a.shape[axis]), counts)
         result = a[(slice(None),) * axis + (index,)]
-    return flagged(result, constant)
+    return flagged(owned(result, original), constant)
 
 
 @implements(np.tile)
@@ -165,7 +175,7 @@ def tile(A: Any, reps: Any) -> Any:
     thin = np.reshape(a, [n for m in shape for n in (1, m)])
     wide = np.broadcast_to(thin, [n for c, m in zip(counts, shape) for n in (c, m)])
     result = np.reshape(wide, [c * m for c, m in zip(counts, shape)])
-    return np.copy(result) if result.base is not None else result
+    return owned(result, a)
 
 
 # Rearranging -------------------------------------------------------------------------------------
@@ -194,7 +204,7 @@ def roll(a: Any, shift: Any, axis: Any = None, *, constant: bool | None = None) 
     """
     a = as_tensor(a)
     if axis is None:
-        return flagged(np.reshape(roll(np.ravel(a), shift, 0), a.shape), constant)
+        return flagged(owned(np.reshape(roll(np.ravel(a), shift, 0), a.shape), a), constant)
     shifts, axes = np.broadcast_arrays(shift, axis)
     if shifts.ndim > 1:
         raise ValueError("'shift' and 'axis' should be scalars or 1D sequences")
@@ -364,6 +374,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
             f"pad: mode {mode!r} has no differentiable form; use 'constant', 'edge', 'reflect', "
             "'symmetric' or 'wrap'"
         )
+    if not array.ndim:
+        return np.copy(array)
     for axis, width in enumerate(widths):
         index = np.pad(np.arange(array.shape[axis]), width, mode, **kwargs)  # type: ignore[call-overload]
         array = array[(slice(None),) * axis + (index,)]

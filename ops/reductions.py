@@ -13,8 +13,9 @@ import numpy as np
 
 from tapegrad.ops.comparisons import all_axes, shape_of
 from tapegrad.ops.running import backwards, delay, real_dtype
-from tapegrad.ops.ufunc import check_operand, operand
+from tapegrad.ops.ufunc import check_operand, numpy_source, operand
 from tapegrad.tape.primitive import Primitive, functions
+from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply, bind
 
 __all__ = [
@@ -22,6 +23,13 @@ __all__ = [
 ]  # fmt: skip
 
 Axes = tuple[int, ...]
+
+_FLOAT64 = np.dtype(float)
+# Called with all arguments by position, which NumPy's stubs do not know.
+_add: Any = np.add.reduce
+_multiply: Any = np.multiply.reduce
+_maximum: Any = np.maximum.reduce
+_minimum: Any = np.minimum.reduce
 
 
 # What the rules share ----------------------------------------------------------------------------
@@ -53,7 +61,16 @@ def reduction(name: str, forward: Any, rule: Any, jvp: Any = None, **slots: Any)
         axis = tuple(a + 1 for a in params["axis"])
         return bind(primitive, args[0], **{**params, "axis": axis})
 
-    primitive = Primitive(name, forward, (rule,), jvp=jvp, batch=batch, family="reduction", **slots)
+    primitive = Primitive(
+        name,
+        forward,
+        (rule,),
+        jvp=jvp,
+        batch=batch,
+        family="reduction",
+        source=numpy_source(name),
+        **slots,
+    )
     return primitive
 
 
@@ -61,16 +78,24 @@ def reduction(name: str, forward: Any, rule: Any, jvp: Any = None, **slots: Any)
 
 sum_p = reduction(
     "sum",
-    lambda x, axis, keepdims, dtype=None: np.add.reduce(x, axis, dtype, None, keepdims),
+    lambda x, axis, keepdims, dtype=None: _add(x, axis, dtype, None, keepdims),
     lambda g, y, x, axis, keepdims, dtype=None: _spread(g, x.shape, axis, keepdims),
     jvp="linear",
 )
 
+
+def _mean(x: Any, axis: Axes, keepdims: bool, dtype: Any = None) -> Any:
+    count = _count(np.shape(x), axis)
+    if count and dtype is None and getattr(x, "dtype", None) == _FLOAT64:
+        return _add(x, axis, None, None, keepdims) / count  # NumPy's, without its checks
+    return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
 mean_p = reduction(
     "mean",
-    lambda x, axis, keepdims, dtype=None: np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims),
+    _mean,
     lambda g, y, x, axis, keepdims, dtype=None: _spread(
-        g / (_count(x.shape, axis) or 1), x.shape, axis, keepdims
+        g * (1.0 / (_count(x.shape, axis) or 1)), x.shape, axis, keepdims
     ),
     jvp="linear",
 )
@@ -112,7 +137,7 @@ def _first(find: Any, x: Any, axis: Axes) -> Any:
 
 max_p = reduction(
     "max",
-    lambda x, axis, keepdims: np.maximum.reduce(x, axis, None, None, keepdims),
+    lambda x, axis, keepdims: _maximum(x, axis, None, None, keepdims),
     lambda g, y, x, axis, keepdims: np.where(
         _first(np.argmax, x, axis), _lift(g, axis, keepdims), 0.0
     ),
@@ -122,7 +147,7 @@ max_p = reduction(
 )
 min_p = reduction(
     "min",
-    lambda x, axis, keepdims: np.minimum.reduce(x, axis, None, None, keepdims),
+    lambda x, axis, keepdims: _minimum(x, axis, None, None, keepdims),
     lambda g, y, x, axis, keepdims: np.where(
         _first(np.argmin, x, axis), _lift(g, axis, keepdims), 0.0
     ),
@@ -197,7 +222,7 @@ def _product_of_others(x: Any, axis: Axes) -> Any:
 
 prod_p = reduction(
     "prod",
-    lambda x, axis, keepdims, dtype=None: np.multiply.reduce(x, axis, dtype, None, keepdims),
+    lambda x, axis, keepdims, dtype=None: _multiply(x, axis, dtype, None, keepdims),
     lambda g, y, x, axis, keepdims, dtype=None: (
         _lift(g, axis, keepdims) * _product_of_others(x, axis)
     ),
@@ -224,13 +249,13 @@ def _reduce(
     dtype: Any = None,
     **more: Any,
 ) -> Any:
-    x = operand(x)
-    check_operand(x, primitive.name)
-    params = {
-        "axis": all_axes(axis, len(shape_of(x))),
-        "keepdims": keepdims is not _NONE and bool(keepdims),
-        **more,
-    }
+    if type(x) is not Tensor:
+        x = operand(x)
+        check_operand(x, primitive.name)
+    axes = all_axes(axis, len(x.shape if type(x) is Tensor else shape_of(x)))
+    params = {"axis": axes, "keepdims": keepdims is not _NONE and bool(keepdims)}
+    if more:
+        params.update(more)
     if dtype is not None:
         params["dtype"] = real_dtype(dtype, primitive.name)
     return apply(primitive, (x,), params, constant)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.comparisons import one_axis, shape_of
-from tapegrad.ops.ufunc import check_operand, delivered, operand
+from tapegrad.ops.ufunc import check_operand, delivered, numpy_source, operand
 from tapegrad.tape.primitive import Primitive, functions, implements
 from tapegrad.tape.trace import apply, bind
 
@@ -27,6 +27,8 @@ def running(name: str, forward: Any, rules: tuple[Any, ...], **slots: Any) -> Pr
         lifted = [a if b else np.broadcast_to(a, (size, *a.shape)) for a, b in zip(args, batched)]
         return bind(primitive, *lifted, **{**params, "axis": params["axis"] + 1})
 
+    if name.startswith("cum"):
+        slots["source"] = numpy_source(name)
     primitive = Primitive(name, forward, rules, batch=batch, family="opaque", **slots)
     return primitive
 
@@ -75,7 +77,7 @@ def _recur(a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
     return y
 
 
-linear_recurrence_p = running(
+linear_recurrence_p: Primitive = running(
     "linear_recurrence",
     _recur,
     (

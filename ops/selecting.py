@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.comparisons import one_axis
-from tapegrad.ops.ufunc import as_tensor, data_of, delivered, flagged, operand
-from tapegrad.tape.primitive import functions, implements
+from tapegrad.ops.ufunc import as_tensor, data_of, delivered, flagged, operand, owned
+from tapegrad.tape.primitive import functions, implements, primitives
 from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.trace import apply
+from tapegrad.tape.views import HOLE
 
 __all__ = [
-    "compress", "delete", "diag", "diagflat", "diagonal", "extract", "insert", "partition",
-    "sort", "take", "take_along_axis", "tril", "triu",
+    "bincount", "compress", "delete", "diag", "diagflat", "diagonal", "extract", "insert",
+    "partition", "sort", "take", "take_along_axis", "tril", "triu", "unique",
 ]  # fmt: skip
 
 
@@ -86,6 +88,12 @@ def diagflat(v: Any, k: int = 0) -> Any:
     return diag(np.ravel(as_tensor(v)), k)
 
 
+def _triangle(shape: tuple[int, ...], k: int) -> Any:
+    """Mark the elements on and below the `k`-th diagonal; a vector counts as rows of a matrix."""
+    rows, columns = shape[-2:] if len(shape) > 1 else (*shape, *shape)
+    return np.tri(rows, columns, k, bool)
+
+
 @implements(np.tril)
 def tril(m: Any, k: int = 0) -> Any:
     """Return a copy with zeros above the `k`-th diagonal.
@@ -98,8 +106,7 @@ def tril(m: Any, k: int = 0) -> Any:
             [1., 1.]])
     """
     m = as_tensor(m)
-    mask = np.tri(*m.shape[-2:], k=k, dtype=bool) if m.ndim > 1 else np.tri(m.size, k=k, dtype=bool)
-    return np.where(mask, m, np.zeros((), m.dtype))
+    return np.where(_triangle(m.shape, k), m, np.zeros((), m.dtype))
 
 
 @implements(np.triu)
@@ -114,9 +121,7 @@ def triu(m: Any, k: int = 0) -> Any:
             [0., 1.]])
     """
     m = as_tensor(m)
-    k = k - 1
-    mask = np.tri(*m.shape[-2:], k=k, dtype=bool) if m.ndim > 1 else np.tri(m.size, k=k, dtype=bool)
-    return np.where(mask, np.zeros((), m.dtype), m)
+    return np.where(_triangle(m.shape, k - 1), np.zeros((), m.dtype), m)
 
 
 @implements(np.take)
@@ -164,7 +169,7 @@ def take(
     elif mode != "raise":
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
     result = a[(slice(None),) * axis + (index,)]
-    return delivered(flagged(result, constant), out, "take")
+    return delivered(flagged(owned(result, a), constant), out, "take")
 
 
 @implements(np.take_along_axis)
@@ -304,3 +309,67 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         values = np.expand_dims(values, axis)
     block = np.broadcast_to(values, (*arr.shape[:axis], count, *arr.shape[axis + 1 :]))
     return take(np.concatenate([arr, functions["cast"](block, arr.dtype)], axis), order, axis)
+
+
+@implements(np.unique)
+def unique(
+    ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
+    axis: int | None = None, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """Return the sorted values without repetitions; the gradient goes to the first of equals.
+
+    Parameters
+    ----------
+    ar : array_like
+        Values.
+    return_index, return_inverse, return_counts : bool
+        What else is returned, as plain arrays.
+    axis : int, optional
+        By default the array is flattened.
+    **kwargs
+        What else ``numpy.unique`` takes.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.unique(tg.tensor([2.0, 1.0, 2.0]))
+    Tensor([1., 2.])
+    """
+    ar = as_tensor(ar)
+    values = data_of(ar, "unique")
+    _, index, inverse, counts = np.unique(values, True, True, True, axis, **kwargs)
+    asked = ((return_index, index), (return_inverse, inverse), (return_counts, counts))
+    more = tuple(array for flag, array in asked if flag)
+    result = take(ar, index, axis)
+    return (result, *more) if more else result
+
+
+@implements(np.bincount)
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    """Count how often each non-negative integer occurs, or sum weights; differentiable in those.
+
+    Parameters
+    ----------
+    x : array_like of int
+        Where each weight goes.
+    weights : array_like, optional
+        Without them the result is an array of counts.
+    minlength : int
+        The least length of the result.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.bincount([0, 1, 1], weights=tg.tensor([1.0, 2.0, 3.0]))
+    Tensor([1., 5.])
+    """
+    x = data_of(x, "bincount")
+    counts = np.bincount(x, minlength=minlength)
+    if weights is None:
+        return counts
+    weights = functions["cast"](as_tensor(weights), np.dtype(float))
+    x = np.asarray(x)
+    if weights.shape != x.shape:
+        raise ValueError("The weights and list don't have the same length.")
+    params = {"shape": counts.shape, "spec": (HOLE,)}
+    return apply(primitives["scatter_add"], (weights, x), params)

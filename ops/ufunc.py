@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.primitive import Primitive, functions, primitives
+from tapegrad.tape.primitive import Primitive, direct, functions, primitives
 from tapegrad.tape.tensor import Tensor, imperative
 from tapegrad.tape.trace import apply
 from tapegrad.tape.views import write_into
 
-__all__ = ["Ufunc", "as_tensor", "data_of", "delivered", "flagged", "operand", "single_out"]
+__all__ = [
+    "Ufunc", "as_tensor", "check_operand", "data_of", "delivered", "flagged", "numpy_source",
+    "operand", "owned", "single_out",
+]  # fmt: skip
 
 Rewrite = Callable[[tuple[Any, ...]], tuple[Primitive, tuple[Any, ...]]]
 
@@ -74,6 +77,22 @@ def flagged(result: Any, constant: bool | None) -> Any:
     return apply(primitives["copy"], (result,), _NO_PARAMS, constant)
 
 
+def owned(result: Any, *inputs: Any) -> Any:
+    """Make the result of a composition own its data, as NumPy's does.
+
+    The last step was a view: of a tensor that nobody else will ever see, whose memory the result
+    takes over, or of an input, from which it is copied.
+    """
+    base = result._base
+    if base is None:
+        return result
+    for x in inputs:
+        if type(x) is Tensor and (base is x or base is x._base):
+            return apply(primitives["copy"], (result,))
+    result._base, result._path = None, ()
+    return result
+
+
 def delivered(result: Any, out: Any, name: str, casting: str = "same_kind") -> Any:
     """Write a result into ``out`` if there is one."""
     out = single_out(out, name)
@@ -82,6 +101,22 @@ def delivered(result: Any, out: Any, name: str, casting: str = "same_kind") -> A
     if type(out) is not Tensor and not isinstance(out, np.ndarray):
         raise TypeError("return arrays must be of ArrayType")
     return write_into(out, result, casting=casting)
+
+
+def numpy_source(name: str) -> Callable[..., str]:
+    """Print an application as a call of NumPy's function `name`."""
+
+    def source(args: Any, params: Any) -> str:
+        words = []
+        for key, value in params.items():
+            if key == "keepdims" and not value:
+                continue
+            if key == "axis" and type(value) is tuple and len(value) == 1:
+                value = value[0]
+            words.append(f"{key}={value.name if key == 'dtype' else value!r}")
+        return f"np.{name}({', '.join([*args, *words])})"
+
+    return source
 
 
 def check_operand(a: Any, name: str) -> None:
@@ -132,6 +167,8 @@ class Ufunc:
         self.rewrite = rewrite
         self.plain = plain
         self.safe = safe
+        if rewrite is None and primitive.differentiable and self.nin == 1:
+            direct[ufunc] = primitive
         self.__name__ = self.__qualname__ = ufunc.__name__
         self.__module__ = "tapegrad"
         self.__doc__ = _document(ufunc, doc, safe)

@@ -224,7 +224,6 @@ def _order_of(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
     return function(probe, *args).strides  # type: ignore[no-any-return]
 
 
-@implements(np.transpose, getattr(np, "permute_dims", np.transpose))
 def transpose(a: Any, *axes: Any, constant: bool | None = None) -> Tensor:
     """Permute the axes, as a view.
 
@@ -244,6 +243,11 @@ def transpose(a: Any, *axes: Any, constant: bool | None = None) -> Tensor:
     if isinstance(order, int):
         order = (order,)
     return _permute(a, _order_of(np.transpose, a, order), constant)
+
+
+@implements(np.transpose, getattr(np, "permute_dims", np.transpose))
+def _np_transpose(a: Any, axes: Any = None, *, constant: bool | None = None) -> Tensor:
+    return transpose(a, axes, constant=constant)
 
 
 @implements(np.swapaxes)

@@ -26,6 +26,7 @@ class BatchTrace(Trace):
     """The trace of ``vmap``; its tensors hide the batch axis of the value below."""
 
     name = "vmap"
+    hides_axis = True
 
     def __init__(self, level: int, size: int) -> None:
         super().__init__(level)
@@ -78,10 +79,6 @@ class BatchTrace(Trace):
     def variable(self, value: Any) -> Tensor:
         """Return a tensor of this trace around a batch."""
         return make(self, snapshot(value) if type(value) is Tensor else value, None)
-
-    def shape(self, tensor: Tensor) -> tuple[int, ...]:
-        """Return the shape of one example."""
-        return tensor.value.shape[1:]  # type: ignore[no-any-return]
 
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Make ``vmap`` run the examples one by one: each may take another branch."""

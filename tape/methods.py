@@ -42,6 +42,13 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
     return trace.operator(primitives[name], (x, y))
 
 
+def _unary(name: str, x: Any) -> Any:
+    trace = x._trace
+    if trace.closed:
+        return functions[np.negative](x)  # raises
+    return trace.process(primitives[name], (x,), {})
+
+
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
     return functions[ufunc](x, y, out=x)
 
@@ -117,7 +124,7 @@ class ArrayMethods:
         return functions[np.divmod](other, self)
 
     def __neg__(self) -> Any:
-        return functions[np.negative](self)
+        return _unary("negative", self)
 
     def __pos__(self) -> Any:
         return functions[np.positive](self)

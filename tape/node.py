@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.primitive import Primitive, Shaped
+from tapegrad.tape.primitive import Primitive
 
 __all__ = ["Location", "Node", "user_location"]
 
@@ -27,12 +28,12 @@ class Node:
     ----------
     primitive : Primitive or None
         ``None`` for a leaf.
-    inputs : tuple of (Node or None)
+    inputs : sequence of (Node or None)
         Aligned with the primitive's positional arguments; ``None`` for constants.
-    params : dict
+    params : mapping
         The primitive's parameters.
     saved : tuple
-        ``(y, *args)`` as the rules need them: a value, a :class:`Shaped` stand-in, or ``None``.
+        ``(y, *args)`` as the rules need them: a value, a :class:`tapegrad.tape.primitive.Shaped` stand-in, or ``None``.
     shape, dtype
         Of the value.
     number : int
@@ -45,6 +46,9 @@ class Node:
         Pins and locks that must live as long as the entry.
     constant : bool
         Whether no gradient flows here.
+    settled : bool
+        Whether the node is a variable result of the imperative trace, in a live graph: all that an
+        operation must know of most of its arguments.
     cleared : bool
         Whether a sweep has cleared the entry that led here.
     """
@@ -62,14 +66,15 @@ class Node:
         "params",
         "primitive",
         "saved",
+        "settled",
         "shape",
     )
 
     def __init__(
         self,
         primitive: Primitive | None,
-        inputs: tuple[Node | None, ...],
-        params: dict[str, Any],
+        inputs: Sequence[Node | None],
+        params: Mapping[str, Any],
         saved: tuple[Any, ...],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
@@ -87,6 +92,7 @@ class Node:
         self.owner = None
         self.cleared = False
         self.constant = False
+        self.settled = False
 
     def hold(self, what: Any) -> None:
         """Keep `what` (a lock) alive as long as the entry."""
@@ -101,27 +107,12 @@ class Node:
             self.saved = ()
             self.params = {}
             self.cleared = True
+            self.settled = False
         self.holds = None
 
     def __repr__(self) -> str:
         made_by = "leaf" if self.primitive is None else self.primitive.name
         return f"<node {self.number} {made_by} {self.dtype}{list(self.shape)}>"
-
-
-def residuals(primitive: Primitive, out: Any, values: list[Any]) -> tuple[Any, ...]:
-    """Return what the rules of `primitive` need of its result and its arguments."""
-    uses, everything = primitive.residuals
-    if everything:
-        return (out, *values)
-    kept: list[Any] = []
-    for use, value in zip(uses, (out, *values), strict=False):
-        if use == "value":
-            kept.append(value)
-        elif use == "shape":
-            kept.append(Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value)))))
-        else:
-            kept.append(None)
-    return tuple(kept)
 
 
 class Location:

@@ -9,12 +9,14 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Primitive", "Shaped", "functions", "implements", "nondifferentiable", "primitives"]
+__all__ = ["Primitive", "Shaped", "direct", "functions", "implements", "nondifferentiable", "primitives"]
 
 Rule = Callable[..., Any]
 
@@ -23,6 +25,9 @@ primitives: dict[str, Primitive] = {}
 
 #: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
 functions: dict[Any, Callable[..., Any]] = {}
+
+#: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
+direct: dict[np.ufunc, Primitive] = {}
 
 _SHAPE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "size"})
 
@@ -94,24 +99,6 @@ class Primitive:
         Where the printed text finds the function; "np" by default.
     """
 
-    __slots__ = (
-        "_residuals",
-        "batch",
-        "batch_params",
-        "differentiable",
-        "differentiable_arguments",
-        "family",
-        "forward",
-        "jvp",
-        "kernel",
-        "name",
-        "source",
-        "ufunc",
-        "view",
-        "vjp",
-        "vjps",
-    )
-
     def __init__(
         self,
         name: str,
@@ -144,7 +131,6 @@ class Primitive:
         self.differentiable_arguments = differentiable_arguments
         self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
         self.source = source
-        self._residuals: tuple[tuple[str, ...], bool] | None = None
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
@@ -156,16 +142,36 @@ class Primitive:
             return index < len(self.vjps) and self.vjps[index] is not None
         return self.vjp is not None and index < self.differentiable_arguments
 
-    @property
-    def residuals(self) -> tuple[tuple[str, ...], bool]:
-        """What the rules read: for ``y`` and each argument "value", "shape" or "none".
+    @cached_property
+    def uses(self) -> tuple[str, ...] | None:
+        """What the rules read of ``y`` and of each argument: "value", "shape" or "none".
 
-        Read off the rules' byte code, so that a declaration cannot contradict its rules. The flag
-        says whether all further (variadic) arguments are needed.
+        Read off the rules' byte code, so that a declaration cannot contradict its rules. ``None``
+        for rules that take any number of arguments and read them all.
         """
-        if self._residuals is None:
-            self._residuals = _read_residuals(self)
-        return self._residuals
+        return _read_uses(self)
+
+    @cached_property
+    def pins(self) -> Iterable[bool]:
+        """For each argument, whether an entry needs its value; of any length if variadic."""
+        if self.uses is None:
+            return repeat(True)
+        return tuple(use == "value" for use in self.uses[1:])
+
+    @cached_property
+    def saves_result(self) -> bool:
+        """Whether an entry needs the value of its result."""
+        return self.uses is None or self.uses[0] == "value"
+
+    @cached_property
+    def plain_entry(self) -> bool:
+        """Whether an application is recorded in the common way: with derivatives, and no view."""
+        return self.differentiable and not self.view
+
+    @cached_property
+    def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
+        """``save(y, args)`` returns what the rules need: values, stand-ins, and None."""
+        return _saver(self.uses)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -180,23 +186,38 @@ def _bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     raise RuntimeError("tapegrad.tape.trace is not loaded")
 
 
-def _read_residuals(primitive: Primitive) -> tuple[tuple[str, ...], bool]:
+def _read_uses(primitive: Primitive) -> tuple[str, ...] | None:
     if primitive.vjps is None:
-        return (), True
+        return None
     uses = ["none"] * (len(primitive.vjps) + 1)
     for rule in primitive.vjps:
         if rule is None:
             continue
         code = getattr(rule, "__code__", None)
         if code is None or code.co_flags & 0x04:  # a callable object or *args: it may read all
-            return (), True
+            return None
         names = code.co_varnames[1 : min(code.co_argcount, len(uses) + 1)]
         reads = _reads_of(code)
         for position, name in enumerate(names):
             use = reads.get(name, "none")
             if use == "value" or uses[position] == "none":
                 uses[position] = use
-    return tuple(uses), False
+    return tuple(uses)
+
+
+@cache
+def _saver(uses: tuple[str, ...] | None) -> Callable[[Any, Any], tuple[Any, ...]]:
+    """Make the function that picks residuals: it runs at every recorded operation."""
+    if uses is None:
+        return lambda y, args: (y, *args)
+    texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
+    names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
+    parts = [texts[use].format(name) for use, name in zip(uses, names)]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": _shaped})  # type: ignore[no-any-return]
+
+
+def _shaped(value: Any) -> Shaped:
+    return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))
 
 
 def _reads_of(code: Any) -> dict[str, str]:

@@ -15,15 +15,16 @@ import numpy as np
 
 from tapegrad.tape import reverse
 from tapegrad.tape.guard import lock
-from tapegrad.tape.node import Node, residuals
+from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import Primitive, primitives
-from tapegrad.tape.state import guarding, state
+from tapegrad.tape.state import State, _GuardDefault, state
 from tapegrad.tape.tensor import Tensor, check_constant, imperative, make, pin_of, snapshot
 from tapegrad.tape.trace import Trace, bind, leaked
 from tapegrad.tape.views import write_in_memory
 
 __all__ = ["ImperativeTrace", "RecordTrace"]
 
+_FLOAT64 = np.dtype(float)
 _SCALARS = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64})
 
 
@@ -39,8 +40,90 @@ class ImperativeTrace(Trace):
         params: Mapping[str, Any],
         constant: bool | None = None,
     ) -> Any:
-        """Compute with arrays and link the result to the nodes of the arguments."""
+        """Compute with arrays and link the result to the nodes of the arguments.
+
+        The hot path of imperative code; everything unusual is left to :meth:`_process_any`.
+        """
         current = state.get()
+        if current.tape is not None or not current.tracking or not primitive.plain_entry:
+            return self._process_any(primitive, args, params, constant, current)
+        locking = _GuardDefault.on if current.guard is None else current.guard
+        values: list[Any] = []
+        inputs: list[Node | None] = []
+        holds: list[Any] = []
+        live = False
+        for a, kept in zip(args, primitive.pins):
+            if type(a) is Tensor:
+                if a._trace is not self:
+                    raise leaked(a)
+                node = a._node
+                if node.settled:
+                    live = True
+                    if kept:
+                        pin = a._pin
+                        if pin is None:
+                            pin = a._pin = object()
+                        holds.append(pin)
+                else:
+                    node = self._enter(a, kept, holds, locking)
+                    if not node.constant:
+                        live = True
+                values.append(a._value)
+                inputs.append(node)
+            else:
+                if type(a) is np.ndarray:
+                    if locking:
+                        holds.append(lock(a))
+                elif type(a) not in _SCALARS:
+                    a = np.asarray(a)
+                values.append(a)
+                inputs.append(None)
+        out = primitive.forward(*values, **params) if params else primitive.forward(*values)
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        dtype = out.dtype
+        node = Node(
+            primitive, inputs, params, primitive.save(out, values), out.shape, dtype, holds
+        )
+        if constant is not None:
+            live = _wanted(constant, primitive, out)
+        new = make(self, out, node)
+        if live and (dtype is _FLOAT64 or dtype.kind == "f"):
+            node.settled = True
+            node.owner = weakref.ref(new)
+        else:
+            node.constant = True
+        if primitive.saves_result:
+            pin = new._pin = object()
+            holds.append(pin)
+        return new
+
+    def _enter(self, a: Tensor, kept: bool, holds: list[Any], locking: bool) -> Node:
+        """Bring a leaf, a view or a constant into the graph: lock its array, null its gradient."""
+        base = a._base
+        node = _current_node(a)
+        node.grad = None
+        if base is not None:
+            base._node.grad = None
+        if node.owner is None:
+            node.owner = weakref.ref(a)
+        if kept:
+            holds.append(pin_of(a))
+        if locking and (base is not None or node.primitive is None):
+            held = a._lock
+            held = None if held is None else held()
+            holds.append(_locked(a) if held is None else held)
+        return node
+
+    def _process_any(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: Mapping[str, Any],
+        constant: bool | None,
+        current: State,
+    ) -> Any:
+        """Apply views and non-differentiable primitives; record on tapes; obey ``no_autodiff``."""
         values: list[Any] = []
         inputs: list[Node | None] = []
         live = False
@@ -48,13 +131,8 @@ class ImperativeTrace(Trace):
             if type(a) is Tensor:
                 if a._trace is not self:
                     raise leaked(a)
-                base = a._base
-                if base is not None and a._version != base._version:
-                    a.refresh()
+                node = _current_node(a)
                 values.append(a._value)
-                node = a._node
-                if node.cleared:
-                    node = fresh_leaf(a)
                 inputs.append(node)
                 if not node.constant:
                     live = True
@@ -69,17 +147,14 @@ class ImperativeTrace(Trace):
         if type(out) is not np.ndarray:
             out = np.asarray(out)
         if constant is not None:
-            check_constant(constant)
-            if constant is False and out.dtype.kind != "f":
-                raise ValueError(
-                    f"the result of {primitive.name} has dtype {out.dtype} and must be constant: "
-                    "only floats have gradients"
-                )
-            live = not constant
+            live = _wanted(constant, primitive, out)
         if not current.tracking:
             node = Node(None, (), {}, (), out.shape, out.dtype)
             node.constant = out.dtype.kind != "f" or constant is True
-            return self._finish(primitive, args, params, values, out, node)
+            new = make(self, out, node)
+            if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
+                mark_view(new, args[0], primitive, params)
+            return new
         return self.link(primitive, args, inputs, params, values, out, live, current)
 
     def link(
@@ -91,54 +166,34 @@ class ImperativeTrace(Trace):
         values: list[Any],
         out: Any,
         live: bool,
-        current: Any,
+        current: State,
     ) -> Tensor:
         """Make the node of one application, and the tensor of its result."""
-        uses, everything = primitive.residuals
         holds: list[Any] = []
         if not primitive.view:
-            locking = guarding(current)
-            for i, a in enumerate(args):
+            locking = _GuardDefault.on if current.guard is None else current.guard
+            for a, kept in zip(args, primitive.pins):
                 if type(a) is Tensor:
                     node = a._node
                     node.grad = None
                     if node.owner is None:
                         node.owner = weakref.ref(a)
-                    base = a._base
-                    if base is not None:
-                        base._node.grad = None
-                    if everything or uses[i + 1] == "value":
+                    if a._base is not None:
+                        a._base._node.grad = None
+                    if kept:
                         holds.append(pin_of(a))
-                    if locking and (node.primitive is None or base is not None):
-                        held = a._lock
-                        held = None if held is None else held()
-                        if held is None:
-                            held = lock(a._value)
-                            if held is not None:
-                                a._lock = held.reference
-                        holds.append(held)
+                    if locking and (node.primitive is None or a._base is not None):
+                        holds.append(_locked(a))
                 elif locking and type(a) is np.ndarray:
                     holds.append(lock(a))
-        saved = residuals(primitive, out, values)
-        node = Node(primitive, tuple(inputs), dict(params), saved, out.shape, out.dtype, holds)
+        saved = primitive.save(out, values)
+        node = Node(primitive, inputs, params, saved, out.shape, out.dtype, holds)
         node.constant = not live or out.dtype.kind != "f"
-        new = self._finish(primitive, args, params, values, out, node)
-        if everything or uses[0] == "value":
-            holds.append(pin_of(new))
-        return new
-
-    def _finish(
-        self,
-        primitive: Primitive,
-        args: tuple[Any, ...],
-        params: Mapping[str, Any],
-        values: list[Any],
-        out: Any,
-        node: Node,
-    ) -> Tensor:
         new = make(self, out, node)
         if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
             mark_view(new, args[0], primitive, params)
+        if primitive.saves_result:
+            holds.append(pin_of(new))
         return new
 
     def is_constant(self, tensor: Tensor) -> bool:
@@ -178,9 +233,10 @@ class ImperativeTrace(Trace):
                     f"backward(grad): a gradient of shape {grad.shape} cannot be broadcast to the "
                     f"tensor's shape {shape}"
                 ) from None
-        if not node.constant:
+        if node.constant:
+            reverse.clear(node)
+        else:
             reverse.backward(node, cotangent)
-        reverse.clear(node)
 
     def clear(self, tensor: Tensor) -> None:
         """Clear the graph that led to `tensor`."""
@@ -209,12 +265,41 @@ class ImperativeTrace(Trace):
                 root._node.grad = None
             root._version += 1
             return
-        saved = residuals(primitive, None, [old, *values])
-        new = Node(primitive, tuple(inputs), params, saved, old.shape, old.dtype)
+        saved = primitive.save(None, [old, *values])
+        new = Node(primitive, inputs, params, saved, old.shape, old.dtype)
         new.constant = not live or old.dtype.kind != "f"
         old.grad = None
         root._node = new
         root._version += 1
+
+
+def _current_node(tensor: Tensor) -> Node:
+    """Bring a view up to date, and give a tensor whose graph was cleared a fresh node."""
+    base = tensor._base
+    if base is not None:
+        if tensor._version != base._version:
+            tensor.refresh()
+    node: Node = tensor._node
+    return fresh_leaf(tensor) if node.cleared else node
+
+
+def _locked(tensor: Tensor) -> Any:
+    """Lock the array of a leaf, or of a view."""
+    held = lock(tensor._value)
+    if held is not None:
+        tensor._lock = held.reference
+    return held
+
+
+def _wanted(constant: Any, primitive: Primitive, out: Any) -> bool:
+    """Whether a result is variable when the user says whether it is constant."""
+    check_constant(constant)
+    if not constant and out.dtype.kind != "f":
+        raise ValueError(
+            f"the result of {primitive.name} has dtype {out.dtype} and must be constant: "
+            "only floats have gradients"
+        )
+    return not constant
 
 
 def shares(out: Any, source: Any) -> bool:
@@ -290,8 +375,8 @@ class RecordTrace(Trace):
         if out.dtype.kind != "f":
             return out
         below, out = out, snapshot(out) if type(out) is Tensor else out
-        saved = residuals(primitive, out, values)
-        node = Node(primitive, tuple(inputs), dict(params), saved, out.shape, out.dtype)
+        saved = primitive.save(out, values)
+        node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
         new = make(self, out, node)
         if primitive.view and shares(below, values[0]):
             mark_view(new, args[0], primitive, params)
@@ -324,7 +409,8 @@ class RecordTrace(Trace):
             cotangent = np.ones(value.shape, dtype=value.dtype)
         else:
             cotangent = np.broadcast_to(grad, value.shape)
-        reverse.backward(node, cotangent)
+        for source, g in reverse.sweep([(node, cotangent)]).items():
+            source.grad = g
 
     def clear(self, tensor: Tensor) -> None:
         """A transformation keeps its graph until it has ended."""

@@ -58,32 +58,37 @@ def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     """Return the nodes that `roots` came from, themselves included; only variable ones if asked."""
     seen = set(roots)
     found = list(seen)
-    stack = list(found)
-    while stack:
-        for node in stack.pop().inputs:
-            if node is not None and node not in seen and not (variable and node.constant):
-                seen.add(node)
-                found.append(node)
-                if node.inputs:
-                    stack.append(node)
+    for node in found:  # the list grows while it is walked
+        for source in node.inputs:
+            if source is not None and source not in seen and not (variable and source.constant):
+                seen.add(source)
+                found.append(source)
     return found
 
 
-def sweep(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
+def sweep(
+    roots: list[tuple[Node, Any]], order: list[Node] | None = None
+) -> dict[Node, Any]:
     """Return the cotangent of every variable node that the roots came from.
 
     Parameters
     ----------
     roots : list of (Node, cotangent)
         Where to start; a node may occur twice.
+    order : list of Node, optional
+        What the roots came from, if the caller knows it; constants in it are passed over.
     """
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()
     for node, g in roots:
         _accumulate(cotangents, owned, node, g)
-    order = reachable([node for node, _ in roots], variable=True)
+    if order is None:
+        order = reachable([node for node, _ in roots], variable=True)
     order.sort(key=_number, reverse=True)
     for node in order:
+        g = cotangents.get(node)
+        if g is None:
+            continue
         primitive = node.primitive
         if primitive is None:
             if node.cleared:
@@ -93,37 +98,34 @@ def sweep(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
                     "again."
                 )
             continue
-        g = cotangents.get(node)
-        if g is None:
-            continue
-        _pull_back(node, g, cotangents, owned)
+        saved, params, rules = node.saved, node.params, primitive.vjps
+        position = -1
+        for source in node.inputs:
+            position += 1
+            if source is None or source.constant:
+                continue
+            if rules is not None:
+                rule = rules[position]
+                if rule is None:
+                    continue
+                part = rule(g, *saved, **params) if params else rule(g, *saved)
+            elif primitive.vjp is None or position >= primitive.differentiable_arguments:
+                continue
+            else:
+                part = primitive.vjp(g, *saved, index=position, **params)
+            if part is None:  # a user's operation skipped this gradient
+                continue
+            if (
+                type(part) is not np.ndarray
+                or part.shape != source.shape
+                or part.dtype != source.dtype
+            ):
+                part = fit(part, source.shape, source.dtype)
+            if source in cotangents:
+                _accumulate(cotangents, owned, source, part)
+            else:
+                cotangents[source] = part
     return cotangents
-
-
-def _pull_back(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node]) -> None:
-    """Run the rules of one entry and add what they give to the inputs' cotangents."""
-    primitive = node.primitive
-    assert primitive is not None
-    saved, params, rules = node.saved, node.params, primitive.vjps
-    for i, source in enumerate(node.inputs):
-        if source is None or source.constant:
-            continue
-        if rules is not None:
-            rule = rules[i] if i < len(rules) else None
-            if rule is None:
-                continue
-            part = rule(g, *saved, **params)
-        else:
-            if primitive.vjp is None or i >= primitive.differentiable_arguments:
-                continue
-            part = primitive.vjp(g, *saved, index=i, **params)
-        if part is None:  # a user's operation skipped this gradient
-            continue
-        part = fit(part, source.shape, source.dtype)
-        if source in cotangents:
-            _accumulate(cotangents, owned, source, part)
-        else:
-            cotangents[source] = part
 
 
 def _accumulate(cotangents: dict[Node, Any], owned: set[Node], node: Node, g: Any) -> None:
@@ -142,8 +144,9 @@ def _accumulate(cotangents: dict[Node, Any], owned: set[Node], node: Node, g: An
 
 
 def backward(root: Node, cotangent: Any) -> None:
-    """Sweep from `root` and leave the gradient at every variable whose tensor still lives."""
-    cotangents = sweep([(root, cotangent)])
+    """Sweep from `root`, leave the gradient at every variable whose tensor lives, clear the graph."""
+    order = reachable((root,), variable=False)
+    cotangents = sweep([(root, cotangent)], order)
     given: set[int] = set()
     for node, g in cotangents.items():
         owner = node.owner
@@ -155,9 +158,14 @@ def backward(root: Node, cotangent: Any) -> None:
                 g = g.copy()
             given.add(id(g))
         node.grad = g
+    for node in order:
+        if node.primitive is not None:
+            node.clear()
+        else:
+            node.holds = None
 
 
 def clear(root: Node) -> None:
-    """Clear the graph that led to `root`; gradients stay."""
+    """Clear the graph that led to `root` without a sweep; gradients stay."""
     for node in reachable([root], variable=False):
         node.clear()

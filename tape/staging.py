@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape import reverse
-from tapegrad.tape.node import Location, Node, residuals, user_location
+from tapegrad.tape.node import Location, Node, user_location
 from tapegrad.tape.primitive import Primitive, primitives
 from tapegrad.tape.record import mark_view, shares
 from tapegrad.tape.tensor import Tensor, make, snapshot
@@ -158,7 +158,7 @@ class StagingTrace(Trace):
         if live and not node.constant:
             # What backward() inside the staged function needs, as values of this trace.
             given = [snapshot(a) if type(a) is Tensor else a for a in args]
-            node.saved = residuals(primitive, snapshot(new), given)
+            node.saved = primitive.save(snapshot(new), given)
         if primitive.view and type(args[0]) is Tensor and shares(raw, values[0]):
             mark_view(new, args[0], primitive, params)
         if _depends_on_data(primitive, values):
@@ -209,9 +209,10 @@ class StagingTrace(Trace):
         node = tensor.node
         seed = np.ones(node.shape, node.dtype) if grad is None else grad
         cotangent = np.broadcast_to(seed, node.shape)
-        if not node.constant:
+        if node.constant:
+            reverse.clear(node)
+        else:
             reverse.backward(node, cotangent)
-        reverse.clear(node)
 
     def clear(self, tensor: Tensor) -> None:
         """Clear the graph that led to `tensor`; the entries stay."""

@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.tape.guard import lock
 from tapegrad.tape.methods import ArrayMethods
 from tapegrad.tape.node import Node
-from tapegrad.tape.primitive import Primitive, functions
+from tapegrad.tape.primitive import Primitive, direct, functions
 from tapegrad.tape.state import guarding, state
 
 __all__ = ["Tensor", "imperative", "make", "pin_of", "snapshot"]
@@ -29,6 +29,9 @@ class _Imperative:
 
 
 imperative = _Imperative()
+
+
+_NO_PARAMS: dict[str, Any] = {}
 
 
 def check_constant(constant: Any) -> None:
@@ -232,7 +235,13 @@ class Tensor(ArrayMethods):
         ValueError
             If the size does not fit or the data would have to be copied.
         """
-        return self._trace.shape(self)  # type: ignore[no-any-return]
+        trace = self._trace
+        if trace.hides_axis:
+            return self.value.shape[1:]  # type: ignore[no-any-return]
+        base = self._base
+        if base is not None and self._version != base._version:
+            self.refresh()
+        return self._value.shape  # type: ignore[no-any-return]
 
     @shape.setter
     def shape(self, shape: Any) -> None:
@@ -424,6 +433,10 @@ class Tensor(ArrayMethods):
         return array.copy() if copy else array
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if len(inputs) == 1 and not kwargs and method == "__call__":
+            primitive = direct.get(ufunc)
+            if primitive is not None and not self._trace.closed:
+                return self._trace.process(primitive, inputs, _NO_PARAMS)
         function = functions.get(ufunc)
         if function is None:
             return self._trace.unknown(f"numpy.{ufunc.__name__}")

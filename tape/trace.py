@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from tapegrad.tape.tensor import Tensor, imperative, snapshot
 
 __all__ = ["Trace", "apply", "bind", "lower", "new_trace"]
 
-_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+_NO_PARAMS: dict[str, Any] = {}
 
 
 class Trace:
@@ -39,6 +38,8 @@ class Trace:
     """
 
     name = "trace"
+    #: Whether the values below have a batch axis in front that users do not see.
+    hides_axis = False
 
     def __init__(self, level: int) -> None:
         self.level = level
@@ -64,10 +65,6 @@ class Trace:
             f"{name} has no differentiable form for tensors; use np.asarray(tensor) on an "
             "imperative tensor if no gradient is needed"
         )
-
-    def shape(self, tensor: Tensor) -> tuple[int, ...]:
-        """Return the shape that the user sees."""
-        return tensor.value.shape  # type: ignore[no-any-return]  # value is an array or a tensor
 
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Return the value below, for Python code that needs it (``if``, ``float``, ...)."""

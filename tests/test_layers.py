@@ -105,7 +105,7 @@ def test_only_numpy_is_imported_and_numba_by_compile_alone() -> None:
 
 def test_tests_import_no_other_library_of_the_field() -> None:
     known = set(sys.stdlib_module_names) | {"tapegrad", "numpy", "numba", "pytest", "hypothesis"}
-    known |= {"tests", "benchmarks"}
+    known |= {"tests", "benchmarks"} | {file.stem for file in python_files("tests")}
     bad = [item for item in all_imports("tests") if item.module.split(".")[0] not in known]
     assert not bad, complaints(bad)
 

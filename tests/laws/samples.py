@@ -173,6 +173,9 @@ for _name in ("argmax", "argmin", "argsort"):
     for _s, _axis in _RUNS:
         if _s[_axis]:
             add(_name, lambda rng, s=_s, a=_axis: ((distinct(rng, s),), {"axis": a}))
+    add(_name, lambda rng: ((distinct(rng, (2, 3)),), {"axis": None}))
+for _name in ("argmax", "argmin"):
+    add(_name, lambda rng: ((distinct(rng, (2, 3)),), {"axis": None, "keepdims": True}))
 for _side in ("left", "right"):
     add("searchsorted", lambda rng, side=_side: (
         (np.sort(array(rng, (5,))), array(rng, (2, 3))), {"side": side}

@@ -48,7 +48,10 @@ def central_hessian(function: Callable[..., Any], x: Any, step: float = 1e-4) ->
         for j in range(n):
             a, b = steps[i], steps[j]
             h[i, j] = (
-                function(x + a + b) - function(x + a - b) - function(x - a + b) + function(x - a - b)
+                function(x + a + b)
+                - function(x + a - b)
+                - function(x - a + b)
+                + function(x - a - b)
             ) / (4 * step * step)
     return h.reshape(*x.shape, *x.shape)
 
@@ -207,9 +210,7 @@ def test_the_derivative_of_sinc_is_accurate_everywhere(x: float) -> None:
         factorials = [np.longdouble(1.0)]
         for k in range(1, 62):
             factorials.append(factorials[-1] * k)
-        exact = float(
-            np.pi * sum(t / factorials[2 * k + 1] for k, t in zip(range(1, 30), terms))
-        )
+        exact = float(np.pi * sum(t / factorials[2 * k + 1] for k, t in zip(range(1, 30), terms)))
     else:
         exact = float(np.pi * (np.cos(u) - np.sin(u) / u) / u)
     assert gradient(tg.sinc, x) == pytest.approx(exact, rel=3e-14)
