@@ -187,7 +187,7 @@ class _Surveyor:
             self.value(Reference("item", space, name, space[name]), space[name], names)
 
     def _instance(self, value: Any, names: frozenset[str]) -> None:
-        call = getattr(type(value), "__call__", None)
+        call = type(value).__dict__.get("__call__")
         if _is_library(type(value).__module__):
             return
         if isinstance(call, types.FunctionType):

@@ -31,9 +31,12 @@ class _Pool:
     """The threads that share large kernels, made when first needed, anew after a fork."""
 
     def __init__(self) -> None:
-        self.size = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
-            os.cpu_count() or 1
-        ))
+        self.size = max(
+            1,
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else (os.cpu_count() or 1),
+        )
         self.executor: ThreadPoolExecutor | None = None
         self.mutex = threading.Lock()
         self.process = 0
@@ -98,10 +101,7 @@ class Chunked:
         """Run some chunks; return their reductions."""
         count = len(self.sliced)
         totals: list[Any] = []
-        own = [
-            a if sliced else None
-            for a, (_, sliced) in zip(arrays[count:], self.partial)
-        ]
+        own = [a if sliced else None for a, (_, sliced) in zip(arrays[count:], self.partial)]
         for lo, hi in bounds:
             given = [a[lo:hi] if s else a for a, s in zip(arrays, self.sliced)]
             for i, (kind, sliced) in enumerate(self.partial):

@@ -183,9 +183,7 @@ def _cast(text: str, own: np.dtype[Any], wanted: np.dtype[Any]) -> str:
     return f"{_NUMBA_NAMES[wanted]}({text})"
 
 
-def generate(
-    group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node]
-) -> KernelPlan:
+def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node]) -> KernelPlan:
     """Generate the kernel of a group.
 
     Parameters

@@ -96,7 +96,9 @@ def partition(program: Program) -> list[Group | Step]:
     return _ordered(_without_small(steps, program))
 
 
-def _choose(groups: list[Group], entry: Entry, sources: set[Any], reduced: set[Node]) -> Group | None:
+def _choose(
+    groups: list[Group], entry: Entry, sources: set[Any], reduced: set[Node]
+) -> Group | None:
     """Return a group that the entry can join: preferably one that makes its operands."""
     for group in sorted(groups, key=lambda g: g not in sources):
         inside = [o for o in entry.inputs if type(o) is Node and o in reduced]

@@ -287,5 +287,3 @@ def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> 
     if not callable(function):
         raise TypeError(f"jit takes a function, not {type(function).__name__}")
     return Jit(function, strict)
-
-

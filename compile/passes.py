@@ -135,15 +135,18 @@ def _identity(entry: Entry, inputs: tuple[Any, ...]) -> Any:
             candidate = inputs[0]
         elif _is_one(inputs[0]):
             candidate = inputs[1]
-    elif (name == "divide" and _is_one(inputs[1])) or name in (
-        "cast",
-        "reshape",
-        "broadcast_to",
-        "positive",
-        "copy",
+    elif (
+        (name == "divide" and _is_one(inputs[1]))
+        or name
+        in (
+            "cast",
+            "reshape",
+            "broadcast_to",
+            "positive",
+            "copy",
+        )
+        or (name == "transpose" and entry.params["axes"] == tuple(range(len(out.shape))))
     ):
-        candidate = inputs[0]
-    elif name == "transpose" and entry.params["axes"] == tuple(range(len(out.shape))):
         candidate = inputs[0]
     if type(candidate) is Node and candidate.shape == out.shape and candidate.dtype == out.dtype:
         return candidate
@@ -236,5 +239,3 @@ def optimise(program: Program, check: Callable[[Program], None] | None = None) -
         if check is not None:
             check(program)
     return program
-
-

@@ -217,9 +217,7 @@ class _Writer:
             return f"{self.name(value)}.item()"
         return self.name(value)
 
-    def _output(
-        self, node: Node, shape: tuple[int, ...] | None, start: Any = None
-    ) -> str:
+    def _output(self, node: Node, shape: tuple[int, ...] | None, start: Any = None) -> str:
         """Write the allocation of a result; return the text of the argument that is written to."""
         name = self.new(node)
         dtype = self.constant(node.dtype, "d")

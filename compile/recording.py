@@ -215,7 +215,11 @@ def _write_back(
 
 
 def _outputs(
-    out_leaves: list[Any], trace: StagingTrace, cells: list[Tensor], first: list[Node], given: list[Any]
+    out_leaves: list[Any],
+    trace: StagingTrace,
+    cells: list[Tensor],
+    first: list[Node],
+    given: list[Any],
 ) -> tuple[list[Any], list[Any]]:
     """Return the outputs as nodes or constants, and as values to give back."""
     outputs: list[Any] = []
@@ -328,9 +332,7 @@ def _note_constants(
                 fresh.append(operand)
     fresh += [o for o in program.outputs if type(o) is np.ndarray]
     used = {id(r) for r in recording.captured}
-    recording.watched = [
-        (r, contents) for r, contents in before if fresh or id(r) not in used
-    ]
+    recording.watched = [(r, contents) for r, contents in before if fresh or id(r) not in used]
     recording.constants = [np.array(c) for c in fresh]
     recording.trusted = not any(type(c) is np.ndarray and c.ndim for c in fresh)
 

@@ -270,8 +270,10 @@ def _getitem(x: Tensor, index: Any) -> Any:
 @implements("setitem")
 def _setitem(x: Tensor, index: Any, value: Any) -> None:
     if type(value) in (list, tuple):
-        value = np.asarray(value) if not any(type(v) is Tensor for v in value) else (
-            functions[np.stack](list(value))
+        value = (
+            np.asarray(value)
+            if not any(type(v) is Tensor for v in value)
+            else (functions[np.stack](list(value)))
         )
     if index is Ellipsis or (type(index) is slice and index == slice(None)):
         spec, arrays = None, ()

@@ -341,9 +341,9 @@ def _set_shape(tensor: Tensor, shape: Any) -> None:
     """``tensor.shape = shape``: the same cell, in the new shape, views and gradients intact."""
     new_shape = _full_shape(tensor, shape)
     value = tensor.value
-    if type(value) is np.ndarray and not np.shares_memory(value, value.reshape(new_shape)):
-        if value.size:
-            raise ValueError("the shape of this tensor can only be changed by copying its data")
+    is_array = type(value) is np.ndarray and value.size
+    if is_array and not np.shares_memory(value, value.reshape(new_shape)):
+        raise ValueError("the shape of this tensor can only be changed by copying its data")
     base = tensor._base
     if base is None and tensor._inner_shape is None:
         tensor._inner_shape = tensor.shape

@@ -14,6 +14,7 @@ from tapegrad.tape.errors import (
     TapegradError,
     TracedArrayError,
 )
+from tapegrad.tape.jacobians import hessian, jacobian
 from tapegrad.tape.operations import Operation, SkipGradient, execute_op
 from tapegrad.tape.pytree import tree_map
 from tapegrad.tape.state import (
@@ -25,15 +26,8 @@ from tapegrad.tape.state import (
 )
 from tapegrad.tape.tapes import Tape
 from tapegrad.tape.tensor import Tensor
-from tapegrad.tape.transforms import (
-    grad,
-    hessian,
-    jacobian,
-    jvp,
-    value_and_grad,
-    vjp,
-    vmap,
-)
+from tapegrad.tape.transforms import grad, jvp, value_and_grad, vjp
+from tapegrad.tape.vectorise import vmap
 
 __all__ = [
     "InvalidBackprop",

@@ -111,8 +111,6 @@ def _aligned(values: list[Any], batched: list[bool]) -> list[Any]:
     ranks = [len(np.shape(v)) - b for v, b in zip(values, batched)]
     most = max(ranks)
     return [
-        np.reshape(v, (v.shape[0], *(1,) * (most - rank), *v.shape[1:]))
-        if b and rank < most
-        else v
+        np.reshape(v, (v.shape[0], *(1,) * (most - rank), *v.shape[1:])) if b and rank < most else v
         for v, b, rank in zip(values, batched, ranks)
     ]

@@ -7,6 +7,7 @@ that an array used a thousand times has one.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import weakref
@@ -51,10 +52,9 @@ class ArrayLock:
                 return
             del below
             for array in (self.array, *self.pending):
-                try:
+                # It fails when the user made the base read-only in the meantime.
+                with contextlib.suppress(ValueError):
                     array.flags.writeable = True
-                except ValueError:  # the user made its base read-only in the meantime
-                    pass
 
 
 def _is_shared(below: ArrayLock) -> bool:

@@ -5,7 +5,8 @@ Every one of them finds its operation in the registry, by the NumPy function tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
@@ -317,3 +318,46 @@ class ArrayMethods:
     def tolist(self) -> Any:
         """Return the values as nested lists of Python scalars."""
         return self.consume("tolist").tolist()  # type: ignore[attr-defined]
+
+    # Python's protocols --------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        return bool(self.consume("bool"))
+
+    def __float__(self) -> float:
+        return float(self._only_element("float"))
+
+    def __int__(self) -> int:
+        return int(self._only_element("int"))
+
+    def _only_element(self, kind: str) -> Any:
+        array = self.consume(kind)
+        if array.size != 1:
+            raise TypeError("only tensors with one element can be converted to Python scalars")
+        return array.item()
+
+    def __index__(self) -> int:
+        array = self.consume("index")
+        if array.ndim or array.dtype.kind not in "iu":
+            raise TypeError("only integer scalar tensors can be used as an index")
+        return int(array)
+
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            raise TypeError("len() of a tensor without axes")
+        return shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a tensor without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, item: SupportsIndex | Any) -> bool:
+        return bool((self.consume("contains") == np.asarray(item)).any())
+
+    def __getitem__(self, index: Any) -> Any:
+        return functions["getitem"](self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        functions["setitem"](self, index, value)

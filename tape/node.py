@@ -33,7 +33,8 @@ class Node:
     params : mapping
         The primitive's parameters.
     saved : tuple
-        ``(y, *args)`` as the rules need them: a value, a :class:`tapegrad.tape.primitive.Shaped` stand-in, or ``None``.
+        ``(y, *args)`` as the rules need them: a value, a stand-in with its shape
+        (:class:`~tapegrad.tape.primitive.Shaped`), or ``None``.
     shape, dtype
         Of the value.
     number : int

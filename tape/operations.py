@@ -223,7 +223,9 @@ class RecordedOperation(Operation):
             owner = None if source is None or source.owner is None else source.owner()
             if owner is not None and owner._node is source:
                 found.append(owner)
-            elif i + 1 < len(node.saved) and isinstance(node.saved[i + 1], np.ndarray | float | int):
+            elif i + 1 < len(node.saved) and isinstance(
+                node.saved[i + 1], np.ndarray | float | int
+            ):
                 found.append(Tensor(node.saved[i + 1], copy=False, constant=True))
         self.variables = tuple(found)
 

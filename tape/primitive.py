@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Primitive", "Shaped", "direct", "functions", "implements", "nondifferentiable", "primitives"]
+__all__ = [
+    "Primitive",
+    "Shaped",
+    "direct",
+    "functions",
+    "implements",
+    "nondifferentiable",
+    "primitives",
+]
 
 Rule = Callable[..., Any]
 
@@ -222,7 +230,7 @@ def _shaped(value: Any) -> Shaped:
 
 def _reads_of(code: Any) -> dict[str, str]:
     """How a code object reads its local names: "value" or, if only ``.shape`` and such, "shape"."""
-    reads: dict[str, str] = {name: "value" for name in code.co_cellvars}
+    reads: dict[str, str] = dict.fromkeys(code.co_cellvars, "value")
     instructions = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
     for i, instruction in enumerate(instructions):
         if not instruction.opname.startswith("LOAD_FAST"):

@@ -82,9 +82,7 @@ class ImperativeTrace(Trace):
         if type(out) is not np.ndarray:
             out = np.asarray(out)
         dtype = out.dtype
-        node = Node(
-            primitive, inputs, params, primitive.save(out, values), out.shape, dtype, holds
-        )
+        node = Node(primitive, inputs, params, primitive.save(out, values), out.shape, dtype, holds)
         if constant is not None:
             live = _wanted(constant, primitive, out)
         new = make(self, out, node)
@@ -276,9 +274,8 @@ class ImperativeTrace(Trace):
 def _current_node(tensor: Tensor) -> Node:
     """Bring a view up to date, and give a tensor whose graph was cleared a fresh node."""
     base = tensor._base
-    if base is not None:
-        if tensor._version != base._version:
-            tensor.refresh()
+    if base is not None and tensor._version != base._version:
+        tensor.refresh()
     node: Node = tensor._node
     return fresh_leaf(tensor) if node.cleared else node
 
@@ -308,9 +305,7 @@ def shares(out: Any, source: Any) -> bool:
     return base is not None and (base is source or base is source.base or type(out) is Tensor)
 
 
-def mark_view(
-    new: Tensor, source: Tensor, primitive: Primitive, params: Mapping[str, Any]
-) -> None:
+def mark_view(new: Tensor, source: Tensor, primitive: Primitive, params: Mapping[str, Any]) -> None:
     """Note that `new` is a view of `source` through `primitive`."""
     root = source._base if source._base is not None else source
     step = (primitive, dict(params))

@@ -66,9 +66,7 @@ def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     return found
 
 
-def sweep(
-    roots: list[tuple[Node, Any]], order: list[Node] | None = None
-) -> dict[Node, Any]:
+def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dict[Node, Any]:
     """Return the cotangent of every variable node that the roots came from.
 
     Parameters

@@ -162,9 +162,7 @@ class StagingTrace(Trace):
         if primitive.view and type(args[0]) is Tensor and shares(raw, values[0]):
             mark_view(new, args[0], primitive, params)
         if _depends_on_data(primitive, values):
-            self.guards.append(
-                Guard(node, "shape", np.array(out.shape), where, len(self.entries))
-            )
+            self.guards.append(Guard(node, "shape", np.array(out.shape), where, len(self.entries)))
         return new
 
     def unknown(self, name: str) -> Any:
@@ -231,7 +229,4 @@ def _depends_on_data(primitive: Primitive, values: list[Any]) -> bool:
     """Whether the shape of the result depends on the values of the arguments."""
     if primitive.name in ("nonzero", "flatnonzero", "argwhere", "unique"):
         return True
-    return primitive.name == "gather" and any(
-        np.asarray(v).dtype.kind == "b" for v in values[1:]
-    )
-
+    return primitive.name == "gather" and any(np.asarray(v).dtype.kind == "b" for v in values[1:])

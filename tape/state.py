@@ -57,7 +57,8 @@ class State:
         return State(**{**values, **changes})
 
 
-state: ContextVar[State] = ContextVar("tapegrad_state", default=State(True, None, None, 0))
+_INITIAL = State(True, None, None, 0)
+state: ContextVar[State] = ContextVar("tapegrad_state", default=_INITIAL)
 
 
 class _GuardDefault:

@@ -110,9 +110,7 @@ class Tape:
         live = primitive.differentiable and any(n is not None and not n.constant for n in inputs)
         if constant is not None:
             live = not constant
-        new: Tensor = trace.link(
-            primitive, args, inputs, params, values, out, live, state.get()
-        )
+        new: Tensor = trace.link(primitive, args, inputs, params, values, out, live, state.get())
         operands: list[Any] = []
         for a, node, value in zip(args, inputs, values):
             if node is None:

@@ -8,8 +8,8 @@ its base through ``_base`` and reads the newest version through the view primiti
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, SupportsIndex
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -339,9 +339,9 @@ class Tensor(ArrayMethods):
     def null_grad(self, *, _clear_view_info: bool = False) -> Tensor:
         """Set the gradient to None, and return the tensor itself."""
         self._node.grad = None
-        if self._base is not None:
-            if self._base._node.grad is None and self._node.primitive is None:
-                self._base, self._path = None, ()
+        base = self._base
+        if base is not None and base._node.grad is None and self._node.primitive is None:
+            self._base, self._path = None, ()
         return self
 
     def null_gradients(self, clear_graph: bool = True) -> None:
@@ -392,7 +392,12 @@ class Tensor(ArrayMethods):
         return new
 
     def astype(
-        self, dtype: Any, casting: Any = "unsafe", copy: bool = True, *, constant: bool | None = None
+        self,
+        dtype: Any,
+        casting: Any = "unsafe",
+        copy: bool = True,
+        *,
+        constant: bool | None = None,
     ) -> Tensor:
         """Return the tensor with another dtype.
 
@@ -476,49 +481,6 @@ class Tensor(ArrayMethods):
 
     def __format__(self, spec: str) -> str:
         return repr(self) if not spec else format(self.item(), spec)
-
-    # Python's protocols --------------------------------------------------------------------------
-
-    def __bool__(self) -> bool:
-        return bool(self.consume("bool"))
-
-    def __float__(self) -> float:
-        return float(self._only_element("float"))
-
-    def __int__(self) -> int:
-        return int(self._only_element("int"))
-
-    def _only_element(self, kind: str) -> Any:
-        array = self.consume(kind)
-        if array.size != 1:
-            raise TypeError("only tensors with one element can be converted to Python scalars")
-        return array.item()
-
-    def __index__(self) -> int:
-        array = self.consume("index")
-        if array.ndim or array.dtype.kind not in "iu":
-            raise TypeError("only integer scalar tensors can be used as an index")
-        return int(array)
-
-    def __len__(self) -> int:
-        shape = self.shape
-        if not shape:
-            raise TypeError("len() of a tensor without axes")
-        return shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.shape:
-            raise TypeError("iteration over a tensor without axes")
-        return (self[i] for i in range(self.shape[0]))
-
-    def __contains__(self, item: SupportsIndex | Any) -> bool:
-        return bool((self.consume("contains") == np.asarray(item)).any())
-
-    def __getitem__(self, index: Any) -> Any:
-        return functions["getitem"](self, index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        functions["setitem"](self, index, value)
 
     def __copy__(self) -> Tensor:
         return self.copy()

@@ -1,5 +1,4 @@
-"""Functions to functions: ``grad``, ``value_and_grad``, ``vjp``, ``jvp``, ``vmap``, ``jacobian``,
-``hessian``.
+"""Functions to functions: ``grad``, ``value_and_grad``, ``vjp``, ``jvp``.
 
 They nest to any depth and in any order, accept nests of arrays (tuples, lists, dicts), and never write
 into the caller's arrays.
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.batch import BatchTrace, NeedsLoop
 from tapegrad.tape.errors import NonScalarOutputError
 from tapegrad.tape.forward import JVPTrace
 from tapegrad.tape.node import Node
@@ -23,7 +21,7 @@ from tapegrad.tape.reverse import fit, sweep
 from tapegrad.tape.tensor import Tensor, snapshot
 from tapegrad.tape.trace import lower, new_trace
 
-__all__ = ["grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp", "vmap"]
+__all__ = ["as_value", "below", "give_back", "grad", "jvp", "value_and_grad", "vjp", "wraps"]
 
 
 def as_value(leaf: Any, what: str) -> Any:
@@ -56,7 +54,7 @@ def give_back(value: Any, *, like: Any = None) -> Any:
     return value
 
 
-def _below(leaf: Any, trace: Any) -> Any:
+def below(leaf: Any, trace: Any) -> Any:
     """Return a result of the function as it is below `trace`."""
     if type(leaf) is Tensor:
         return lower(leaf, trace)
@@ -140,16 +138,16 @@ def _linearize(
         if check is not None:
             check(result, out_leaves)
         outputs = []
-        below = []
+        lowered = []
         for leaf in out_leaves:
             mine = type(leaf) is Tensor and leaf._trace is trace
-            value = _below(leaf, trace)
+            value = below(leaf, trace)
             outputs.append((leaf.node if mine else None, value))
-            below.append(give_back(value))
+            lowered.append(give_back(value))
         aux_leaves, aux_structure = flatten(aux)
-        aux = unflatten(aux_structure, [give_back(_below(leaf, trace)) for leaf in aux_leaves])
+        aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
     pullback = _Pullback(inputs, outputs, structure_in, structure_out)
-    return unflatten(structure_out, below), pullback, aux
+    return unflatten(structure_out, lowered), pullback, aux
 
 
 def _split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
@@ -260,7 +258,7 @@ def _value_and_grad(
     numbers: tuple[int, ...] = (int(argnums),) if single else tuple(argnums)  # type: ignore[arg-type]
     check = _require_scalar(what, function)
 
-    @_wraps(function)
+    @wraps(function)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         try:
             chosen = tuple(args[i] for i in numbers)
@@ -285,7 +283,8 @@ def _value_and_grad(
     return differentiated
 
 
-def _wraps(function: Any) -> Callable[[Any], Any]:
+def wraps(function: Any) -> Callable[[Any], Any]:
+    """Give a transformed function the name and documentation of the original."""
     assigned = [n for n in functools.WRAPPER_ASSIGNMENTS if hasattr(function, n)]
     return functools.wraps(function, assigned=assigned, updated=())
 
@@ -327,7 +326,7 @@ def grad(
     """
     both = _value_and_grad(function, argnums, has_aux, "grad")
 
-    @_wraps(function)
+    @wraps(function)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
@@ -336,7 +335,10 @@ def grad(
 
 
 def jvp(
-    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], *,
+    function: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
     has_aux: bool = False,
 ) -> Any:
     """Return the value of a function and its directional derivative.
@@ -374,186 +376,19 @@ def jvp(
             t = as_value(direction, "jvp")
             if t.shape != value.shape:
                 raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
-            duals.append(trace.variable(value, t if t.dtype == value.dtype else t.astype(value.dtype)))
+            duals.append(
+                trace.variable(value, t if t.dtype == value.dtype else t.astype(value.dtype))
+            )
         result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []
         for leaf in out_leaves:
-            value = _below(leaf, trace)
+            value = below(leaf, trace)
             mine = type(leaf) is Tensor and leaf._trace is trace
             t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
             values.append(give_back(value))
             out_tangents.append(give_back(t))
         aux_leaves, aux_structure = flatten(aux)
-        aux = unflatten(aux_structure, [give_back(_below(leaf, trace)) for leaf in aux_leaves])
+        aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
     out = (unflatten(out_structure, values), unflatten(out_structure, out_tangents))
     return (*out, aux) if has_aux else out
-
-
-def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
-    """Return a function that applies `function` to every example along an axis, all at once.
-
-    Parameters
-    ----------
-    function : callable
-        Of one example.
-    in_axes : int, None, or a sequence (one for each argument), or nests of them
-        Which axis of each argument counts the examples; ``None`` for arguments that all share.
-    out_axes : int, or a nest as the result
-        Where the axis of examples goes in the results.
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    ValueError
-        If the axes differ in size, or no argument is mapped.
-
-    Notes
-    -----
-    If `function` takes branches by its values, the examples are run one by one.
-
-    Examples
-    --------
-    >>> import numpy as np, tapegrad as tg
-    >>> tg.vmap(np.dot)(np.ones((3, 2)), np.ones((3, 2)))
-    array([2., 2., 2.])
-    """
-    if not callable(function):
-        raise TypeError(f"vmap takes a function, not {type(function).__name__}")
-
-    @_wraps(function)
-    def mapped(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = flatten(args)
-        axes = _spread(in_axes if not isinstance(in_axes, list) else tuple(in_axes), args, "in_axes")
-        values = [as_value(leaf, "vmap") for leaf in leaves]
-        size = _common_size(values, axes)
-        fronted = [
-            v if axis is None else _move(v, axis, 0) for v, axis in zip(values, axes)
-        ]
-        try:
-            outs, out_structure = _run_batched(function, fronted, axes, structure, kwargs, size)
-        except NeedsLoop:
-            outs, out_structure = _run_one_by_one(function, fronted, axes, structure, kwargs, size)
-        placed = _spread(out_axes, unflatten(out_structure, outs), "out_axes")
-        moved = [o if axis in (0, None) else _move(o, 0, axis) for o, axis in zip(outs, placed)]
-        return unflatten(out_structure, moved)
-
-    return mapped
-
-
-def _run_batched(
-    function: Any, values: list[Any], axes: list[Any], structure: Any, kwargs: Any, size: int
-) -> tuple[list[Any], Structure]:
-    with new_trace(BatchTrace, size) as trace:
-        examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
-        result = function(*unflatten(structure, examples), **kwargs)
-        leaves, out_structure = flatten(result)
-        outs = []
-        for leaf in leaves:
-            if type(leaf) is Tensor and leaf._trace is trace:
-                outs.append(leaf.value)
-            else:
-                value = _below(leaf, trace)
-                outs.append(np.broadcast_to(value, (size, *np.shape(value))))
-    return [o.copy() if type(o) is np.ndarray and o.base is not None else o for o in outs], out_structure
-
-
-def _run_one_by_one(
-    function: Any, values: list[Any], axes: list[Any], structure: Any, kwargs: Any, size: int
-) -> tuple[list[Any], Structure]:
-    columns: list[list[Any]] = []
-    out_structure: Structure = None
-    for k in range(size):
-        example = [v if axis is None else v[k] for v, axis in zip(values, axes)]
-        leaves, this = flatten(function(*unflatten(structure, example), **kwargs))
-        if k and this != out_structure:
-            raise ValueError("vmap: the function returns nests of different structure")
-        out_structure = this
-        columns.append(leaves)
-    return [np.stack(column) for column in zip(*columns)], out_structure
-
-
-def _move(value: Any, source: int, destination: int) -> Any:
-    return np.moveaxis(value, source, destination)
-
-
-def _spread(axes: Any, tree: Any, what: str) -> list[Any]:
-    """Give every leaf of `tree` its axis; an axis given for a nest holds for all its leaves."""
-    leaves, structure = flatten(tree)
-    if axes is None or isinstance(axes, int | np.integer):
-        return [axes] * len(leaves)
-    children = list(tree.values()) if type(tree) is dict else list(tree) if structure != "*" else []
-    given = [axes[key] for key in tree] if type(axes) is dict and type(tree) is dict else list(axes)
-    if len(given) != len(children):
-        raise ValueError(f"vmap: {what}={axes!r} does not fit {len(children)} values")
-    return [a for child, axis in zip(children, given) for a in _spread(axis, child, what)]
-
-
-def _common_size(values: list[Any], axes: list[Any]) -> int:
-    sizes = set()
-    for value, axis in zip(values, axes):
-        if axis is None:
-            continue
-        shape = value.shape
-        if not -len(shape) <= axis < len(shape):
-            raise ValueError(f"vmap: in_axes has axis {axis} for an argument of shape {shape}")
-        sizes.add(shape[axis])
-    if not sizes:
-        raise ValueError("vmap: no argument is mapped; in_axes must name an axis of at least one")
-    if len(sizes) > 1:
-        raise ValueError(f"vmap: the mapped axes differ in size: {sorted(sizes)}")
-    return int(sizes.pop())
-
-
-def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """Return a function that gives all derivatives of an array-valued function, in reverse mode.
-
-    Parameters
-    ----------
-    function : callable
-        Returns one array.
-    argnums : int
-        By which argument to differentiate; one array.
-
-    Returns
-    -------
-    callable
-        Its result has the shape of the output followed by that of the argument.
-
-    Examples
-    --------
-    >>> import numpy as np, tapegrad as tg
-    >>> tg.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
-    array([[2., 0.],
-           [0., 4.]])
-    """
-
-    @_wraps(function)
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        def partial(value: Any) -> Any:
-            return function(*args[:argnums], value, *args[argnums + 1 :], **kwargs)
-
-        out, pullback = vjp(partial, args[argnums])
-        shape = np.shape(out)
-        size = int(np.prod(shape, dtype=np.int64))
-        basis = np.eye(size, dtype=getattr(out, "dtype", float)).reshape(size, *shape)
-        rows = vmap(lambda g: pullback(g)[0])(basis)
-        return np.reshape(rows, (*shape, *np.shape(args[argnums])))
-
-    return jacobian_of
-
-
-def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """Return a function that gives the second derivatives of a scalar function.
-
-    Examples
-    --------
-    >>> import numpy as np, tapegrad as tg
-    >>> tg.hessian(lambda x: np.prod(x))(np.array([2.0, 3.0]))
-    array([[0., 1.],
-           [1., 0.]])
-    """
-    return jacobian(grad(function, argnums), argnums)

@@ -47,17 +47,14 @@ Spec = tuple[Any, ...]
 
 def freeze_index(index: tuple[Any, ...]) -> Spec:
     """Make an index of integers, slices, None, Ellipsis and holes a hashable parameter."""
-    return tuple(
-        ("slice", i.start, i.stop, i.step) if isinstance(i, slice) else i for i in index
-    )
+    return tuple(("slice", i.start, i.stop, i.step) if isinstance(i, slice) else i for i in index)
 
 
 def thaw_index(spec: Spec, arrays: tuple[Any, ...] = ()) -> tuple[Any, ...]:
     """Return the index that `spec` stands for, with its holes filled by `arrays`."""
     left = iter(arrays)
     return tuple(
-        slice(*i[1:]) if type(i) is tuple else (next(left) if type(i) is Hole else i)
-        for i in spec
+        slice(*i[1:]) if type(i) is tuple else (next(left) if type(i) is Hole else i) for i in spec
     )
 
 
@@ -118,7 +115,9 @@ def _locked_by_guard(root: Tensor) -> bool:
     return (held is not None and held() is not None) or bool(root._node.holds)
 
 
-def write(target: Tensor, value: Any, spec: Spec | None = None, arrays: tuple[Any, ...] = ()) -> None:
+def write(
+    target: Tensor, value: Any, spec: Spec | None = None, arrays: tuple[Any, ...] = ()
+) -> None:
     """Replace the part of `target` that `spec` names by `value`, whatever trace interprets it."""
     root = target._base if target._base is not None else target
     path = freeze_path(target._path) if target._base is not None else ()

@@ -277,6 +277,7 @@ def check_jvp(app: Application, rng: Any) -> None:
         if only is None:
             out, tangent = tg.jvp(app.function, primals, t)
         else:  # the others have no tangent at all
+
             def one(x: Any, k: int = only) -> Any:
                 return app.function(*primals[:k], x, *primals[k + 1 :])
 

@@ -295,9 +295,7 @@ def programs(draw: Any) -> Any:
     statements = [scope.statement(1) for _ in range(draw(st.integers(2, 8), label="length"))]
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
     order = draw(st.sampled_from("CF"), label="order")
-    sets = [
-        [np.array(rng.uniform(-1.5, 1.5, s), order=order) for s in shapes] for _ in range(2)
-    ]
+    sets = [[np.array(rng.uniform(-1.5, 1.5, s), order=order) for s in shapes] for _ in range(2)]
     return tuple(statements), sets
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import programs
 import pytest
 from checks import Kink
-from hypothesis import assume, example, given, reject, settings
+from hypothesis import assume, given, reject, settings
 
 from tapegrad.compile import passes, recording
 from tapegrad.compile.program import verify
