@@ -15,7 +15,9 @@ from tapegrad.ops.comparisons import all_axes, one_axis
 from tapegrad.ops.reductions import _NONE, _given
 from tapegrad.ops.running import part
 from tapegrad.ops.ufunc import as_tensor, delivered, flagged, operand
-from tapegrad.tape.primitive import functions, implements
+from tapegrad.tape.primitive import Primitive, functions, implements
+from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.trace import apply
 
 __all__ = ["average", "median", "nanmax", "nanmean", "nanmin", "nansum", "ptp"]
 
@@ -29,7 +31,7 @@ def _masked(a: Any, where: Any, neutral: Any) -> Any:
     return np.where(operand(where), a, neutral)
 
 
-def _folding(function: Any, ufunc: np.ufunc, neutral: float) -> Any:
+def _folding(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: float) -> Any:
     """Adapt ``sum`` or ``prod`` to NumPy's signature."""
 
     def reduce(
@@ -37,7 +39,11 @@ def _folding(function: Any, ufunc: np.ufunc, neutral: float) -> Any:
         initial: Any = _NONE, where: Any = True, *, constant: bool | None = None,
     ) -> Any:  # fmt: skip
         if where is True and out is None and initial is _NONE:  # the common call, undelayed
-            return function(a, axis, keepdims, dtype=dtype, constant=constant)
+            if type(a) is not Tensor or dtype is not None or constant is not None:
+                return function(a, axis, keepdims, dtype=dtype, constant=constant)
+            axes = all_axes(axis, len(a.shape))
+            keep = keepdims is not _NONE and bool(keepdims)
+            return apply(primitive, (a,), {"axis": axes, "keepdims": keep})
         a = _masked(a, where, neutral)
         result = function(a, axis, keepdims, dtype=dtype, constant=constant)
         if _given(initial):
@@ -48,8 +54,8 @@ def _folding(function: Any, ufunc: np.ufunc, neutral: float) -> Any:
     return reduce
 
 
-implements(np.sum)(_folding(reductions.sum, np.add, 0))
-implements(np.prod)(_folding(reductions.prod, np.multiply, 1))
+implements(np.sum)(_folding(reductions.sum, reductions.sum_p, np.add, 0))
+implements(np.prod)(_folding(reductions.prod, reductions.prod_p, np.multiply, 1))
 
 
 def _choosing(function: Any, ufunc: np.ufunc) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ArrayLock", "lock"]
+__all__ = ["ArrayLock", "is_locked", "lock"]
 
 Array = np.ndarray[Any, Any]
 
@@ -83,3 +83,9 @@ def lock(array: Array) -> ArrayLock | None:
         _locks[key] = new.reference
         array.flags.writeable = False
         return new
+
+
+def is_locked(array: Array) -> bool:
+    """Whether `array` is read-only because a living lock holds it."""
+    reference = _locks.get(id(array))
+    return reference is not None and reference() is not None

@@ -79,7 +79,7 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()
     for node, g in roots:
-        _accumulate(cotangents, owned, node, g)
+        cotangents[node] = g if node not in cotangents else cotangents[node] + g
     if order is None:
         order = reachable([node for node, _ in roots], variable=True)
     order.sort(key=_number, reverse=True)
@@ -119,26 +119,18 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 or part.dtype != source.dtype
             ):
                 part = fit(part, source.shape, source.dtype)
-            if source in cotangents:
-                _accumulate(cotangents, owned, source, part)
-            else:
+            old = cotangents.get(source)
+            if old is None:
                 cotangents[source] = part
+            elif source in owned:
+                np.add(old, part, out=old)
+            else:
+                cotangents[source] = new = old + part
+                if type(new) is np.ndarray and new.ndim:
+                    owned.add(source)
+                elif type(new) is not Tensor:
+                    cotangents[source] = np.asarray(new)
     return cotangents
-
-
-def _accumulate(cotangents: dict[Node, Any], owned: set[Node], node: Node, g: Any) -> None:
-    old = cotangents.get(node)
-    if old is None:
-        cotangents[node] = g
-    elif node in owned and type(g) is np.ndarray and type(old) is np.ndarray:
-        np.add(old, g, out=old)
-    else:
-        new = old + g
-        if type(new) is np.ndarray:
-            owned.add(node)
-        elif type(new) is not Tensor:
-            new = np.asarray(new)
-        cotangents[node] = new
 
 
 def backward(root: Node, cotangent: Any) -> None:
@@ -146,21 +138,17 @@ def backward(root: Node, cotangent: Any) -> None:
     order = reachable((root,), variable=False)
     cotangents = sweep([(root, cotangent)], order)
     given: set[int] = set()
-    for node, g in cotangents.items():
-        owner = node.owner
-        if owner is not None and owner() is None and node is not root:
-            continue
-        if type(g) is np.ndarray:
-            # A gradient is the user's to change: it may share memory with no other array.
-            if g.base is not None or id(g) in given:
-                g = g.copy()
-            given.add(id(g))
-        node.grad = g
     for node in order:
-        if node.primitive is not None:
-            node.clear()
-        else:
-            node.holds = None
+        g = cotangents.get(node)
+        owner = node.owner
+        if g is not None and (owner is None or owner() is not None or node is root):
+            if type(g) is np.ndarray:
+                # A gradient is the user's to change: it may share memory with no other array.
+                if g.base is not None or id(g) in given:
+                    g = g.copy()
+                given.add(id(g))
+            node.grad = g
+        node.clear()
 
 
 def clear(root: Node) -> None:

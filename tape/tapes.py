@@ -127,6 +127,13 @@ class Tape:
         self._made.add(new._node)
         return new
 
+    def enters(self, tensor: Tensor) -> None:
+        """Note the version of a tensor that is about to be written to."""
+        node = tensor.node
+        if node not in self._made:
+            self._first.setdefault(tensor, node)
+            self.leaves.setdefault(node, tensor.value)
+
     def node_of(self, tensor: Tensor, *, first: bool) -> Node:
         """Return the tape's node of a tensor: its first version as an input, or its newest."""
         if type(tensor) is not Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.guard import lock
+from tapegrad.tape.guard import is_locked, lock
 from tapegrad.tape.primitive import Primitive, functions, primitives
 from tapegrad.tape.state import guarding, state
 from tapegrad.tape.tensor import Tensor, imperative
@@ -111,8 +111,7 @@ def write_in_memory(root: Tensor, values: list[Any], params: Mapping[str, Any]) 
 
 
 def _locked_by_guard(root: Tensor) -> bool:
-    held = root._lock
-    return (held is not None and held() is not None) or bool(root._node.holds)
+    return is_locked(root._value) or bool(root._node.holds)
 
 
 def write(

@@ -330,7 +330,8 @@ def check_values(program: Any, args: Any) -> None:
     for k, (got, wanted) in enumerate(zip(tensors, given)):
         assert_near(got.data, wanted, 1e-12, f"tensor {k}, written to")
     value = loss(program, *copies(args))
-    assert_near(tg.value_and_grad(lambda *a: loss(program, *a))(*args)[0], value, 1e-12, "grad")
+    both = tg.value_and_grad(lambda *a: loss(program, *a), argnums=tuple(range(len(args))))
+    assert_near(both(*args)[0], value, 1e-12, "value_and_grad")
     ones = [np.ones_like(a) for a in args]
     assert_near(tg.jvp(lambda *a: loss(program, *a), args, ones)[0], value, 1e-12, "jvp")
 
