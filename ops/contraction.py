@@ -103,6 +103,7 @@ einsum_p: Primitive = Primitive(
     "einsum",
     _forward,
     vjp=_einsum_vjp,
+    saves=("none", "value"),
     jvp="multilinear",
     batch=_batch_einsum,
     family="linear",

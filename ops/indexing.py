@@ -48,6 +48,7 @@ basic_index_p = Primitive(
     (lambda g, y, x, spec: bind(embed_p, g, shape=x.shape, spec=spec),),
     jvp="linear",
     view=True,
+    add_into=lambda buffer, g, *_, spec: _add_at(buffer, g, spec=spec),
     family="structural",
     batch=lambda args, batched, size, params: bind(
         basic_index_p, args[0], spec=(_ALL, *params["spec"])
@@ -55,6 +56,15 @@ basic_index_p = Primitive(
     batch_params=lambda params, ndim, size: {"spec": (_ALL, *params["spec"])},
     source=_index_source,
 )
+
+
+def _add_at(buffer: Any, g: Any, *arrays: Any, spec: Spec) -> None:
+    index = thaw_index(spec, arrays)
+    if all(np.asarray(a).dtype.kind == "b" for a in arrays):
+        buffer[index] += g  # basic indices and masks name no element twice
+    else:
+        np.add.at(buffer, index, g)
+
 
 embed_p = Primitive(
     "embed",
@@ -99,6 +109,8 @@ gather_p = Primitive(
     "gather",
     lambda x, *arrays, spec: x[thaw_index(spec, arrays)],
     vjp=_gather_vjp,
+    saves=("none", "shape", "value"),
+    add_into=_add_at,
     jvp=lambda tangents, y, x, *arrays, spec: bind(gather_p, tangents[0], *arrays, spec=spec),
     differentiable_arguments=1,
     batch=_batch_gather,
@@ -127,6 +139,7 @@ scatter_add_p = Primitive(
     "scatter_add",
     _scatter_add,
     vjp=lambda g, y, x, *arrays, index, shape, spec: bind(gather_p, g, *arrays, spec=spec),
+    saves=("none", "none", "value"),
     jvp=lambda tangents, y, x, *arrays, shape, spec: bind(
         scatter_add_p, tangents[0], *arrays, shape=shape, spec=spec
     ),
@@ -175,6 +188,12 @@ def _write_vjp(
     return part
 
 
+def _take_from(g: Any, *arrays: Any, path: Path, spec: Spec | None) -> Any:
+    part = np.array(_write_vjp(g, None, g, None, *arrays, index=1, path=path, spec=spec))
+    place(g, 0.0, path, spec, arrays)
+    return part
+
+
 def _write_jvp(
     tangents: Any, y: Any, base: Any, value: Any, *arrays: Any, path: Path, spec: Spec | None
 ) -> Any:
@@ -213,6 +232,8 @@ write_p = Primitive(
     "write",
     _write,
     vjp=_write_vjp,
+    saves=("none", "none", "none", "value"),
+    take_from=_take_from,
     jvp=_write_jvp,
     differentiable_arguments=2,
     batch=_batch_write,

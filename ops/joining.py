@@ -42,6 +42,7 @@ concatenate_p: Primitive = Primitive(
     "concatenate",
     lambda *xs, axis: np.concatenate(xs, axis),
     vjp=_concatenate_vjp,
+    saves=("none", "shape"),
     jvp=lambda tangents, y, *xs, axis: bind(concatenate_p, *_filled(tangents, xs), axis=axis),
     batch=lambda args, batched, size, params: bind(
         concatenate_p, *_front(args, batched, size), axis=params["axis"] + 1
@@ -54,6 +55,7 @@ stack_p: Primitive = Primitive(
     "stack",
     lambda *xs, axis: np.stack(xs, axis),
     vjp=lambda g, y, *xs, index, axis: g[(slice(None),) * axis + (index,)],
+    saves=("none", "none"),
     jvp=lambda tangents, y, *xs, axis: bind(stack_p, *_filled(tangents, xs), axis=axis),
     batch=lambda args, batched, size, params: bind(
         stack_p, *_front(args, batched, size), axis=params["axis"] + 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.record import RecordTrace, mark_view, shares
-from tapegrad.tape.reverse import sweep
+from tapegrad.tape.reverse import cast, sweep
 from tapegrad.tape.tensor import Tensor, make, snapshot
 from tapegrad.tape.trace import Trace, bind, new_trace
 
@@ -109,7 +109,7 @@ def push_forward(
         out = np.asarray(out)
     if out.shape != y.shape:
         out = np.broadcast_to(out, y.shape)
-    return out if out.dtype == y.dtype else out.astype(y.dtype)
+    return cast(out, y.dtype)
 
 
 def _transposed_vjp(

@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.tape.primitive import Primitive
 
-__all__ = ["Location", "Node", "user_location"]
+__all__ = ["Location", "Node", "nobody", "user_location"]
 
 #: The running number that gives the linear order of a tape.
 clock = itertools.count(1).__next__
@@ -114,6 +114,10 @@ class Node:
     def __repr__(self) -> str:
         made_by = "leaf" if self.primitive is None else self.primitive.name
         return f"<node {self.number} {made_by} {self.dtype}{list(self.shape)}>"
+
+
+def nobody() -> None:
+    """Stand for the owner of a version that no tensor holds any more."""
 
 
 class Location:

@@ -9,9 +9,9 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Iterable
-from functools import cache, cached_property
-from itertools import repeat
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, cached_property, partial
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -93,12 +93,22 @@ class Primitive:
     batch_params : callable, optional
         For views: ``batch_params(params, ndim, size)`` gives the parameters that do the same behind
         a batch axis of `size` in front; `ndim` is the number of axes of the unbatched argument.
+    add_into : callable, optional
+        ``add_into(buffer, g, *args, **params)`` adds the first argument's cotangent to a buffer in
+        place; `args` are the saved values after the first. What picks a part saves an array of zeros
+        that way.
+    take_from : callable, optional
+        For writes: ``take_from(g, *args, **params)`` returns the written part of a cotangent and sets
+        it to zero in place: what is left is the cotangent of the first argument.
     family : str
         "elementwise", "reduction", "structural", "linear", "opaque": how the compiler treats it.
     kernel : str, optional
         Scalar text of an elementwise operation in its arguments' names ``x``, ``y``, ``z``.
     ufunc : numpy.ufunc, optional
         The ufunc behind an elementwise operation: its type resolution is the kernel's.
+    saves : tuple of str
+        With `vjp`: what the rule reads of ``y`` and of each argument, "value", "shape" or "none"; the
+        last holds for all further arguments. By default it may read everything.
     differentiable_arguments : int
         With `vjp`: how many of the leading arguments have derivatives; all by default.
     source : callable, optional
@@ -121,6 +131,9 @@ class Primitive:
         family: str = "opaque",
         kernel: str | None = None,
         ufunc: np.ufunc | None = None,
+        saves: tuple[str, ...] = ("value",),
+        add_into: Callable[..., None] | None = None,
+        take_from: Callable[..., Any] | None = None,
         differentiable_arguments: int = 1_000_000,
         source: Callable[..., str] | None = None,
         register: bool = True,
@@ -136,6 +149,10 @@ class Primitive:
         self.family = family
         self.kernel = kernel
         self.ufunc = ufunc
+        self.saves = saves
+        self.add_into = add_into
+        self.take_from = take_from
+        self.in_place = add_into is not None or take_from is not None
         self.differentiable_arguments = differentiable_arguments
         self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
         self.source = source
@@ -150,6 +167,15 @@ class Primitive:
             return index < len(self.vjps) and self.vjps[index] is not None
         return self.vjp is not None and index < self.differentiable_arguments
 
+    def vjp_of(self, index: int) -> Rule:
+        """Return the vjp rule of one argument."""
+        if self.vjps is not None:
+            rule = self.vjps[index]
+            assert rule is not None
+            return rule
+        assert self.vjp is not None
+        return partial(self.vjp, index=index)
+
     @cached_property
     def uses(self) -> tuple[str, ...] | None:
         """What the rules read of ``y`` and of each argument: "value", "shape" or "none".
@@ -163,13 +189,14 @@ class Primitive:
     def pins(self) -> Iterable[bool]:
         """For each argument, whether an entry needs its value; of any length if variadic."""
         if self.uses is None:
-            return repeat(True)
+            flags = [use == "value" for use in self.saves]
+            return _Endless((*flags[1:], flags[-1]))
         return tuple(use == "value" for use in self.uses[1:])
 
     @cached_property
     def saves_result(self) -> bool:
         """Whether an entry needs the value of its result."""
-        return self.uses is None or self.uses[0] == "value"
+        return (self.saves if self.uses is None else self.uses)[0] == "value"
 
     @cached_property
     def plain_entry(self) -> bool:
@@ -179,7 +206,7 @@ class Primitive:
     @cached_property
     def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
         """``save(y, args)`` returns what the rules need: values, stand-ins, and None."""
-        return _saver(self.uses)
+        return _saver(self.uses) if self.uses is not None else _variadic_saver(self.saves)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -213,11 +240,31 @@ def _read_uses(primitive: Primitive) -> tuple[str, ...] | None:
     return tuple(uses)
 
 
+class _Endless:
+    """An iterable of flags whose last one repeats."""
+
+    __slots__ = ("flags",)
+
+    def __init__(self, flags: tuple[bool, ...]) -> None:
+        self.flags = flags
+
+    def __iter__(self) -> Iterator[bool]:
+        return chain(self.flags, repeat(self.flags[-1]))
+
+
+def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
+    pick = {"value": lambda v: v, "shape": _shaped, "none": lambda v: None}
+    first, *rest = (pick[use] for use in (*saves, saves[-1]))
+
+    def save(y: Any, args: Any) -> tuple[Any, ...]:
+        return (first(y), *(p(a) for p, a in zip(chain(rest, repeat(rest[-1])), args)))
+
+    return save
+
+
 @cache
-def _saver(uses: tuple[str, ...] | None) -> Callable[[Any, Any], tuple[Any, ...]]:
+def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
     """Make the function that picks residuals: it runs at every recorded operation."""
-    if uses is None:
-        return lambda y, args: (y, *args)
     texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
     names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
     parts = [texts[use].format(name) for use, name in zip(uses, names)]

@@ -15,10 +15,10 @@ import numpy as np
 
 from tapegrad.tape import reverse
 from tapegrad.tape.guard import lock
-from tapegrad.tape.node import Node
+from tapegrad.tape.node import Node, nobody
 from tapegrad.tape.primitive import Primitive, primitives
 from tapegrad.tape.state import State, _GuardDefault, state
-from tapegrad.tape.tensor import Tensor, check_constant, imperative, make, pin_of, snapshot
+from tapegrad.tape.tensor import Tensor, check_constant, imperative, make, own, pin_of, snapshot
 from tapegrad.tape.trace import Trace, bind, leaked
 from tapegrad.tape.views import write_in_memory
 
@@ -103,8 +103,7 @@ class ImperativeTrace(Trace):
         node.grad = None
         if base is not None:
             base._node.grad = None
-        if node.owner is None:
-            node.owner = weakref.ref(a)
+        own(a)
         if kept:
             holds.append(pin_of(a))
         if locking and (base is not None or node.primitive is None):
@@ -174,8 +173,7 @@ class ImperativeTrace(Trace):
                 if type(a) is Tensor:
                     node = a._node
                     node.grad = None
-                    if node.owner is None:
-                        node.owner = weakref.ref(a)
+                    own(a)
                     if a._base is not None:
                         a._base._node.grad = None
                     if kept:
@@ -244,6 +242,7 @@ class ImperativeTrace(Trace):
         """Write into memory, and into a copy of it if an entry needs the old version."""
         current = state.get()
         if current.tape is not None:
+            current.tape.enters(root)
             super().write(root, primitive, args, params)
             return
         inputs: list[Node | None] = []
@@ -267,6 +266,7 @@ class ImperativeTrace(Trace):
         new = Node(primitive, inputs, params, saved, old.shape, old.dtype)
         new.constant = not live or old.dtype.kind != "f"
         old.grad = None
+        old.owner = nobody
         root._node = new
         root._version += 1
 

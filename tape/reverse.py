@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.errors import InvalidBackprop
 from tapegrad.tape.node import Node
+from tapegrad.tape.primitive import functions
 from tapegrad.tape.tensor import Tensor
 
 __all__ = ["backward", "clear", "fit", "sweep"]
@@ -32,9 +33,14 @@ def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         g = np.asarray(g)
     if g.shape != shape:
         g = unbroadcast(g, shape)
-    if g.dtype != dtype:
-        g = g.astype(dtype)
-    return g
+    return cast(g, dtype)
+
+
+def cast(value: Any, dtype: np.dtype[Any]) -> Any:
+    """Return an array or a tensor with another dtype; a tensor's gradient flows through."""
+    if value.dtype == dtype:
+        return value
+    return functions["cast"](value, dtype) if type(value) is Tensor else value.astype(dtype)
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -97,6 +103,9 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 )
             continue
         saved, params, rules = node.saved, node.params, primitive.vjps
+        if primitive.in_place and type(g) is np.ndarray:
+            _pull_in_place(node, g, cotangents, owned)
+            continue
         position = -1
         for source in node.inputs:
             position += 1
@@ -122,7 +131,7 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
             old = cotangents.get(source)
             if old is None:
                 cotangents[source] = part
-            elif source in owned:
+            elif source in owned and type(part) is np.ndarray:
                 np.add(old, part, out=old)
             else:
                 cotangents[source] = new = old + part
@@ -131,6 +140,55 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 elif type(new) is not Tensor:
                     cotangents[source] = np.asarray(new)
     return cotangents
+
+
+def _pull_in_place(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node]) -> None:
+    """Pull back through a part that is read or written, without an array of zeros for each part.
+
+    A loop over the elements of an array stays linear that way.
+    """
+    primitive, base = node.primitive, node.inputs[0]
+    assert primitive is not None
+    if primitive.add_into is not None:
+        if base is None or base.constant:
+            return
+        buffer = _own_buffer(base, cotangents, owned)
+        if buffer is None:  # a traced cotangent is there already
+            part = primitive.vjp_of(0)(g, *node.saved, **node.params)
+            cotangents[base] = cotangents[base] + part
+        else:
+            primitive.add_into(buffer, g, *node.saved[2:], **node.params)
+        return
+    assert primitive.take_from is not None
+    alone = node in owned and node.owner is not None and node.owner() is None
+    rest = g if alone else np.array(g)
+    part = primitive.take_from(rest, *node.saved[3:], **node.params)
+    value = node.inputs[1]
+    if value is not None and not value.constant:
+        part = fit(part, value.shape, value.dtype)
+        cotangents[value] = cotangents[value] + part if value in cotangents else part
+    if base is not None and not base.constant:
+        if base in cotangents:
+            cotangents[base] = cotangents[base] + rest
+        else:
+            cotangents[base] = rest
+            owned.add(base)
+
+
+def _own_buffer(node: Node, cotangents: dict[Node, Any], owned: set[Node]) -> Any:
+    """Return the cotangent of a node as an array that may be added to; None if it is traced."""
+    old = cotangents.get(node)
+    if node in owned:
+        return old
+    if old is None:
+        old = np.zeros(node.shape, node.dtype)
+    elif type(old) is np.ndarray:
+        old = np.array(old)
+    else:
+        return None
+    cotangents[node] = old
+    owned.add(node)
+    return old
 
 
 def backward(root: Node, cotangent: Any) -> None:

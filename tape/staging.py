@@ -137,8 +137,13 @@ class StagingTrace(Trace):
             link = None
             if type(a) is Tensor:
                 if a._trace is not self:
-                    self.lift_check(a)
-                    raise CannotStage("a tensor from outside the function takes part in it")
+                    value = self.lift_check(a)
+                    if type(value) is Tensor:
+                        raise CannotStage("a tensor from outside the function takes part in it")
+                    values.append(value)
+                    operands.append(value)
+                    links.append(None)
+                    continue
                 link = a.node
                 value = a._value
                 values.append(value.item() if link in self.weak else value)

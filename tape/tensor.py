@@ -8,6 +8,7 @@ its base through ``_base`` and reads the newest version through the view primiti
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import Primitive, direct, functions
 from tapegrad.tape.state import guarding, state
 
-__all__ = ["Tensor", "imperative", "make", "pin_of", "snapshot"]
+__all__ = ["Tensor", "imperative", "make", "own", "pin_of", "snapshot"]
 
 
 class _Imperative:
@@ -512,7 +513,15 @@ def snapshot(tensor: Tensor) -> Tensor:
     value, node = tensor.value, tensor._node
     new = make(tensor._trace, value, node)
     new._pin = pin_of(tensor)
+    own(tensor)
     return new
+
+
+def own(tensor: Tensor) -> None:
+    """Make `tensor` the one for which its node keeps gradients, unless another lives."""
+    node = tensor._node
+    if type(node) is Node and (node.owner is None or node.owner() is None):
+        node.owner = weakref.ref(tensor)
 
 
 def pin_of(tensor: Tensor) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 import tapegrad.tape.primitive as primitive_module
 from tapegrad.tape.errors import LeakedTensorError, TracedArrayError
-from tapegrad.tape.node import user_location
+from tapegrad.tape.node import Node, clock, user_location
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.state import state
 from tapegrad.tape.tensor import Tensor, imperative, snapshot
@@ -44,6 +44,8 @@ class Trace:
     def __init__(self, level: int) -> None:
         self.level = level
         self.closed = False
+        #: Nodes with a greater number were made while this trace ran.
+        self.start = clock()
 
     def process(
         self,
@@ -84,6 +86,10 @@ class Trace:
         """Return `tensor`, from an outer trace, as a value to compute with; or say it leaked."""
         if tensor._trace.closed or tensor._trace.level >= self.level:
             raise leaked(tensor)
+        if tensor._trace is imperative.trace and made_since(tensor.node, self.start):
+            # A buffer of the function's own: nobody outside can ask for its gradient. A copy, for
+            # its cell may be written into before the value is used.
+            return np.array(tensor.value)
         return snapshot(tensor)
 
     def grad(self, tensor: Tensor) -> Any:
@@ -98,6 +104,17 @@ class Trace:
     def close(self) -> None:
         """End the trace."""
         self.closed = True
+
+
+def made_since(node: Node, start: int) -> bool:
+    """Whether a node and all that it came from were made after the number `start`."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current.number <= start:
+            return False
+        stack.extend(source for source in current.inputs if source is not None)
+    return True
 
 
 def leaked(tensor: Tensor) -> LeakedTensorError:

@@ -17,8 +17,9 @@ from tapegrad.tape.forward import JVPTrace
 from tapegrad.tape.node import Node
 from tapegrad.tape.pytree import Structure, flatten, unflatten
 from tapegrad.tape.record import RecordTrace
-from tapegrad.tape.reverse import fit, sweep
-from tapegrad.tape.tensor import Tensor, snapshot
+from tapegrad.tape.reverse import cast, fit, sweep
+from tapegrad.tape.shield import run_shielded
+from tapegrad.tape.tensor import Tensor, imperative, own, snapshot
 from tapegrad.tape.trace import lower, new_trace
 
 __all__ = ["as_value", "below", "give_back", "grad", "jvp", "value_and_grad", "vjp", "wraps"]
@@ -51,13 +52,19 @@ def give_back(value: Any, *, like: Any = None) -> Any:
     """Return an array as the user expects it: NumPy scalars where NumPy returns scalars."""
     if type(value) is np.ndarray and value.ndim == 0 and type(like) is not np.ndarray:
         return value[()]
+    if type(value) is Tensor:
+        own(value)
     return value
 
 
 def below(leaf: Any, trace: Any) -> Any:
     """Return a result of the function as it is below `trace`."""
     if type(leaf) is Tensor:
-        return lower(leaf, trace)
+        value = lower(leaf, trace)
+        if type(value) is Tensor and value._trace is imperative.trace and value.constant:
+            # A constant made by the function: no gradient will ever be asked of it.
+            return value.value if value.node.number > trace.start else value
+        return value
     return leaf
 
 
@@ -104,6 +111,8 @@ class _Pullback:
                 g = np.zeros(node.shape, node.dtype)
             elif type(g) is np.ndarray and (g.base is not None or not g.flags.writeable):
                 g = g.copy()
+            elif type(g) is Tensor and type(leaf) is not Tensor and g.constant:
+                g = g.consume("grad").copy() if g._trace is imperative.trace else g
             grads.append(give_back(g, like=leaf))
         return unflatten(self._structure_in, _apart(grads))
 
@@ -268,13 +277,19 @@ def _value_and_grad(
                 f"{len(args)} positional arguments"
             ) from None
 
-        def partial(*given: Any) -> Any:
-            full = list(args)
-            for i, value in zip(numbers, given):
-                full[i] = value
-            return function(*full, **kwargs)
+        def linearize(rest: Any) -> Any:
+            others, keywords = rest
 
-        value, pullback, aux = _linearize(partial, chosen, has_aux, what, check)
+            def partial(*given: Any) -> Any:
+                full = list(others)
+                for i, value in zip(numbers, given):
+                    full[i] = value
+                return function(*full, **keywords)
+
+            return _linearize(partial, chosen, has_aux, what, check)
+
+        others = [None if i in numbers else a for i, a in enumerate(args)]
+        value, pullback, aux = run_shielded(linearize, (others, kwargs))
         seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
         grads = pullback(seed)
         gradient = grads[0] if single else grads
@@ -376,9 +391,7 @@ def jvp(
             t = as_value(direction, "jvp")
             if t.shape != value.shape:
                 raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
-            duals.append(
-                trace.variable(value, t if t.dtype == value.dtype else t.astype(value.dtype))
-            )
+            duals.append(trace.variable(value, cast(t, value.dtype)))
         result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []

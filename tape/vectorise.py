@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad.tape.batch import BatchTrace, NeedsLoop
 from tapegrad.tape.pytree import Structure, flatten, unflatten
+from tapegrad.tape.shield import run_shielded
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import new_trace
 from tapegrad.tape.transforms import as_value, below, wraps
@@ -59,10 +60,17 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
         values = [as_value(leaf, "vmap") for leaf in leaves]
         size = _common_size(values, axes)
         fronted = [v if axis is None else _move(v, axis, 0) for v, axis in zip(values, axes)]
-        try:
-            outs, out_structure = _run_batched(function, fronted, axes, structure, kwargs, size)
-        except NeedsLoop:
-            outs, out_structure = _run_one_by_one(function, fronted, axes, structure, kwargs, size)
+
+        def run(rest: Any) -> Any:
+            shared, keywords = rest
+            given = [v if s is None else s for v, s in zip(fronted, shared)]
+            try:
+                return _run_batched(function, given, axes, structure, keywords, size)
+            except NeedsLoop:
+                return _run_one_by_one(function, given, axes, structure, keywords, size)
+
+        shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
+        outs, out_structure = run_shielded(run, (shared, kwargs))
         placed = _spread(out_axes, unflatten(out_structure, outs), "out_axes")
         moved = [o if axis in (0, None) else _move(o, 0, axis) for o, axis in zip(outs, placed)]
         return unflatten(out_structure, moved)

@@ -1,0 +1,55 @@
+"""Transformations never write into the caller's arrays.
+
+Arguments by which is not differentiated reach the function as read-only views, which cost nothing.
+A function that writes into one is run again on copies, as tensors, so that traced values can be
+written there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.pytree import flatten, unflatten
+from tapegrad.tape.tensor import Tensor
+
+__all__ = ["run_shielded"]
+
+
+def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
+    """Return ``run(arguments)``, with the arrays in the nest `arguments` safe from writes.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the user's function; its result is a nest.
+    arguments : nest
+        What the function gets besides the values that are traced.
+    """
+    leaves, structure = flatten(arguments)
+    views: list[Any] = []
+    originals: dict[int, Any] = {}
+    for leaf in leaves:
+        if type(leaf) is np.ndarray and leaf.flags.writeable:
+            view = leaf.view()
+            view.flags.writeable = False
+            originals[id(view)] = leaf
+            leaf = view
+        views.append(leaf)
+    if not originals:
+        return run(arguments)
+    try:
+        result = run(unflatten(structure, views))
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        copies = [
+            Tensor(leaf, constant=True) if id(view) in originals else leaf
+            for view, leaf in zip(views, leaves)
+        ]
+        return run(unflatten(structure, copies))
+    # A function that returns such an argument returns the caller's own array.
+    out_leaves, out_structure = flatten(result)
+    return unflatten(out_structure, [originals.get(id(leaf), leaf) for leaf in out_leaves])
