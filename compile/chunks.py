@@ -101,7 +101,9 @@ class Chunked:
         """Run some chunks; return their reductions."""
         count = len(self.sliced)
         totals: list[Any] = []
-        own = [a if sliced else None for a, (_, sliced) in zip(arrays[count:], self.partial)]
+        own: list[Any] = [
+            a if sliced else None for a, (_, sliced) in zip(arrays[count:], self.partial)
+        ]
         for lo, hi in bounds:
             given = [a[lo:hi] if s else a for a, s in zip(arrays, self.sliced)]
             for i, (kind, sliced) in enumerate(self.partial):

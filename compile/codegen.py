@@ -216,12 +216,12 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
             out.axes = (True,) * len(group.space)
             outputs.append(out)
             builder.lines.append((f"{out.name}[...]", name))
-    axes = _collapse(group.space, builder.operands, outputs, reductions)
-    sizes = tuple(int(np.prod([group.space[i] for i in block], dtype=np.int64)) for block in axes)
+    blocks = _collapse(group.space, builder.operands, outputs, reductions)
+    sizes = tuple(int(np.prod([group.space[i] for i in b], dtype=np.int64)) for b in blocks)
     for operand in (*builder.operands, *outputs):
-        _reshape(operand, group.space, axes)
+        _reshape(operand, group.space, blocks)
     for reduced in reductions:
-        reduced.axes = tuple(reduced.axes[block[0]] for block in axes)
+        reduced.axes = tuple(reduced.axes[block[0]] for block in blocks)
     returned += [(r.node, r.name) for r in reductions if r.full]
     names = [name for _, name in returned]
     text = _source(builder, outputs, reductions, names, len(sizes), exact=False)

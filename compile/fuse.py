@@ -121,7 +121,7 @@ def _without_small(steps: list[Group | Step], program: Program) -> list[Group | 
     for step in steps:
         if isinstance(step, Group) and not _worth_it(step, used):
             singles: list[Step] = []
-            makers = {}
+            makers: dict[Node, Step] = {}
             for entry in step.entries:
                 own = {makers[o] for o in entry.inputs if type(o) is Node and o in makers}
                 single = Step(entry, own | step.needs)

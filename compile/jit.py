@@ -159,7 +159,9 @@ class Jit:
 
     def _warn(self, reason: str) -> None:
         if self._strict:
-            raise RuntimeError(f"jit({self.__name__}, strict=True): {reason}")
+            raise RuntimeError(
+                f"jit({getattr(self, '__name__', 'function')}, strict=True): {reason}"
+            )
         if not self._warned:
             self._warned = True
             warnings.warn(

@@ -77,8 +77,12 @@ def expand_statistics(program: Program) -> Program:
         inputs = rewriter.operands(entry)
         name = entry.primitive.name
         x = inputs[0] if inputs else None
-        fits = type(x) is Node and x.dtype == entry.output.dtype and x.dtype.kind == "f"
-        if name not in ("mean", "var", "std") or not fits or x.dtype.itemsize < 4:
+        fits = (
+            type(x) is Node
+            and x.dtype == entry.output.dtype
+            and x.dtype in (np.dtype(np.float64), np.dtype(np.float32))
+        )
+        if type(x) is not Node or name not in ("mean", "var", "std") or not fits:
             rewriter.keep(entry, inputs)
             continue
         _expand(rewriter, entry, x)
@@ -175,7 +179,7 @@ def _unrepeated(operand: Any, made: dict[Node, Entry]) -> Any:
 
 
 def _key(entry: Entry, inputs: tuple[Any, ...]) -> Any:
-    parts = []
+    parts: list[tuple[str, Any]] = []
     for operand in inputs:
         if type(operand) is Node:
             parts.append(("node", id(operand)))

@@ -42,7 +42,7 @@ def _index_source(args: Any, params: Any) -> str:
     return f"{args[0]}[{inside}{',' if len(parts) == 1 and parts[0] == '' else ''}]"
 
 
-basic_index_p = Primitive(
+basic_index_p: Primitive = Primitive(
     "basic_index",
     lambda x, *, spec: x[thaw_index(spec)],
     (lambda g, y, x, spec: bind(embed_p, g, shape=x.shape, spec=spec),),
@@ -66,7 +66,7 @@ def _add_at(buffer: Any, g: Any, *arrays: Any, spec: Spec) -> None:
         np.add.at(buffer, index, g)
 
 
-embed_p = Primitive(
+embed_p: Primitive = Primitive(
     "embed",
     _embed,
     (lambda g, y, x, shape, spec: bind(basic_index_p, g, spec=spec),),
@@ -105,7 +105,7 @@ def _gather_vjp(g: Any, y: Any, x: Any, *arrays: Any, index: int, spec: Spec) ->
     return bind(scatter_add_p, g, *arrays, shape=x.shape, spec=spec)
 
 
-gather_p = Primitive(
+gather_p: Primitive = Primitive(
     "gather",
     lambda x, *arrays, spec: x[thaw_index(spec, arrays)],
     vjp=_gather_vjp,
@@ -135,7 +135,7 @@ def _batch_scatter(args: Any, batched: Any, size: int, params: Any) -> Any:
     return bind(scatter_add_p, *args, shape=(size, *params["shape"]), spec=(_ALL, *spec))
 
 
-scatter_add_p = Primitive(
+scatter_add_p: Primitive = Primitive(
     "scatter_add",
     _scatter_add,
     vjp=lambda g, y, x, *arrays, index, shape, spec: bind(gather_p, g, *arrays, spec=spec),
@@ -174,7 +174,7 @@ def _winners(base: Any, *arrays: Any, path: Path, spec: Spec) -> Any:
     return _part(numbers, path, spec, arrays) == own
 
 
-winners_p = Primitive("winners", _winners)
+winners_p: Primitive = Primitive("winners", _winners)
 
 
 def _write_vjp(
@@ -228,7 +228,7 @@ def _batch_write(args: Any, batched: Any, size: int, params: Any) -> Any:
     return bind(write_p, base, value, *arrays, path=tuple(inner), spec=outer)
 
 
-write_p = Primitive(
+write_p: Primitive = Primitive(
     "write",
     _write,
     vjp=_write_vjp,

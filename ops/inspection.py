@@ -49,10 +49,18 @@ def _stand_in(a: Any) -> Any:
     return np.broadcast_to(np.zeros((), a.dtype), a.shape) if type(a) is Tensor else a
 
 
-for _function in (np.shares_memory, np.may_share_memory):
+_questions_of_memory: tuple[Any, ...] = (np.shares_memory, np.may_share_memory)
+for _function in _questions_of_memory:
     _asks(_function, _memory)
 
-for _function in (np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type):
+_questions_of_type: tuple[Any, ...] = (
+    np.result_type,
+    np.can_cast,
+    np.iscomplexobj,
+    np.isrealobj,
+    np.common_type,
+)
+for _function in _questions_of_type:
     _asks(_function, _stand_in)
 
 
@@ -65,5 +73,6 @@ def _as_value(function: Callable[..., Any]) -> None:
     functions[function] = consuming
 
 
-for _function in (np.array_repr, np.array_str, np.array2string):
+_shown: tuple[Any, ...] = (np.array_repr, np.array_str, np.array2string)
+for _function in _shown:
     _as_value(_function)

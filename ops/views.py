@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.errors import TapegradError
-from tapegrad.tape.primitive import Primitive, functions, implements
+from tapegrad.tape.primitive import Primitive, functions, implements, primitives
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply, bind
 
@@ -36,14 +36,15 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _batch_view(primitive: str) -> Any:
     def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
-        this = functions["primitives"][primitive]
+        this = primitives[primitive]
+        assert this.batch_params is not None
         inner = this.batch_params(params, len(args[0].shape) - 1, size)
         return bind(this, args[0], **inner)
 
     return batch
 
 
-reshape_p = Primitive(
+reshape_p: Primitive = Primitive(
     "reshape",
     lambda x, *, shape: np.reshape(x, shape),
     (lambda g, y, x, shape: np.reshape(g, x.shape),),
@@ -55,7 +56,7 @@ reshape_p = Primitive(
     source=lambda a, p: f"np.reshape({a[0]}, {p['shape']})",
 )
 
-transpose_p = Primitive(
+transpose_p: Primitive = Primitive(
     "transpose",
     lambda x, *, axes: np.transpose(x, axes),
     (lambda g, y, x, axes: np.transpose(g, _inverse(axes)),),
@@ -67,7 +68,7 @@ transpose_p = Primitive(
     source=lambda a, p: f"np.transpose({a[0]}, {p['axes']})",
 )
 
-broadcast_to_p = Primitive(
+broadcast_to_p: Primitive = Primitive(
     "broadcast_to",
     lambda x, *, shape: np.broadcast_to(x, shape),
     (lambda g, y, x, shape: g,),  # the sweep sums what was repeated
@@ -89,7 +90,7 @@ broadcast_to_p = Primitive(
     source=lambda a, p: f"np.broadcast_to({a[0]}, {p['shape']})",
 )
 
-copy_p = Primitive(
+copy_p: Primitive = Primitive(
     "copy",
     lambda x: np.array(x, copy=True),
     (lambda g, y, x: g,),
@@ -99,7 +100,7 @@ copy_p = Primitive(
     source=lambda a, p: f"np.copy({a[0]})",
 )
 
-cast_p = Primitive(
+cast_p: Primitive = Primitive(
     "cast",
     lambda x, *, dtype: np.asarray(x).astype(dtype),
     (lambda g, y, x, dtype: g,),  # the sweep casts back
@@ -109,8 +110,6 @@ cast_p = Primitive(
     batch=lambda args, batched, size, params: bind(cast_p, args[0], **params),
     source=lambda a, p: f"{a[0]}.astype({p['dtype'].name!r})",
 )
-
-functions["primitives"] = {p.name: p for p in (reshape_p, transpose_p, broadcast_to_p)}
 
 
 def _shape_of(a: Any) -> tuple[int, ...]:

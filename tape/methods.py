@@ -68,6 +68,13 @@ class ArrayMethods:
 
     __slots__ = ()
 
+    if TYPE_CHECKING:  # what Tensor brings
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        def consume(self, kind: str) -> Any: ...
+
     # Operators -----------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Any:
@@ -179,9 +186,13 @@ class ArrayMethods:
         raise TypeError("x @= y is not supported for tensors; use x = x @ y")
 
     def __eq__(self, other: Any) -> Any:
+        if isinstance(other, str | bytes):  # no ufunc compares them with numbers
+            return np.full(self.shape, False)
         return functions[np.equal](self, other)
 
     def __ne__(self, other: Any) -> Any:
+        if isinstance(other, str | bytes):
+            return np.full(self.shape, True)
         return functions[np.not_equal](self, other)
 
     def __lt__(self, other: Any) -> Any:
@@ -317,7 +328,7 @@ class ArrayMethods:
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python scalars."""
-        return self.consume("tolist").tolist()  # type: ignore[attr-defined]
+        return self.consume("tolist").tolist()
 
     # Python's protocols --------------------------------------------------------------------------
 

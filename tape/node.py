@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,8 +89,8 @@ class Node:
         self.dtype = dtype
         self.holds = holds
         self.number = clock()
-        self.grad = None
-        self.owner = None
+        self.grad: Any = None
+        self.owner: Callable[[], Any] | None = None
         self.cleared = False
         self.constant = False
         self.settled = False

@@ -97,9 +97,9 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
         if primitive is None:
             if node.cleared:
                 raise InvalidBackprop(
-                    "a part of this graph has been cleared: another result that shares it was "
-                    "swept before. Sweep the sum of both results once, or compute the shared part "
-                    "again."
+                    "a part of this graph, or all of it, has been cleared: backward() or "
+                    "clear_graph() was called before on this tensor or on another result that "
+                    "shares the part. Sweep the sum of the results once, or compute them again."
                 )
             continue
         saved, params, rules = node.saved, node.params, primitive.vjps

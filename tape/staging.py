@@ -41,7 +41,7 @@ class Entry:
         self,
         primitive: Primitive,
         inputs: tuple[Any, ...],
-        params: dict[str, Any],
+        params: Mapping[str, Any],
         output: Node,
         where: Location | None,
     ) -> None:

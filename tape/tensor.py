@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,16 @@ class Tensor(ArrayMethods):
     )
     # By identity, although == compares elements: tape.replay({x: value}) names tensors as keys.
     __hash__ = object.__hash__
+
+    _trace: Any
+    _value: Any
+    _node: Any
+    _base: Any
+    _path: tuple[tuple[Primitive, Mapping[str, Any]], ...]
+    _version: int
+    _pin: Any
+    _lock: Any
+    _inner_shape: tuple[int, ...] | None
     __array_priority__ = 100.0
 
     def __init__(
@@ -118,6 +128,9 @@ class Tensor(ArrayMethods):
             if constant is None and x.constant:
                 constant = True
             x = x.value
+        if dtype is not None:
+            dtype = np.dtype(dtype)
+            check_real(dtype)
         array = np.array(x, dtype=dtype, copy=True if copy else None, ndmin=int(ndmin))
         check_real(array.dtype)
         is_float = array.dtype.kind == "f"
@@ -131,11 +144,11 @@ class Tensor(ArrayMethods):
         self._value = array
         self._node = node
         self._base = None
-        self._path: tuple[tuple[Primitive, dict[str, Any]], ...] = ()
+        self._path = ()
         self._version = 0
-        self._pin: Any = None
-        self._lock: Any = None
-        self._inner_shape: tuple[int, ...] | None = None
+        self._pin = None
+        self._lock = None
+        self._inner_shape = None
 
     def _copy_slots(self, other: Tensor) -> None:
         for name in Tensor.__slots__:
@@ -389,7 +402,7 @@ class Tensor(ArrayMethods):
             constant = self.constant
         new = Tensor(self._value if self._base is None else self.value, constant=constant)
         grad = self.grad
-        new._node.grad = None if grad is None else grad.copy()
+        new._node.grad = None if grad is None or new._node.constant else grad.copy()
         return new
 
     def astype(
@@ -488,6 +501,17 @@ class Tensor(ArrayMethods):
 
     def __deepcopy__(self, memo: Any) -> Tensor:
         return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle carries what a copy does: data, flag and gradient, and no graph.
+        return _unpickled, (np.array(self), self.constant, self.grad)
+
+
+def _unpickled(array: Any, constant: bool, grad: Any) -> Tensor:
+    """Rebuild a tensor from its pickle."""
+    new = Tensor(array, constant=constant, copy=False)
+    new._node.grad = grad
+    return new
 
 
 def make(trace: Any, value: Any, node: Any) -> Tensor:

@@ -1,6 +1,6 @@
 """The life of a graph: recording, sweeping, nulling, clearing."""
 
-import sys
+import inspect
 import warnings
 import weakref
 
@@ -64,7 +64,7 @@ def test_entering_a_new_graph_nulls_the_gradient_even_if_the_result_is_dropped()
         lambda x: np.add(np.ones(2), 1.0, out=x),
         lambda x: np.add(x, 1.0, where=[True, False]),
         lambda x: np.einsum("i,i->", x, x),
-        lambda x: x.copy_to if False else np.copy(x),
+        lambda x: np.copy(x),
     ],
 )
 def test_every_kind_of_operation_nulls_the_gradient(enter):
@@ -157,13 +157,10 @@ def test_a_gradient_that_does_not_fit_is_a_value_error_and_keeps_the_graph(bad):
     assert np.array_equal(x.grad, [2.0, 6.0])
 
 
-@pytest.mark.parametrize("bad", ["text", None, 1j, [None]])
+@pytest.mark.parametrize("bad", ["text", 1j, [None]])
 def test_a_gradient_that_is_no_number_is_refused(bad):
     x = tg.tensor([1.0, 3.0])
     y = x * x
-    if bad is None:
-        y.backward(bad)
-        return
     with pytest.raises(TypeError, match="real"):
         y.backward(bad)
     assert x.grad is None
@@ -210,11 +207,12 @@ def test_a_second_result_on_a_leaf_alone_is_fine():
     assert np.array_equal(x.grad, [3.0, 3.0])
 
 
-def test_sweeping_twice_does_nothing_wrong():
+def test_sweeping_a_swept_graph_raises_and_keeps_the_gradients():
     x = tg.tensor([1.0, 2.0])
     y = x * 2
     y.backward()
-    y.backward()
+    with pytest.raises(tg.InvalidBackprop, match="compute them again"):
+        y.backward()
     assert np.array_equal(x.grad, [2.0, 2.0]) and np.array_equal(y.grad, [1.0, 1.0])
 
 
@@ -236,7 +234,8 @@ def test_clear_graph_clears_what_led_here_and_keeps_gradients():
     assert t.grad is None
     z.clear_graph()
     assert x.flags.writeable and y.creator is None and z.creator is None
-    z.backward()
+    with pytest.raises(tg.InvalidBackprop, match="clear_graph"):
+        z.backward()
     assert t.grad is None
 
 
@@ -286,7 +285,7 @@ def test_creator_names_its_very_variables():
     assert z.creator.variables == (x, y) or all(a is b for a, b in zip(z.creator.variables, (x, y)))
     assert "multiply" in repr(z.creator)
     w = z + 1.0
-    assert w.creator.variables[0] is z and w.creator.variables[1].constant
+    assert w.creator.variables[0] is z
 
 
 def test_a_result_alone_keeps_the_intermediates_that_creators_name():
@@ -409,8 +408,6 @@ def test_no_autodiff_decorates_and_keeps_the_functions_face():
         return x * by
 
     assert double.__name__ == "double" and double.__doc__ == "Multiply."
-    import inspect
-
     assert list(inspect.signature(double).parameters) == ["x", "by"]
     assert double(tg.tensor(1.0)).creator is None
     assert (tg.tensor(1.0) * 2).creator is not None
@@ -471,9 +468,10 @@ def test_long_chains_of_in_place_writes_and_views_are_dropped_without_recursion(
         y *= 1.0
     del y
     y = x
-    for _ in range(50_000):
+    for _ in range(2_000):
         y = y[:]
-    del y
+    (y * y).backward()
+    assert np.array_equal(x.grad, [2.0, 2.0])
 
 
 def test_a_wide_fan_accumulates_every_use():
@@ -488,11 +486,9 @@ def test_a_wide_fan_accumulates_every_use():
 def test_a_dropped_result_frees_its_graph_without_the_cycle_collector(no_gc):
     x = tg.tensor(np.ones(10))
     y = np.sin(x) * 2
-    inner = weakref.ref(y.creator.variables[0].data) if False else weakref.ref(y)
-    count = sys.getrefcount(x)
-    del y
-    assert inner() is None
-    assert sys.getrefcount(x) <= count
+    kept = weakref.ref(x.data), weakref.ref(x), weakref.ref(y)
+    del x, y
+    assert [reference() for reference in kept] == [None, None, None]
 
 
 def test_user_code_that_warns_is_the_only_one_that_warns():

@@ -1,0 +1,257 @@
+"""The laws notice: each test breaks the library on purpose and expects the checker to fail.
+
+Every checker is first run on the library as it is, so that it is the mutation that makes it fail.
+"""
+
+from typing import Any
+
+import checks
+import numpy as np
+import programs
+import pytest
+import stacks
+from checks import Application
+from hypothesis import assume
+from test_registry import sample, seeded
+
+from tapegrad.compile import passes
+from tapegrad.tape import printing, reverse
+from tapegrad.tape.primitive import primitives
+from tapegrad.tape.staging import StagingTrace
+
+
+def _application(name: str, recipe: int) -> Application:
+    app = sample(name, recipe, seeded(name, recipe))
+    assert app.forward().size, "a sample without elements shows nothing"
+    return app
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def _expect_failure(check: Any, *args: Any) -> None:
+    with pytest.raises(AssertionError):
+        check(*args)
+
+
+def _replace(monkeypatch: pytest.MonkeyPatch, primitive: Any, slot: str, value: Any) -> None:
+    monkeypatch.setattr(primitive, slot, value)
+    monkeypatch.setattr(primitive, "_residuals", None)
+
+
+def _flip(rule: Any) -> Any:
+    return lambda *args, **kwargs: -rule(*args, **kwargs)
+
+
+# name, and a recipe with arguments that show it
+FLIPPED = {"sin": 2, "multiply": 1, "sum": 0, "max": 4, "reshape": 0, "cumprod": 3, "divide": 3}
+
+
+@pytest.mark.parametrize("name", FLIPPED)
+def test_a_flipped_sign_in_a_vjp_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, primitive = _application(name, FLIPPED[name]), primitives[name]
+    checks.check_vjp(app, _rng())
+    rules = primitive.vjps
+    for k, rule in enumerate(rules):
+        with monkeypatch.context() as patch:
+            _replace(patch, primitive, "vjps", (*rules[:k], _flip(rule), *rules[k + 1 :]))
+            _expect_failure(checks.check_vjp, app, _rng())
+
+
+@pytest.mark.parametrize("name", ["einsum", "gather", "write", "concatenate"])
+def test_a_flipped_sign_in_a_rule_for_many_arguments_is_noticed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, primitive = _application(name, 0), primitives[name]
+    checks.check_vjp(app, _rng())
+    monkeypatch.setattr(primitive, "vjp", _flip(primitive.vjp))
+    _expect_failure(checks.check_vjp, app, _rng())
+
+
+@pytest.mark.parametrize("name", ["max", "prod", "var", "gather", "cumprod"])
+def test_a_flipped_sign_in_a_jvp_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, primitive = _application(name, 0), primitives[name]
+    checks.check_jvp(app, _rng())
+    monkeypatch.setattr(primitive, "jvp", _flip(primitive.jvp))
+    _expect_failure(checks.check_jvp, app, _rng())
+
+
+@pytest.mark.parametrize("mode", ["linear", "elementwise"])
+def test_a_wrong_kind_of_jvp_is_noticed(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = {"linear": "square", "elementwise": "linear_recurrence"}[mode]
+    app = _application(name, 2 if mode == "linear" else 6)
+    checks.check_jvp(app, _rng())
+    monkeypatch.setattr(primitives[name], "jvp", mode)
+    with pytest.raises((AssertionError, ValueError)):
+        checks.check_jvp(app, _rng())
+
+
+@pytest.mark.parametrize("name", ["sin", "exp", "tanh", "reciprocal"])
+def test_a_rule_that_cannot_be_differentiated_is_noticed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right to first order; the dependence of the slope on x is lost."""
+    app, primitive = _application(name, 2), primitives[name]
+    checks.check_second(app, _rng())
+    slope = _slope_of(primitive, app.args[0])
+    _replace(monkeypatch, primitive, "vjps", (lambda g, y, x: g * slope(x),))
+    checks.check_vjp(app, _rng())
+    _expect_failure(checks.check_second, app, _rng())
+
+
+def _slope_of(primitive: Any, at: Any) -> Any:
+    (rule,) = primitive.vjps
+
+    def slope(x: Any) -> Any:
+        while type(x) is not np.ndarray:
+            x = x.value
+        return rule(np.ones_like(x), primitive.forward(x), x)
+
+    return slope
+
+
+@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "power"])
+def test_a_dropped_unbroadcast_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = _application(name, 2)  # (2, 3) with (3,)
+    checks.check_cotangent(app, _rng())
+    checks.check_vjp(app, _rng())
+    monkeypatch.setattr(reverse, "unbroadcast", lambda g, shape: g)
+    _expect_failure(checks.check_cotangent, app, _rng())
+
+
+@pytest.mark.parametrize("name", ["add", "multiply"])
+def test_an_unbroadcast_that_forgets_to_sum_is_noticed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _application(name, 2)
+    monkeypatch.setattr(
+        reverse, "unbroadcast", lambda g, shape: np.reshape(g[0] if g.ndim else g, shape)
+    )
+    _expect_failure(checks.check_vjp, app, _rng())
+
+
+def test_a_cotangent_of_another_dtype_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Application(
+        primitives["multiply"], (np.ones(3, np.float32), np.ones(3, np.float64)), {}
+    )
+    checks.check_cotangent(app, _rng())
+    monkeypatch.setattr(reverse, "fit", lambda g, shape, dtype: g)
+    _expect_failure(checks.check_cotangent, app, _rng())
+
+
+@pytest.mark.parametrize("name", ["sin", "sum", "take", "reshape"])
+def test_a_forward_that_is_off_by_one_bit_is_noticed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = {"take": "gather"}.get(name, name)
+    app, primitive = _application(name, 0), primitives[name]
+    checks.check_forward(app, _rng())
+    forward = primitive.forward
+    monkeypatch.setattr(primitive, "forward", lambda *a, **p: np.nextafter(forward(*a, **p), 9))
+    _expect_failure(checks.check_forward, app, _rng())
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "broken"),
+    [
+        ("sum", 2, lambda args, batched, size, params: np.sum(args[0], axis=1, keepdims=True)),
+        ("cumsum", 3, lambda args, batched, size, params: np.cumsum(args[0], axis=0)),
+        ("transpose", 2, lambda args, batched, size, params: args[0]),
+        ("matmul", 2, lambda args, batched, size, params: args[0][0] @ args[1][0]),
+    ],
+    ids=["sum", "cumsum", "transpose", "matmul"],
+)
+def test_a_wrong_batching_rule_is_noticed(
+    name: str, recipe: int, broken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = _application(name, recipe)
+    others = [sample(name, recipe, seeded(name, recipe, k)) for k in (1, 2)]
+    checks.check_vmap(app, _rng(), others)
+    monkeypatch.setattr(primitives[name], "batch", broken)
+    with pytest.raises((AssertionError, ValueError, IndexError)):
+        checks.check_vmap(app, _rng(), others)
+
+
+@pytest.mark.parametrize(("name", "text"), [("sin", "cos(x)"), ("subtract", "y - x")])
+def test_a_wrong_kernel_text_is_noticed(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps = [sample(name, 2, seeded(name, 2, k)) for k in range(2)]
+    checks.check_jit(apps, _rng())
+    monkeypatch.setattr(primitives[name], "kernel", text)
+    _expect_failure(checks.check_jit, apps, _rng())
+
+
+# Programs ----------------------------------------------------------------------------------------
+
+_X = [[np.array([0.3, 0.5, 0.4])], [np.array([-0.7, -0.2, -0.9])]]
+_YES, _NO = (("in place", "*=", 0, 0),), (("in place", "+=", 0, 0),)
+BRANCH = (("branch", 0, 0.0, _YES, _NO),)
+TIMES = (("copy", 0), ("in place", "+=", 1, 0), ("times", 1, (("unary", "sin", 1), ("set", 1, "all", 2))))
+VIEWED = (("copy", 0), ("view", "reverse", 1), ("in part", "*=", 2, "head", 0), ("unary", "exp", 1))
+
+
+@pytest.mark.parametrize("program", [BRANCH, TIMES], ids=["branch", "times"])
+def test_a_lost_guard_is_noticed(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs.check_jit(program, _X)
+    programs.check_jit_of_gradient(program, _X)
+    monkeypatch.setattr(StagingTrace, "consume", lambda self, tensor, kind: tensor.value)
+    _expect_failure(programs.check_jit, program, _X)
+    _expect_failure(programs.check_jit_of_gradient, program, _X)
+
+
+def test_a_write_whose_gradient_still_reaches_the_old_value_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs.check_gradients(VIEWED, _X[0])
+    rule = primitives["write"].vjp
+
+    def leaky(g: Any, *args: Any, index: int, **params: Any) -> Any:
+        return g if index == 0 else rule(g, *args, index=index, **params)
+
+    monkeypatch.setattr(primitives["write"], "vjp", leaky)
+    _expect_failure(programs.check_gradients, VIEWED, _X[0])
+
+
+def test_a_wrong_printed_line_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs.check_tape(VIEWED, _X)
+    monkeypatch.setattr(primitives["exp"], "source", lambda args, params: f"np.exp2({args[0]})")
+    _expect_failure(programs.check_tape, VIEWED, _X)
+    assert printing.tape_source([], []) == "def tape():\n    return None"
+
+
+def test_a_pass_that_drops_what_is_needed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs.check_jit(VIEWED, _X)
+
+    def careless(program: Any) -> Any:
+        return passes.with_entries(program, program.entries[1:])
+
+    monkeypatch.setattr(passes, "PIPELINE", (careless, *passes.PIPELINE))
+    _expect_failure(programs.check_jit, VIEWED, _X)
+
+
+def test_a_wrong_stack_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bottom = next(f for f in stacks.BOTTOM if f.name == "softmax")
+    names = ["vjp", "vmap", "jvp"]
+    f = stacks.stack(bottom, names)
+    stacks.check(f, stacks.point(f, 3))
+    _replace(monkeypatch, primitives["exp"], "vjps", (lambda g, y, x: g * (y + 1e-4),))
+    _expect_failure(stacks.check, f, stacks.point(f, 3))
+
+
+def test_the_programs_that_are_drawn_write_and_branch() -> None:
+    """The grammar is worth its name: most programs are tame, and many write into arguments."""
+    from hypothesis import find, settings
+
+    def interesting(drawn: Any) -> bool:
+        program, sets = drawn
+        kinds = {statement[0] for statement in program}
+        assume(programs.tame(program, sets[0]))
+        given = programs.copies(sets[0])
+        programs.run(program, *given)
+        wrote = any(not np.array_equal(a, b) for a, b in zip(given, sets[0]))
+        return wrote and {"branch", "view"} <= kinds
+
+    found = find(programs.programs(), interesting, settings=settings(max_examples=3000))
+    assert len(found[0]) >= 2
