@@ -27,10 +27,14 @@ def _embed(g: Any, *, shape: tuple[int, ...], spec: Spec) -> Any:
 
 
 def _index_source(args: Any, params: Any) -> str:
+    return f"{args[0]}[{_index_text(params['spec'], args[1:])}]"
+
+
+def _index_text(spec: Spec, arrays: Any) -> str:
     """Write an index as Python."""
-    left = iter(args[1:])
+    left = iter(arrays)
     parts = []
-    for i in params["spec"]:
+    for i in spec:
         if type(i) is tuple:
             start, stop, step = ("" if n is None else str(n) for n in i[1:])
             parts.append(f"{start}:{stop}" + (f":{step}" if step else ""))
@@ -38,8 +42,25 @@ def _index_source(args: Any, params: Any) -> str:
             parts.append(str(next(left)))
         else:
             parts.append("..." if i is Ellipsis else repr(i))
-    inside = ", ".join(parts)
-    return f"{args[0]}[{inside}{',' if len(parts) == 1 and parts[0] == '' else ''}]"
+    return "()" if not parts else f"{parts[0]}," if len(parts) == 1 else ", ".join(parts)
+
+
+def _zeros_source(args: Any, params: Any) -> str:
+    """Write the transpose of an index: zeros, and the parts that are added to them."""
+    index = _index_text(params["spec"], args[1:])
+    zeros = f"{{out}} = np.zeros({params['shape']}, {args[0]}.dtype)"
+    return f"{zeros}\nnp.add.at({{out}}, np.index_exp[{index}], {args[0]})"
+
+
+def _write_source(args: Any, params: Any) -> str:
+    """Write a write as Python: a copy, and an assignment to the part that is replaced."""
+    target = "{out}"
+    for name, step in params["path"]:
+        source = primitives[name].source
+        assert source is not None
+        target = source([target], dict(step))
+    index = "..." if params["spec"] is None else _index_text(params["spec"], args[2:])
+    return f"{{out}} = np.array({args[0]}, copy=True)\n{target}[{index}] = {args[1]}"
 
 
 basic_index_p: Primitive = Primitive(
@@ -75,6 +96,7 @@ embed_p: Primitive = Primitive(
     batch=lambda args, batched, size, params: bind(
         embed_p, args[0], shape=(size, *params["shape"]), spec=(_ALL, *params["spec"])
     ),
+    source=_zeros_source,
 )
 
 
@@ -145,6 +167,7 @@ scatter_add_p: Primitive = Primitive(
     ),
     differentiable_arguments=1,
     batch=_batch_scatter,
+    source=_zeros_source,
 )
 
 
@@ -237,6 +260,7 @@ write_p: Primitive = Primitive(
     jvp=_write_jvp,
     differentiable_arguments=2,
     batch=_batch_write,
+    source=_write_source,
 )
 
 

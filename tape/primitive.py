@@ -112,7 +112,8 @@ class Primitive:
     differentiable_arguments : int
         With `vjp`: how many of the leading arguments have derivatives; all by default.
     source : callable, optional
-        ``source(args, params) -> str``: NumPy source text of one application, for printed tapes.
+        ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
+        expression, or statements in which ``{out}`` stands for the result.
     namespace : str
         Where the printed text finds the function; "np" by default.
     """

@@ -56,6 +56,8 @@ def _call(entry: Entry, args: list[str]) -> str:
     words = [f"{key}={_parameter(value)}" for key, value in entry.params.items()]
     if primitive.ufunc is not None:
         return f"np.{primitive.ufunc.__name__}({', '.join([*args, *words])})"
+    if callable(getattr(np, primitive.name, None)):
+        return f"np.{primitive.name}({', '.join([*args, *words])})"
     return f"primitives[{primitive.name!r}].forward({', '.join([*args, *words])})"
 
 
@@ -95,7 +97,10 @@ def tape_source(
         text = _call(entry, args)
         out = names.node(entry.output, "t")
         where = f"  {entry.where}" if entry.where is not None else ""
-        lines.append(f"    {out} = {text}  # {_describe(entry.output)}{where}")
+        # A write takes several statements, in which {out} stands for its result.
+        statements = text.format(out=out).split("\n") if "{out}" in text else [f"{out} = {text}"]
+        statements[-1] += f"  # {_describe(entry.output)}{where}"
+        lines += [f"    {statement}" for statement in statements]
     results = [entries[-1].output] if outputs is None and entries else list(outputs or [])
     returned = ", ".join(names.operand(node) for node in results) or "None"
     arguments = ", ".join(h.partition(":")[0] for h in heads)
