@@ -1,12 +1,21 @@
 """What a function reads from outside its arguments: its closure, defaults, globals, ``self``.
 
-``survey`` follows the names in the function's code, through containers, instance attributes and the
-functions that it calls. What it finds decides whether a plan still stands for the function: scalars
-and structure must be as they were, arrays are read anew at each call.
+``survey`` follows the names in the function's code, through containers, attributes, classes, modules
+and the functions that it calls. What it finds decides whether a plan still stands for the function:
+scalars and structure must be as they were, arrays are read anew at each call. What cannot be followed
+is named, and the function is run as it is.
 """
 
 from __future__ import annotations
 
+import collections
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import pathlib
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -15,12 +24,30 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.code import facts_of
 from tapegrad.tape.tensor import Tensor
 
-__all__ = ["Captures", "survey"]
+__all__ = ["SETTLED", "Captures", "Reference", "survey"]
 
-_MOST = 2000
-_SCALARS = (int, float, complex, str, bytes, bool, type(None), np.generic, np.dtype)
+#: More references than this are not followed.
+_MOST = 4000
+_SCALARS = (int, float, complex, str, bytes, bool, type(None), np.generic)
+#: Types of values that never change; values of these are compared by identity or with ==.
+SETTLED = (
+    *_SCALARS, np.dtype, np.ufunc, enum.Enum, range, type(...), re.Pattern, pathlib.PurePath,
+    decimal.Decimal, fractions.Fraction, datetime.timedelta, datetime.date, datetime.tzinfo,
+    types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType,
+    types.MemberDescriptorType, types.GetSetDescriptorType, types.GenericAlias, np.finfo, np.iinfo,
+)  # fmt: skip
+#: Methods that run without being named where it matters, or never.
+_NEVER = frozenset({"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__del__"})
+
+
+class _Missing:
+    """Stands for a name that leads nowhere."""
+
+
+MISSING = _Missing()
 
 
 class Reference:
@@ -35,33 +62,48 @@ class Reference:
         self.expected = expected
 
     def read(self) -> Any:
-        """Return what is there now; a missing thing is the reference itself, which equals nothing."""
+        """Return what is there now, or ``MISSING``."""
         try:
             if self.kind == "cell":
                 return self.owner.cell_contents
             if self.kind == "item":
                 return self.owner[self.key]
+            if self.kind == "set":
+                return frozenset(self.owner)
             return getattr(self.owner, self.key)
         except (KeyError, IndexError, AttributeError, ValueError):
-            return self
+            return MISSING
+
+    def write(self, value: Any) -> None:
+        """Replace what is there."""
+        if self.kind == "cell":
+            self.owner.cell_contents = value
+        elif self.kind == "item":
+            self.owner[self.key] = value
+        else:
+            setattr(self.owner, self.key, value)
 
     def holds(self) -> bool:
         """Whether the same is there as at the survey."""
         now, then = self.read(), self.expected
         if now is then:
             return True
-        if isinstance(then, _SCALARS) and type(now) is type(then):
-            return bool(now == then) or (now != now and then != then)
-        return isinstance(then, np.ndarray) and _alike(now, then)
+        if type(now) is not type(then):
+            return False
+        if isinstance(then, float | complex | np.generic):
+            return repr(now) == repr(then)  # tells -0.0 from 0.0, and nan is nan
+        if isinstance(then, (*_SCALARS, frozenset)):
+            return bool(now == then)
+        return type(then) is np.ndarray and _alike(now, then)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return str(self.key)
 
 
 def _alike(a: Any, b: Any) -> bool:
-    return (
-        type(a) is np.ndarray
-        and a.shape == b.shape
-        and a.dtype == b.dtype
-        and a.strides == b.strides
-    )
+    return a.shape == b.shape and a.dtype == b.dtype and a.strides == b.strides  # type: ignore[no-any-return]
 
 
 @dataclass(slots=True)
@@ -75,23 +117,36 @@ class Captures:
         Those that lead to arrays.
     sizes : list of (container, size)
         Containers that were read whole, with their lengths.
-    tensors : bool
-        Whether a tensor was found.
+    writes : bool
+        Whether code that was followed may change containers or attributes.
     generators : list
         Random generators.
+    opaque : str
+        What cannot be followed, or nothing.
     """
 
     references: list[Reference] = field(default_factory=list)
     arrays: list[Reference] = field(default_factory=list)
     sizes: list[tuple[Any, int]] = field(default_factory=list)
-    tensors: bool = False
+    writes: bool = False
     generators: list[Any] = field(default_factory=list)
+    opaque: str = ""
 
     def hold(self) -> bool:
         """Whether everything but the contents of arrays is as it was."""
-        return all(r.holds() for r in self.references) and all(
-            len(container) == size for container, size in self.sizes
+        return (
+            all(r.holds() for r in self.references)
+            and all(len(container) == size for container, size in self.sizes)
+            and self._same_aliases()
         )
+
+    def _same_aliases(self) -> bool:
+        """Whether references that led to one array still do, and others to others."""
+        if len(self.arrays) < 2:
+            return True
+        then = [id(r.expected) for r in self.arrays]
+        now = [id(r.read()) for r in self.arrays]
+        return then == now or len(set(zip(then, now))) == len(set(then)) == len(set(now))
 
     def random_state(self) -> Any:
         """Return a value that changes when a random number is drawn."""
@@ -105,108 +160,183 @@ def _python_random() -> Any:
 
 
 class _Surveyor:
-    """Walks what a function can reach by the names in its code."""
+    """Walks what a function can reach by the names in its code.
+
+    Names of attributes are looked up in every object that is reached, whoever names them: the places
+    to look in are kept, and visited again while new names are found.
+    """
 
     def __init__(self) -> None:
         self.found = Captures()
         self.seen: set[int] = set()
         self.kept: list[Any] = []  # keeps ids unique while the survey runs
+        self.attributes: set[str] = set()
+        self.everything = False
+        self.places: list[tuple[Callable[[str], None], Any, set[str]]] = []
 
-    def function(self, function: Any, names: frozenset[str] = frozenset()) -> None:
-        if isinstance(function, types.MethodType):
-            self.value(None, function.__self__, _names(function.__func__.__code__))
-            function = function.__func__
-        if not isinstance(function, types.FunctionType) or not self._new(function):
-            wrapped = getattr(function, "__wrapped__", None)
-            if wrapped is not None and self._new(function):
-                self.function(wrapped)
-            return
-        own = _is_ours(function)
-        code = function.__code__
-        names = names | _names(code)
-        for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+    def run(self, function: Any) -> Captures:
+        self.value(None, function)
+        done = False
+        while not done:
+            done = True
+            for look, names, looked in list(self.places):
+                wanted = (names() if self.everything else self.attributes) - looked
+                looked |= wanted
+                for name in sorted(wanted):
+                    done = False
+                    look(name)
+            if len(self.found.references) > _MOST:
+                self.found.opaque = "more than it is worth to follow"
+                break
+        return self.found
+
+    def function(self, function: types.FunctionType) -> None:
+        facts = facts_of(function.__code__)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:
                 content = cell.cell_contents
             except ValueError:
                 continue
-            self.value(None if own else Reference("cell", cell, name, content), content, names)
-        if own:
-            return
-        for i, default in enumerate(function.__defaults__ or ()):
-            self.value(Reference("item", function.__defaults__, i, default), default, names)
-        for key, default in (function.__kwdefaults__ or {}).items():
-            self.value(Reference("item", function.__kwdefaults__, key, default), default, names)
+            self.value(Reference("cell", cell, name, content), content)
+        if _is_library(function.__globals__.get("__name__", "")):
+            return  # what it was made from is the user's, the rest is not
+        for key in ("__defaults__", "__kwdefaults__"):
+            defaults = getattr(function, key)
+            if defaults:
+                self.value(Reference("attr", function, key, defaults), defaults)
+        self.attributes |= facts.attributes
+        self.everything = self.everything or facts.reflects
+        self.found.writes = self.found.writes or facts.writes
+        if facts.hides:
+            self.found.opaque = f"{facts.hides}()"
+        self.place(function.__dict__)
         space = function.__globals__
-        for name in sorted(names):
+        for name in sorted(facts.globals):
             if name in space:
-                self.value(Reference("item", space, name, space[name]), space[name], names)
+                self.value(Reference("item", space, name, space[name]), space[name])
+        package = space.get("__package__") or ""
+        for name in sorted(facts.modules):
+            module = sys.modules.get(name) or sys.modules.get(f"{package}.{name}")
+            if module is not None:
+                self.value(None, module)
 
-    def value(self, reference: Reference | None, value: Any, names: frozenset[str]) -> None:
-        if len(self.kept) > _MOST:
+    def value(self, reference: Reference | None, value: Any) -> None:
+        if len(self.found.references) > _MOST:
             return
         if reference is not None:
             self.found.references.append(reference)
-        if isinstance(value, _SCALARS):
-            return
         if isinstance(value, np.ndarray):
-            if reference is not None:
+            if type(value) is not np.ndarray or value.dtype.kind not in "fiubcSUmMV":
+                self.opaque(reference, value)
+            elif reference is not None:
                 self.found.arrays.append(reference)
             return
-        if type(value) is Tensor:
-            self.found.tensors = True
+        bound = isinstance(value, types.BuiltinFunctionType) and value.__self__
+        if bound and not isinstance(bound, types.ModuleType):
+            self.value(None, bound)  # a method of an object: list.append, Generator.normal
             return
-        if isinstance(value, types.FunctionType | types.MethodType):
+        if isinstance(value, SETTLED) or type(value) is Tensor or not self._new(value):
+            return
+        self._followed(reference, value)
+
+    def _followed(self, reference: Reference | None, value: Any) -> None:
+        """Follow what is neither a number nor an array."""
+        if isinstance(value, types.FunctionType):
             self.function(value)
-            return
-        if not self._new(value):
-            return
-        if isinstance(value, np.random.Generator):
-            self.found.generators.append(value.bit_generator)
-        elif isinstance(value, np.random.RandomState):
+        elif isinstance(value, types.MethodType):
+            self.value(None, value.__func__)
+            self.value(None, value.__self__)
+        elif isinstance(value, functools.partial):
+            for part in (value.func, *value.args, *value.keywords.values()):
+                self.value(None, part)
+            self.children([value.keywords])
+        elif isinstance(value, property):
+            self.children([value.fget])
+        elif isinstance(value, staticmethod | classmethod):
+            self.value(None, value.__func__)
+        elif isinstance(value, functools.cached_property):
+            self.value(None, value.func)
+        elif isinstance(value, np.random.Generator | np.random.RandomState):
             self.found.generators.append(value._bit_generator)
-        elif isinstance(value, dict):
-            self.found.sizes.append((value, len(value)))
-            for key, child in value.items():
-                self.value(Reference("item", value, key, child), child, names)
-        elif isinstance(value, list | tuple):
-            self.found.sizes.append((value, len(value)))
-            for i, child in enumerate(value):
-                self.value(Reference("item", value, i, child), child, names)
+        elif isinstance(value, np.random.BitGenerator):
+            self.found.generators.append(value)
         elif isinstance(value, types.ModuleType):
-            self._module(value, names)
-        elif hasattr(value, "__wrapped__"):
-            self.function(value.__wrapped__)
+            if not _is_library(value.__name__):
+                self.place(vars(value))
+        elif isinstance(value, type):
+            self.class_(value)
         else:
-            self._instance(value, names)
+            self._object(reference, value)
 
-    def _module(self, module: types.ModuleType, names: frozenset[str]) -> None:
-        if _is_library(module.__name__):
+    def _object(self, reference: Reference | None, value: Any) -> None:
+        """Follow a container or an instance."""
+        if isinstance(value, dict | types.MappingProxyType):
+            self.found.sizes.append((value, len(value)))
+            for key, child in list(value.items()):
+                self.value(Reference("item", value, key, child), child)
+        elif isinstance(value, list | tuple | collections.deque):
+            self.found.sizes.append((value, len(value)))
+            for i, child in enumerate(list(value)):
+                self.value(Reference("item", value, i, child), child)
+        elif isinstance(value, set | frozenset):
+            self.found.references.append(Reference("set", value, "a set", frozenset(value)))
+        elif hasattr(value, "__wrapped__"):
+            self.value(None, value.__wrapped__)
             return
-        space = vars(module)
-        for name in sorted(names & space.keys()):
-            self.value(Reference("item", space, name, space[name]), space[name], names)
+        elif not isinstance(getattr(value, "__dict__", None), dict) and not _has_slots(value):
+            self.opaque(reference, value)
+        if type(value).__module__ not in ("builtins", "collections"):
+            self.instance(value)
 
-    def _instance(self, value: Any, names: frozenset[str]) -> None:
-        call = type(value).__dict__.get("__call__")
-        if _is_library(type(value).__module__):
+    def children(self, values: list[Any]) -> None:
+        for value in values:
+            self.value(None, value)
+
+    def opaque(self, reference: Reference | None, value: Any) -> None:
+        name = "" if reference is None else f"{reference.name}, "
+        self.found.opaque = f"{name}an object of type {type(value).__name__}"
+
+    def place(self, space: Any) -> None:
+        """Look up names in a namespace."""
+
+        def look(name: str) -> None:
+            if name in space:
+                self.value(Reference("item", space, name, space[name]), space[name])
+
+        self.places.append((look, lambda: set(space), set()))
+
+    def class_(self, kind: type) -> None:
+        """Look up names in a class and those that it comes from."""
+        if _is_library(kind.__module__):
             return
-        if isinstance(call, types.FunctionType):
-            names = names | _names(call.__code__)
+        for base in kind.__mro__:
+            if not _is_library(base.__module__) and self._new(vars(base)):
+                space = vars(base)
+                self.place(space)
+                for name, value in list(space.items()):
+                    special = name.startswith("__") and name.endswith("__")
+                    if special and name not in _NEVER and isinstance(value, types.FunctionType):
+                        self.value(None, value)
+
+    def instance(self, value: Any) -> None:
+        """Look up names in an instance and in its class."""
         space = getattr(value, "__dict__", None)
-        if isinstance(space, dict):
-            for name in sorted(names & space.keys()):
-                self.value(Reference("item", space, name, space[name]), space[name], names)
-        for name in sorted(names):
-            method = getattr(type(value), name, None)
-            if isinstance(method, types.FunctionType):
-                self.function(method)
-                self._more(space, _names(method.__code__) - names)
+        kind = type(value)
+        self.class_(kind)
 
-    def _more(self, space: Any, names: frozenset[str]) -> None:
-        """Read the attributes that a method of an instance names."""
-        if isinstance(space, dict):
-            for name in sorted(names & space.keys()):
-                self.value(Reference("item", space, name, space[name]), space[name], names)
+        def look(name: str) -> None:
+            if isinstance(space, dict):
+                if name in space:
+                    self.value(Reference("item", space, name, space[name]), space[name])
+                elif self.everything or any(name in vars(base) for base in kind.__mro__[:-1]):
+                    self.found.references.append(Reference("item", space, name, MISSING))
+            member = getattr(kind, name, None)
+            if isinstance(member, types.MemberDescriptorType):
+                reference = Reference("attr", value, name, MISSING)
+                reference.expected = reference.read()
+                self.value(reference, reference.expected)
+
+        self.places.append((look, lambda: set(space or ()) | set(dir(kind)), set()))
 
     def _new(self, value: Any) -> bool:
         if id(value) in self.seen:
@@ -216,29 +346,19 @@ class _Surveyor:
         return True
 
 
-def _names(code: Any) -> frozenset[str]:
-    """Return the global names and attributes in a code object and those nested in it."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= _names(constant)
-    return frozenset(names)
-
-
-def _is_ours(function: types.FunctionType) -> bool:
-    module = function.__globals__.get("__name__", "")
-    return module.partition(".")[0] == "tapegrad" and not module.startswith("tapegrad.demo")
+def _has_slots(value: Any) -> bool:
+    return any("__slots__" in vars(base) for base in type(value).__mro__) and not _is_library(
+        type(value).__module__
+    )
 
 
 def _is_library(name: str) -> bool:
-    root = name.partition(".")[0]
+    root = str(name).partition(".")[0]
+    if root == "__main__" or str(name).startswith("tapegrad.demo"):
+        return False
     return root in {"numpy", "tapegrad", "builtins", "numba"} or root in sys.stdlib_module_names
 
 
 def survey(function: Callable[..., Any]) -> Captures:
     """Find out what `function` reads from outside its arguments."""
-    surveyor = _Surveyor()
-    surveyor.function(function)
-    if not isinstance(function, types.FunctionType | types.MethodType):
-        surveyor.value(None, function, frozenset())
-    return surveyor.found
+    return _Surveyor().run(function)

@@ -302,6 +302,12 @@ class Ufunc:
         masked = where is not True
         if masked and self.signature is not None:
             raise TypeError(f"{self.__name__}() got an unexpected keyword argument 'where'")
+        if type(out) is np.ndarray:
+            # a += tensor: the entry gets the operand's old values, for `a` is about to be written.
+            args = tuple(
+                a.copy() if type(a) is np.ndarray and np.may_share_memory(a, out) else a
+                for a in args
+            )
         if dtype is not None or masked:
             args = self._cast(args, dtype)
         if masked:

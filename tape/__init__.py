@@ -5,6 +5,7 @@ functions that apply them into the registry of :mod:`tapegrad.tape.primitive`, k
 function that names them; everything here finds an operation by that name. It imports only NumPy.
 """
 
+from tapegrad.tape import imperative  # noqa: F401  # makes the imperative trace
 from tapegrad.tape.errors import (
     InvalidBackprop,
     InvalidGradient,

@@ -76,7 +76,7 @@ def lock(array: Array) -> ArrayLock | None:
             if living is not None:
                 return living
         base = array.base
-        below = lock(base) if type(base) is np.ndarray else None
+        below = lock(base) if isinstance(base, np.ndarray) else None
         if reference is None and not array.flags.writeable:
             return below
         new = ArrayLock(array, below)

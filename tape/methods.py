@@ -25,10 +25,16 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
     """Apply a binary operator of which `x` or `y` is a tensor."""
     tx, ty = type(x), type(y)
     if tx in _PLAIN:
+        if y._base is not None:
+            y.freshen()
         trace = y._trace
     elif ty in _PLAIN:
+        if x._base is not None:
+            x.freshen()
         trace = x._trace
     elif tx is ty:
+        x.freshen()
+        y.freshen()
         trace = x._trace
         if y._trace.level > trace.level:
             trace = y._trace
@@ -44,14 +50,15 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
 
 
 def _unary(name: str, x: Any) -> Any:
-    trace = x._trace
+    trace = x.trace
     if trace.closed:
         return functions[np.negative](x)  # raises
-    return trace.process(primitives[name], (x,), {})
+    return trace.unary(primitives[name], x)
 
 
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
-    return functions[ufunc](x, y, out=x)
+    functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
+    return x
 
 
 def _shape_argument(shape: tuple[Any, ...], name: str) -> Any:
@@ -74,6 +81,8 @@ class ArrayMethods:
         def shape(self) -> tuple[int, ...]: ...
 
         def consume(self, kind: str) -> Any: ...
+
+        def freshen(self) -> None: ...
 
     # Operators -----------------------------------------------------------------------------------
 

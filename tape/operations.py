@@ -142,22 +142,57 @@ class _Call:
 
 
 def _custom_vjp(g: Any, y: Any, *args: Any, index: int, call: _Call) -> Any:
-    return bind(custom_vjp_p, g, *args, index=index, call=call)
+    if any(type(a) is Tensor for a in (g, *args)):
+        return bind(custom_vjp_p, g, *args, variable=index, call=call)
+    return _pull(g, args, index, call)  # None for a skipped gradient
+
+
+def _custom_jvp(tangents: Any, y: Any, *args: Any, call: _Call) -> Any:
+    parts = [
+        bind(custom_jvp_p, t, *args, variable=i, call=call)
+        for i, t in enumerate(tangents)
+        if t is not None
+    ]
+    return sum(parts[1:], start=parts[0])
 
 
 custom_p = Primitive(
-    "custom", lambda *arrays, call: call.run(tuple(np.asarray(a) for a in arrays)), vjp=_custom_vjp
+    "custom",
+    lambda *arrays, call: call.run(tuple(np.asarray(a) for a in arrays)),
+    vjp=_custom_vjp,
+    jvp=_custom_jvp,
 )
 
 
-def _run_custom_vjp(g: Any, *arrays: Any, index: int, call: _Call) -> Any:
+def _pull(g: Any, arrays: tuple[Any, ...], variable: int, call: _Call) -> Any:
     values = tuple(np.asarray(a) for a in arrays)
     if not call.holds(values):
         call.run(values)
-    return pull_back(call.operation, np.asarray(g), index, values[index].shape)
+    return pull_back(call.operation, np.asarray(g), variable, values[variable].shape)
 
 
-def _no_second_order(g: Any, y: Any, *args: Any, index: int, call: _Call, **params: Any) -> Any:
+def _run_custom_vjp(g: Any, *arrays: Any, variable: int, call: _Call) -> Any:
+    part = _pull(g, arrays, variable, call)
+    return np.zeros_like(arrays[variable]) if part is None else part
+
+
+def _run_custom_jvp(t: Any, *arrays: Any, variable: int, call: _Call) -> Any:
+    """Read the derivative off ``backward_var``, one element of the result at a time."""
+    out = np.zeros_like(call.run(tuple(np.asarray(a) for a in arrays)))
+    cotangent = np.zeros_like(out)
+    for i in np.ndindex(out.shape):
+        cotangent[i] = 1
+        part = _pull(cotangent, arrays, variable, call)
+        out[i] = 0 if part is None else np.sum(part * t)
+        cotangent[i] = 0
+    return out
+
+
+def _no_second_order(
+    g: Any, y: Any, *args: Any, index: int, variable: int, call: _Call, transposed: Primitive
+) -> Any:
+    if index == 0:  # both are linear in the first argument, and each other's transpose
+        return bind(transposed, g, *args[1:], variable=variable, call=call)
     raise TypeError(
         f"{type(call.operation).__name__} is a user's Operation: its backward_var works on arrays "
         "and cannot be differentiated again. Write the operation with NumPy functions on tensors "
@@ -165,7 +200,17 @@ def _no_second_order(g: Any, y: Any, *args: Any, index: int, call: _Call, **para
     )
 
 
-custom_vjp_p = Primitive("custom_vjp", _run_custom_vjp, vjp=_no_second_order)
+custom_vjp_p = Primitive(
+    "custom_vjp",
+    _run_custom_vjp,
+    vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=custom_jvp_p),
+)
+
+custom_jvp_p = Primitive(
+    "custom_jvp",
+    _run_custom_jvp,
+    vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=custom_vjp_p),
+)
 
 
 def execute_op(
@@ -201,9 +246,7 @@ def execute_op(
         v if type(v) is Tensor else Tensor(v, copy=False, constant=True) for v in input_vars
     )
     call = _Call(Op(), op_args or (), op_kwargs or {})
-    if all(t._trace.level == 0 for t in tensors):
-        for t in tensors:
-            t.value  # noqa: B018  # brings stale views up to date, so that _value is what is passed
+    if all(t.trace.level == 0 for t in tensors):
         call.tensors = tensors
     result = apply(custom_p, tensors, {"call": call}, constant)
     if out is None:

@@ -62,13 +62,14 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     """Return the nodes that `roots` came from, themselves included; only variable ones if asked."""
-    seen = set(roots)
-    found = list(seen)
+    found = list(roots)
+    seen = {None, *found}
     for node in found:  # the list grows while it is walked
         for source in node.inputs:
-            if source is not None and source not in seen and not (variable and source.constant):
+            if source not in seen:
                 seen.add(source)
-                found.append(source)
+                if not (variable and source.constant):
+                    found.append(source)
     return found
 
 
@@ -125,7 +126,7 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
             if (
                 type(part) is not np.ndarray
                 or part.shape != source.shape
-                or part.dtype != source.dtype
+                or (part.dtype is not source.dtype and part.dtype != source.dtype)
             ):
                 part = fit(part, source.shape, source.dtype)
             old = cotangents.get(source)
@@ -206,7 +207,10 @@ def backward(root: Node, cotangent: Any) -> None:
                     g = g.copy()
                 given.add(id(g))
             node.grad = g
-        node.clear()
+        if node.inputs:
+            node.clear()
+        else:
+            node.holds = None
 
 
 def clear(root: Node) -> None:

@@ -6,7 +6,10 @@ traced value is a guard on the tape: the tape stands for the function only while
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dis
+import operator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,11 +17,12 @@ import numpy as np
 from tapegrad.tape import reverse
 from tapegrad.tape.node import Location, Node, user_location
 from tapegrad.tape.primitive import Primitive, primitives
+from tapegrad.tape.pytree import tree_map
 from tapegrad.tape.record import mark_view, shares
 from tapegrad.tape.tensor import Tensor, make, snapshot
-from tapegrad.tape.trace import Trace, bind
+from tapegrad.tape.trace import Trace, apply, bind
 
-__all__ = ["CannotStage", "Entry", "Guard", "StagingTrace"]
+__all__ = ["Entry", "Guard", "StagingTrace"]
 
 
 class Entry:
@@ -82,17 +86,6 @@ class Guard:
         self.position = position
 
 
-class CannotStage(BaseException):
-    """The function does something that a tape cannot hold; it must be run as it is.
-
-    Not an Exception, so that no ``except Exception`` of the user's stops it on its way to ``jit``.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = f"{reason}, at {user_location()}"
-
-
 class StagingTrace(Trace):
     """The trace of ``jit``: every application becomes an entry, with concrete values beside it.
 
@@ -100,6 +93,12 @@ class StagingTrace(Trace):
     ----------
     entries : list of Entry
     guards : list of Guard
+    inputs : list of Node
+    weak : set of Node
+        Values that are Python numbers, weak in NumPy's promotion.
+    problem : str
+        Why the entries do not stand for the function, or nothing. The computation goes on, with the
+        values: the function runs to its end once.
     """
 
     name = "jit"
@@ -109,16 +108,40 @@ class StagingTrace(Trace):
         self.entries: list[Entry] = []
         self.guards: list[Guard] = []
         self.inputs: list[Node] = []
-        #: Nodes that are Python numbers, weak in NumPy's promotion.
         self.weak: set[Node] = set()
+        self.problem = ""
+        self._given: dict[Node, Any] = {}
+
+    def give_up(self, reason: str) -> None:
+        """Note that the entries do not stand for the function."""
+        self.problem = self.problem or f"{reason}, at {user_location()}"
 
     def operator(self, primitive: Primitive, args: tuple[Any, ...]) -> Any:
         """Apply a Python operator: between Python numbers its result is one, too."""
+        if all(self._is_number(a) for a in args):
+            return self._between_numbers(primitive, args)
+        return self.process(primitive, args, {})
+
+    def _is_number(self, a: Any) -> bool:
+        if type(a) is Tensor:
+            return a._trace is self and a._node in self.weak
+        return type(a) is float or type(a) is int
+
+    def _between_numbers(self, primitive: Primitive, args: tuple[Any, ...]) -> Any:
+        """Compute as Python does; where NumPy would differ, a guard or the values decide."""
+        numbers = [a._value.item() if type(a) is Tensor else a for a in args]
+        result = _OPERATORS[primitive.name](*numbers)  # raises what Python raises
+        if type(result) not in (float, int) or not _safe(primitive.name, numbers, result):
+            for a in args:
+                if type(a) is Tensor:
+                    a.consume("value")
+            return result
+        for condition in _conditions(primitive.name, args, numbers):
+            bool(condition)  # a guard: the same code is right for other numbers
         out = self.process(primitive, args, {})
-        if all(
-            (type(a) is Tensor and a._node in self.weak) or type(a) in (float, int) for a in args
-        ):
-            self.weak.add(out._node)
+        if type(result) is float and primitive.name == "power":
+            bool(bind(primitives["isfinite"], out))
+        self.weak.add(out._node)
         return out
 
     def process(
@@ -139,7 +162,7 @@ class StagingTrace(Trace):
                 if a._trace is not self:
                     value = self.lift_check(a)
                     if type(value) is Tensor:
-                        raise CannotStage("a tensor from outside the function takes part in it")
+                        return self._outside(primitive, args, params, constant)
                     values.append(value)
                     operands.append(value)
                     links.append(None)
@@ -170,18 +193,55 @@ class StagingTrace(Trace):
             self.guards.append(Guard(node, "shape", np.array(out.shape), where, len(self.entries)))
         return new
 
-    def unknown(self, name: str) -> Any:
-        """Give up staging at a NumPy function that tensors do not have."""
-        raise CannotStage(f"{name} is not on record as a primitive")
+    def _outside(
+        self, primitive: Primitive, args: tuple[Any, ...], params: Any, constant: bool | None
+    ) -> Any:
+        """Compute with a tensor from outside: imperatively, as without jit."""
+        self.give_up("a tensor from outside the function takes part in it")
+        plain = tuple(
+            a.value if type(a) is Tensor and a._trace is self else a for a in args
+        )
+        return apply(primitive, plain, params, constant)
 
-    def variable(self, value: Any, *, weak: bool = False) -> Tensor:
-        """Return an input of the tape; `weak` for a Python number."""
+    def unknown(
+        self, name: str, function: Any = None, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Let NumPy compute what tensors do not have, on the values."""
+        self.give_up(f"{name} is not on record as a primitive")
+        return function(*self._values(args), **self._values(kwargs or {}))
+
+    def _values(self, tree: Any) -> Any:
+        return tree_map(
+            lambda a: a.value if type(a) is Tensor and a._trace is self else a, tree
+        )
+
+    def array(self, tensor: Tensor, what: str) -> Any:
+        """Give NumPy the values; storing them into a plain array is refused."""
+        if _stores_item():
+            return super().array(tensor, what)
+        self.give_up(f"{what} of a traced value")
+        return tensor.value
+
+    def variable(self, value: Any, *, given: Any = None) -> Tensor:
+        """Return an input of the tape; `given` is what the user passed, if not an array."""
+        weak = type(given) in (float, int)
         node = Node(None, (), {}, (), value.shape, value.dtype)
         node.constant = value.dtype.kind != "f"
         self.inputs.append(node)
+        self._given[node] = value if given is None else given
         if weak:
             self.weak.add(node)
         return make(self, value, node)
+
+    def example(self, tensor: Tensor) -> Any:
+        """Return what the user's code would have in place of a traced value."""
+        node = tensor.node
+        if node in self._given:
+            return self._given[node]
+        value = tensor.value
+        if node in self.weak:
+            return value.item()
+        return value[()] if value.ndim == 0 else value
 
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Note that Python saw this value."""
@@ -224,6 +284,7 @@ class StagingTrace(Trace):
     def close(self) -> None:
         """End the trace, and let go of the values that it was recorded with."""
         super().close()
+        self._given.clear()
         for entry in self.entries:
             entry.output.saved = ()
             entry.output.inputs = ()
@@ -235,3 +296,47 @@ def _depends_on_data(primitive: Primitive, values: list[Any]) -> bool:
     if primitive.name in ("nonzero", "flatnonzero", "argwhere", "unique"):
         return True
     return primitive.name == "gather" and any(np.asarray(v).dtype.kind == "b" for v in values[1:])
+
+
+#: What Python computes where the named primitives stand between its numbers.
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+    "divide": operator.truediv, "floor_divide": operator.floordiv, "remainder": operator.mod,
+    "power": operator.pow, "negative": operator.neg, "absolute": operator.abs,
+    "positive": operator.pos,
+}  # fmt: skip
+_DIVISIONS = frozenset({"divide", "floor_divide", "remainder"})
+#: Integers below this are added and multiplied exactly by 64-bit machines, as by Python.
+_SMALL = 2**31
+
+
+def _safe(name: str, numbers: list[Any], result: Any) -> bool:
+    """Whether machine numbers give what Python gave, for numbers like these."""
+    if any(type(n) is int and abs(n) >= _SMALL for n in numbers):
+        return False
+    if name == "power":
+        return all(type(n) is float for n in numbers[:1]) and numbers[0] > 0
+    if name in ("floor_divide", "remainder"):
+        return all(type(n) is int for n in numbers)
+    return True
+
+
+def _conditions(name: str, args: tuple[Any, ...], numbers: list[Any]) -> Iterator[Any]:
+    """Yield what must be true of other numbers, as traced values."""
+    for a, n in zip(args, numbers):
+        if type(a) is Tensor and type(n) is int:
+            yield bind(primitives["less"], bind(primitives["absolute"], a), _SMALL)
+    if name in _DIVISIONS and type(args[1]) is Tensor:
+        yield bind(primitives["not_equal"], args[1], 0)
+    if name == "power" and type(args[0]) is Tensor:
+        yield bind(primitives["greater"], args[0], 0)
+
+
+def _stores_item() -> bool:
+    """Whether the user's line stores something into an array: ``a[i] = value``."""
+    frame = sys._getframe(2)
+    while frame.f_globals.get("__name__", "").partition(".")[0] == "tapegrad":
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")

@@ -85,25 +85,31 @@ _read_environment()
 
 
 class _Switch:
-    """Context manager and decorator that changes one switch and restores the state before it."""
+    """Context manager and decorator that throws one switch and restores what it was before."""
 
-    def __init__(self, doc: str, **changes: Any) -> None:
+    def __init__(self, doc: str, switch: str, value: bool) -> None:
         self.__doc__ = doc
-        self._changes = changes
-        # One stack of tokens per context: the same object is entered again when contexts nest.
-        self._tokens: ContextVar[tuple[Any, ...]] = ContextVar("tapegrad_switch", default=())
+        self._switch = switch
+        self._value = value
+        # One stack per context: the same object is entered again when contexts nest.
+        self._before: ContextVar[tuple[Any, ...]] = ContextVar("tapegrad_switch", default=())
 
     def __enter__(self) -> None:
-        token = state.set(state.get().replace(**self._changes))
-        self._tokens.set((*self._tokens.get(), token))
+        current = state.get()
+        self._before.set((*self._before.get(), getattr(current, self._switch)))
+        state.set(current.replace(**{self._switch: self._value}))
 
     def __exit__(self, *exc: object) -> None:
-        *rest, token = self._tokens.get()
-        self._tokens.set(tuple(rest))
-        state.reset(token)
+        # Only this switch is restored, and no token used: generators that are suspended inside end
+        # in any order, and perhaps in another context, where there is nothing to restore.
+        before = self._before.get()
+        if before:
+            self._before.set(before[:-1])
+            state.set(state.get().replace(**{self._switch: before[-1]}))
 
     def __call__(self, function: F) -> F:
-        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in kinds):
             raise TypeError(
                 "only plain functions can be decorated; use the context manager inside generators "
                 "and coroutines"
@@ -131,15 +137,16 @@ no_autodiff = _Switch(
     >>> y.creator is None
     True
     """,
-    tracking=False,
+    "tracking",
+    False,
 )
 
 mem_guard_off = _Switch(
-    """Suspend the locking of arrays; a context manager and a decorator.""", guard=False
+    """Suspend the locking of arrays; a context manager and a decorator.""", "guard", False
 )
 
 mem_guard_on = _Switch(
-    """Enable the locking of arrays; a context manager and a decorator.""", guard=True
+    """Enable the locking of arrays; a context manager and a decorator.""", "guard", True
 )
 
 

@@ -5,7 +5,6 @@ compile it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Token
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from tapegrad.tape.node import Node, user_location
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.reverse import fit, sweep
 from tapegrad.tape.staging import Entry
-from tapegrad.tape.state import State, state
+from tapegrad.tape.state import state
 from tapegrad.tape.tensor import Tensor
 
 __all__ = ["Replayed", "Tape", "backend"]
@@ -79,19 +78,21 @@ class Tape:
         self.leaves: dict[Node, Any] = {}
         self._made: set[Node] = set()
         self._first: dict[Tensor, Node] = {}
-        self._token: Token[State] | None = None
+        self._before: tuple[Any, bool] | None = None
 
     def __enter__(self) -> Tape:
-        if self._token is not None:
+        if self._before is not None:
             raise RuntimeError("this tape is recording already; make another Tape() to nest them")
         current = state.get()
-        self._token = state.set(current.replace(tape=self, tracking=True))
+        self._before = current.tape, current.tracking
+        state.set(current.replace(tape=self, tracking=True))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        assert self._token is not None
-        state.reset(self._token)
-        self._token = None
+        assert self._before is not None
+        tape, tracking = self._before
+        state.set(state.get().replace(tape=tape, tracking=tracking))
+        self._before = None
 
     def record(
         self,

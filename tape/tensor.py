@@ -173,6 +173,17 @@ class Tensor(ArrayMethods):
             self.refresh()
         return self._node
 
+    def freshen(self) -> None:
+        """Bring a view up to date: what its base became may belong to another trace."""
+        if self._base is not None and self._version != self._base._version:
+            self.refresh()
+
+    @property
+    def trace(self) -> Any:
+        """The trace of the current version."""
+        self.freshen()
+        return self._trace
+
     def refresh(self) -> None:
         """Read a view anew from the newest version of its base."""
         base = self._base
@@ -225,7 +236,7 @@ class Tensor(ArrayMethods):
 
     @data.setter
     def data(self, new: Any) -> None:
-        if self._trace is not imperative.trace:
+        if self.trace is not imperative.trace:
             self._trace.array(self, "assignment to Tensor.data")
         array = np.asarray(new)
         if array is self._value:
@@ -249,12 +260,10 @@ class Tensor(ArrayMethods):
         ValueError
             If the size does not fit or the data would have to be copied.
         """
-        trace = self._trace
-        if trace.hides_axis:
-            return self.value.shape[1:]  # type: ignore[no-any-return]
-        base = self._base
-        if base is not None and self._version != base._version:
-            self.refresh()
+        if self._base is not None:
+            self.freshen()
+        if self._trace.hides_axis:
+            return self._value.shape[1:]  # type: ignore[no-any-return]
         return self._value.shape  # type: ignore[no-any-return]
 
     @shape.setter
@@ -294,7 +303,7 @@ class Tensor(ArrayMethods):
     @property
     def constant(self) -> bool:
         """Whether the tensor is a constant, to which no gradient flows."""
-        return bool(self._trace.is_constant(self))
+        return bool(self.trace.is_constant(self))
 
     @property
     def base(self) -> Tensor | None:
@@ -315,7 +324,7 @@ class Tensor(ArrayMethods):
 
         The gradient of a view is the same view of its base's gradient.
         """
-        return self._trace.grad(self)
+        return self.trace.grad(self)
 
     @property
     def creator(self) -> Any:
@@ -348,7 +357,7 @@ class Tensor(ArrayMethods):
         >>> x.grad
         array([16.,  8.,  4.])
         """
-        self._trace.backward(self, grad)
+        self.trace.backward(self, grad)
 
     def null_grad(self, *, _clear_view_info: bool = False) -> Tensor:
         """Set the gradient to None, and return the tensor itself."""
@@ -375,7 +384,7 @@ class Tensor(ArrayMethods):
 
         Gradients stay as they are.
         """
-        self._trace.clear(self)
+        self.trace.clear(self)
 
     def item(self, *args: Any) -> Any:
         """Return the element as a Python scalar; ValueError unless there is exactly one."""
@@ -385,7 +394,7 @@ class Tensor(ArrayMethods):
         """Return the array of values for Python code that must have it."""
         value: Any = self
         while type(value) is Tensor:
-            value = value._trace.consume(value, kind)
+            value = value.trace.consume(value, kind)
         return value
 
     def copy(self, *, constant: bool | None = None) -> Tensor:
@@ -396,7 +405,7 @@ class Tensor(ArrayMethods):
         constant : bool, optional
             By default as the original.
         """
-        if self._trace is not imperative.trace:
+        if self.trace is not imperative.trace:
             return functions[np.copy](self)  # type: ignore[no-any-return]
         if constant is None:
             constant = self.constant
@@ -429,7 +438,7 @@ class Tensor(ArrayMethods):
             By default as the original; integers are always constant.
         """
         check_constant(constant)
-        if self._trace is not imperative.trace:
+        if self.trace is not imperative.trace:
             return functions["astype"](self, dtype, casting)  # type: ignore[no-any-return]
         dtype = np.dtype(dtype)
         check_real(dtype)
@@ -442,7 +451,7 @@ class Tensor(ArrayMethods):
     # NumPy's protocols ---------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if self._trace is not imperative.trace:
+        if self.trace is not imperative.trace:
             self._trace.array(self, "np.asarray")
         array = self.data
         if dtype is not None and np.dtype(dtype) != array.dtype:
@@ -454,11 +463,14 @@ class Tensor(ArrayMethods):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if len(inputs) == 1 and not kwargs and method == "__call__":
             primitive = direct.get(ufunc)
+            if self._base is not None:
+                self.freshen()
             if primitive is not None and not self._trace.closed:
-                return self._trace.process(primitive, inputs, _NO_PARAMS)
+                return self._trace.unary(primitive, inputs[0])
         function = functions.get(ufunc)
         if function is None:
-            return self._trace.unknown(f"numpy.{ufunc.__name__}")
+            method_of = getattr(ufunc, method)
+            return self._trace.unknown(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
         if method == "__call__":
             return function(*inputs, **kwargs)
         return getattr(function, method)(*inputs, **kwargs)
@@ -472,7 +484,7 @@ class Tensor(ArrayMethods):
             name = f"{module}.{function.__name__}"
             if name.partition(".")[0] != "numpy":
                 return NotImplemented
-            return self._trace.unknown(name)
+            return self._trace.unknown(name, function, args, kwargs)
         return implementation(*args, **kwargs)
 
     def __repr__(self) -> str:

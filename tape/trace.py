@@ -57,11 +57,15 @@ class Trace:
         """Apply `primitive` to `args`, of which at least one is a tensor of this trace."""
         raise TypeError(f"{type(self).__name__} does not interpret primitives")
 
+    def unary(self, primitive: Primitive, a: Tensor) -> Any:
+        """Apply a primitive of one argument, which has no parameters."""
+        return self.process(primitive, (a,), _NO_PARAMS)
+
     def operator(self, primitive: Primitive, args: tuple[Any, ...]) -> Any:
         """Apply a binary Python operator."""
         return self.process(primitive, args, _NO_PARAMS)
 
-    def unknown(self, name: str) -> Any:
+    def unknown(self, name: str, function: Any, args: Any, kwargs: Any) -> Any:
         """Refuse a NumPy function that is not registered."""
         raise TypeError(
             f"{name} has no differentiable form for tensors; use np.asarray(tensor) on an "
@@ -133,8 +137,11 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     """
     top = None
     for a in args:
-        if type(a) is Tensor and (top is None or a._trace.level > top.level):
-            top = a._trace
+        if type(a) is Tensor:
+            if a._base is not None:
+                a.freshen()
+            if top is None or a._trace.level > top.level:
+                top = a._trace
     if top is None:
         return primitive.forward(*args, **params)
     if top.closed:
@@ -169,6 +176,8 @@ def apply(
     top = imperative.trace
     for a in args:
         if type(a) is Tensor:
+            if a._base is not None:
+                a.freshen()
             if a._trace is not top and a._trace.level >= top.level:
                 top = a._trace
         elif type(a) is list or type(a) is tuple:
@@ -195,7 +204,7 @@ def _holds_tensor(a: Any) -> bool:
 def lower(value: Any, trace: Trace) -> Any:
     """Return `value` as it is below `trace`."""
     if type(value) is Tensor:
-        if value._trace is trace:
+        if value.trace is trace:
             return value.value
         return trace.lift_check(value)
     return value

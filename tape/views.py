@@ -125,7 +125,7 @@ def write(
     params = {"path": path, "spec": spec}
     trace = root._trace
     for a in (value, *arrays):
-        if type(a) is Tensor and a._trace.level > trace.level:
+        if type(a) is Tensor and a.trace.level > trace.level:
             trace = a._trace
     trace.write(root, primitives["write"], (value, *arrays), params)
 
@@ -162,10 +162,16 @@ def write_into(
     if not np.can_cast(dtype, target.dtype, casting):  # type: ignore[arg-type]
         empty = np.empty(0, dtype)  # NumPy raises its own error for us
         ufunc(*(empty,) * ufunc.nin, out=np.empty(0, target.dtype), casting=casting)
-    if np.broadcast_shapes(result.shape, target.shape) != target.shape:
+    try:
+        shape = np.broadcast_shapes(result.shape, target.shape)
+    except ValueError:
+        raise ValueError(
+            f"operands could not be broadcast together with shapes {result.shape} {target.shape}"
+        ) from None
+    if shape != target.shape:
         raise ValueError(
             f"non-broadcastable output operand with shape {target.shape} doesn't match the "
-            f"broadcast shape {np.broadcast_shapes(result.shape, target.shape)}"
+            f"broadcast shape {shape}"
         )
     if type(target) is Tensor:
         write(target, result)

@@ -11,8 +11,11 @@ array([1., 1.])
 
 from numpy import bool_, e, float16, float32, float64, inf, int8, int16, int32, int64, nan, pi
 
+from tapegrad import errors, linalg, nnet, operation_base, random, typing
 from tapegrad import ops as _ops
+from tapegrad.clipping import clip_by_global_norm, clip_by_norm
 from tapegrad.compile import Jit, jit
+from tapegrad.io import load, save
 from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
 from tapegrad.tape import (
     InvalidBackprop,
@@ -54,7 +57,10 @@ __all__ = [
     "Tensor",
     "TracedArrayError",
     "bool_",
+    "clip_by_global_norm",
+    "clip_by_norm",
     "e",
+    "errors",
     "execute_op",
     "float16",
     "float32",
@@ -69,14 +75,21 @@ __all__ = [
     "jacobian",
     "jit",
     "jvp",
+    "linalg",
+    "load",
     "mem_guard_off",
     "mem_guard_on",
     "nan",
+    "nnet",
     "no_autodiff",
+    "operation_base",
     "pi",
+    "random",
+    "save",
     "tree_map",
     "turn_memory_guarding_off",
     "turn_memory_guarding_on",
+    "typing",
     "value_and_grad",
     "vjp",
     "vmap",

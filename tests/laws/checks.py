@@ -172,6 +172,26 @@ def _recurrence(a: Any, b: Any, axis: int, reverse: bool) -> Any:
     return np.moveaxis(out, 0, axis)
 
 
+def _wide(x: Any) -> Any:
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def _vector_norm(x: Any, ord: float, axis: Any, keepdims: bool) -> Any:
+    y = np.linalg.vector_norm(_wide(x), ord=ord, axis=axis, keepdims=keepdims) if axis else abs(x)
+    return y.astype(x.dtype)
+
+
+def _svd(x: Any) -> Any:
+    u, s, vh = np.linalg.svd(_wide(x), full_matrices=False)
+    v = np.swapaxes(vh, -1, -2)
+    return np.concatenate((u, s[..., None, :], v), axis=-2).astype(x.dtype)
+
+
+def _polar(x: Any) -> Any:
+    u, _, vh = np.linalg.svd(_wide(x), full_matrices=False)
+    return (u @ vh).astype(x.dtype)
+
+
 #: What each primitive is in NumPy, where it is not the function of its name.
 IN_NUMPY = {
     "absolute_strict": np.absolute,
@@ -188,9 +208,15 @@ IN_NUMPY = {
     "concatenate": lambda *xs, axis: np.concatenate(xs, axis),
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "linear_recurrence": _recurrence,
+    "vector_norm": _vector_norm,
+    "even_max": np.max,
+    "even_min": np.min,
+    "svd_packed": _svd,
+    "polar_factor": _polar,
+    "nuclear_norm": lambda x: np.linalg.norm(_wide(x), "nuc", axis=(-2, -1)).astype(x.dtype),
 }
 #: These may sum in another order than NumPy's function.
-INEXACT = {"einsum", "linear_recurrence"}
+INEXACT = {"einsum", "linear_recurrence", "vector_norm", "polar_factor", "nuclear_norm"}
 
 
 def in_numpy(primitive: Primitive) -> Any:

@@ -306,3 +306,19 @@ add("write", lambda rng: (
     (array(rng, (3, 4)), array(rng, (4,))),
     {"path": (("transpose", (("axes", (1, 0)),)),), "spec": (cut(), 1)},
 ))  # fmt: skip
+
+# Norms -------------------------------------------------------------------------------------------
+
+for _ord in (2.0, 3.0, 0.5, 2.5, -1.5):
+    for _s, _axis in (*_AXES, ((2, 3, 2), (0, 1, 2))):
+        for _keep in (False, True):
+            add("vector_norm", lambda rng, o=_ord, s=_s, a=_axis, k=_keep: (
+                (distinct(rng, s),), {"ord": o, "axis": a, "keepdims": k}
+            ))  # fmt: skip
+add("vector_norm", lambda rng: ((array(rng, (2, 3)),), {"ord": 0.0, "axis": (1,), "keepdims": False}))
+add("vector_norm", lambda rng: ((array(rng, (2, 0)),), {"ord": 2.0, "axis": (1,), "keepdims": True}))
+for _name in ("even_max", "even_min"):
+    _reduction(_name, distinct, [((0, 3), (1,))])
+for _s in ((3, 2), (2, 3), (2, 2), (2, 3, 2), (1, 3)):
+    for _name in ("svd_packed", "polar_factor", "nuclear_norm"):
+        add(_name, lambda rng, s=_s: ((distinct(rng, s) + array(rng, s, -0.2, 0.2),), {}))

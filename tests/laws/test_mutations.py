@@ -162,9 +162,7 @@ def test_an_unbroadcast_that_forgets_to_sum_is_noticed(
 
 
 def test_a_cotangent_of_another_dtype_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = Application(
-        primitives["multiply"], (np.ones(3, np.float32), np.ones(3, np.float64)), {}
-    )
+    app = Application(primitives["multiply"], (np.ones(3, np.float32), np.ones(3, np.float64)), {})
     checks.check_cotangent(app, _rng())
     monkeypatch.setattr(reverse, "fit", lambda g, shape, dtype: g)
     _expect_failure(checks.check_cotangent, app, _rng())
@@ -218,7 +216,11 @@ def test_a_wrong_kernel_text_is_noticed(
 _X = [[np.array([0.3, 0.5, 0.4])], [np.array([-0.7, -0.2, -0.9])]]
 _YES, _NO = (("in place", "*=", 0, 0),), (("in place", "+=", 0, 0),)
 BRANCH = (("branch", 0, 0.0, _YES, _NO),)
-TIMES = (("copy", 0), ("in place", "+=", 1, 0), ("times", 1, (("unary", "sin", 1), ("set", 1, "all", 2))))
+TIMES = (
+    ("copy", 0),
+    ("in place", "+=", 1, 0),
+    ("times", 1, (("unary", "sin", 1), ("set", 1, "all", 2))),
+)
 VIEWED = (("copy", 0), ("view", "reverse", 1), ("in part", "*=", 2, "all", 0), ("unary", "exp", 1))
 
 

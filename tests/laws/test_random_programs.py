@@ -6,6 +6,7 @@ every pass of the compiler ``verify`` looks at the program (see ``conftest``).
 
 from typing import Any
 
+import numpy as np
 import programs
 import pytest
 from checks import Kink
@@ -14,8 +15,43 @@ from hypothesis import assume, given, reject, settings
 from tapegrad.compile import passes, recording
 from tapegrad.compile.program import verify
 
-#: Programs that have gone wrong once, and the corners that a short run may not draw.
-REMEMBERED: list[Any] = []
+#: Programs that have gone wrong once, with the shapes of their arguments.
+REMEMBERED: dict[str, Any] = {
+    "a view from before its base is written": (
+        (("zeros", 0), ("view", "tail", 1), ("set", 1, "all", 0), ("unary", "sin", 2)),
+        [(3,)],
+    ),
+    "a write through a view of a view": (
+        (("zeros", 0), ("unary", "abs", 0), ("in part", "*=", 1, "all", 0)),
+        [(3,)],
+    ),
+    "a write through a locked view": (
+        (("view", "every other", 1), ("unary", "abs", 0), ("in place", "+=", 2, 0)),
+        [(), (3,)],
+    ),
+    "an argument that is overwritten before it is read": (
+        (("set", 0, "all", 1),),
+        [(3,), ()],
+    ),
+    "a part added to a buffer of zeros": (
+        (("zeros", 0), ("unary", "abs", 0), ("binary", "add", 0, 1), ("unary", "abs", 0)),
+        [(3,)],
+    ),
+    "a masked write below a branch": (
+        (
+            ("reduce", "max", 0, None, False),
+            ("branch", 0, -1.0, (("unary", "abs", 0),), (("unary", "sin", 0),)),
+            ("view", "column", 0),
+            ("set", 0, "all", 1),
+            ("into", "add", 2, 2, 3, True),
+        ),
+        [(2, 3), (3,)],
+    ),
+    "a buffer in a loop": (
+        (("zeros", 0), ("loop", 3, (("unary", "sin", 1), ("in part", "+=", 1, "head", 0)))),
+        [(2, 1)],
+    ),
+}
 
 CHECKS = {
     "values": lambda program, sets: programs.check_values(program, sets[0]),
@@ -33,6 +69,16 @@ def _holds(check: str, drawn: Any) -> None:
         CHECKS[check](program, sets)
     except Kink:
         reject()
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+@pytest.mark.parametrize("check", CHECKS)
+def test_programs_that_went_wrong_once_hold(check: str, name: str) -> None:
+    program, shapes = REMEMBERED[name]
+    rng = np.random.default_rng(3)
+    for order in "CF":
+        sets = [[np.array(rng.uniform(-1, 1, s), order=order) for s in shapes] for _ in range(2)]
+        CHECKS[check](program, sets)
 
 
 @settings(max_examples=60)

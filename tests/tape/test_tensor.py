@@ -384,7 +384,7 @@ def test_a_numpy_function_without_counterpart_is_a_type_error_and_not_a_silent_a
     x = tg.tensor([1.0, 2.0])
     with pytest.raises(TypeError, match=re.escape("numpy.piecewise")):
         np.piecewise(x, [x > 1], [1.0])
-    with pytest.raises(TypeError, match="numpy.gcd|gcd"):
+    with pytest.raises(TypeError, match="gcd"):
         np.gcd(x, 2)
 
 

@@ -1,0 +1,177 @@
+"""A function with the arrays that it captures replaced by traced values.
+
+Arrays in the closure, the defaults and the globals of a function are inputs of its plan like its
+arguments, whatever it does with them: ``np.exp(w)`` is recorded, ``if w[0] > 0`` is a guard. To that
+end the recording runs a mirror image: the same code over other cells and a namespace that shows traced
+values where arrays are. The user's own functions and objects are not touched.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import types
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compile.capture import Captures, Reference
+from tapegrad.compile.code import facts_of
+from tapegrad.tape.staging import StagingTrace
+from tapegrad.tape.tensor import Tensor
+
+__all__ = ["Mirror", "staged_isinstance"]
+
+
+class _Globals(dict[str, Any]):
+    """A namespace that shows another one, with traced values where arrays are."""
+
+    def __init__(self, mirror: Mirror, space: dict[str, Any]) -> None:
+        super().__init__({k: v for k, v in space.items() if k[:2] == k[-2:] == "__"})
+        self.setdefault("__builtins__", builtins)
+        self.mirror = mirror
+        self.space = space
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "isinstance" and name not in self.space:
+            return functools.partial(staged_isinstance, self.mirror.trace)
+        return self.mirror.value("item", self.space, name, self.space[name])
+
+
+class Mirror:
+    """Makes mirror images.
+
+    Attributes
+    ----------
+    cells : dict
+        Array id to (traced value, the reference that leads to the array, the array).
+    covered : set of int
+        Ids of the references that the images do not read.
+    """
+
+    def __init__(self, trace: StagingTrace, captures: Captures) -> None:
+        self.trace = trace
+        self.places = {(r.kind, id(r.owner), r.key): r for r in captures.arrays}
+        #: Containers and instances may be copied only if nobody changes them.
+        self.copies = not captures.writes
+        self.cells: dict[int, tuple[Tensor, Reference, Any]] = {}
+        self.covered: set[int] = set()
+        self.images: dict[int, tuple[Any, Any]] = {}
+
+    def value(self, kind: str, owner: Any, key: Any, value: Any) -> Any:
+        """Return the image of what is at a place."""
+        if type(value) is np.ndarray:
+            return self._array(kind, owner, key, value)
+        known = self.images.get(id(value))
+        if known is not None:
+            return known[1]
+        if isinstance(value, types.FunctionType):
+            return self.function(value)
+        if isinstance(value, types.MethodType):
+            function, instance = value.__func__, value.__self__
+            return types.MethodType(
+                self.value("attr", value, "__func__", function),
+                self.value("attr", value, "__self__", instance),
+            )
+        if type(value) is functools.partial:
+            function = self.value("attr", value, "func", value.func)
+            return functools.partial(function, *value.args, **value.keywords)
+        return self._container(value) if self.copies else value
+
+    def _array(self, kind: str, owner: Any, key: Any, array: Any) -> Any:
+        reference = self.places.get((kind, id(owner), key))
+        if reference is None or reference.expected is not array or array.dtype.kind not in "fiub":
+            return array
+        self.covered.add(id(reference))
+        if id(array) not in self.cells:
+            self.cells[id(array)] = (self.trace.variable(array), reference, array)
+        return self.cells[id(array)][0]
+
+    def function(self, function: types.FunctionType) -> Any:
+        """Return the image of a function."""
+        facts = facts_of(function.__code__)
+        space = function.__globals__
+        module = str(space.get("__name__", ""))
+        ours = module.partition(".")[0] == "tapegrad" and not module.startswith("tapegrad.demo")
+        if facts.assigns_globals or facts.hides or module.partition(".")[0] == "numpy":
+            return function
+        cells = [types.CellType() for _ in function.__code__.co_freevars]
+        image = types.FunctionType(
+            function.__code__,
+            space if ours else _Globals(self, space),
+            function.__name__,
+            function.__defaults__,
+            tuple(
+                own if name in facts.assigned else cell
+                for name, own, cell in zip(
+                    function.__code__.co_freevars, function.__closure__ or (), cells
+                )
+            ),
+        )
+        self.images[id(function)] = (function, image)
+        image.__dict__ = function.__dict__
+        image.__kwdefaults__ = function.__kwdefaults__
+        image.__qualname__ = function.__qualname__
+        for cell, own in zip(cells, function.__closure__ or ()):
+            try:
+                content = own.cell_contents
+            except ValueError:
+                continue
+            name = function.__code__.co_freevars[cells.index(cell)]
+            cell.cell_contents = self.value("cell", own, name, content)
+        if function.__defaults__:
+            image.__defaults__ = tuple(
+                self.value("item", function.__defaults__, i, d)
+                for i, d in enumerate(function.__defaults__)
+            )
+        if function.__kwdefaults__:
+            image.__kwdefaults__ = {
+                k: self.value("item", function.__kwdefaults__, k, d)
+                for k, d in function.__kwdefaults__.items()
+            }
+        return image
+
+    def _container(self, value: Any) -> Any:
+        """Return the image of a container or an instance that nobody changes."""
+        kind = type(value)
+        if kind is dict:
+            image: Any = {}
+            self.images[id(value)] = (value, image)
+            image.update((k, self.value("item", value, k, v)) for k, v in value.items())
+            return image
+        if kind is list:
+            image = []
+            self.images[id(value)] = (value, image)
+            image.extend(self.value("item", value, i, v) for i, v in enumerate(value))
+            return image
+        if kind is tuple:
+            return tuple(self.value("item", value, i, v) for i, v in enumerate(value))
+        if _is_plain_instance(kind) and type(getattr(value, "__dict__", None)) is dict:
+            image = object.__new__(kind)
+            self.images[id(value)] = (value, image)
+            space = value.__dict__
+            image.__dict__.update((k, self.value("item", space, k, v)) for k, v in space.items())
+            return image
+        return value
+
+
+def _is_plain_instance(kind: type) -> bool:
+    """Whether instances are no more than their attributes."""
+    heap = all(
+        base is object or (base.__flags__ & (1 << 9) and base.__module__ != "builtins")
+        for base in kind.__mro__
+    )
+    custom = any(
+        name in vars(base)
+        for base in kind.__mro__[:-1]
+        for name in ("__del__", "__setattr__", "__getattribute__", "__slots__")
+    )
+    module = str(kind.__module__).partition(".")[0]
+    return heap and not custom and module not in ("tapegrad", "numpy", "threading")
+
+
+def staged_isinstance(trace: StagingTrace, value: Any, kinds: Any) -> bool:
+    """Answer ``isinstance`` for a traced value as for what it stands for."""
+    if type(value) is Tensor and value._trace is trace:
+        return isinstance(trace.example(value), kinds)
+    return isinstance(value, kinds)

@@ -1,0 +1,229 @@
+"""Clipping by norm: of one array, and of all arrays of a nest together.
+
+Both are compositions of norms and elementwise functions, so that they differentiate, batch and
+compile: one pass reads every array, another writes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.norms import vector_norm, vector_norm_p
+from tapegrad.ops.ufunc import as_tensor, check_operand, flagged
+from tapegrad.tape.primitive import functions
+from tapegrad.tape.pytree import flatten, unflatten
+from tapegrad.tape.tensor import Tensor, imperative
+from tapegrad.tape.trace import bind
+
+__all__ = ["clip_by_global_norm", "clip_by_norm", "global_norm", "positive_order"]
+
+
+def _is_known(bound: Any) -> bool:
+    """Whether the value can be looked at: a number, an array or an imperative tensor."""
+    return type(bound) is not Tensor or bound._trace is imperative.trace
+
+
+def _bound(bound: Any, name: str) -> Any:
+    """Check an upper bound of a norm."""
+    if bound is None or isinstance(bound, str | bytes) or np.ndim(bound) != 0:
+        raise ValueError(f"{name} must be a positive number, not {bound!r}")
+    if _is_known(bound) and not float(bound) > 0:
+        raise ValueError(f"{name} must be positive, not {float(bound)}")
+    return bound
+
+
+def _checked(factor: Any, bound: Any) -> Any:
+    """Make the factor nan if a traced bound is not positive: its value may not be looked at."""
+    return factor if _is_known(bound) else np.where(np.greater(bound, 0), factor, math.nan)
+
+
+def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, *, constant: bool | None = None) -> Any:
+    """Scale an array down so that its 2-norm is at most `clip_norm`.
+
+    Parameters
+    ----------
+    t : array_like of float
+        Values. What has a norm up to `clip_norm` is returned as it is, to the last bit.
+    clip_norm : float or Tensor
+        The greatest norm, a positive scalar; gradients flow to it too.
+    axes : int or sequence of int, optional
+        Axes that the norm is taken over, separately for every place of the other axes: ``axes=[1]``
+        clips each row of a matrix. By default all.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `t`.
+
+    Raises
+    ------
+    TypeError
+        If `t` holds no floats.
+    ValueError
+        If `clip_norm` is no scalar or not positive.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.clip_by_norm(tg.tensor([[3.0, 4.0], [0.3, 0.4]]), 1.0, axes=[1])
+    Tensor([[0.6, 0.8],
+            [0.3, 0.4]])
+    """
+    check_operand(np.asarray(t) if isinstance(t, list | tuple) else t, "clip_by_norm")
+    t = as_tensor(t)
+    if t.dtype.kind != "f":
+        raise TypeError(f"clip_by_norm takes floats, not {t.dtype}; convert with x.astype(float)")
+    bound = _bound(clip_norm, "clip_norm")
+    if type(axes) is Tensor or isinstance(axes, np.ndarray | list):
+        axes = tuple(int(a) for a in np.ravel(np.asarray(axes)))
+    narrow = t.dtype
+    if type(bound) is not Tensor:
+        bound = float(bound)
+    norm = vector_norm(t, 2, axes, keepdims=True)
+    over = norm > bound
+    bound = _checked(bound, clip_norm)
+    # Division first: the product of a large element with the bound could overflow.
+    result = np.where(over, t / np.where(over, norm, np.ones((), narrow)) * bound, t)
+    if result.dtype != narrow:  # the bound is a tensor of another dtype
+        result = functions["cast"](result, narrow)
+    return flagged(result, constant)
+
+
+def _norm_of_array(leaf: Any, norm_type: float) -> Any:
+    """Norm of all elements; an array of an array, a tensor of a tensor."""
+    if type(leaf) is not Tensor:
+        leaf = np.asarray(leaf)
+    check_operand(leaf, "norm of a nest")
+    if leaf.dtype != np.float64 and leaf.dtype != np.float32:  # float16 would overflow
+        wide = np.dtype(np.float32 if leaf.dtype == np.float16 else np.float64)
+        leaf = functions["cast"](leaf, wide) if type(leaf) is Tensor else leaf.astype(wide)
+    axis = tuple(range(leaf.ndim))
+    if math.isinf(norm_type):
+        return np.max(np.abs(leaf), initial=0.0)
+    return bind(vector_norm_p, leaf, ord=norm_type, axis=axis, keepdims=False)
+
+
+def global_norm(tree: Any, norm_type: float = 2.0) -> Any:
+    """Norm of all elements of the arrays in a nest together.
+
+    Parameters
+    ----------
+    tree
+        A nest (tuples, lists, dicts) of arrays or tensors; None counts as nothing.
+    norm_type : float
+        The order, positive; inf is the greatest absolute value.
+
+    Returns
+    -------
+    ndarray without axes, or Tensor if the nest holds tensors
+
+    Raises
+    ------
+    ValueError
+        If `norm_type` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tapegrad.clipping import global_norm
+    >>> float(global_norm({"w": np.array([3.0, 0.0]), "b": np.array(4.0)}))
+    5.0
+    """
+    norm_type = positive_order(norm_type)
+    leaves = flatten(tree)[0]
+    if norm_type == 2 and all(type(leaf) is np.ndarray for leaf in leaves):
+        quick = _quick_norm(leaves)
+        if quick is not None:
+            return quick
+    norms = [_norm_of_array(leaf, norm_type) for leaf in leaves]
+    if not norms:
+        return np.zeros(())
+    if len(norms) == 1:
+        return norms[0]
+    return _norm_of_array(np.stack(norms), norm_type)
+
+
+def _quick_norm(leaves: list[Any]) -> Any:
+    """The 2-norm of arrays by dot products, where none comes near overflow or underflow."""
+    total, dtype = 0.0, np.dtype(np.float32)
+    for leaf in leaves:
+        if leaf.dtype == np.float64:
+            dtype = leaf.dtype
+        elif leaf.dtype != np.float32:
+            return None
+        flat = leaf.ravel()
+        square = float(np.dot(flat, flat))
+        if not 1e-30 < square < 1e36:
+            return None
+        total += square
+    return np.asarray(math.sqrt(total), dtype) if leaves else None
+
+
+def positive_order(norm_type: Any) -> float:
+    """Check the order of a norm over several arrays."""
+    if isinstance(norm_type, bool) or not isinstance(norm_type, int | float | np.number):
+        raise TypeError(f"norm_type must be a positive number, not {norm_type!r}")
+    if not norm_type > 0:
+        raise ValueError(f"norm_type must be positive, not {norm_type}")
+    return float(norm_type)
+
+
+def clip_by_global_norm(tree: Any, max_norm: Any, norm_type: float = 2.0) -> tuple[Any, Any]:
+    """Scale all arrays of a nest by one factor, so that their common norm is at most `max_norm`.
+
+    Parameters
+    ----------
+    tree
+        A nest (tuples, lists, dicts) of arrays of floats or of tensors, such as ``tg.grad`` returns;
+        None stays None.
+    max_norm : float or Tensor
+        The greatest norm, a positive scalar. Below it every array keeps its values to the last bit.
+    norm_type : float
+        The order of the norm, positive; inf is the greatest absolute value.
+
+    Returns
+    -------
+    clipped
+        A nest like `tree` with new arrays of the same dtypes.
+    norm : ndarray without axes, or Tensor
+        From before clipping.
+
+    Raises
+    ------
+    TypeError
+        For arrays of integers.
+    ValueError
+        If `max_norm` is no scalar or not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tapegrad as tg
+    >>> clipped, norm = tg.clip_by_global_norm({"w": np.array([3.0, 0.0]), "b": np.array(4.0)}, 1.0)
+    >>> clipped["w"], float(norm)
+    (array([0.6, 0. ]), 5.0)
+    """
+    bound = _bound(max_norm, "max_norm")
+    if type(bound) is not Tensor:
+        bound = float(bound)
+    leaves, structure = flatten(tree)
+    leaves = [leaf if type(leaf) is Tensor else np.asarray(leaf) for leaf in leaves]
+    for leaf in leaves:
+        if leaf.dtype.kind != "f":
+            raise TypeError(f"clip_by_global_norm takes arrays of floats, not of {leaf.dtype}")
+    norm = global_norm(leaves, norm_type)
+    over = norm > bound
+    factor = _checked(bound / np.where(over, norm, np.ones((), norm.dtype)), max_norm)
+    clipped = []
+    for leaf in leaves:
+        new = np.where(over, leaf * factor, leaf)
+        if new.dtype != leaf.dtype:
+            wanted = leaf.dtype
+            new = functions["cast"](new, wanted) if type(new) is Tensor else new.astype(wanted)
+        clipped.append(new)
+    return unflatten(structure, clipped), norm

@@ -1,0 +1,5 @@
+"""Neural networks."""
+
+from tapegrad.nnet import util
+
+__all__ = ["util"]

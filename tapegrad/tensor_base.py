@@ -1,0 +1,11 @@
+"""The tensor, and how to make one.
+
+>>> from tapegrad.tensor_base import Tensor, tensor
+>>> type(tensor(1.0)) is Tensor
+True
+"""
+
+from tapegrad.ops import asarray, astensor, tensor
+from tapegrad.tape import Tensor
+
+__all__ = ["Tensor", "asarray", "astensor", "tensor"]

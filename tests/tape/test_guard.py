@@ -1,0 +1,510 @@
+"""The memory guard: what is locked, for how long, and its switches."""
+
+import asyncio
+import inspect
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+
+def locked(*arrays):
+    return [not np.asarray(a).flags.writeable for a in arrays]
+
+
+# What is locked, and for how long ------------------------------------------------------------
+
+
+def test_arrays_of_a_live_graph_are_read_only_until_the_sweep():
+    x = np.arange(3.0)
+    y = tg.ones_like(tg.tensor(x))
+    z = x * y
+    with pytest.raises(ValueError, match="read-only"):
+        x[:] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        y.data[:] = 0
+    z.backward()
+    assert np.array_equal(y.grad, [0.0, 1.0, 2.0])
+    x[:] = 0
+    y.data[:] = 0
+    z.data[:] = 0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda a, t: a + t,
+        lambda a, t: a * t,
+        lambda a, t: np.matmul(t, a),
+        lambda a, t: np.concatenate([t, a]),
+        lambda a, t: np.where([True, False, True], t, a),
+        lambda a, t: np.maximum(t, a),
+        lambda a, t: np.einsum("i,i->i", t, a),
+        lambda a, t: tg.multiply(t, a),
+        lambda a, t: np.stack((a, t)),
+        lambda a, t: np.add(a, t, where=[True, True, True]),
+        lambda a, t: a - t,
+    ],
+)
+def test_every_operation_locks_the_arrays_it_is_given(use):
+    a, t = np.arange(3.0), tg.ones(3, dtype=float)
+    y = use(a, t)
+    assert locked(a) == [True]
+    y.clear_graph()
+    assert locked(a, t.data) == [False, False]
+
+
+def test_clear_graph_releases_the_arrays():
+    x = np.array([1.0, 2.0])
+    y = tg.multiply(2.0, x)
+    assert locked(x) == [True] and y.creator is not None
+    y.clear_graph()
+    assert locked(x) == [False] and y.creator is None
+
+
+def test_a_dropped_result_releases_the_arrays_at_once(no_gc):
+    x, y = np.array([1.0, 2.0]), tg.ones(2, dtype=float)
+    x * y
+    x[:] = 1.0
+    z = np.sum(np.exp(x * y) * x)
+    assert locked(x) == [True]
+    del z
+    assert locked(x, y.data) == [False, False]
+
+
+def test_an_array_in_two_graphs_is_released_by_the_last():
+    x, t = np.ones(2), tg.ones(2, dtype=float)
+    a, b = x * t, x * t
+    a.backward()
+    assert locked(x) == [True]
+    b.backward()
+    assert locked(x) == [False]
+
+
+def test_an_array_used_twice_in_one_graph_is_released():
+    x, t = np.ones(2), tg.ones(2, dtype=float)
+    (x * t + x).backward()
+    assert locked(x) == [False]
+
+
+def test_arrays_that_were_read_only_stay_read_only():
+    x = np.ones(2)
+    x.flags.writeable = False
+    t = tg.ones(2, dtype=float)
+    (x * t).backward()
+    assert locked(x) == [True]
+    x * t
+    assert locked(x) == [True]
+    s = tg.tensor(x, copy=False)
+    (s * s).backward()
+    assert locked(x) == [True]
+
+
+def test_a_read_only_view_of_a_writeable_array_stays_so():
+    base = np.arange(4.0)
+    view = base[:2]
+    view.flags.writeable = False
+    y = tg.ones(2, dtype=float) * view
+    y.backward()
+    assert locked(view, base) == [True, False]
+
+
+def test_constant_graphs_lock_too():
+    a = np.ones(2)
+    y = tg.tensor([1, 2]) * a
+    assert y.constant and locked(a) == [True]
+    del y
+    assert locked(a) == [False]
+
+
+def test_a_view_locks_its_base_and_is_released_after_it():
+    base = np.arange(4.0)
+    view = base[:2]
+    y = tg.ones(2, dtype=float) * view
+    assert locked(view, base) == [True, True]
+    with pytest.raises(ValueError, match="read-only"):
+        base[0] = 1.0
+    y.backward()
+    assert locked(view, base) == [False, False]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_view_and_its_base_in_two_graphs_are_both_released(order):
+    base = np.arange(4.0)
+    view = base[:2]
+    graphs = [tg.ones(2, dtype=float) * view, tg.ones(4, dtype=float) * base]
+    graphs[order[0]].backward()
+    assert locked(base) == [True]
+    graphs[order[1]].backward()
+    assert locked(view, base) == [False, False]
+    view[0] = base[1] = 1.0
+
+
+def test_overlapping_views_of_one_array_guard_each_others_memory():
+    base = np.arange(4.0)
+    one, other = base[:3], base[1:]
+    t = tg.ones(3, dtype=float)
+    y = t * one
+    with pytest.raises(ValueError, match="read-only"):
+        base[...] = 0.0
+    del y
+    base[...] = 1.0
+    other[...] = 2.0
+
+
+def test_the_result_of_an_operation_is_guarded_when_it_is_reached_for():
+    t = tg.ones(2, dtype=float)
+    y = np.exp(t)
+    array = y.data
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 0.0
+    y.backward()
+    array[0] = 0.0
+    assert np.allclose(t.grad, np.e)
+
+
+def test_a_view_taken_of_a_results_array_cannot_be_written_either():
+    t = tg.ones(3, dtype=float)
+    y = np.exp(t)
+    for array in (y.data[1:], np.asarray(y), y[1:].data, y.T.data):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0.0
+    (y * y).backward()
+    assert np.allclose(t.grad, 2 * np.e**2)
+
+
+def test_a_leafs_data_that_was_taken_before_is_guarded():
+    t = tg.ones(2, dtype=float)
+    array, part = t.data, t.data[:1]
+    y = t * t
+    for a in (array, t.data):
+        with pytest.raises(ValueError, match="read-only"):
+            a[0] = 5.0
+    del part
+    y.backward()
+    array[0] = 5.0
+    assert t.data[0] == 5.0
+
+
+def test_an_operation_that_raises_leaves_no_lock():
+    a, t = np.ones(3), tg.ones(2, dtype=float)
+    for bad in (
+        lambda: a * t,
+        lambda: np.matmul(t, a),
+        lambda: np.concatenate([t, a[None]]),
+        lambda: np.stack([t, a]),
+        lambda: np.einsum("i,i", t, a),
+        lambda: t.__setitem__(slice(0, 2), a),
+        lambda: np.add(t, a[:2], out=tg.ones(2, dtype=int)),
+        lambda: tg.multiply(t, a[:2], constant="no"),
+        lambda: np.add(t, a[:2], dtype="M8[s]"),
+    ):
+        try:
+            bad()
+        except (ValueError, TypeError):
+            pass
+        else:
+            raise AssertionError("this must raise")
+        assert locked(a, t.data) == [False, False]
+
+
+def test_an_operation_of_a_user_that_raises_leaves_no_lock():
+    class Breaks(tg.Operation):
+        def __call__(self, x, y):
+            self.variables = (x, y)
+            raise ZeroDivisionError
+
+    a, t = np.ones(2), tg.ones(2, dtype=float)
+    with pytest.raises(ZeroDivisionError):
+        tg.execute_op(Breaks, t, a)
+    assert locked(a, t.data) == [False, False]
+
+
+def test_a_sweep_that_raises_leaves_the_graph_and_its_locks_to_the_result():
+    class Breaks(tg.Operation):
+        def __call__(self, x, y):
+            self.variables = (x, y)
+            return x.data * y.data
+
+        def backward_var(self, grad, index, **kwargs):
+            raise ZeroDivisionError
+
+    a, t = np.ones(2), tg.ones(2, dtype=float)
+    y = tg.execute_op(Breaks, t, a)
+    with pytest.raises(ZeroDivisionError):
+        y.backward()
+    y.clear_graph()
+    assert locked(a, t.data) == [False, False]
+
+
+def test_plain_arrays_that_meet_no_tensor_are_never_locked():
+    a = np.ones(3)
+    a + a
+    tg.grad(lambda x: np.sum(x * a))(np.ones(3))
+    tg.vmap(lambda x: x * a)(np.ones((2, 3)))
+    assert locked(a) == [False]
+
+
+def test_functions_that_are_not_differentiable_lock_nothing():
+    a, t = np.ones(3), tg.ones(3, dtype=float)
+    kept = [a > t, np.isnan(t), np.equal(t, a), t.argmax()]
+    assert locked(a, t.data) == [False, False] and len(kept) == 4
+
+
+def test_views_alone_lock_nothing():
+    t = tg.ones(3, dtype=float)
+    v = t[1:]
+    w = v.reshape(2, 1)
+    t.data[0] = 5.0
+    v.data[0] = 6.0
+    assert np.array_equal(t.data, [5.0, 6.0, 1.0]) and w.data[0, 0] == 6.0
+
+
+def test_subclasses_and_memory_maps_are_guarded_too(tmp_path):
+    class Mine(np.ndarray):
+        pass
+
+    mine = np.ones(3).view(Mine)
+    mapped = np.memmap(tmp_path / "m", dtype=float, mode="w+", shape=3)
+    mapped[...] = 1.0
+    t = tg.ones(3, dtype=float)
+    for a in (mine, mapped):
+        y = t * a
+        with pytest.raises(ValueError, match="read-only"):
+            a[0] = 3.0
+        y.backward()
+        a[0] = 1.0
+
+
+def test_no_write_through_any_array_can_make_a_gradient_wrong():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(3, 3))
+    t = tg.tensor(rng.normal(size=(3, 3)))
+    start = base.copy(), t.data.copy()
+    h = np.tanh(t @ base[:, ::-1]) * base.T
+    loss = (h * h).sum()
+    for array in (base, base.T, base[0], t.data, h.data, loss.data):
+        try:
+            array[...] = 0.0
+        except ValueError as error:
+            assert "read-only" in str(error)
+    loss.backward()
+    g = t.grad
+
+    def f(a):
+        return np.sum((np.tanh(a @ start[0][:, ::-1]) * start[0].T) ** 2)
+
+    for i in np.ndindex(3, 3):
+        d = np.zeros((3, 3))
+        d[i] = 1e-6
+        assert abs((f(start[1] + d) - f(start[1] - d)) / 2e-6 - g[i]) < 1e-6
+
+
+# Switches ------------------------------------------------------------------------------------
+
+
+def guarded():
+    """Whether an operation locks its arrays right now."""
+    a = np.ones(2)
+    y = tg.ones(2, dtype=float) * a
+    result = not a.flags.writeable
+    y.clear_graph()
+    return result
+
+
+def test_the_guard_is_on_by_default_and_contexts_nest_in_any_order():
+    assert guarded()
+    with tg.mem_guard_off:
+        assert not guarded()
+        with tg.mem_guard_on:
+            assert guarded()
+            with tg.mem_guard_off:
+                assert not guarded()
+                with tg.mem_guard_off:
+                    assert not guarded()
+                assert not guarded()
+            assert guarded()
+        assert not guarded()
+    assert guarded()
+
+
+def test_contexts_restore_the_state_after_an_exception():
+    with pytest.raises(ZeroDivisionError), tg.mem_guard_off:
+        1 / 0
+    assert guarded()
+
+
+def test_the_global_switch_holds_outside_of_contexts():
+    tg.turn_memory_guarding_off()
+    assert not guarded()
+    with tg.mem_guard_on:
+        assert guarded()
+        with tg.mem_guard_off:
+            assert not guarded()
+    assert not guarded()
+    tg.turn_memory_guarding_on()
+    assert guarded()
+    with tg.mem_guard_off:
+        tg.turn_memory_guarding_on()
+        assert not guarded()
+
+
+@pytest.mark.parametrize("switch, state", [("mem_guard_off", False), ("mem_guard_on", True)])
+def test_switches_decorate_functions_and_keep_their_face(switch, state):
+    @getattr(tg, switch)
+    def f(a, *, b: int = 1):
+        """Say whether it is guarded."""
+        return guarded()
+
+    assert f.__name__ == "f" and f.__doc__.startswith("Say")
+    assert list(inspect.signature(f).parameters) == ["a", "b"]
+    with tg.mem_guard_off if state else tg.mem_guard_on:
+        assert f(1) is state
+    assert guarded()
+
+
+def test_locks_placed_before_keep_their_life():
+    a, t = np.ones(2), tg.ones(2, dtype=float)
+    y = a * t
+    with tg.mem_guard_off, tg.no_autodiff:
+        assert locked(a) == [True]
+    y.backward()
+    assert locked(a) == [False]
+
+
+def test_without_the_guard_a_write_corrupts_the_gradient_as_documented():
+    with tg.mem_guard_off:
+        x = np.arange(3.0)
+        y = tg.ones(3, dtype=float)
+        z = x * y
+        x[:] = 0
+        z.backward()
+    assert np.array_equal(y.grad, [0.0, 0.0, 0.0])
+
+
+def test_without_the_guard_writes_to_tensors_are_still_right():
+    with tg.mem_guard_off:
+        x, y = tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0])
+        z = x * y
+        x *= 10.0
+        y[0] = -5.0
+        w = np.exp(x * 0.0)
+        w2 = w * w
+        w[...] = 100.0
+        (z.sum() + w2.sum() + y[1]).backward()
+    assert np.array_equal(z.data, [3.0, 8.0])
+    assert np.array_equal(x.grad, [0.0, 0.0]) and np.array_equal(y.grad, [0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "value, state, warns",
+    [
+        (None, True, False),
+        ("False", False, False),
+        ("false", False, False),
+        ("0", False, False),
+        ("True", True, False),
+        ("1", True, False),
+        ("maybe", True, True),
+    ],
+)
+@pytest.mark.parametrize("name", ["TAPEGRAD_MEM_GUARD", "MYGRAD_MEM_GUARD"])
+def test_the_environment_variable_is_read_at_import(name, value, state, warns):
+    code = (
+        "import numpy as np, tapegrad as tg\n"
+        "a = np.ones(2); y = tg.ones(2) * a\n"
+        "print(not a.flags.writeable)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if "MEM_GUARD" not in k}
+    if value is not None:
+        environment[name] = value
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(state)
+    assert ("MEM_GUARD" in done.stderr) is warns
+
+
+# Contexts of execution -----------------------------------------------------------------------
+
+
+def test_a_generator_that_is_suspended_inside_a_switch_does_not_unbalance_it():
+    def generate():
+        with tg.no_autodiff:
+            yield 1
+            yield 2
+
+    generator = generate()
+    next(generator)
+    next(generator)
+    with pytest.raises(StopIteration):
+        next(generator)
+    assert (tg.tensor(1.0) * 2).creator is not None
+    assert guarded()
+
+
+def test_interleaved_generators_restore_the_state():
+    def generate(switch):
+        with switch:
+            yield
+
+    first, second = generate(tg.mem_guard_off), generate(tg.no_autodiff)
+    next(first)
+    next(second)
+    for generator in (first, second):
+        with pytest.raises(StopIteration):
+            next(generator)
+    assert guarded()
+    assert (tg.tensor(1.0) * 2).creator is not None
+
+
+def test_an_abandoned_generator_does_not_leave_the_switch_thrown():
+    def generate():
+        with tg.no_autodiff:
+            yield
+
+    generator = generate()
+    next(generator)
+    generator.close()
+    assert (tg.tensor(1.0) * 2).creator is not None
+
+
+def test_generators_and_coroutines_cannot_be_decorated():
+    def generate():
+        yield 1
+
+    async def work():
+        return 1
+
+    async def stream():
+        yield 1
+
+    for function in (generate, work, stream):
+        for switch in (tg.no_autodiff, tg.mem_guard_off, tg.mem_guard_on):
+            with pytest.raises(TypeError, match="context manager"):
+                switch(function)
+
+
+def test_tasks_do_not_see_each_others_switches():
+    seen = {}
+
+    async def off():
+        with tg.no_autodiff, tg.mem_guard_off:
+            await asyncio.sleep(0)
+            seen["off"] = (tg.tensor(1.0) * 2).creator is None
+            await asyncio.sleep(0)
+
+    async def on():
+        for _ in range(3):
+            seen.setdefault("on", []).append((tg.tensor(1.0) * 2).creator is not None and guarded())
+            await asyncio.sleep(0)
+
+    async def main():
+        await asyncio.gather(off(), on())
+
+    asyncio.run(main())
+    assert seen == {"off": True, "on": [True, True, True]}
