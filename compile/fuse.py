@@ -21,6 +21,14 @@ __all__ = ["Group", "Step", "partition", "space"]
 FEWEST_SCALAR_OPERATIONS = 3
 
 
+#: Kernels larger than these take longer to compile than they save: compile time grows faster than
+#: their size, and equal parts of an unrolled loop share a kernel when they are cut alike.
+MOST_ENTRIES = 96
+MOST_OPERANDS = 24
+#: How many of the latest groups over one space an entry that needs none of them is offered.
+LATEST = 4
+
+
 @dataclass(slots=True, eq=False)
 class Group:
     """Entries that become one kernel.
@@ -32,11 +40,20 @@ class Group:
     entries : list of Entry
     needs : set
         The steps whose results it uses.
+    number : int
+        Position among the steps, in order of creation.
+    above : int
+        A bit for each step that it needs, directly or through others.
+    operands : set of Node
+        The values from outside.
     """
 
     space: tuple[int, ...]
     entries: list[Entry] = field(default_factory=list)
     needs: set[Any] = field(default_factory=set)
+    number: int = 0
+    above: int = 0
+    operands: set[Node] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +62,8 @@ class Step:
 
     entry: Entry
     needs: set[Any] = field(default_factory=set)
+    number: int = 0
+    above: int = 0
 
 
 def space(entry: Entry) -> tuple[int, ...]:
@@ -55,62 +74,91 @@ def space(entry: Entry) -> tuple[int, ...]:
     return entry.output.shape
 
 
-def _reaches(start: Any, goal: Any) -> bool:
-    """Whether `start` needs `goal`, directly or through others."""
-    seen = {start}
-    stack = [start]
-    while stack:
-        for step in stack.pop().needs:
-            if step is goal:
-                return True
-            if step not in seen:
-                seen.add(step)
-                stack.append(step)
-    return False
+class _Partition:
+    """The steps found so far, and what each needs."""
+
+    def __init__(self) -> None:
+        self.steps: list[Group | Step] = []
+        self.maker: dict[Node, Group | Step] = {}
+        self.by_space: dict[tuple[int, ...], list[Group]] = {}
+        self.reduced: set[Node] = set()
+
+    def new(self, step: Group | Step) -> Any:
+        step.number = len(self.steps)
+        self.steps.append(step)
+        return step
+
+    def sources(self, entry: Entry) -> set[Any]:
+        return {self.maker[o] for o in entry.inputs if type(o) is Node and o in self.maker}
+
+    def add(self, step: Group | Step, sources: set[Any]) -> None:
+        """Note that `step` needs `sources`, and tell everything that needs `step`."""
+        step.needs |= sources - {step}
+        above = _with_all_above(sources - {step})
+        if not above & ~step.above:
+            return
+        step.above |= above
+        if isinstance(step, Group):  # only a group grows after others have used it
+            for other in self.steps:
+                if other.above >> step.number & 1:
+                    other.above |= step.above
+
+    def place(self, entry: Entry) -> None:
+        """Put an entry that can be lowered into a group, an old or a new one."""
+        sources = self.sources(entry)
+        groups = self.by_space.setdefault(space(entry), [])
+        group = self._choose(groups, entry, sources)
+        if group is None:
+            group = self.new(Group(space(entry)))
+            groups.append(group)
+        group.entries.append(entry)
+        group.operands |= self._outside(entry, group)
+        self.add(group, sources)
+        self.maker[entry.output] = group
+        if entry.primitive.family == "reduction":
+            self.reduced.add(entry.output)
+
+    def _outside(self, entry: Entry, group: Group) -> set[Node]:
+        return {o for o in entry.inputs if type(o) is Node and self.maker.get(o) is not group}
+
+    def _choose(self, groups: list[Group], entry: Entry, sources: set[Any]) -> Group | None:
+        """Return a group that the entry can join: preferably one that makes its operands."""
+        making = [g for g in groups if g in sources]
+        for group in [*reversed(making), *(g for g in groups[-LATEST:] if g not in sources)]:
+            if len(group.entries) >= MOST_ENTRIES:
+                continue
+            if len(group.operands | self._outside(entry, group)) > MOST_OPERANDS:
+                continue
+            if any(o in self.reduced and self.maker[o] is group for o in _nodes(entry)):
+                continue  # the reduction's value is there only when the loop has ended
+            if not _with_all_above(sources - {group}) >> group.number & 1:
+                return group  # no value would leave the group and come back
+        return None
+
+
+def _nodes(entry: Entry) -> list[Node]:
+    return [o for o in entry.inputs if type(o) is Node]
+
+
+def _with_all_above(steps: set[Any]) -> int:
+    bits = 0
+    for step in steps:
+        bits |= step.above | 1 << step.number
+    return bits
 
 
 def partition(program: Program) -> list[Group | Step]:
     """Return the steps that execute a program, in an order that respects what they need."""
-    maker: dict[Node, Any] = {}
-    by_space: dict[tuple[int, ...], list[Group]] = {}
-    steps: list[Group | Step] = []
-    reduced: set[Node] = set()
+    parts = _Partition()
     for entry in program.entries:
-        sources = {maker[o] for o in entry.inputs if type(o) is Node and o in maker}
-        if not scalars.can_lower(entry, program.weak):
-            step = Step(entry, sources)
-            steps.append(step)
-            maker[entry.output] = step
-            continue
-        where = space(entry)
-        group = _choose(by_space.setdefault(where, []), entry, sources, reduced)
-        if group is None:
-            group = Group(where)
-            by_space[where].append(group)
-            steps.append(group)
-        group.entries.append(entry)
-        group.needs |= sources - {group}
-        maker[entry.output] = group
-        if entry.primitive.family == "reduction":
-            reduced.add(entry.output)
-    return _ordered(_without_small(steps, program))
-
-
-def _choose(
-    groups: list[Group], entry: Entry, sources: set[Any], reduced: set[Node]
-) -> Group | None:
-    """Return a group that the entry can join: preferably one that makes its operands."""
-    for group in sorted(groups, key=lambda g: g not in sources):
-        inside = [o for o in entry.inputs if type(o) is Node and o in reduced]
-        if group in sources and any(_made_in(o, group) for o in inside):
-            continue  # the reduction's value is there only when the loop has ended
-        if not any(s is not group and _reaches(s, group) for s in sources):
-            return group
-    return None
-
-
-def _made_in(node: Node, group: Group) -> bool:
-    return any(entry.output is node for entry in group.entries)
+        if scalars.can_lower(entry, program.weak):
+            parts.place(entry)
+        else:
+            sources = parts.sources(entry)
+            step = parts.new(Step(entry))
+            parts.add(step, sources)
+            parts.maker[entry.output] = step
+    return _ordered(_without_small(parts.steps, program))
 
 
 def _without_small(steps: list[Group | Step], program: Program) -> list[Group | Step]:
@@ -147,24 +195,20 @@ def _worth_it(group: Group, used: dict[Node, list[Entry]]) -> bool:
 
 
 def _ordered(steps: list[Group | Step]) -> list[Group | Step]:
-    """Sort steps so that each comes after what it needs."""
+    """Sort steps so that each comes after what it needs, and else as they were."""
+    place = {step: i for i, step in enumerate(steps)}
     done: set[Any] = set()
     result: list[Group | Step] = []
-
-    def visit(step: Any) -> None:
-        stack = [(step, iter(sorted(step.needs, key=steps.index)))]
+    for step in steps:
+        stack = [step]
         while stack:
-            current, needed = stack[-1]
-            following = next((n for n in needed if n not in done), None)
-            if following is not None:
-                stack.append((following, iter(sorted(following.needs, key=steps.index))))
+            current = stack[-1]
+            missing = [n for n in current.needs if n not in done]
+            if missing:
+                stack.extend(sorted(missing, key=place.__getitem__, reverse=True))
                 continue
             stack.pop()
             if current not in done:
                 done.add(current)
                 result.append(current)
-
-    for step in steps:
-        if step not in done:
-            visit(step)
     return result
