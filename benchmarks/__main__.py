@@ -2,10 +2,10 @@
 
 import argparse
 
-from benchmarks import elementwise, imports
+from benchmarks import elementwise, imports, layers
 from benchmarks.harness import Options, machine, render
 
-SUITES = {"elementwise": elementwise.run, "imports": imports.run}
+SUITES = {"elementwise": elementwise.run, "imports": imports.run, "layers": layers.run}
 
 
 def main() -> None:

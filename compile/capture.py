@@ -29,17 +29,22 @@ from tapegrad.tape.tensor import Tensor
 
 __all__ = ["SETTLED", "Captures", "Reference", "survey"]
 
-#: More references than this are not followed.
-_MOST = 4000
+#: From so many references on, installed packages are not followed; then, nothing is.
+_MANY, _MOST = 1000, 4000
 _SCALARS = (int, float, complex, str, bytes, bool, type(None), np.generic)
 #: Types of values that never change; values of these are compared by identity or with ==.
 SETTLED = (
-    *_SCALARS, np.dtype, np.ufunc, enum.Enum, range, type(...), re.Pattern, pathlib.PurePath,
+    *_SCALARS, np.dtype, np.ufunc, enum.Enum, range, type(...), slice, re.Pattern, pathlib.PurePath,
     decimal.Decimal, fractions.Fraction, datetime.timedelta, datetime.date, datetime.tzinfo,
     types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType,
     types.MemberDescriptorType, types.GetSetDescriptorType, types.GenericAlias, np.finfo, np.iinfo,
 )  # fmt: skip
-#: Methods that run without being named where it matters, or never.
+#: Where the library's transformations are.
+_OWN = tuple(
+    str(pathlib.Path(sys.modules[f"tapegrad.{name}"].__file__ or "").parent)
+    for name in ("tape", "compile")
+)
+#: Methods that do not run when an instance is used.
 _NEVER = frozenset({"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__del__"})
 
 
@@ -51,15 +56,21 @@ MISSING = _Missing()
 
 
 class Reference:
-    """A place that a function reads: how to read it again, and what was there."""
+    """A place that a function reads: how to read it again, what was there, and whose code reads it."""
 
-    __slots__ = ("expected", "key", "kind", "owner")
+    __slots__ = ("expected", "key", "kind", "layout", "owner", "reader")
 
-    def __init__(self, kind: str, owner: Any, key: Any, expected: Any) -> None:
+    def __init__(
+        self, kind: str, owner: Any, key: Any, expected: Any, reader: Any = None
+    ) -> None:
         self.kind = kind
         self.owner = owner
         self.key = key
         self.expected = expected
+        #: The code of the function of whose closure, defaults or globals it is, or None.
+        self.reader = reader
+        #: Of an array, which can be changed in place, too.
+        self.layout = layout_of(expected) if type(expected) is np.ndarray else None
 
     def read(self) -> Any:
         """Return what is there now, or ``MISSING``."""
@@ -86,15 +97,15 @@ class Reference:
     def holds(self) -> bool:
         """Whether the same is there as at the survey."""
         now, then = self.read(), self.expected
+        if self.layout is not None:
+            return type(now) is np.ndarray and layout_of(now) == self.layout
         if now is then:
             return True
         if type(now) is not type(then):
             return False
         if isinstance(then, float | complex | np.generic):
             return repr(now) == repr(then)  # tells -0.0 from 0.0, and nan is nan
-        if isinstance(then, (*_SCALARS, frozenset)):
-            return bool(now == then)
-        return type(then) is np.ndarray and _alike(now, then)
+        return isinstance(then, (*_SCALARS, frozenset, slice)) and bool(now == then)
 
     @property
     def name(self) -> str:
@@ -102,8 +113,9 @@ class Reference:
         return str(self.key)
 
 
-def _alike(a: Any, b: Any) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and a.strides == b.strides  # type: ignore[no-any-return]
+def layout_of(array: Any) -> tuple[Any, ...]:
+    """Return what a plan depends on of an array."""
+    return array.shape, array.strides, array.dtype
 
 
 @dataclass(slots=True)
@@ -166,8 +178,10 @@ class _Surveyor:
     to look in are kept, and visited again while new names are found.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, *, installed: bool) -> None:
         self.found = Captures()
+        self.most = most
+        self.installed = installed
         self.seen: set[int] = set()
         self.kept: list[Any] = []  # keeps ids unique while the survey runs
         self.attributes: set[str] = set()
@@ -185,7 +199,7 @@ class _Surveyor:
                 for name in sorted(wanted):
                     done = False
                     look(name)
-            if len(self.found.references) > _MOST:
+            if len(self.found.references) > self.most:
                 self.found.opaque = "more than it is worth to follow"
                 break
         return self.found
@@ -197,8 +211,9 @@ class _Surveyor:
                 content = cell.cell_contents
             except ValueError:
                 continue
-            self.value(Reference("cell", cell, name, content), content)
-        if _is_library(function.__globals__.get("__name__", "")):
+            self.value(Reference("cell", cell, name, content, function.__code__), content)
+        module = function.__globals__.get("__name__", "")
+        if _is_library(module) or not self._is_near(module):
             return  # what it was made from is the user's, the rest is not
         for key in ("__defaults__", "__kwdefaults__"):
             defaults = getattr(function, key)
@@ -213,7 +228,8 @@ class _Surveyor:
         space = function.__globals__
         for name in sorted(facts.globals):
             if name in space:
-                self.value(Reference("item", space, name, space[name]), space[name])
+                content = space[name]
+                self.value(Reference("item", space, name, content, function.__code__), content)
         package = space.get("__package__") or ""
         for name in sorted(facts.modules):
             module = sys.modules.get(name) or sys.modules.get(f"{package}.{name}")
@@ -221,9 +237,9 @@ class _Surveyor:
                 self.value(None, module)
 
     def value(self, reference: Reference | None, value: Any) -> None:
-        if len(self.found.references) > _MOST:
+        if len(self.found.references) > self.most:
             return
-        if reference is not None:
+        if reference is not None and not _is_fixed(reference):
             self.found.references.append(reference)
         if isinstance(value, np.ndarray):
             if type(value) is not np.ndarray or value.dtype.kind not in "fiubcSUmMV":
@@ -231,8 +247,8 @@ class _Surveyor:
             elif reference is not None:
                 self.found.arrays.append(reference)
             return
-        bound = isinstance(value, types.BuiltinFunctionType) and value.__self__
-        if bound and not isinstance(bound, types.ModuleType):
+        bound = None if isinstance(value, types.MethodType) else getattr(value, "__self__", None)
+        if bound is not None and callable(value) and not isinstance(bound, types.ModuleType):
             self.value(None, bound)  # a method of an object: list.append, Generator.normal
             return
         if isinstance(value, SETTLED) or type(value) is Tensor or not self._new(value):
@@ -261,7 +277,7 @@ class _Surveyor:
         elif isinstance(value, np.random.BitGenerator):
             self.found.generators.append(value)
         elif isinstance(value, types.ModuleType):
-            if not _is_library(value.__name__):
+            if not _is_library(value.__name__) and self._is_near(value.__name__):
                 self.place(vars(value))
         elif isinstance(value, type):
             self.class_(value)
@@ -275,7 +291,8 @@ class _Surveyor:
             for key, child in list(value.items()):
                 self.value(Reference("item", value, key, child), child)
         elif isinstance(value, list | tuple | collections.deque):
-            self.found.sizes.append((value, len(value)))
+            if not isinstance(value, tuple):
+                self.found.sizes.append((value, len(value)))
             for i, child in enumerate(list(value)):
                 self.value(Reference("item", value, i, child), child)
         elif isinstance(value, set | frozenset):
@@ -284,7 +301,9 @@ class _Surveyor:
             self.value(None, value.__wrapped__)
             return
         elif not isinstance(getattr(value, "__dict__", None), dict) and not _has_slots(value):
-            self.opaque(reference, value)
+            descriptor = hasattr(type(value), "__get__")
+            if not descriptor and not type(value).__module__.startswith("tapegrad."):
+                self.opaque(reference, value)
         if type(value).__module__ not in ("builtins", "collections"):
             self.instance(value)
 
@@ -307,7 +326,7 @@ class _Surveyor:
 
     def class_(self, kind: type) -> None:
         """Look up names in a class and those that it comes from."""
-        if _is_library(kind.__module__):
+        if _is_library(kind.__module__) or not self._is_near(kind.__module__):
             return
         for base in kind.__mro__:
             if not _is_library(base.__module__) and self._new(vars(base)):
@@ -338,12 +357,28 @@ class _Surveyor:
 
         self.places.append((look, lambda: set(space or ()) | set(dir(kind)), set()))
 
+    def _is_near(self, module: str) -> bool:
+        """Whether a module is to be followed."""
+        file = getattr(sys.modules.get(module), "__file__", None) or ""
+        return self.installed or not ("site-packages" in file or "dist-packages" in file)
+
     def _new(self, value: Any) -> bool:
         if id(value) in self.seen:
             return False
         self.seen.add(id(value))
         self.kept.append(value)
         return True
+
+
+def _is_fixed(reference: Reference) -> bool:
+    """Whether what is there cannot change, unless it is an array and changes in place."""
+    if reference.layout is not None:
+        return False
+    if reference.kind == "item":
+        return isinstance(reference.owner, tuple)
+    # The variables of the library's own wrappers are assigned once.
+    code = reference.reader
+    return reference.kind == "cell" and code is not None and code.co_filename.startswith(_OWN)
 
 
 def _has_slots(value: Any) -> bool:
@@ -361,4 +396,7 @@ def _is_library(name: str) -> bool:
 
 def survey(function: Callable[..., Any]) -> Captures:
     """Find out what `function` reads from outside its arguments."""
-    return _Surveyor().run(function)
+    found = _Surveyor(_MANY, installed=True).run(function)
+    if len(found.references) > _MANY:
+        found = _Surveyor(_MOST, installed=False).run(function)
+    return found

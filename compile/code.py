@@ -33,7 +33,7 @@ class Facts:
     Attributes
     ----------
     globals, attributes, modules : frozenset of str
-        Names that it reads, and modules that it imports.
+        Names that it reads or assigns, and modules that it imports.
     assigned : frozenset of str
         Names that it assigns as variables of enclosing functions.
     assigns_globals : bool
@@ -79,8 +79,11 @@ def facts_of(code: types.CodeType) -> Facts:
             found["assigned"].add(value)
         elif name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
             assigns_globals = True
+            found["global"].add(value)
         elif name in _WRITES:
             writes = True
+            if name.endswith("_ATTR"):
+                found["attribute"].add(value)
     names = found["global"] | found["attribute"]
     if names & _REFLECTION:
         found["attribute"] |= {c for c in code.co_consts if type(c) is str and c.isidentifier()}

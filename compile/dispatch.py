@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.capture import Captures, Reference
+from tapegrad.compile.capture import MISSING, Captures, Reference, layout_of
 from tapegrad.compile.recording import Recording
 
 __all__ = ["MISS", "fast_call"]
@@ -28,6 +28,8 @@ class _Writer:
         self.lines: list[str] = []
         self.space: dict[str, Any] = {"ndarray": np.ndarray, "MISS": MISS, "type": type, "len": len}
         self.leaves: list[str] = []
+        #: The names of captured arrays, by the ids of the references that lead to them.
+        self.arrays: dict[int, str] = {}
 
     def constant(self, value: Any) -> str:
         name = f"k{len(self.space)}"
@@ -37,10 +39,11 @@ class _Writer:
     def require(self, condition: str) -> None:
         self.lines.append(f"if not ({condition}): return MISS")
 
-    def array(self, name: str, like: np.ndarray[Any, Any]) -> None:
+    def array(self, name: str, layout: tuple[Any, ...]) -> None:
+        shape, strides, dtype = layout
         self.require(
-            f"type({name}) is ndarray and {name}.shape == {like.shape} and "
-            f"{name}.dtype is {self.constant(like.dtype)} and {name}.strides == {like.strides}"
+            f"type({name}) is ndarray and {name}.shape == {shape} and "
+            f"{name}.dtype is {self.constant(dtype)} and {name}.strides == {strides}"
         )
 
     def argument(self, text: str, structure: Any, leaves: list[Any]) -> bool:
@@ -51,7 +54,7 @@ class _Writer:
             self.leaves.append(name)
             self.lines.append(f"{name} = {text}")
             if type(leaf) is np.ndarray:
-                self.array(name, leaf)
+                self.array(name, layout_of(leaf))
             elif type(leaf) in (float, int):
                 self.require(f"type({name}) is {self.constant(type(leaf))}")
             else:
@@ -80,15 +83,26 @@ class _Writer:
     def reference(self, reference: Reference) -> bool:
         """Check that a captured thing is the same object."""
         owner, expected = self.constant(reference.owner), reference.expected
+        key = self.constant(reference.key)
+        if expected is MISSING:
+            self.require(f"{key} not in {owner}")
+            return reference.kind == "item"
         if reference.kind == "cell":
             text = f"{owner}.cell_contents"
         elif reference.kind == "item" and type(reference.owner) is dict:
-            text = f"{owner}.get({self.constant(reference.key)})"
+            text = f"{owner}.get({key})"
         elif reference.kind == "item":
-            text = f"{owner}[{reference.key!r}]"
+            text = f"{owner}[{key}]"
+        elif reference.kind == "attr":
+            text = f"{owner}.{reference.key}"
         else:
             return False
-        self.require(f"{text} is {self.constant(expected)}")
+        if reference.layout is None:
+            self.require(f"{text} is {self.constant(expected)}")
+            return True
+        name = self.arrays[id(reference)] = f"w{len(self.arrays)}"
+        self.lines.append(f"{name} = {text}")
+        self.array(name, reference.layout)
         return True
 
     def result(self, structure: Any) -> str:
@@ -131,6 +145,11 @@ def fast_call(
     _, (arguments, keywords) = structure
     if keywords != (dict, (), ()) or recording.watched or not recording.trusted:
         return False
+    places = {(r.kind, id(r.owner), r.key): id(r.expected) for r in captures.arrays}
+    if len(set(places.values())) < len(places):
+        return False  # two names of one array: whether they still are is seen at each call
+    if recording.program.writes:  # whether its arrays share memory is seen at each call
+        return False
     writer = _Writer()
     writer.require(f"len(args) == {len(arguments[1])}")
     for i, child in enumerate(arguments[1]):
@@ -146,8 +165,7 @@ def fast_call(
             writer.space["asarray"] = np.asarray
             writer.lines.append(f"{name} = asarray({name})")
     for reference in recording.captured:
-        # The reference is checked above to be the same object; its contents are read by the plan.
-        given.append(writer.constant(reference.expected))
+        given.append(writer.arrays[id(reference)])
     run = writer.constant(recording.plan.run)
     writer.lines.append(f"outs = {run}({', '.join(given)})")
     writer.require("type(outs) is tuple")

@@ -6,12 +6,15 @@ recorded path is run as it is; one that only could make it (``if verbose: print(
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from tapegrad.compile.mirror import is_image
 
 __all__ = ["Effects", "watched"]
 
@@ -21,7 +24,7 @@ _BUILTINS = frozenset({"print", "input", "open", "breakpoint", "exec", "eval", "
 _MODULES = frozenset(
     "time _io io os posix nt random _random secrets uuid _uuid datetime _datetime _pydatetime "
     "logging warnings _warnings socket _socket ssl _ssl subprocess tempfile "
-    "shutil _contextvars contextvars".split()
+    "shutil".split()
 )
 #: What runs in the name of others: callers whose calls do not count.
 _SKIPPED = frozenset({"tapegrad", "importlib", "contextlib", "functools"})
@@ -35,13 +38,18 @@ class Effects:
     ----------
     first : str
         The first call that cannot be repeated, or nothing.
+    ran : set of code
+        The code of the functions that ran as they are, not as mirror images.
     """
 
     def __init__(self) -> None:
         self.first = ""
+        self.ran: set[Any] = set()
 
     def notice(self, frame: Any, event: str, called: Any) -> None:
         """Take note of a call; Python calls this."""
+        if event == "call" and not is_image(frame):
+            self.ran.add(frame.f_code)
         if self.first or (event != "c_call" and event != "call"):
             return
         caller = frame if event == "c_call" else frame.f_back
@@ -64,7 +72,12 @@ class Effects:
         if module == "builtins":
             if name in _BUILTINS:
                 self.first = name
-        elif module.partition(".")[0] in _MODULES or isinstance(owner, _RANDOM):
+        elif (
+            module.partition(".")[0] in _MODULES
+            or isinstance(owner, _RANDOM)
+            or name.startswith("start_new")
+            or name == "start_joinable_thread"
+        ):
             self.first = f"{module}.{name}"
 
 
@@ -75,8 +88,13 @@ def _module(frame: Any) -> str:
 
 @contextmanager
 def watched() -> Iterator[Effects]:
-    """Notice calls while the block runs, in this thread; a profiler that runs is paused."""
+    """Notice calls while the block runs, in this thread; a profiler that runs is paused.
+
+    So is the garbage collector, whose callbacks and finalizers are not the function's calls.
+    """
     effects = Effects()
+    collecting = gc.isenabled()
+    gc.disable()
     before = sys.getprofile()
     pausable = hasattr(before, "disable") and hasattr(before, "enable")
     if pausable:
@@ -86,6 +104,8 @@ def watched() -> Iterator[Effects]:
         yield effects
     finally:
         sys.setprofile(None)
+        if collecting:
+            gc.enable()
         if pausable:
             before.enable()  # type: ignore[union-attr]
         elif before is not None:

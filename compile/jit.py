@@ -8,6 +8,7 @@ stated number of recordings it is run as it is.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import warnings
 from collections.abc import Callable
@@ -18,10 +19,9 @@ import numpy as np
 
 from tapegrad.compile.capture import Captures, survey
 from tapegrad.compile.dispatch import MISS, fast_call
-from tapegrad.compile.recording import Recording, leaf_key, record
+from tapegrad.compile.recording import Recording, Unsettled, leaf_key, record
 from tapegrad.compile.through import call_through
-from tapegrad.tape.pytree import flatten
-from tapegrad.tape.staging import CannotStage
+from tapegrad.tape.pytree import flatten, unflatten
 from tapegrad.tape.tensor import Tensor
 
 __all__ = ["Jit", "Stats", "jit"]
@@ -47,7 +47,6 @@ class _Signature:
 
     variants: list[Recording] = field(default_factory=list)
     eager: str = ""
-    recordings: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +55,16 @@ class _State:
 
     captures: Captures
     signatures: dict[Any, _Signature] = field(default_factory=dict)
+
+
+class _Bound(dict[str, Any]):
+    """The compiled methods of an instance, which are neither copied nor pickled with it."""
+
+    def __reduce__(self) -> Any:
+        return (_Bound, ())
+
+    def __deepcopy__(self, memo: Any) -> _Bound:
+        return _Bound()
 
 
 class Jit:
@@ -76,31 +85,41 @@ class Jit:
         self._fast: Callable[..., Any] | None = None
         self._warned = False
         self.derived: dict[Any, Jit] = {}
+        #: Signatures for which the function was seen to have no effects on the outside.
+        self.calm: set[Any] = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         fast = self._fast
         if fast is not None and not kwargs:
-            result = fast(args)
+            try:
+                result = fast(args)
+            except Exception:  # the function itself will say what is wrong
+                result = MISS
             if result is not MISS:
                 return result
+        return self._slowly(args, kwargs)
+
+    def _slowly(self, args: Any, kwargs: Any) -> Any:
+        """Find the recording that stands for this call, or make one."""
         leaves, structure = flatten((args, kwargs))
-        if self._eager:
-            return self._run_eagerly(args, kwargs)
         for leaf in leaves:
             if type(leaf) is Tensor:
                 return call_through(self, leaves, structure)
-        key = (structure, tuple([leaf_key(leaf) for leaf in leaves]))
-        state = self._current_state()
-        if state is None:
-            return self._run_eagerly(args, kwargs)
+        if self._eager:
+            return self._run_eagerly(self._eager, args, kwargs)
         try:
-            signature = state.signatures.get(key)
-        except TypeError:  # an argument that cannot be compared: nothing can be kept about it
-            return self._run_eagerly(args, kwargs)
+            key = self.key_of(leaves, structure)
+        except Unsettled as stop:
+            return self._run_eagerly(f"it is called with {stop}", args, kwargs)
+        state = self._current_state()
+        if state is None or state.captures.opaque:
+            reason = self._eager if state is None else f"it reads {state.captures.opaque}"
+            return self._run_eagerly(reason, args, kwargs)
+        signature = state.signatures.get(key)
         if signature is not None:
             if signature.eager:
-                return self._run_eagerly(args, kwargs)
-            for i, variant in enumerate(signature.variants):
+                return self._run_eagerly(signature.eager, args, kwargs)
+            for i, variant in enumerate(list(signature.variants)):
                 done, result = variant.run(leaves)
                 if done:
                     if i:
@@ -109,122 +128,153 @@ class Jit:
                         variant.fast = fast_call(variant, state.captures, structure, leaves)
                     self._fast = variant.fast or None
                     return result
-        return self._record(state, key, leaves, structure, args, kwargs)
+        return self._record(state, key, args, kwargs)
+
+    @staticmethod
+    def key_of(leaves: list[Any], structure: Any) -> Any:
+        """Return the signature of a call."""
+        return (structure, tuple([leaf_key(leaf) for leaf in leaves]))
+
+    def status(self, leaves: list[Any], structure: Any) -> str:
+        """Return "compiled", "eager" or "unknown": what a call with these leaves would meet."""
+        try:
+            key = self.key_of(leaves, structure)
+        except Unsettled:
+            return "eager"
+        state = next((s for s in self._states if s.captures.hold()), None)
+        if self._eager or (state is not None and state.captures.opaque):
+            return "eager"
+        signature = None if state is None else state.signatures.get(key)
+        if signature is None:
+            return "unknown"
+        return "eager" if signature.eager else "compiled"
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        """Bind a jitted method to its instance."""
+        """Bind a jitted method to its instance, which keeps what was compiled for it."""
         if instance is None:
             return self
-        bound = instance.__dict__.setdefault("_tapegrad_jitted", {})
-        name = getattr(self, "__name__", repr(self))
-        if name not in bound:
-            bound[name] = Jit(functools.partial(self._function, instance), self._strict)
-            bound[name]._function = self._function.__get__(instance, owner)
-        return bound[name]
+        method = self._function.__get__(instance, owner)
+        space = getattr(instance, "__dict__", None)
+        if not isinstance(space, dict):  # a class, or an instance with slots
+            kept = self.derived
+            name: Any = ("method", id(instance))
+        else:
+            kept = space.setdefault("_tapegrad_jitted", _Bound())
+            name = getattr(self, "__name__", repr(self))
+        bound = kept.get(name)
+        if bound is None or getattr(bound._function, "__self__", instance) is not instance:
+            # Not there yet, or copied with the attributes of another instance.
+            if isinstance(space, dict) and bound is not None:
+                kept = space["_tapegrad_jitted"] = _Bound()
+            bound = kept[name] = Jit(method, self._strict)
+        return bound
 
     def _promote(self, signature: _Signature, variant: Recording) -> None:
         """Try first next time what held this time."""
         with self._mutex:
             if variant in signature.variants:
-                signature.variants.remove(variant)
-                signature.variants.insert(0, variant)
+                others = [v for v in signature.variants if v is not variant]
+                signature.variants = [variant, *others]
 
     def _current_state(self) -> _State | None:
-        for i, state in enumerate(self._states):
+        states = self._states
+        for i, state in enumerate(states):
             if state.captures.hold():
                 if i:
                     with self._mutex:
-                        self._states.remove(state)
-                        self._states.insert(0, state)
+                        self._states = [state, *(s for s in self._states if s is not state)]
                 return state
         with self._mutex:
-            if len(self._states) >= MOST_STATES:
-                self._give_up(
+            if self._states is not states:  # another thread was faster
+                return self._current_state()
+            if len(states) >= MOST_STATES:
+                self._eager = (
                     f"what it reads from its closure and globals has changed {MOST_STATES} times: "
-                    f"{self._what_changed()}. Pass it as an argument."
+                    f"{self._what_changed()}. Pass it as an argument"
                 )
                 return None
             state = _State(survey(self._function))
-            self._states.insert(0, state)
+            if inspect.isgeneratorfunction(self._function):
+                state.captures.opaque = "its arguments when it is iterated (a generator)"
+            self._states = [state, *states]
             return state
 
     def _what_changed(self) -> str:
         captures = self._states[0].captures
-        names = [str(r.key) for r in captures.references if not r.holds()]
+        names = [r.name for r in captures.references if not r.holds()]
         return ", ".join(dict.fromkeys(names)) or "the size of a container"
 
-    def _give_up(self, reason: str) -> None:
-        self._eager = reason
-        self._warn(reason)
-
     def _warn(self, reason: str) -> None:
+        name = getattr(self, "__name__", "function")
         if self._strict:
-            raise RuntimeError(
-                f"jit({getattr(self, '__name__', 'function')}, strict=True): {reason}"
-            )
+            raise RuntimeError(f"jit({name}, strict=True): {reason}")
         if not self._warned:
             self._warned = True
             warnings.warn(
-                f"jit({getattr(self, '__name__', 'function')}) runs without compiling from here on: "
-                f"{reason}",
+                f"jit({name}) runs without compiling from here on: {reason}",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
-    def _run_eagerly(self, args: Any, kwargs: Any) -> Any:
+    def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:
+        self._warn(reason)
         self._eager_calls += 1
         return self._function(*args, **kwargs)
 
-    def _record(
-        self, state: _State, key: Any, leaves: list[Any], structure: Any, args: Any, kwargs: Any
-    ) -> Any:
-        """Run the function on real values, keep what it did as a plan, and return its result."""
+    def _record(self, state: _State, key: Any, args: Any, kwargs: Any) -> Any:
+        """Run the function on real values, keep what it did as a plan, and return its result.
+
+        No lock is held meanwhile: threads that come in at once record each for itself.
+        """
         with self._mutex:
             signature = state.signatures.setdefault(key, _Signature())
             if len(signature.variants) >= MOST_VARIANTS:
-                lines = {str(g.where) for v in signature.variants for g in v.program.guards}
-                signature.eager = f"its branches went {MOST_VARIANTS} different ways"
-                self._warn(
-                    f"{signature.eager} for arguments of one kind; values are consumed at "
-                    f"{', '.join(sorted(lines))}"
-                )
-                return self._run_eagerly(args, kwargs)
-            try:
-                recording, result = record(
-                    self._function, state.captures, leaves, structure, strict=self._strict
-                )
-            except CannotStage as stop:
-                signature.eager = stop.reason
-                self._warn(stop.reason)
-                return self._run_eagerly(args, kwargs)
+                signature.eager = self._too_many(signature)
+        if signature.eager:
+            return self._run_eagerly(signature.eager, args, kwargs)
+        recording, result = record(
+            self._function, state.captures, args, kwargs, strict=self._strict
+        )
+        with self._mutex:
             self._traces += 1
-            signature.recordings += 1
-            self._compiled += recording.plan.compiled
-            self._reused += recording.plan.reused
-            problem = recording.problem or self._volatile(signature, recording)
+            if recording.plan is not None:
+                self._compiled += recording.plan.compiled
+                self._reused += recording.plan.reused
+            problem = recording.problem or self._keep(signature, recording)
             if problem:
                 signature.eager = problem
-                signature.variants.clear()
-                self._warn(problem)
-            elif recording.trusted:
-                signature.variants.insert(0, recording)
-            return result
+                signature.variants = []
+        if problem:
+            self._warn(problem)
+        return result
 
-    def _volatile(self, signature: _Signature, recording: Recording) -> str:
-        """Compare the constants of a second recording with those of the first.
+    def _too_many(self, signature: _Signature) -> str:
+        guards = [g for v in signature.variants for g in v.program.guards]
+        lines = ", ".join(sorted({str(g.where) for g in guards}))
+        if not guards:
+            names = ", ".join({r.name for v in signature.variants for r, _ in v.watched})
+            return (
+                f"arrays that it reads ({names}) had {MOST_VARIANTS} different contents. Pass them "
+                "as arguments"
+            )
+        return (
+            f"its branches went {MOST_VARIANTS} different ways for arguments of one kind; values "
+            f"are consumed at {lines}"
+        )
+
+    def _keep(self, signature: _Signature, recording: Recording) -> str:
+        """Add a recording to those of its signature; returns what speaks against it.
 
         Constants that the function computed outside its traced values may be different at each call
         (a file, a clock); a recording with such constants is used when two recordings agree.
         """
-        if recording.trusted:
-            return ""
         for other in signature.variants:
             if other.same_way(recording) and other.same_watched(recording):
-                if other.same_constants(recording):
-                    other.trusted = True
-                    return ""
-                return "it computes with values that are others at each call"
-        signature.variants.append(recording)
+                if not other.same_constants(recording):
+                    return "it computes with values that are others at each call"
+                other.trusted = True
+                return ""
+        signature.variants = [recording, *signature.variants]
         return ""
 
     def stats(self) -> Stats:
@@ -240,15 +290,20 @@ class Jit:
         leaves = [np.array(v) if isinstance(v, np.ndarray) else v for v in leaves]
         leaves = [np.array(v.consume("explain")) if type(v) is Tensor else v for v in leaves]
         name = getattr(self, "__name__", "function")
+        captures = survey(self._function)
+        problem = captures.opaque and f"it reads {captures.opaque}"
         try:
-            recording, _ = record(
-                self._function, survey(self._function), leaves, structure, strict=self._strict
-            )
-        except CannotStage as stop:
-            return f"{name} is run without compiling: {stop.reason}"
-        if recording.problem:
-            return f"{name} is run without compiling: {recording.problem}"
-        return recording.explain(name)
+            self.key_of(leaves, structure)
+        except Unsettled as stop:
+            problem = f"it is called with {stop}"
+        if not problem:
+            given, named = unflatten(structure, leaves)
+            recording, _ = record(self._function, captures, given, named, strict=self._strict)
+            problem = recording.problem
+        return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
+
+    def __reduce__(self) -> Any:
+        return (Jit, (self._function, self._strict))
 
     def __repr__(self) -> str:
         return f"<jit {getattr(self, '__name__', self._function)!s}>"

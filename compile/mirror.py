@@ -20,7 +20,7 @@ from tapegrad.compile.code import facts_of
 from tapegrad.tape.staging import StagingTrace
 from tapegrad.tape.tensor import Tensor
 
-__all__ = ["Mirror", "staged_isinstance"]
+__all__ = ["Mirror", "is_image"]
 
 
 class _Globals(dict[str, Any]):
@@ -33,8 +33,10 @@ class _Globals(dict[str, Any]):
         self.space = space
 
     def __getitem__(self, name: str) -> Any:
-        if name == "isinstance" and name not in self.space:
-            return functools.partial(staged_isinstance, self.mirror.trace)
+        if name not in self.space:
+            if name == "isinstance" or name == "type":
+                return getattr(self.mirror, name)
+            raise KeyError(name)  # Python looks among the built-in names next
         return self.mirror.value("item", self.space, name, self.space[name])
 
 
@@ -57,6 +59,8 @@ class Mirror:
         self.cells: dict[int, tuple[Tensor, Reference, Any]] = {}
         self.covered: set[int] = set()
         self.images: dict[int, tuple[Any, Any]] = {}
+        self.isinstance = functools.partial(_isinstance, trace)
+        self.type = _Type("type", (), {"trace": trace})
 
     def value(self, kind: str, owner: Any, key: Any, value: Any) -> Any:
         """Return the image of what is at a place."""
@@ -80,7 +84,7 @@ class Mirror:
 
     def _array(self, kind: str, owner: Any, key: Any, array: Any) -> Any:
         reference = self.places.get((kind, id(owner), key))
-        if reference is None or reference.expected is not array or array.dtype.kind not in "fiub":
+        if reference is None or array.dtype.kind not in "fiub":
             return array
         self.covered.add(id(reference))
         if id(array) not in self.cells:
@@ -112,12 +116,12 @@ class Mirror:
         image.__dict__ = function.__dict__
         image.__kwdefaults__ = function.__kwdefaults__
         image.__qualname__ = function.__qualname__
-        for cell, own in zip(cells, function.__closure__ or ()):
+        names = function.__code__.co_freevars
+        for name, cell, own in zip(names, cells, function.__closure__ or ()):
             try:
                 content = own.cell_contents
             except ValueError:
                 continue
-            name = function.__code__.co_freevars[cells.index(cell)]
             cell.cell_contents = self.value("cell", own, name, content)
         if function.__defaults__:
             image.__defaults__ = tuple(
@@ -155,6 +159,11 @@ class Mirror:
         return value
 
 
+def is_image(frame: Any) -> bool:
+    """Whether a frame runs the image of a function."""
+    return type(frame.f_globals) is _Globals
+
+
 def _is_plain_instance(kind: type) -> bool:
     """Whether instances are no more than their attributes."""
     heap = all(
@@ -167,11 +176,39 @@ def _is_plain_instance(kind: type) -> bool:
         for name in ("__del__", "__setattr__", "__getattribute__", "__slots__")
     )
     module = str(kind.__module__).partition(".")[0]
-    return heap and not custom and module not in ("tapegrad", "numpy", "threading")
+    if not heap or custom or module in ("tapegrad", "numpy", "threading"):
+        return False
+    try:
+        object.__new__(kind)
+    except TypeError:  # a type of an extension module
+        return False
+    return True
 
 
-def staged_isinstance(trace: StagingTrace, value: Any, kinds: Any) -> bool:
-    """Answer ``isinstance`` for a traced value as for what it stands for."""
+def _stands_for(trace: StagingTrace, value: Any) -> Any:
+    """Return what the user's code would have in place of a traced value."""
     if type(value) is Tensor and value._trace is trace:
-        return isinstance(trace.example(value), kinds)
-    return isinstance(value, kinds)
+        return trace.example(value)
+    return value
+
+
+def _isinstance(trace: StagingTrace, value: Any, kinds: Any) -> bool:
+    """Answer ``isinstance`` for a traced value as for what it stands for."""
+    return isinstance(_stands_for(trace, value), kinds)
+
+
+class _Type(type):
+    """Makes stand-ins for ``type`` that see in a traced value what it stands for."""
+
+    trace: StagingTrace
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1:
+            return type(_stands_for(cls.trace, args[0]))
+        return type(*args, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, type)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, type)

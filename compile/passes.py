@@ -123,7 +123,8 @@ def simplify(program: Program) -> Program:
     for entry in program.entries:
         inputs = rewriter.operands(entry)
         same = None if entry.output in results else _identity(entry, inputs)
-        if same is not None:
+        # A Python number may not stand for a NumPy scalar: it is weak in promotion.
+        if same is not None and (same in program.weak) == (entry.output in program.weak):
             rewriter.known[entry.output] = same
             continue
         rewriter.keep(entry, inputs)
@@ -204,7 +205,8 @@ def share(program: Program) -> Program:
             rewriter.keep(entry, inputs)
             continue
         # Two results of the function may not become one array.
-        if earlier is not None and entry.output not in results:
+        alike = (earlier in program.weak) == (entry.output in program.weak)
+        if earlier is not None and alike and entry.output not in results:
             rewriter.known[entry.output] = earlier
             continue
         if earlier is None:

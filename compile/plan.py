@@ -64,7 +64,11 @@ def guard_holds(guard: Guard, value: Any) -> bool:
         return bool(value) == bool(guard.seen)
     if guard.kind == "shape":
         return np.shape(value) == tuple(guard.seen)
-    return np.array_equal(value, guard.seen, equal_nan=np.asarray(value).dtype.kind == "f")
+    value = np.asarray(value)
+    if value.shape != np.shape(guard.seen):
+        return False
+    # The bits: code may have seen the sign of a zero, or printed a nan.
+    return value.tobytes() == guard.seen.tobytes() and value.dtype == guard.seen.dtype
 
 
 class _Writer:
@@ -129,7 +133,12 @@ class _Writer:
     def library_step(self, entry: Entry) -> None:
         """Write a view or a library call."""
         primitive, params = entry.primitive, entry.params
-        args = ", ".join(self.name(o) for o in entry.inputs)
+        # A Python number must be one here, for NumPy's promotion.
+        weak = self.program.weak
+        args = ", ".join(
+            self.name(o) + (".item()" if type(o) is Node and o in weak else "")
+            for o in entry.inputs
+        )
         source = entry.inputs[0] if entry.inputs else None
         layout = None
         if primitive.view and type(source) is Node:
@@ -246,9 +255,15 @@ class _Writer:
 
     def output(self, value: Any) -> str:
         """Return the text of one leaf of the result, as NumPy would return it."""
+        if isinstance(value, np.ndarray):
+            return f"{self.constant(value)}.copy()"  # the caller may change what it gets
         if type(value) is not Node:
             return self.constant(value)
         name = self.names[value]
+        if value in self.program.weak:
+            return f"{name}.item()"  # a Python number
+        if value in self.program.scalars:
+            return f"{name}[()]"
         if value.shape == () and value in self.by_library:
             return f"{name}[()]"  # NumPy gives scalars where the library step gave an array
         return name

@@ -34,7 +34,9 @@ class Program:
     writes : list of (Node, Node)
         An input that the function wrote into, and its last version.
     weak : set of Node
-        Inputs that are Python numbers, weak in NumPy's promotion.
+        Values that are Python numbers, weak in NumPy's promotion.
+    scalars : set of Node
+        Inputs that are NumPy scalars.
     layouts : dict
         How the inputs lie in memory.
     """
@@ -45,6 +47,7 @@ class Program:
     guards: list[Guard] = field(default_factory=list)
     writes: list[tuple[Node, Node]] = field(default_factory=list)
     weak: set[Node] = field(default_factory=set)
+    scalars: set[Node] = field(default_factory=set)
     layouts: dict[Node, Layout] = field(default_factory=dict)
 
     def results(self) -> list[Node]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,34 +12,60 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile import passes
-from tapegrad.compile.capture import Captures, Reference, survey
+from tapegrad.compile.capture import SETTLED, Captures, Reference, survey
+from tapegrad.compile.effects import watched
+from tapegrad.compile.healing import Healer
 from tapegrad.compile.layout import Layout
+from tapegrad.compile.mirror import Mirror
 from tapegrad.compile.program import Program
 from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import primitives
 from tapegrad.tape.printing import tape_source
 from tapegrad.tape.pytree import Structure, flatten, unflatten
-from tapegrad.tape.staging import CannotStage, Entry, StagingTrace
+from tapegrad.tape.staging import Entry, StagingTrace
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import new_trace
 from tapegrad.tape.transforms import give_back
 
-__all__ = ["Recording", "leaf_key", "record"]
+__all__ = ["Recording", "Unsettled", "leaf_key", "record"]
 
 #: Run on every program after every pass; the tests put ``program.verify`` here.
 check: Callable[[Program], None] | None = None
 
 
+class Unsettled(Exception):
+    """An argument is of a kind about which nothing can be kept."""
+
+
 def leaf_key(leaf: Any) -> Any:
-    """Return what a plan depends on of one argument: kind, shape, layout and dtype, or the value."""
+    """Return what a plan depends on of one argument: kind, shape, layout and dtype, or the value.
+
+    Raises
+    ------
+    Unsettled
+        For objects that may change, and arrays that are not plain ones of real numbers.
+    """
     kind = type(leaf)
     if kind is np.ndarray:
-        return (leaf.shape, leaf.strides, leaf.dtype)
-    if kind is float or kind is int:
+        if leaf.dtype.kind in "fiub" and leaf.flags.aligned:
+            return (leaf.shape, leaf.strides, leaf.dtype)
+        what = "unaligned" if leaf.dtype.kind in "fiub" else f"dtype {leaf.dtype}"
+        raise Unsettled(f"an array ({what})")
+    if kind is float:
         return kind
+    if kind is int:
+        return kind if -(2**63) <= leaf < 2**63 else (kind, leaf)
     if isinstance(leaf, np.generic):
-        return ("scalar", leaf.dtype)
-    return (kind, leaf)
+        return ("scalar", leaf.dtype) if leaf.dtype.kind in "fiub" else (kind, repr(leaf))
+    if kind is complex:
+        return (kind, repr(leaf))
+    if kind is slice:
+        return (kind, repr(leaf))
+    if isinstance(leaf, type) and (leaf.__module__ == "builtins" or issubclass(leaf, np.generic)):
+        return (kind, leaf)
+    if isinstance(leaf, SETTLED):
+        return (kind, leaf)
+    raise Unsettled(f"an object of type {kind.__name__}")
 
 
 def _is_traced(leaf: Any) -> bool:
@@ -90,17 +118,17 @@ class Recording:
         for reference, contents in self.watched:
             if not _same(reference.read(), contents):
                 return False, None
-        inputs = [leaves[i] for i in self.traced]
-        for i, value in enumerate(inputs):
-            if type(value) is not np.ndarray:
-                inputs[i] = np.asarray(value)
-            elif not value.flags.aligned:
-                inputs[i] = value.copy()
-        outs = self.plan.run(*inputs, *(r.read() for r in self.captured))
+        inputs = [leaves[i] for i in self.traced] + [r.read() for r in self.captured]
+        if self.program.writes and _overlap(inputs):
+            return False, None
+        inputs = [v if type(v) is np.ndarray else np.asarray(v) for v in inputs]
+        try:
+            outs = self.plan.run(*inputs)
+        except Exception:
+            # The function itself will say what is wrong, if it is not that a guard came too late.
+            return False, None
         if type(outs) is not tuple:
             return False, outs
-        if self.structure == "*":
-            return True, outs[0]
         return True, unflatten(self.structure, outs)
 
     def same_way(self, other: Recording) -> bool:
@@ -146,19 +174,23 @@ class Recording:
 
 
 def _same(a: Any, b: Any) -> bool:
-    if np.shape(a) != np.shape(b):
+    """Whether two arrays have the same bits."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    kind = np.asarray(b).dtype.kind
-    return np.array_equal(a, b, equal_nan=kind == "f")
+    if a.dtype.kind in "fc":
+        return a.tobytes() == b.tobytes()  # tells -0.0 from 0.0, and nan is nan
+    return bool(np.array_equal(a, b))
+
+
+def _overlap(arrays: list[Any]) -> bool:
+    """Whether any two of the arrays share memory."""
+    arrays = [a for a in arrays if type(a) is np.ndarray and a.size]
+    return any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[i + 1 :])
 
 
 def record(
-    function: Callable[..., Any],
-    captures: Captures,
-    leaves: list[Any],
-    structure: Structure,
-    *,
-    strict: bool,
+    function: Callable[..., Any], captures: Captures, args: Any, kwargs: Any, *, strict: bool
 ) -> tuple[Recording, Any]:
     """Run `function` on real values and make a plan of what it did.
 
@@ -168,136 +200,208 @@ def record(
     result
         What the function returned for these arguments.
     """
-    traced = [i for i, leaf in enumerate(leaves) if _is_traced(leaf)]
-    drawn = captures.random_state()
-    before = [(r, np.array(r.read())) for r in captures.arrays]
-    with new_trace(StagingTrace) as trace:
-        given = list(leaves)
-        for i in traced:
-            weak = type(leaves[i]) in (float, int)
-            given[i] = trace.variable(np.asarray(leaves[i]), weak=weak)
-        cells = [given[i] for i in traced]
-        first = [cell._node for cell in cells]
-        args, kwargs = unflatten(structure, given)
-        result = function(*args, **kwargs)
-        out_leaves, out_structure = flatten(result)
-        writes = []
-        for cell, node, i in zip(cells, first, traced):
-            if cell.node is not node and type(leaves[i]) is np.ndarray:
-                if cell._trace is not trace:
-                    raise CannotStage("a value from outside is written into an argument")
-                writes.append((node, cell._node))
-        outputs, values = _outputs(out_leaves, trace, cells, first, [leaves[i] for i in traced])
-    program = Program(first, trace.entries, outputs, trace.guards, writes, trace.weak)
-    for node, i in zip(first, traced):
-        program.layouts[node] = Layout.of(np.asarray(leaves[i]))
-    captured = _take_captures(program, captures)
-    recording = Recording(program, None, traced, captured, out_structure)
-    recording.problem = _problem(function, captures, drawn, before, program, leaves)
-    _note_constants(recording, captures, before)
-    program = passes.optimise(program, check)
-    recording.program = program
+    run = _Run(function, captures, args, kwargs)
+    recording = Recording(run.program, None, run.traced, run.captured, run.structure)
+    recording.problem = run.problem
+    if recording.problem:
+        return recording, run.result
+    recording.watched = run.watched
+    _note_constants(recording)
     # The builder imports numba, which is loaded when something is compiled and not before.
     builder = importlib.import_module("tapegrad.compile.plan")
-    recording.plan = builder.build(program, strict=strict)
-    _write_back(writes, first, traced, leaves, cells)
-    return recording, unflatten(out_structure, values)
+    recording.program = passes.optimise(run.program, check)
+    recording.plan = builder.build(recording.program, strict=strict)
+    return recording, run.result
 
 
-def _write_back(
-    writes: Any, first: list[Node], traced: list[int], leaves: list[Any], cells: list[Tensor]
-) -> None:
-    """Do to the caller's arrays what the function did to its arguments."""
-    written = {id(old) for old, _ in writes}
-    for cell, node, i in zip(cells, first, traced):
-        if id(node) in written:
-            leaves[i][...] = cell._value
+class _Run:
+    """One run of the function on traced values, and what it left behind.
 
+    Attributes
+    ----------
+    program : Program
+    result
+        What the function returned, for its caller.
+    structure : Structure
+        Of the result.
+    traced : list of int
+        Which leaves of the arguments are inputs of the program.
+    captured : list of Reference
+        Where its further inputs are read.
+    watched : list of (Reference, array)
+        The captured arrays that code may have read behind the back of the trace.
+    problem : str
+        Why the program may not stand for the function, or nothing.
+    """
 
-def _outputs(
-    out_leaves: list[Any],
-    trace: StagingTrace,
-    cells: list[Tensor],
-    first: list[Node],
-    given: list[Any],
-) -> tuple[list[Any], list[Any]]:
-    """Return the outputs as nodes or constants, and as values to give back."""
-    outputs: list[Any] = []
-    values: list[Any] = []
-    for leaf in out_leaves:
+    def __init__(self, function: Any, captures: Captures, args: Any, kwargs: Any) -> None:
+        self.function = function
+        self.captures = captures
+        self.leaves, nest = flatten((args, kwargs))
+        self.traced = [i for i, leaf in enumerate(self.leaves) if _is_traced(leaf)]
+        self.drawn = captures.random_state()
+        self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
+        with new_trace(StagingTrace) as self.trace:
+            self.mirror = Mirror(self.trace, captures)
+            given = list(self.leaves)
+            for i in self.traced:
+                leaf = self.leaves[i]
+                given[i] = self.trace.variable(np.asarray(leaf), given=leaf)
+            self.cells = [given[i] for i in self.traced]
+            image = self.mirror.value("", None, None, function)
+            images = unflatten(nest, given)
+            self.trace.shared = _overlap(
+                [*(self.leaves[i] for i in self.traced), *{id(a): a for _, a, _ in self.before}.values()]
+            )
+            try:
+                with watched() as self.effects:
+                    result = image(*images[0], **images[1])
+            finally:
+                self._close()
+            healer = Healer(self.trace, list(zip(self.cells, self.arrays)))
+            leaves, after = flatten(images)
+            if after != nest or any(a is not b for a, b in zip(leaves, given)):
+                self.trace.give_up("it changes a list or dict that it was given")
+                healer.give_back((args, kwargs), images)
+            self._take_outputs(result, healer)
+            self.watched = self._watched()
+            self.program = self._program()
+            self.problem = self._problem(healer)
+
+    def _program(self) -> Program:
+        trace = self.trace
+        inputs = list(trace.inputs)
+        program = Program(
+            inputs, trace.entries, self.outputs, trace.guards, self._writes(), trace.weak
+        )
+        for node, array in zip(inputs, self.arrays):
+            if isinstance(array, np.generic):
+                program.scalars.add(node)
+            program.layouts[node] = Layout.of(np.asarray(array))
+        return program
+
+    def _close(self) -> None:
+        """Do to the caller's arrays what the function did to traced ones."""
+        captured = list(self.mirror.cells.values())
+        self.captured = [reference for _, reference, _ in captured]
+        self.cells = [*self.cells, *(cell for cell, _, _ in captured)]
+        self.arrays = [*(self.leaves[i] for i in self.traced), *(a for _, _, a in captured)]
+        for cell, node, array in zip(self.cells, self.trace.inputs, self.arrays):
+            if type(array) is np.ndarray and cell.node is not node:
+                array[...] = cell.consume("write")
+
+    def _writes(self) -> list[tuple[Node, Node]]:
+        return [
+            (node, cell._node)
+            for cell, node, array in zip(self.cells, self.trace.inputs, self.arrays)
+            if cell._node is not node and type(array) is np.ndarray
+        ]
+
+    def _take_outputs(self, result: Any, healer: Healer) -> None:
+        """Note the outputs as nodes or constants, and the result as values to give back."""
+        leaves, self.structure = flatten(result)
+        self.outputs: list[Any] = []
+        values: list[Any] = []
+        seen: dict[int, Any] = {}
+        for leaf in leaves:
+            if id(leaf) not in seen:
+                seen[id(leaf)] = self._output(leaf, healer)
+            output, value = seen[id(leaf)]
+            self.outputs.append(output)
+            values.append(value)
+        self.result = unflatten(self.structure, values)
+
+    def _output(self, leaf: Any, healer: Healer) -> tuple[Any, Any]:
+        trace = self.trace
         if type(leaf) is not Tensor:
-            outputs.append(leaf)
-            values.append(leaf)
-            continue
+            reference = next((r for r, array, _ in self.before if array is leaf), None)
+            if reference is not None and leaf.dtype.kind in "fiub":
+                cell = trace.variable(leaf)
+                self.cells.append(cell)
+                self.captured.append(reference)
+                self.arrays.append(leaf)
+                return cell._node, leaf
+            if type(leaf) is np.ndarray and not self._is_outside(leaf):
+                return leaf.copy(), leaf  # a constant, which its caller may change
+            if not isinstance(leaf, SETTLED):
+                trace.give_up(f"it returns an object of type {type(leaf).__name__}")
+                return 0.0, healer.clean(leaf)
+            return leaf, leaf
         if leaf._trace is not trace:
-            raise CannotStage("the function returns a tensor that is none of its own values")
-        place = next((k for k, cell in enumerate(cells) if leaf.node is cell._node), None)
-        if place is not None and (cells[place]._node is first[place] or leaf is cells[place]):
-            outputs.append(first[place])  # the argument itself, whatever was written into it
-            values.append(given[place])
-            continue
-        outputs.append(leaf._node)
+            if leaf._trace.level == 0 and leaf.constant and leaf.node.number > trace.start:
+                return np.array(leaf.value), give_back(leaf.value)
+            trace.give_up("it returns a tensor that is none of its own values")
+            return 0.0, leaf
+        for cell, node, array in zip(self.cells, trace.inputs, self.arrays):
+            if leaf is cell or leaf.node is node:
+                return node, array  # the argument itself, whatever was written into it
+            if leaf._base is cell and cell.node is not node:
+                trace.give_up("it returns a view of an argument that it writes into")
         value = leaf.value
-        values.append(give_back(np.array(value) if value.base is not None else value))
-    return outputs, values
+        if leaf._node in trace.weak:
+            return leaf._node, value.item()
+        return leaf._node, give_back(value)
+
+    def _is_outside(self, array: Any) -> bool:
+        """Whether an array that is returned belongs to somebody else."""
+        known = [a for a in self.arrays if type(a) is np.ndarray]
+        known += [a for _, a, _ in self.before]
+        return any(np.may_share_memory(array, a) for a in known)
+
+    def _problem(self, healer: Healer) -> str:
+        """Return why what was recorded may not stand for the function, or nothing."""
+        captures = self.captures
+        changed = self._heal(healer)
+        if self.trace.problem:
+            return self.trace.problem
+        if self.effects.first:
+            return f"it calls {self.effects.first}, which a plan would not do anew"
+        if captures.random_state() != self.drawn:
+            return "it draws random numbers, which a plan would not draw anew"
+        if changed:
+            return "it changes what is outside it (a global, an attribute, a list)"
+        written = {id(a) for (node, _) in self.program.writes
+                   for n, a in zip(self.program.inputs, self.arrays) if n is node}  # fmt: skip
+        if any(not _same(a, contents) for _, a, contents in self.before if id(a) not in written):
+            return "it writes into an array that is not one of its arguments"
+        if written and _overlap([*self.arrays, *(r.read() for r, _ in self.watched)]):
+            return "it writes into an argument that shares memory with another"
+        return ""
+
+    def _heal(self, healer: Healer) -> bool:
+        """Whether the function changed what it reads; traced values in it are replaced."""
+        after = survey(self.function)
+        if self.captures.hold() and len(after.references) == len(self.captures.references):
+            return False
+        for reference in (*self.captures.references, *after.references):
+            content = reference.read()
+            clean = healer.clean(content)
+            if clean is not content:
+                reference.write(clean)
+        return True
+
+    def _watched(self) -> list[tuple[Reference, Any]]:
+        ran = self.effects.ran
+        # Code that ran as it is, and reads an object, may have read any array in such objects.
+        behind = any(
+            r.reader in ran and not isinstance(r.expected, (*SETTLED, np.ndarray, *_CODE))
+            for r in self.captures.references
+        )
+        found = []
+        for reference, array, contents in self.before:
+            if reference.reader is not None:
+                seen = reference.reader in ran
+            else:
+                seen = behind or id(reference) not in self.mirror.covered
+            if seen and not _is_frozen(array):
+                found.append((reference, contents))
+        return found
 
 
-def _take_captures(program: Program, captures: Captures) -> list[Reference]:
-    """Make the captured arrays that the program uses its inputs."""
-    places = {id(r.read()): r for r in captures.arrays}
-    nodes: dict[int, Node] = {}
-    taken: list[Reference] = []
-
-    def node_for(array: Any) -> Any:
-        reference = places.get(id(array)) if type(array) is np.ndarray else None
-        if reference is None or array.dtype.kind not in "fiub":
-            return array
-        if id(array) not in nodes:
-            node = nodes[id(array)] = Node(None, (), {}, (), array.shape, array.dtype)
-            program.inputs.append(node)
-            program.layouts[node] = Layout.of(array)
-            taken.append(reference)
-        return nodes[id(array)]
-
-    program.inputs = list(program.inputs)
-    program.entries = [
-        Entry(e.primitive, tuple(node_for(o) for o in e.inputs), e.params, e.output, e.where)
-        if any(type(o) is np.ndarray and id(o) in places for o in e.inputs)
-        else e
-        for e in program.entries
-    ]
-    program.outputs = [node_for(o) for o in program.outputs]
-    return taken
-
-
-def _problem(
-    function: Any,
-    captures: Captures,
-    drawn: Any,
-    before: list[tuple[Reference, Any]],
-    program: Program,
-    leaves: list[Any],
-) -> str:
-    """Return why what was recorded may not stand for the function, or nothing."""
-    if captures.random_state() != drawn:
-        return "it draws random numbers, which a plan would not draw anew"
-    if not captures.hold() or _grown(function, captures):
-        return "it changes what is outside it (a global, an attribute, a list)"
-    if any(not _same(r.read(), contents) for r, contents in before):
-        return "it writes into an array that is not one of its arguments"
-    if program.writes:
-        arrays = [leaf for leaf in leaves if type(leaf) is np.ndarray]
-        arrays += [r.read() for r in captures.arrays]
-        for i, a in enumerate(arrays):
-            if any(np.may_share_memory(a, b) for b in arrays[i + 1 :] if a is not b) or any(
-                a is b for b in arrays[i + 1 :]
-            ):
-                return "it writes into an argument that shares memory with another"
-    return ""
-
-
-def _grown(function: Any, captures: Captures) -> bool:
-    return len(survey(function).references) != len(captures.references)
+_CODE = (types.FunctionType, types.MethodType, types.ModuleType, type, functools.partial)
+def _is_frozen(array: Any) -> bool:
+    """Whether nobody can change an array without first making it writeable."""
+    return not array.flags.writeable and array.base is None and array.flags.owndata
 
 
 def _rule_numbers() -> frozenset[float]:
@@ -311,14 +415,8 @@ def _rule_numbers() -> frozenset[float]:
     return frozenset(numbers)
 
 
-def _note_constants(
-    recording: Recording, captures: Captures, before: list[tuple[Reference, Any]]
-) -> None:
-    """Find out what the program holds that was computed outside traced values.
-
-    Arrays that the function reads and the program does not take as inputs must then have the contents
-    that they had.
-    """
+def _note_constants(recording: Recording) -> None:
+    """Find out what the program holds that was computed outside traced values."""
     program = recording.program
     fresh: list[Any] = []
     for entry in program.entries:
@@ -331,8 +429,6 @@ def _note_constants(
             elif operand == operand and operand not in _known_numbers():
                 fresh.append(operand)
     fresh += [o for o in program.outputs if type(o) is np.ndarray]
-    used = {id(r) for r in recording.captured}
-    recording.watched = [(r, contents) for r, contents in before if fresh or id(r) not in used]
     recording.constants = [np.array(c) for c in fresh]
     recording.trusted = not any(type(c) is np.ndarray and c.ndim for c in fresh)
 

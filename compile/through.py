@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.capture import SETTLED, survey
+from tapegrad.compile.effects import watched
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.pytree import flatten, unflatten
 from tapegrad.tape.staging import StagingTrace
@@ -35,7 +37,8 @@ class Call:
 
     def key(self) -> Any:
         """Return what derived functions depend on."""
-        return (self.structure, tuple(self.places), tuple(repr(f) for f in self.fixed))
+        fixed = tuple((type(f).__name__, repr(f)) for f in self.fixed)
+        return (self.structure, tuple(self.places), fixed)
 
     def arguments(self, arrays: Any) -> Any:
         """Return the arguments of the user's function."""
@@ -51,10 +54,16 @@ class Call:
 
     def single(self, index: int) -> Any:
         """Return the user's function as one of arrays, with one output."""
+        # Only what the user's function needs is in the closure, which jit follows.
+        function, structure = self.jitted._function, self.structure
+        fixed, places = tuple(self.fixed), tuple(self.places)
 
         def one_output(*arrays: Any) -> Any:
-            args, kwargs = self.arguments(arrays)
-            return flatten(self.jitted._function(*args, **kwargs))[0][index]
+            leaves = list(fixed)
+            for i, array in zip(places, arrays):
+                leaves[i] = array
+            args, kwargs = unflatten(structure, leaves)
+            return flatten(function(*args, **kwargs))[0][index]
 
         return one_output
 
@@ -73,6 +82,8 @@ def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
     if _staged(leaves):
         return jitted._function(*args, **kwargs)  # the outer jit compiles it with the rest
     places = [i for i, leaf in enumerate(leaves) if _is_array(leaf)]
+    if not all(_is_array(leaf) or isinstance(leaf, SETTLED) for leaf in leaves):
+        return jitted._function(*args, **kwargs)
     call = Call(jitted, structure, leaves, places)
     arrays = tuple(leaves[i] for i in places)
     values = [bottom(a) for a in arrays]
@@ -81,14 +92,41 @@ def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
         return jitted._function(*args, **kwargs)
     copies = [v.copy() for v in values]
     plain_args, plain_kwargs = call.arguments(copies)
+    status = _status(jitted, plain_args, plain_kwargs)
+    if status == "unknown":
+        return _first_call(jitted, args, kwargs, plain_args, plain_kwargs)
+    if status == "eager":
+        return jitted._function(*args, **kwargs)
     outs, out_structure = flatten(jitted(*plain_args, **plain_kwargs))
     changed = any(not np.array_equal(c, v, equal_nan=True) for c, v in zip(copies, values))
-    if jitted._eager or changed or not all(_is_array(o) for o in outs):
+    if changed or not all(_is_array(o) for o in outs):
         return jitted._function(*args, **kwargs)
     call.cached = (values, outs)
     through = [apply(call_p, arrays, {"call": call, "output": k}) for k in range(len(outs))]
     call.cached = None
     return unflatten(out_structure, through)
+
+
+def _status(jitted: Any, args: Any, kwargs: Any) -> str:
+    leaves, structure = flatten((args, kwargs))
+    status = jitted.status(leaves, structure)
+    if status == "unknown" and jitted.key_of(leaves, structure) in jitted.calm:
+        return "compiled"
+    return status  # type: ignore[no-any-return]
+
+
+def _first_call(jitted: Any, args: Any, kwargs: Any, plain_args: Any, plain_kwargs: Any) -> Any:
+    """Run the function on the tensors, once, and see whether it may be run a second time.
+
+    A later call records it on plain arrays, and runs it again for its derivatives.
+    """
+    captures = survey(jitted._function)
+    drawn = captures.random_state()
+    with watched() as effects:
+        result = jitted._function(*args, **kwargs)
+    if not effects.first and captures.hold() and captures.random_state() == drawn:
+        jitted.calm.add(jitted.key_of(*flatten((plain_args, plain_kwargs))))
+    return result
 
 
 def _is_array(leaf: Any) -> bool:

@@ -6,7 +6,14 @@ tensors do for NumPy's functions (``functions``). Elementwise operations are one
 ``tapegrad.tape``.
 """
 
-from tapegrad.ops import indexing, inspection, norms  # noqa: F401  # they register what they declare
+from tapegrad.ops import (  # noqa: F401  # they register what they declare
+    convolution,
+    indexing,
+    inspection,
+    logistic,
+    norms,
+    pooling,
+)
 from tapegrad.ops.comparisons import (
     all,
     allclose,

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
-from tapegrad.tape.primitive import functions, implements, nondifferentiable
+from tapegrad.tape.primitive import Primitive, functions, implements
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply, bind
 
 
 def plain(ufunc: np.ufunc, kernel: str, doc: str) -> Ufunc:
     """Declare an elementwise function without derivatives."""
-    primitive = nondifferentiable(
+    primitive = Primitive(
         ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc
     )
     return implements(ufunc)(Ufunc(primitive, f"{doc} The result is an ndarray."))  # type: ignore[return-value]
@@ -96,7 +96,7 @@ def _batch_axis(primitive_name: str) -> Any:
 
 def _along(name: str, forward: Any) -> Any:
     """Declare an operation without derivatives that takes ``axis``."""
-    primitive = nondifferentiable(name, forward, batch=_batch_axis(name), source=numpy_source(name))
+    primitive = Primitive(name, forward, batch=_batch_axis(name), source=numpy_source(name))
     _BY_NAME[name] = primitive
     return primitive
 
@@ -284,7 +284,7 @@ def argsort(
     return apply(argsort_p, (a,), params)
 
 
-searchsorted_p = nondifferentiable(
+searchsorted_p = Primitive(
     "searchsorted", np.searchsorted, source=numpy_source("searchsorted")
 )
 
@@ -305,7 +305,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     return apply(searchsorted_p, (a, operand(v)), {"side": side})
 
 
-isclose_p = nondifferentiable("isclose", np.isclose, source=numpy_source("isclose"))
+isclose_p = Primitive("isclose", np.isclose, source=numpy_source("isclose"))
 
 
 @implements(np.isclose)
@@ -325,7 +325,7 @@ def isclose(
     return apply(isclose_p, (operand(a), operand(b)), params)
 
 
-round_p = nondifferentiable("round", np.round, source=numpy_source("round"))
+round_p = Primitive("round", np.round, source=numpy_source("round"))
 
 
 @implements(np.round, np.around)

@@ -28,12 +28,15 @@ __all__ = ["convolve_p", "grid_shape"]
 
 Sizes = tuple[int, ...]
 
-#: Bytes that the matrix of windows may take: it should stay in a cache, but every part costs a synchronisation of BLAS threads.
+#: Bytes that the matrix of windows may take: it should stay in a cache, but in a small part BLAS
+#: spends its time waiting for its threads.
 _BLOCK = 1 << 22
 
 #: Windows over whole rows are copied much faster than over parts of them, but the matrix product
-#: then computes what lies between two windows too. Up to this factor that is worth it.
-_MOST_WASTE = 1.6
+#: then computes what lies between two windows too. Up to these factors that is worth it, for
+#: collecting windows and for adding them up.
+_MOST_WASTE = 1.25
+_MOST_WASTE_ADDING = 1.6
 
 
 def grid_shape(size: Sizes, window: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
@@ -42,6 +45,10 @@ def grid_shape(size: Sizes, window: Sizes, stride: Sizes, padding: Sizes, dilati
         (n + 2 * p - (d * (w - 1) + 1)) // s + 1 if n + 2 * p > d * (w - 1) else 0
         for n, w, s, p, d in zip(size, window, stride, padding, dilation)
     )
+
+
+#: From so many channels on, windows are added up with the channels as the innermost axis.
+_MANY_CHANNELS = 16
 
 
 class _Layout(NamedTuple):
@@ -79,15 +86,16 @@ class _Layout(NamedTuple):
 
 
 def _layout(
-    size: Sizes, window: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, grid: Sizes
-) -> _Layout:
+    size: Sizes, window: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, grid: Sizes,
+    waste: float = _MOST_WASTE,
+) -> _Layout:  # fmt: skip
     padded = tuple(n + 2 * p for n, p in zip(size, padding))
     steps = tuple(math.prod(padded[i + 1 :]) for i in range(len(padded)))
     outer = tuple(s * step for s, step in zip(stride, steps))
     inner = tuple(d * step for d, step in zip(dilation, steps))
     length = sum((n - 1) * step for n, step in zip(grid, outer)) + 1
     exact = math.prod(grid)
-    wide = len(grid) > 1 and length <= _MOST_WASTE * exact
+    wide = len(grid) > 1 and length <= waste * exact
     return _Layout(
         padded, window, grid, steps, inner, outer, wide, length if wide else exact, padding
     )
@@ -205,7 +213,10 @@ def _convolve_data(
     out = np.zeros((n, channels, *size), dtype)
     if not out.size or not g.size or not w.size:
         return out
-    layout = _layout(size, window, stride, padding, dilation, grid)
+    if channels >= _MANY_CHANNELS:
+        _add_channels_last(out, g, w, _layout(size, window, stride, padding, dilation, grid, 0.0))
+        return out
+    layout = _layout(size, window, stride, padding, dilation, grid, _MOST_WASTE_ADDING)
     flat = w.reshape(w.shape[0], math.prod(w.shape[1:])).T
     rows = flat.shape[0]
     store = _store(n, rows, layout, dtype)
@@ -231,6 +242,33 @@ def _convolve_data(
     return out
 
 
+def _add_channels_last(out: Any, g: Any, w: Any, layout: _Layout) -> None:
+    """Fill `out` with sums over windows, computed with the channels innermost.
+
+    The sums then run over contiguous memory, and the matrix product over placements alone.
+    """
+    n, channels = out.shape[:2]
+    filters, count = w.shape[0], math.prod(layout.window)
+    flat = np.ascontiguousarray(np.moveaxis(w, 1, -1)).reshape(filters, count * channels)
+    store = _store(n, count * channels, layout, out.dtype)
+    volume = math.prod(layout.padded)
+    steps = tuple(s * channels for s in layout.outer)
+    inside = _inside(layout, out.shape[2:])
+    for part in _blocks(n, count * channels, layout, out.itemsize):
+        size = part.stop - part.start
+        rows = np.ascontiguousarray(np.moveaxis(g[part], 1, -1)).reshape(-1, filters)
+        matrix = store[: len(rows) * flat.shape[1]].reshape(len(rows), flat.shape[1])
+        np.matmul(rows, flat, out=matrix)
+        pieces = matrix.reshape(size, *layout.grid, count, channels)
+        padded = np.zeros((size, *layout.padded, channels), out.dtype)
+        for k, place in enumerate(np.ndindex(*layout.window)):
+            offset = sum(i * step for i, step in zip(place, layout.inner)) * channels
+            shape = (size, *layout.grid, channels)
+            target = _view(padded, shape, (volume * channels, *steps, 1), offset)
+            target += pieces[..., k, :]
+        out[part] = np.moveaxis(padded[(slice(None), *inside)], -1, 1)
+
+
 # Data and cotangents -----------------------------------------------------------------------------
 
 
@@ -240,15 +278,15 @@ def _convolve_filters(
     x, g, dtype = _common(x, g)
     n, channels, filters = x.shape[0], x.shape[1], g.shape[1]
     rows = channels * math.prod(window)
-    out = np.zeros((filters, rows), dtype)
+    out = np.zeros((rows, filters), dtype)
     if out.size and g.size:
         layout = _layout(x.shape[2:], window, stride, padding, dilation, g.shape[2:])
         store = _store(n, rows, layout, dtype)
         source = np.empty(filters * (len(store) // rows), dtype)
         for part in _blocks(n, rows, layout, dtype.itemsize):
             matrix = _columns(_pad(x[part], layout), layout, store)
-            out += np.matmul(_spread_cotangent(g[part], layout, source), matrix.T)
-    return out.reshape(filters, channels, *window)
+            out += np.matmul(matrix, _spread_cotangent(g[part], layout, source).T)
+    return np.ascontiguousarray(out.T).reshape(filters, channels, *window)
 
 
 # Primitives --------------------------------------------------------------------------------------

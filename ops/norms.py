@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad.ops.comparisons import all_axes, one_axis
 from tapegrad.ops.elementwise import _absolute_strict, absolute
-from tapegrad.ops.reductions import Axes, _lift, _to_back, reduction
+from tapegrad.ops.reductions import Axes, _add, _lift, _to_back, reduction
 from tapegrad.ops.singular import nuclear_norm_p, svd_packed_p
 from tapegrad.ops.ufunc import as_tensor, check_operand, flagged, owned
 from tapegrad.tape.primitive import Primitive, functions, implements
@@ -39,7 +39,7 @@ def _power_sum(size: Any, ord: float, keepdims: bool) -> Any:
         powers = np.sqrt(size)
     else:
         powers = size**ord
-    return np.add.reduce(powers, -1, None, None, keepdims)
+    return _add(powers, -1, None, None, keepdims)
 
 
 def _root(total: Any, ord: float) -> Any:
@@ -80,7 +80,7 @@ def _vector_norm(
     if dtype == np.float16:
         x = x.astype(np.float32)
     if ord == 0:
-        return np.asarray(np.add.reduce(x != 0, axis, dtype, None, keepdims))
+        return np.asarray(_add(x != 0, axis, dtype, None, keepdims))
     axis = tuple(sorted(axis))
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         if not axis:
@@ -98,18 +98,20 @@ def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool)
     if ord == 0:
         return np.zeros(x.shape, x.dtype)
     y = _lift(y, axis, keepdims)
-    flat = y == 0
+    ratio = x / np.where(y == 0, np.inf, y)  # 0 where the norm is 0
     if ord == 2:
-        slope = np.where(flat, 0.0, x / np.where(flat, 1.0, y))
-    else:
-        zero = (x == 0) | flat
-        ratio = np.where(zero, 1.0, np.abs(x) / np.where(flat, 1.0, y))
-        slope = np.where(zero, 0.0, np.sign(x) * _raised(ratio, ord - 1.0))
+        slope = ratio
+    elif ord > 2 and ord == int(ord):
+        slope = ratio * _raised(np.abs(ratio), int(ord) - 2)
+    else:  # a power with a singularity at zeros, which it must not see
+        zero = ratio == 0
+        size = np.where(zero, 1.0, np.abs(ratio))
+        slope = np.where(zero, 0.0, np.sign(ratio) * size ** (ord - 1.0))
     return np.where(x == 0, np.nan, slope) if strict else slope
 
 
-def _raised(ratio: Any, exponent: float) -> Any:
-    return ratio * ratio if exponent == 2 else ratio if exponent == 1 else ratio**exponent
+def _raised(ratio: Any, exponent: int) -> Any:
+    return ratio if exponent == 1 else ratio * ratio if exponent == 2 else ratio**exponent
 
 
 vector_norm_p = reduction(
@@ -127,10 +129,20 @@ vector_norm_p.source = None  # NumPy has no function that cannot overflow
 # Extremes that share -----------------------------------------------------------------------------
 
 
-def _shares(y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
-    """Mark the extremes and divide by how many they are; a nan counts as one."""
+def _hits(y: Any, x: Any, axis: Axes, keepdims: bool) -> tuple[Any, Any]:
+    """Mark the extremes, among which a nan counts, and say how many they are."""
     hit = (x == _lift(y, axis, keepdims)) | (x != x)
-    return np.where(hit, 1.0, 0.0) / np.sum(np.where(hit, 1.0, 0.0), axis=axis, keepdims=True)
+    return hit, np.sum(np.where(hit, np.ones((), x.dtype), 0.0), axis=axis, keepdims=True)
+
+
+def _share_back(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    hit, count = _hits(y, x, axis, keepdims)
+    return np.where(hit, _lift(g, axis, keepdims) / count, 0.0)
+
+
+def _share_forth(t: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    hit, count = _hits(y, x, axis, keepdims)
+    return np.sum(np.where(hit, t / count, 0.0), axis=axis, keepdims=keepdims)
 
 
 def _sharing(name: str, forward: Any) -> Primitive:
@@ -138,10 +150,8 @@ def _sharing(name: str, forward: Any) -> Primitive:
     primitive = reduction(
         name,
         lambda x, axis, keepdims: forward(x, axis=axis, keepdims=keepdims),
-        lambda g, y, x, axis, keepdims: _lift(g, axis, keepdims) * _shares(y, x, axis, keepdims),
-        jvp=lambda tangents, y, x, axis, keepdims: np.sum(
-            tangents[0] * _shares(y, x, axis, keepdims), axis=axis, keepdims=keepdims
-        ),
+        lambda g, y, x, axis, keepdims: _share_back(g, y, x, axis, keepdims),
+        jvp=lambda tangents, y, x, axis, keepdims: _share_forth(tangents[0], y, x, axis, keepdims),
     )
     numpy_name = forward.__name__
     source = primitive.source
@@ -178,7 +188,7 @@ def _floats(x: Any) -> Any:
 def _vector(
     x: Any, ord: float, axes: Axes, keepdims: bool, even: bool, strict: bool, constant: bool | None
 ) -> Any:
-    keep = {"axis": axes, "keepdims": keepdims}
+    keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if math.isinf(ord) or ord == 1:
         x = apply(_absolute_strict if strict else absolute.primitive, (_floats(x),))
         if ord == 1:
@@ -311,7 +321,7 @@ def _matrix(
     if ord in ("fro", None):
         return _vector(x, 2.0, (row, column), keepdims, True, strict, constant)
     empty = not x.shape[row] * x.shape[column]
-    if empty and isinstance(ord, str | int | float) and not (ord == "nuc" or ord > 0):
+    if empty and ord != "nuc" and ord < 0:
         raise ValueError(f"matrix norm of order {ord} of no elements is not defined")
     if empty:  # sums of nothing; they keep their place in the graph
         result = np.sum(_floats(x), axis=(row, column), keepdims=True)

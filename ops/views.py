@@ -175,13 +175,32 @@ def _np_reshape(
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
     """Return the elements along one axis, in C order; a view if possible."""
-    if order == "F":
+    if _is_column_major(a, order):
         a = transpose(a)
     return reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
 
 
+def _is_column_major(a: Any, order: str) -> bool:
+    """Whether elements are read column by column: NumPy's orders A and K follow the memory."""
+    if order in ("A", "K"):
+        value = data_below(a)
+        return bool(value.flags.f_contiguous and not value.flags.c_contiguous)
+    if order not in ("C", "F"):
+        raise ValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
+    return order == "F"
+
+
+def data_below(a: Any) -> Any:
+    """Return the array at the bottom of a tensor, for what depends on its memory alone."""
+    while type(a) is Tensor:
+        a = a.value
+    return np.asarray(a)
+
+
 @implements("flatten")
-def _flatten(a: Any, *, constant: bool | None = None) -> Tensor:
+def _flatten(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
+    if _is_column_major(a, order):
+        a = transpose(a)
     out = ravel(apply(copy_p, (a,)), constant=constant)
     out._base, out._path = None, ()  # the copy is reached through this tensor alone
     return out

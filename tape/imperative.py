@@ -363,10 +363,24 @@ class ImperativeTrace(Trace):
 def _current_node(tensor: Tensor) -> Node:
     """Bring a view up to date, and give a tensor whose graph was cleared a fresh node."""
     base = tensor._base
-    if base is not None and tensor._version != base._version:
-        tensor.refresh()
+    if base is not None:
+        if base._node.cleared:
+            fresh_leaf(base)
+        if tensor._version != base._version or _is_cut_off(tensor._node, base._node):
+            tensor.refresh()
     node: Node = tensor._node
     return fresh_leaf(tensor) if node.cleared else node
+
+
+def _is_cut_off(node: Node, base: Node) -> bool:
+    """Whether a sweep has cleared the steps from a base to the view at `node`."""
+    while node is not base:
+        if node.cleared:
+            return True
+        if not node.inputs or node.inputs[0] is None:
+            return False
+        node = node.inputs[0]
+    return False
 
 
 def _locked(tensor: Tensor) -> Any:
@@ -392,12 +406,17 @@ def fresh_leaf(tensor: Tensor) -> Node:
     """Give a tensor whose graph was cleared a node of its own, so that it can enter a new graph.
 
     The old node stays marked: graphs that were built on it before the clearing must not go on.
+    Views are taken anew from their base, so that gradients reach it.
     """
+    if tensor._base is not None:
+        tensor.refresh()
+        return tensor._node  # type: ignore[no-any-return]
     old = tensor._node
     node = Node(None, (), {}, (), old.shape, old.dtype)
     node.constant = old.constant
     node.grad = old.grad
     tensor._node = node
+    tensor._version += 1
     return node
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.shield import run_shielded
 from tapegrad.tape.transforms import grad, vjp, wraps
 from tapegrad.tape.vectorise import vmap
 
@@ -38,10 +39,18 @@ def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., An
 
     @wraps(function)
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        def partial(value: Any) -> Any:
-            return function(*args[:argnums], value, *args[argnums + 1 :], **kwargs)
+        def pulled(rest: Any) -> Any:
+            others, keywords = rest
 
-        out, pullback = vjp(partial, args[argnums])
+            def partial(value: Any) -> Any:
+                others[argnums] = value
+                return function(*others, **keywords)
+
+            return vjp(partial, args[argnums])
+
+        others = list(args)
+        others[argnums] = None
+        out, pullback = run_shielded(pulled, (others, kwargs))
         shape = np.shape(out)
         size = int(np.prod(shape, dtype=np.int64))
         basis = np.eye(size, dtype=getattr(out, "dtype", float)).reshape(size, *shape)

@@ -53,12 +53,36 @@ def _unary(name: str, x: Any) -> Any:
     trace = x.trace
     if trace.closed:
         return functions[np.negative](x)  # raises
+    if trace.level:
+        return _operator(getattr(np, name), x)
     return trace.unary(primitives[name], x)
+
+
+def _operator(ufunc: np.ufunc, *args: Any) -> Any:
+    """Apply a Python operator; a trace may know what it gives between Python numbers."""
+    for a in args:
+        trace = getattr(a, "_trace", None)
+        if trace is not None and trace.level:
+            done = trace.between_numbers(ufunc, args)
+            if done is not NotImplemented:
+                return done
+    return functions[ufunc](*args)
 
 
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
     functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
     return x
+
+
+#: Arguments of reductions that only NumPy's own signatures have.
+_NUMPYS = frozenset({"out", "initial", "where", "mean", "correction"})
+
+
+def _reduced(name: str, x: Any, axis: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Reduce by the documented signature ``(axis, keepdims)``, or else by NumPy's."""
+    if kwargs.keys() & _NUMPYS or (args and not isinstance(args[0], bool | np.bool_ | int)):
+        return functions[getattr(np, name)](x, axis, *args, **kwargs)
+    return functions[name](x, axis, *args, **kwargs)
 
 
 def _shape_argument(shape: tuple[Any, ...], name: str) -> Any:
@@ -111,10 +135,10 @@ class ArrayMethods:
         return _binary("divide", np.divide, other, self)
 
     def __pow__(self, other: Any) -> Any:
-        return functions[np.power](self, other)
+        return _operator(np.power, self, other)
 
     def __rpow__(self, other: Any) -> Any:
-        return functions[np.power](other, self)
+        return _operator(np.power, other, self)
 
     def __matmul__(self, other: Any) -> Any:
         return functions[np.matmul](self, other)
@@ -123,16 +147,16 @@ class ArrayMethods:
         return functions[np.matmul](other, self)
 
     def __floordiv__(self, other: Any) -> Any:
-        return functions[np.floor_divide](self, other)
+        return _operator(np.floor_divide, self, other)
 
     def __rfloordiv__(self, other: Any) -> Any:
-        return functions[np.floor_divide](other, self)
+        return _operator(np.floor_divide, other, self)
 
     def __mod__(self, other: Any) -> Any:
-        return functions[np.remainder](self, other)
+        return _operator(np.remainder, self, other)
 
     def __rmod__(self, other: Any) -> Any:
-        return functions[np.remainder](other, self)
+        return _operator(np.remainder, other, self)
 
     def __divmod__(self, other: Any) -> Any:
         return functions[np.divmod](self, other)
@@ -140,14 +164,26 @@ class ArrayMethods:
     def __rdivmod__(self, other: Any) -> Any:
         return functions[np.divmod](other, self)
 
+    def __lshift__(self, other: Any) -> Any:
+        return np.left_shift(self, other)  # type: ignore[call-overload]
+
+    def __rlshift__(self, other: Any) -> Any:
+        return np.left_shift(other, self)
+
+    def __rshift__(self, other: Any) -> Any:
+        return np.right_shift(self, other)  # type: ignore[call-overload]
+
+    def __rrshift__(self, other: Any) -> Any:
+        return np.right_shift(other, self)
+
     def __neg__(self) -> Any:
         return _unary("negative", self)
 
     def __pos__(self) -> Any:
-        return functions[np.positive](self)
+        return _operator(np.positive, self)
 
     def __abs__(self) -> Any:
-        return functions[np.absolute](self)
+        return _operator(np.absolute, self)
 
     def __invert__(self) -> Any:
         return functions[np.invert](self)
@@ -233,18 +269,20 @@ class ArrayMethods:
         """An iterator over the elements, in C order."""
         return iter(functions[np.ravel](self))
 
-    def reshape(self, *newshape: Any, constant: bool | None = None) -> Tensor:
+    def reshape(self, *newshape: Any, order: str = "C", constant: bool | None = None) -> Tensor:
         """Return the data in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
+        if not newshape:
+            raise TypeError("reshape() takes exactly 1 argument (0 given)")
         shape = _shape_argument(newshape, "reshape")
-        return functions[np.reshape](self, shape, constant=constant)  # type: ignore[no-any-return]
+        return functions[np.reshape](self, shape, order, constant=constant)  # type: ignore[no-any-return]
 
-    def ravel(self, *, constant: bool | None = None) -> Tensor:
+    def ravel(self, order: str = "C", *, constant: bool | None = None) -> Tensor:
         """Return the data along one axis; a view if possible."""
-        return functions[np.ravel](self, constant=constant)  # type: ignore[no-any-return]
+        return functions[np.ravel](self, order, constant=constant)  # type: ignore[no-any-return]
 
-    def flatten(self, *, constant: bool | None = None) -> Tensor:
+    def flatten(self, order: str = "C", *, constant: bool | None = None) -> Tensor:
         """Return a copy of the data along one axis."""
-        return functions["flatten"](self, constant=constant)  # type: ignore[no-any-return]
+        return functions["flatten"](self, order, constant=constant)  # type: ignore[no-any-return]
 
     def transpose(self, *axes: Any, constant: bool | None = None) -> Tensor:
         """Permute the axes; without arguments reverse them."""
@@ -267,39 +305,39 @@ class ArrayMethods:
 
     def sum(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Sum over axes; see :func:`tapegrad.sum`."""
-        return functions["sum"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+        return _reduced("sum", self, axis, args, kwargs)  # type: ignore[no-any-return]
 
     def mean(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Mean over axes; see :func:`tapegrad.mean`."""
-        return functions["mean"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+        return _reduced("mean", self, axis, args, kwargs)  # type: ignore[no-any-return]
 
     def prod(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Product over axes; see :func:`tapegrad.prod`."""
-        return functions["prod"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+        return _reduced("prod", self, axis, args, kwargs)  # type: ignore[no-any-return]
 
     def max(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Maximum over axes; see :func:`tapegrad.max`."""
-        return functions["max"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+        return _reduced("max", self, axis, args, kwargs)  # type: ignore[no-any-return]
 
     def min(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Minimum over axes; see :func:`tapegrad.min`."""
-        return functions["min"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+        return _reduced("min", self, axis, args, kwargs)  # type: ignore[no-any-return]
 
     def var(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Variance over axes; see :func:`tapegrad.var`."""
-        return functions["var"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+        return _reduced("var", self, axis, args, kwargs)  # type: ignore[no-any-return]
 
     def std(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Standard deviation over axes; see :func:`tapegrad.std`."""
-        return functions["std"](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
+        return _reduced("std", self, axis, args, kwargs)  # type: ignore[no-any-return]
 
-    def cumsum(self, axis: Any = None, **kwargs: Any) -> Tensor:
+    def cumsum(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Cumulative sum along an axis; see :func:`tapegrad.cumsum`."""
-        return functions[np.cumsum](self, axis, **kwargs)  # type: ignore[no-any-return]
+        return functions[np.cumsum](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def cumprod(self, axis: Any = None, **kwargs: Any) -> Tensor:
+    def cumprod(self, axis: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         """Cumulative product along an axis; see :func:`tapegrad.cumprod`."""
-        return functions[np.cumprod](self, axis, **kwargs)  # type: ignore[no-any-return]
+        return functions[np.cumprod](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
     def any(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """Whether any element is true, over axes."""
@@ -335,6 +373,44 @@ class ArrayMethods:
         """Set all elements to `value`, in place."""
         functions["setitem"](self, ..., value)
 
+    def round(self, decimals: int = 0, out: Any = None) -> Any:
+        """Round to a number of decimals."""
+        return functions[np.round](self, decimals, out)
+
+    def take(self, indices: Any, axis: Any = None, **kwargs: Any) -> Tensor:
+        """Take elements along an axis."""
+        return functions[np.take](self, indices, axis, **kwargs)  # type: ignore[no-any-return]
+
+    def compress(self, condition: Any, axis: Any = None) -> Tensor:
+        """Take the slices along an axis where a mask is true."""
+        return functions[np.compress](condition, self, axis)  # type: ignore[no-any-return]
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """Return a diagonal, as a view."""
+        return functions[np.diagonal](self, offset, axis1, axis2)  # type: ignore[no-any-return]
+
+    def nonzero(self) -> Any:
+        """Indices of the elements that are not zero."""
+        return functions[np.nonzero](self)
+
+    def argsort(self, axis: Any = -1, **kwargs: Any) -> Any:
+        """Indices that sort along an axis."""
+        return functions[np.argsort](self, axis, **kwargs)
+
+    def sort(self, axis: int = -1, **kwargs: Any) -> None:
+        """Sort along an axis, in place."""
+        functions["setitem"](self, ..., functions[np.sort](self, axis, **kwargs))
+
+    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Any:
+        """Where elements would be inserted to keep the order."""
+        return functions[np.searchsorted](self, v, side, sorter)
+
+    def conj(self) -> Any:
+        """Complex conjugate: of real numbers the numbers themselves."""
+        return functions[np.conjugate](self)
+
+    conjugate = conj
+
     def tolist(self) -> Any:
         """Return the values as nested lists of Python scalars."""
         return self.consume("tolist").tolist()
@@ -355,6 +431,9 @@ class ArrayMethods:
         if array.size != 1:
             raise TypeError("only tensors with one element can be converted to Python scalars")
         return array.item()
+
+    def __round__(self, digits: Any = None) -> Any:
+        return round(self._only_element("round"), digits)
 
     def __index__(self) -> int:
         array = self.consume("index")

@@ -6,6 +6,7 @@ nodes that they came from: whoever drops a result drops the graph that led to it
 
 from __future__ import annotations
 
+import dis
 import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from tapegrad.tape.primitive import Primitive
 
-__all__ = ["Location", "Node", "nobody", "user_location"]
+__all__ = ["Location", "Node", "nobody", "stores_item", "user_location"]
 
 #: The running number that gives the linear order of a tape.
 clock = itertools.count(1).__next__
@@ -154,3 +155,18 @@ def user_location() -> Location:
             break
         frame = frame.f_back
     return Location(frame.f_code, frame.f_lasti)
+
+
+_STORE = dis.opmap["STORE_SUBSCR"]
+
+
+def stores_item() -> bool:
+    """Whether the line that runs outside of tapegrad is at an item assignment, ``a[i] = value``.
+
+    NumPy converts a value that is stored into one element by ``float(value)``. Only the caller's
+    instruction tells that from a ``float(value)`` that somebody wrote.
+    """
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_code[frame.f_lasti] == _STORE

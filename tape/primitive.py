@@ -22,7 +22,6 @@ __all__ = [
     "direct",
     "functions",
     "implements",
-    "nondifferentiable",
     "primitives",
 ]
 
@@ -114,8 +113,6 @@ class Primitive:
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
-    namespace : str
-        Where the printed text finds the function; "np" by default.
     """
 
     def __init__(
@@ -298,11 +295,6 @@ def _reads_of(code: Any) -> dict[str, str]:
         else:
             reads[loaded[-1]] = "value"
     return reads
-
-
-def nondifferentiable(name: str, forward: Callable[..., Any], **slots: Any) -> Primitive:
-    """Declare an operation without derivatives (comparisons, ``floor``, ``argmax``, ...)."""
-    return Primitive(name, forward, **slots)
 
 
 def implements(*names: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape import reverse
 from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import Primitive, primitives
 from tapegrad.tape.tensor import Tensor, make, snapshot
@@ -82,15 +81,8 @@ class RecordTrace(Trace):
         return tensor.node.grad
 
     def backward(self, tensor: Tensor, grad: Any) -> None:
-        """Sweep inside a transformation; gradients are values of the traces below."""
-        node = tensor.node
-        value = tensor.value
-        if grad is None:
-            cotangent = np.ones(value.shape, dtype=value.dtype)
-        else:
-            cotangent = np.broadcast_to(grad, value.shape)
-        for source, g in reverse.sweep([(node, cotangent)]).items():
-            source.grad = g
+        """Refuse: the gradients would be constants to this trace, and silently so."""
+        raise TypeError("backward() inside grad: use tg.grad or tg.vjp inside the function instead")
 
     def clear(self, tensor: Tensor) -> None:
         """A transformation keeps its graph until it has ended."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.pytree import flatten, unflatten
-from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.tensor import Tensor, snapshot
 
 __all__ = ["run_shielded"]
 
@@ -31,14 +31,19 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
     leaves, structure = flatten(arguments)
     views: list[Any] = []
     originals: dict[int, Any] = {}
+    tensors: dict[int, Any] = {}
     for leaf in leaves:
         if type(leaf) is np.ndarray and leaf.flags.writeable:
             view = leaf.view()
             view.flags.writeable = False
             originals[id(view)] = leaf
             leaf = view
+        elif type(leaf) is Tensor:
+            view = snapshot(leaf)  # a cell of its own: writes stay there
+            tensors[id(view)] = (leaf, view.node)
+            leaf = view
         views.append(leaf)
-    if not originals:
+    if not originals and not tensors:
         return run(arguments)
     try:
         result = run(unflatten(structure, views))
@@ -46,10 +51,13 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
         if "read-only" not in str(error):
             raise
         copies = [
-            Tensor(leaf, constant=True) if id(view) in originals else leaf
+            Tensor(leaf, constant=True) if id(view) in originals else view
             for view, leaf in zip(views, leaves)
         ]
         return run(unflatten(structure, copies))
     # A function that returns such an argument returns the caller's own array.
     out_leaves, out_structure = flatten(result)
-    return unflatten(out_structure, [originals.get(id(leaf), leaf) for leaf in out_leaves])
+    for i, leaf in enumerate(out_leaves):
+        tensor, node = tensors.get(id(leaf), (leaf, None))
+        out_leaves[i] = tensor if node is not None and leaf.node is node else originals.get(id(leaf), leaf)
+    return unflatten(out_structure, out_leaves)

@@ -6,21 +6,20 @@ traced value is a guard on the tape: the tape stands for the function only while
 
 from __future__ import annotations
 
-import dis
 import operator
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from tapegrad.tape import reverse
-from tapegrad.tape.node import Location, Node, user_location
+from tapegrad.tape.node import Location, Node, stores_item, user_location
 from tapegrad.tape.primitive import Primitive, primitives
 from tapegrad.tape.pytree import tree_map
 from tapegrad.tape.record import mark_view, shares
 from tapegrad.tape.tensor import Tensor, make, snapshot
 from tapegrad.tape.trace import Trace, apply, bind
+from tapegrad.tape.views import place
 
 __all__ = ["Entry", "Guard", "StagingTrace"]
 
@@ -110,6 +109,8 @@ class StagingTrace(Trace):
         self.inputs: list[Node] = []
         self.weak: set[Node] = set()
         self.problem = ""
+        #: Whether inputs share memory: a write into one must be seen through the other.
+        self.shared = False
         self._given: dict[Node, Any] = {}
 
     def give_up(self, reason: str) -> None:
@@ -121,6 +122,22 @@ class StagingTrace(Trace):
         if all(self._is_number(a) for a in args):
             return self._between_numbers(primitive, args)
         return self.process(primitive, args, {})
+
+    def between_numbers(self, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
+        """Apply a Python operator if all operands stand for Python numbers."""
+        if all(self._is_number(a) for a in args):
+            return self._between_numbers(primitives[ufunc.__name__], args)
+        return NotImplemented
+
+    def attribute(self, tensor: Tensor, name: str) -> Any:
+        """Return an attribute that arrays have and tensors do not."""
+        example = self.example(tensor)
+        if not hasattr(example, name):
+            kind = type(example)
+            full = f"{kind.__module__}.{kind.__name__}" if kind.__module__ != "builtins" else kind.__name__
+            raise AttributeError(f"'{full}' object has no attribute {name!r}")
+        self.give_up(f"the attribute {name} of a traced value is used")
+        return getattr(example, name)
 
     def _is_number(self, a: Any) -> bool:
         if type(a) is Tensor:
@@ -203,6 +220,20 @@ class StagingTrace(Trace):
         )
         return apply(primitive, plain, params, constant)
 
+    def write(self, root: Tensor, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
+        """Replace the value of `root`; in memory if it shares its memory with another input."""
+        if not self.shared or root._node not in self._given:
+            super().write(root, primitive, args, params)
+            return
+        self.give_up("it writes into an argument that shares memory with another")
+        part, *arrays = (a.consume("write") if type(a) is Tensor else a for a in args)
+        place(root._value, part, params["path"], params["spec"], tuple(arrays))
+
+    def text(self, tensor: Tensor, form: Any) -> str:
+        """Return what the value is printed as."""
+        tensor.consume("text")
+        return str(form(self.example(tensor)))
+
     def unknown(
         self, name: str, function: Any = None, args: Any = (), kwargs: Any = None
     ) -> Any:
@@ -217,7 +248,7 @@ class StagingTrace(Trace):
 
     def array(self, tensor: Tensor, what: str) -> Any:
         """Give NumPy the values; storing them into a plain array is refused."""
-        if _stores_item():
+        if stores_item():
             return super().array(tensor, what)
         self.give_up(f"{what} of a traced value")
         return tensor.value
@@ -245,7 +276,7 @@ class StagingTrace(Trace):
 
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Note that Python saw this value."""
-        value = tensor.value
+        value = super().consume(tensor, kind)
         self.guards.append(
             Guard(tensor._node, kind, np.array(value), user_location(), len(self.entries))
         )
@@ -330,13 +361,3 @@ def _conditions(name: str, args: tuple[Any, ...], numbers: list[Any]) -> Iterato
         yield bind(primitives["not_equal"], args[1], 0)
     if name == "power" and type(args[0]) is Tensor:
         yield bind(primitives["greater"], args[0], 0)
-
-
-def _stores_item() -> bool:
-    """Whether the user's line stores something into an array: ``a[i] = value``."""
-    frame = sys._getframe(2)
-    while frame.f_globals.get("__name__", "").partition(".")[0] == "tapegrad":
-        if frame.f_back is None:
-            return False
-        frame = frame.f_back
-    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("STORE_SUBSCR", "STORE_SLICE")

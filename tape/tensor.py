@@ -188,10 +188,14 @@ class Tensor(ArrayMethods):
         """Read a view anew from the newest version of its base."""
         base = self._base
         new: Any = snapshot(base)
+        current = state.get()
+        if not current.tracking:  # the view may be used again where there is tracking
+            state.set(current.replace(tracking=True))
         if base._inner_shape is not None:
             new = functions[np.reshape](new, base._inner_shape)
         for primitive, params in self._path:
             new = new._trace.process(primitive, (new,), params)
+        state.set(current)
         self._trace = new._trace
         self._value = new._value
         self._node = new._node
@@ -450,6 +454,11 @@ class Tensor(ArrayMethods):
 
     # NumPy's protocols ---------------------------------------------------------------------------
 
+    def __getattr__(self, name: str) -> Any:
+        if name[:1] == "_":
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+        return self._trace.attribute(self, name)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.trace is not imperative.trace:
             self._trace.array(self, "np.asarray")
@@ -490,9 +499,9 @@ class Tensor(ArrayMethods):
     def __repr__(self) -> str:
         if self._trace.closed:
             return f"<tensor of a {self._trace.name} trace that has ended>"
-        array = self.consume("repr")
         if self._trace.level:
-            return f"Tensor({repr(array)[6:-1]}, trace={self._trace.name})"
+            return self._trace.text(self, repr)  # type: ignore[no-any-return]
+        array = self.consume("repr")
         # Lines after the first stand under the first number: "Tensor(" is longer than "array(".
         body = np.array2string(
             array, separator=", ", prefix="Tensor(", suffix=")", max_line_width=75
@@ -503,10 +512,12 @@ class Tensor(ArrayMethods):
         return f"Tensor({body})" if shown else f"Tensor({body}, dtype={array.dtype.name})"
 
     def __str__(self) -> str:
+        if self._trace.level and not self._trace.closed:
+            return self._trace.text(self, str)  # type: ignore[no-any-return]
         return repr(self)
 
     def __format__(self, spec: str) -> str:
-        return repr(self) if not spec else format(self.item(), spec)
+        return str(self) if not spec else format(self.item(), spec)
 
     def __copy__(self) -> Tensor:
         return self.copy()

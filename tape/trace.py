@@ -16,7 +16,7 @@ import numpy as np
 
 import tapegrad.tape.primitive as primitive_module
 from tapegrad.tape.errors import LeakedTensorError, TracedArrayError
-from tapegrad.tape.node import Node, clock, user_location
+from tapegrad.tape.node import Node, clock, stores_item, user_location
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.state import state
 from tapegrad.tape.tensor import Tensor, imperative, snapshot
@@ -24,6 +24,8 @@ from tapegrad.tape.tensor import Tensor, imperative, snapshot
 __all__ = ["Trace", "apply", "bind", "lower", "new_trace"]
 
 _NO_PARAMS: dict[str, Any] = {}
+#: What NumPy asks of an object that is stored into an element of an array.
+_CONVERSIONS = frozenset({"float", "int", "bool", "index"})
 
 
 class Trace:
@@ -65,6 +67,19 @@ class Trace:
         """Apply a binary Python operator."""
         return self.process(primitive, args, _NO_PARAMS)
 
+    def between_numbers(self, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
+        """Apply a Python operator if all operands stand for Python numbers."""
+        return NotImplemented
+
+    def text(self, tensor: Tensor, form: Any) -> str:
+        """Return a tensor as text; `form` is ``str`` or ``repr``."""
+        array = tensor.consume("text")
+        return f"Tensor({repr(array)[6:-1]}, trace={self.name})"
+
+    def attribute(self, tensor: Tensor, name: str) -> Any:
+        """Return an attribute that tensors do not have."""
+        raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+
     def unknown(self, name: str, function: Any, args: Any, kwargs: Any) -> Any:
         """Refuse a NumPy function that is not registered."""
         raise TypeError(
@@ -74,6 +89,8 @@ class Trace:
 
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Return the value below, for Python code that needs it (``if``, ``float``, ...)."""
+        if self.level and kind in _CONVERSIONS and stores_item():
+            self.array(tensor, "a[i] = value")
         return tensor.value
 
     def array(self, tensor: Tensor, what: str) -> Any:
@@ -215,11 +232,23 @@ def new_trace(kind: type[Trace], *args: Any, **kwargs: Any) -> Iterator[Any]:
     """Run a transformation: a trace one level further in, closed at the end whatever happens."""
     current = state.get()
     trace = kind(current.depth + 1, *args, **kwargs)
-    token = state.set(current.replace(depth=trace.level))
+    inside = current.replace(depth=trace.level)
+    token = state.set(inside)
     try:
         yield trace
+    except ValueError as error:
+        # NumPy wraps what float(tensor) raised while a tensor was stored into an array.
+        cause = error.__cause__
+        ours = isinstance(cause, TracedArrayError) or not isinstance(cause, Exception)
+        if cause is not None and ours:  # a signal to vmap or jit is no Exception
+            raise cause from None
+        raise
     finally:
-        state.reset(token)
+        now = state.get()
+        if now is inside:
+            state.reset(token)
+        else:  # a generator that was suspended inside a switch has ended meanwhile
+            state.set(now.replace(depth=current.depth))
         trace.close()
 
 

@@ -109,7 +109,9 @@ class _Pullback:
             g = cotangents.get(node)
             if g is None:
                 g = np.zeros(node.shape, node.dtype)
-            elif type(g) is np.ndarray and (g.base is not None or not g.flags.writeable):
+            elif type(g) is np.ndarray and (
+                g.base is not None or not g.flags.writeable or any(g is leaf for leaf in leaves)
+            ):
                 g = g.copy()
             elif type(g) is Tensor and type(leaf) is not Tensor and g.constant:
                 g = g.consume("grad").copy() if g._trace is imperative.trace else g

@@ -119,6 +119,8 @@ def write(
 ) -> None:
     """Replace the part of `target` that `spec` names by `value`, whatever trace interprets it."""
     root = target._base if target._base is not None else target
+    if root._trace.closed:
+        functions[np.copy](root)  # raises: the tensor leaked
     path = freeze_path(target._path) if target._base is not None else ()
     if target._base is not None and root._inner_shape is not None:
         path = _outer_path(root, path)

@@ -11,11 +11,12 @@ array([1., 1.])
 
 from numpy import bool_, e, float16, float32, float64, inf, int8, int16, int32, int64, nan, pi
 
-from tapegrad import errors, linalg, nnet, operation_base, random, typing
+from tapegrad import computational_graph, errors, linalg, nnet, operation_base, random, typing
 from tapegrad import ops as _ops
 from tapegrad.clipping import clip_by_global_norm, clip_by_norm
 from tapegrad.compile import Jit, jit
 from tapegrad.io import load, save
+from tapegrad.nnet import sliding_window_view
 from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
 from tapegrad.tape import (
     InvalidBackprop,
@@ -59,6 +60,7 @@ __all__ = [
     "bool_",
     "clip_by_global_norm",
     "clip_by_norm",
+    "computational_graph",
     "e",
     "errors",
     "execute_op",
@@ -86,6 +88,7 @@ __all__ = [
     "pi",
     "random",
     "save",
+    "sliding_window_view",
     "tree_map",
     "turn_memory_guarding_off",
     "turn_memory_guarding_on",

@@ -157,7 +157,8 @@ def _quick_norm(leaves: list[Any]) -> Any:
         elif leaf.dtype != np.float32:
             return None
         flat = leaf.ravel()
-        square = float(np.dot(flat, flat))
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            square = float(np.dot(flat, flat))
         if not 1e-30 < square < 1e36:
             return None
         total += square

@@ -379,13 +379,13 @@ def check_gradients(program: Any, args: Any) -> None:
         assert_near(tangent, slope, FIRST, f"jvp along argument {k}")
 
 
-def check_jit(program: Any, sets: Any) -> None:
+def check_jit(program: Any, sets: Any, strict: bool = False) -> None:
     """jit gives what the function gives, results and written arguments, however branches go."""
 
     def f(*args: Any) -> Any:
         return loss(program, *args), run(program, *args)[len(args) :]
 
-    compiled = tg.jit(f)
+    compiled = tg.jit(f, strict=strict)
     for args in [*sets, *sets, *sets]:
         expected_args, got_args = copies(args), copies(args)
         expected, got = f(*expected_args), compiled(*got_args)
@@ -396,10 +396,10 @@ def check_jit(program: Any, sets: Any) -> None:
             assert_near(a, b, 1e-11, f"jit, argument {k}, written to")
 
 
-def check_jit_of_gradient(program: Any, sets: Any) -> None:
+def check_jit_of_gradient(program: Any, sets: Any, strict: bool = False) -> None:
     """jit(grad(f)) is grad(f), and does not write into the arguments."""
     gradient = tg.grad(lambda *a: loss(program, *a), argnums=tuple(range(len(sets[0]))))
-    compiled = tg.jit(gradient)
+    compiled = tg.jit(gradient, strict=strict)
     for args in [*sets, *sets, *sets]:
         given = copies(args)
         for k, (a, b) in enumerate(zip(compiled(*given), gradient(*args), strict=True)):

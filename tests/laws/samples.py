@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.primitive import primitives
 from tapegrad.tape.views import HOLE
 
 Generator = np.random.Generator
@@ -84,6 +85,7 @@ def two(
 # Elementwise -------------------------------------------------------------------------------------
 
 one("positive negative square exp exp2 expm1 sin cos tanh sinh cosh arctan arcsinh deg2rad rad2deg")
+one("sigmoid stop_gradient")
 one("radians degrees conjugate sinc copy isnan isfinite isinf signbit")
 one("absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
 one("sqrt log log2 log10", 0.3, 3.0)
@@ -315,10 +317,62 @@ for _ord in (2.0, 3.0, 0.5, 2.5, -1.5):
             add("vector_norm", lambda rng, o=_ord, s=_s, a=_axis, k=_keep: (
                 (distinct(rng, s),), {"ord": o, "axis": a, "keepdims": k}
             ))  # fmt: skip
-add("vector_norm", lambda rng: ((array(rng, (2, 3)),), {"ord": 0.0, "axis": (1,), "keepdims": False}))
-add("vector_norm", lambda rng: ((array(rng, (2, 0)),), {"ord": 2.0, "axis": (1,), "keepdims": True}))
+add(
+    "vector_norm",
+    lambda rng: ((array(rng, (2, 3)),), {"ord": 0.0, "axis": (1,), "keepdims": False}),
+)
+add(
+    "vector_norm", lambda rng: ((array(rng, (2, 0)),), {"ord": 2.0, "axis": (1,), "keepdims": True})
+)
 for _name in ("even_max", "even_min"):
     _reduction(_name, distinct, [((0, 3), (1,))])
 for _s in ((3, 2), (2, 3), (2, 2), (2, 3, 2), (1, 3)):
     for _name in ("svd_packed", "polar_factor", "nuclear_norm"):
         add(_name, lambda rng, s=_s: ((distinct(rng, s) + array(rng, s, -0.2, 0.2),), {}))
+
+# Windows -----------------------------------------------------------------------------------------
+
+for _size, _window, _stride, _padding, _dilation in (
+    ((4,), (3,), (1,), (0,), (1,)), ((6,), (2,), (2,), (1,), (2,)), ((3,), (2,), (2,), (0,), (1,)),
+    ((4, 3), (2, 2), (1, 1), (0, 1), (1, 1)), ((5, 4), (2, 2), (2, 1), (1, 0), (3, 1)),
+    ((2, 3, 2), (1, 2, 2), (1, 1, 1), (0, 0, 0), (1, 1, 1)), ((8, 3), (2, 1), (1, 3), (0, 0), (1, 2)),
+):  # fmt: skip
+    _how = {"stride": _stride, "padding": _padding, "dilation": _dilation}
+    _grid = tuple(
+        (n + 2 * p - (d * (w - 1) + 1)) // s + 1
+        for n, w, s, p, d in zip(_size, _window, _stride, _padding, _dilation)
+    )
+    for _n, _c, _f in ((2, 3, 2), (1, 1, 2)):
+        add("convolve_windows", lambda rng, x=(_n, _c, *_size), w=(_f, _c, *_window), p=_how: (
+            (array(rng, x), array(rng, w)), p
+        ))  # fmt: skip
+        add("convolve_data", lambda rng, g=(_n, _f, *_grid), w=(_f, _c, *_window), p=_how, s=_size: (
+            (array(rng, g), array(rng, w)), {"size": s, **p}
+        ))  # fmt: skip
+        add("convolve_filters", lambda rng, x=(_n, _c, *_size), g=(_n, _f, *_grid), p=_how,
+            w=_window: ((array(rng, x), array(rng, g)), {"window": w, **p}))  # fmt: skip
+for _x, _w in (((0, 2, 4), (3, 2, 3)), ((2, 0, 4), (3, 0, 3)), ((2, 2, 4), (0, 2, 3))):
+    add("convolve_windows", lambda rng, x=_x, w=_w: (
+        (array(rng, x), array(rng, w)), {"stride": (1,), "padding": (0,), "dilation": (1,)}
+    ))  # fmt: skip
+
+for _s, _pool, _stride in (
+    ((4,), (2,), (2,)), ((5,), (3,), (1,)), ((2, 6), (2,), (3,)), ((2, 4, 4), (2, 2), (2, 2)),
+    ((3, 4), (2, 3), (1, 1)), ((2, 2, 2, 4), (2, 1, 2), (1, 1, 2)),
+):  # fmt: skip
+    _how = {"pool": _pool, "stride": _stride}
+    _split = len(_s) - len(_pool)
+    _to = (*_s[:_split], *((n - p) // s + 1 for n, p, s in zip(_s[_split:], _pool, _stride)))
+    _k = int(np.prod(_pool))
+    add("max_pool", lambda rng, s=_s, p=_how: ((distinct(rng, s),), p))
+    add("window_argmax", lambda rng, s=_s, p=_how: (_with_maxima(distinct(rng, s), p), p))
+    add("pool_take", lambda rng, s=_s, p=_how, to=_to, k=_k: (
+        (array(rng, s), rng.integers(0, k, to).astype(np.uint8)), p
+    ))  # fmt: skip
+    add("pool_put", lambda rng, z=_s[_split:], p=_how, to=_to, k=_k: (
+        (array(rng, to), rng.integers(0, k, to).astype(np.uint8)), {"size": z, **p}
+    ))  # fmt: skip
+
+
+def _with_maxima(x: Any, params: Any) -> tuple[Any, Any]:
+    return x, primitives["max_pool"].forward(x, **params)

@@ -226,8 +226,9 @@ VIEWED = (("copy", 0), ("view", "reverse", 1), ("in part", "*=", 2, "all", 0), (
 
 @pytest.mark.parametrize("program", [BRANCH, TIMES], ids=["branch", "times"])
 def test_a_lost_guard_is_noticed(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs.check_jit(program, _X)
-    programs.check_jit_of_gradient(program, _X)
+    # Strict: a program that is run without compiling would show nothing.
+    programs.check_jit(program, _X, strict=True)
+    programs.check_jit_of_gradient(program, _X, strict=True)
     monkeypatch.setattr(StagingTrace, "consume", lambda self, tensor, kind: tensor.value)
     _expect_failure(programs.check_jit, program, _X)
     _expect_failure(programs.check_jit_of_gradient, program, _X)
@@ -257,7 +258,7 @@ def test_a_wrong_printed_line_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_pass_that_drops_what_is_needed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    programs.check_jit(VIEWED, _X)
+    programs.check_jit(VIEWED, _X, strict=True)
 
     def careless(program: Any) -> Any:
         return passes.with_entries(program, program.entries[1:])

@@ -1,8 +1,10 @@
 """Fixtures for the tests of the recording layer."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -24,3 +26,18 @@ def guard_on() -> Iterator[None]:
     """Leave the global default of the memory guard as it was."""
     yield
     tg.turn_memory_guarding_on()
+
+
+@pytest.fixture
+def numeric() -> Callable[..., Any]:
+    """Central differences of a scalar function of one array."""
+
+    def differences(f: Callable[..., Any], x: Any, eps: float = 1e-6) -> Any:
+        g = np.zeros_like(x)
+        for i in np.ndindex(x.shape):
+            d = np.zeros_like(x)
+            d[i] = eps
+            g[i] = (f(x + d) - f(x - d)) / (2 * eps)
+        return g
+
+    return differences

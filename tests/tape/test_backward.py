@@ -1,6 +1,5 @@
 """The life of a graph: recording, sweeping, nulling, clearing."""
 
-import inspect
 import warnings
 import weakref
 
@@ -130,7 +129,9 @@ def test_backward_of_an_empty_tensor_leaves_an_empty_gradient():
     assert x.grad.shape == (0, 3)
 
 
-@pytest.mark.parametrize("given", [2.0, [2.0, 2.0], np.float32(2), np.full((1,), 2), tg.tensor(2.0)])
+@pytest.mark.parametrize(
+    "given", [2.0, [2.0, 2.0], np.float32(2), np.full((1,), 2), tg.tensor(2.0)]
+)
 def test_a_given_gradient_is_broadcast_to_the_tensor(given):
     x = tg.tensor([1.0, 3.0])
     y = x * x
@@ -349,89 +350,6 @@ def test_broadcast_gradients_are_summed_to_each_operands_shape(shape):
         i + lead for i, n in enumerate(shape) if n == 1 and full[i + lead] != 1
     )
     assert np.allclose(x.grad, expected.sum(axis=axes).reshape(shape))
-
-
-# no_autodiff ---------------------------------------------------------------------------------
-
-
-def test_no_autodiff_records_nothing_and_locks_nothing():
-    a = np.ones(4)
-    with tg.no_autodiff:
-        x = tg.arange(4.0)
-        y = 4 * x + a
-        assert y.creator is None and a.flags.writeable and x.data.flags.writeable
-        y.backward()
-        (4 * x).backward()
-    assert x.grad is None
-
-
-def test_what_was_computed_without_autodiff_is_a_leaf_afterwards():
-    x = tg.tensor([1.0, 2.0, 3.0, 4.0])
-    with tg.no_autodiff:
-        y = x**2
-    y.backward()
-    assert np.array_equal(y.grad, np.ones(4)) and x.grad is None
-
-
-def test_no_autodiff_does_not_hand_on_constants():
-    c = tg.tensor(1.0, constant=True)
-    with tg.no_autodiff:
-        assert (c * 2).constant is False
-        assert (tg.tensor([1, 2]) * 2).constant is True
-
-
-def test_no_autodiff_keeps_gradients():
-    x = tg.tensor([1.0, 2.0])
-    (x * x).backward()
-    with tg.no_autodiff:
-        x * 2
-        np.sin(x)
-    assert np.array_equal(x.grad, [2.0, 4.0])
-
-
-def test_no_autodiff_nests_and_restores_after_an_exception():
-    x = tg.tensor(1.0)
-    with tg.no_autodiff:
-        with tg.no_autodiff:
-            pass
-        assert (x * 2).creator is None
-    assert (x * 2).creator is not None
-    with pytest.raises(ZeroDivisionError), tg.no_autodiff:
-        1 / 0
-    assert (x * 2).creator is not None
-
-
-def test_no_autodiff_decorates_and_keeps_the_functions_face():
-    @tg.no_autodiff
-    def double(x, *, by: int = 2):
-        """Multiply."""
-        return x * by
-
-    assert double.__name__ == "double" and double.__doc__ == "Multiply."
-    assert list(inspect.signature(double).parameters) == ["x", "by"]
-    assert double(tg.tensor(1.0)).creator is None
-    assert (tg.tensor(1.0) * 2).creator is not None
-
-
-def test_in_place_writes_without_autodiff_are_written():
-    x = tg.tensor([1.0, 2.0])
-    with tg.no_autodiff:
-        array = x.data
-        x *= 2
-        x[0] = 7.0
-        np.add(x, 1.0, out=x)
-        assert x.creator is None and x.data is array
-    assert np.array_equal(x.data, [8.0, 5.0])
-
-
-def test_a_write_without_autodiff_does_not_corrupt_a_live_graph():
-    x = tg.tensor([1.0, 2.0])
-    y = x * x
-    with tg.no_autodiff:
-        x[...] = 100.0
-    y.backward()
-    assert np.array_equal(x.data, [100.0, 100.0])
-    assert x.grad is None or np.array_equal(x.grad, [2.0, 4.0])
 
 
 # Large and odd graphs ------------------------------------------------------------------------

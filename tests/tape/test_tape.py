@@ -24,7 +24,7 @@ def test_a_tape_keeps_entries_in_order_with_the_users_line(recorded):
 
 
 def test_a_printed_tape_is_numpy_that_runs(recorded):
-    tape, x, w, h, y = recorded
+    tape, x, w, _h, y = recorded
     text = str(tape)
     assert "np.tanh(" in text and "test_tape.py:" in text and "float64[3]" in text
     space = {"np": np}
@@ -57,14 +57,14 @@ def test_gradients_can_be_asked_again_and_of_intermediate_values(recorded):
 
 
 def test_gradients_are_the_users_own_arrays(recorded):
-    tape, x, w, h, y = recorded
+    tape, x, _w, _h, y = recorded
     a, b = tape.gradient(y, [x, x])
     a[...] = 0.0
     assert not np.shares_memory(a, b) and np.any(b)
 
 
 def test_nothing_flows_gives_zeros(recorded):
-    tape, x, w, h, y = recorded
+    tape, x, _w, h, y = recorded
     (g,) = tape.gradient(x * 1.0 if False else h, [y])
     assert g == 0.0 and g.shape == ()
 
@@ -196,7 +196,7 @@ def test_arrays_are_guarded_on_a_tape():
 
 
 def test_tensors_that_are_not_on_the_tape_are_refused(recorded):
-    tape, x, w, h, y = recorded
+    tape, x, _w, _h, y = recorded
     stranger = tg.tensor(1.0)
     with pytest.raises(ValueError, match="not on the tape"):
         tape.gradient(stranger, [x])
@@ -211,7 +211,7 @@ def test_tensors_that_are_not_on_the_tape_are_refused(recorded):
 
 
 def test_replay_refuses_results_and_wrong_shapes(recorded):
-    tape, x, w, h, y = recorded
+    tape, x, _w, h, _y = recorded
     with pytest.raises(ValueError, match="only inputs"):
         tape.replay({h: np.ones(3)})
     with pytest.raises(ValueError, match=r"\(3,\).*\(2,\)"):
@@ -219,7 +219,7 @@ def test_replay_refuses_results_and_wrong_shapes(recorded):
 
 
 def test_a_wrong_cotangent_is_a_value_error(recorded):
-    tape, x, w, h, y = recorded
+    tape, x, _w, _h, y = recorded
     with pytest.raises(ValueError, match="broadcast"):
         tape.gradient(y, [x], grad=np.ones(3))
 
@@ -234,7 +234,7 @@ def test_a_compiled_tape_equals_eager(recorded):
 
 
 def test_a_compiled_tape_gives_gradients(recorded):
-    tape, x, w, h, y = recorded
+    tape, x, w, _h, y = recorded
     f = tape.compile(inputs=[x, w], outputs=[y], gradient=True)
     a, b = np.array([0.1, -0.2, 0.3]), np.array([1.0, 2.0, -1.0])
     (value,), (ga, gb) = f(a, b)

@@ -319,3 +319,50 @@ def test_wrong_axes_raise_numpys_errors(x):
         x.squeeze(0)
     with pytest.raises(ValueError, match="broadcast"):
         np.broadcast_to(x, (2, 4))
+
+
+def test_a_view_can_be_used_after_its_base_was_swept():
+    x = tg.tensor([1.0, 2.0])
+    y = x * 2
+    v = y[:1]
+    (y * y).backward()
+    (v * 3).backward()
+    assert np.array_equal(y.grad, [3.0, 0.0]) and np.array_equal(v.grad, [3.0])
+    assert v.base is y and np.array_equal(x.grad, [8.0, 16.0])
+
+
+def test_views_of_views_reach_the_base_in_every_new_graph():
+    x = tg.tensor([1.0, 2.0])
+    v = x[:1]
+    w = v[None]
+    for factor, view in ((2.0, v), (3.0, v), (5.0, w), (7.0, v)):
+        (view * factor).backward()
+        assert np.array_equal(x.grad, [factor, 0.0])
+        assert np.array_equal(v.grad, [factor]) and np.array_equal(w.grad, [[factor]])
+
+
+def test_a_view_that_was_read_without_autodiff_still_reaches_its_base():
+    x = tg.tensor([1.0, 2.0])
+    v = x[:1]
+    with tg.no_autodiff:
+        x *= 2.0
+        assert (v + 0.0).creator is None
+    (v * v).backward()
+    assert np.array_equal(x.grad, [4.0, 0.0]) and np.array_equal(v.grad, [4.0])
+
+
+def test_two_views_of_one_base_add_up():
+    x = tg.tensor([1.0, 2.0])
+    (x[:1] * x[1:]).backward()
+    assert np.array_equal(x.grad, [2.0, 1.0])
+    x[:1].backward()
+    assert np.array_equal(x.grad, [1.0, 0.0])
+
+
+def test_new_data_of_the_base_is_seen_by_its_views():
+    x = tg.tensor([1.0, 2.0])
+    v = x[:1]
+    x.data = np.array([5.0, 6.0])
+    assert np.array_equal(v.data, [5.0]) and np.shares_memory(x, v)
+    (x * x).backward()
+    assert np.array_equal(v.grad, [10.0])

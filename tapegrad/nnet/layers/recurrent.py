@@ -1,0 +1,168 @@
+"""Layers that carry a state from step to step: ``gru``.
+
+>>> import numpy as np
+>>> from tapegrad.nnet.layers import gru
+>>> weights = [np.zeros((3, 2)), np.zeros((2, 2)), np.zeros(2)] * 3
+>>> gru(np.zeros((5, 4, 3)), *weights).shape
+(6, 4, 2)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.nnet.layers.utils import integer
+from tapegrad.ops.logistic import sigmoid_p, stop_gradient_p
+from tapegrad.ops.ufunc import as_tensor, flagged
+from tapegrad.tape import Tensor
+from tapegrad.tape.tensor import imperative
+from tapegrad.tape.trace import apply
+
+__all__ = ["gru"]
+
+
+def gru(
+    X: Any, Uz: Any, Wz: Any, bz: Any, Ur: Any, Wr: Any, br: Any, Uh: Any, Wh: Any, bh: Any,
+    s0: Any = None, bp_lim: int | None = None, dropout: float = 0.0,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """Run a gated recurrent unit over sequences.
+
+    With the states S, the data X and the logistic function σ::
+
+        Z[t] = σ(X[t] @ Uz + S[t-1] @ Wz + bz)
+        R[t] = σ(X[t] @ Ur + S[t-1] @ Wr + br)
+        H[t] = tanh(X[t] @ Uh + (R[t] * S[t-1]) @ Wh + bh)
+        S[t] = (1 - Z[t]) * H[t] + Z[t] * S[t-1]
+
+    Parameters
+    ----------
+    X : array_like, shape (T, N, C)
+        Sequences of length T of N examples.
+    Uz, Ur, Uh : array_like, shape (C, D)
+        Weights of the data.
+    Wz, Wr, Wh : array_like, shape (D, D)
+        Weights of the state.
+    bz, br, bh : array_like, shape (D,)
+        Biases.
+    s0 : array_like, shape (N, D), optional
+        The state before the first step; a constant. By default zeros.
+    bp_lim : int, optional
+        Over how many steps back the gradient of a state is propagated; by default over all.
+    dropout : float
+        The share, in [0, 1), of what is dropped: of the weights of the state, and of the three
+        products with the data by masks that stay the same at all steps. What is left is scaled by
+        ``1 / (1 - dropout)``.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor, shape (T + 1, N, D)
+        The states, the first of which is `s0`.
+
+    Raises
+    ------
+    TypeError
+        If `bp_lim` is not an integer.
+    ValueError
+        For wrong shapes, a `dropout` outside of [0, 1), a `bp_lim` below 1, or an `s0` that is a
+        variable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tapegrad as tg
+    >>> from tapegrad.nnet.layers import gru
+    >>> one, zero = tg.ones((1, 1), dtype=float), tg.zeros(1, dtype=float)
+    >>> x = np.ones((2, 1, 1))
+    >>> s = gru(x, one, one, zero, one, one, zero, one, one, zero)
+    >>> s[:, 0, 0]
+    Tensor([0.        , 0.20482421, 0.34675308])
+    """
+    X, s0 = as_tensor(X), None if s0 is None else as_tensor(s0)
+    named = {"Uz": Uz, "Wz": Wz, "bz": bz, "Ur": Ur, "Wr": Wr, "br": br, "Uh": Uh, "Wh": Wh}
+    weights = {name: as_tensor(a) for name, a in {**named, "bh": bh}.items()}
+    _check(X, weights, s0, bp_lim, dropout)
+    steps, count, _ = X.shape
+    size = weights["bz"].shape[0]
+    U, W, b = (np.concatenate([weights[kind + gate] for gate in "zrh"], axis=-1) for kind in "UWb")
+    if s0 is None:
+        s0 = np.zeros((count, size), np.result_type(*(a.dtype for a in (X, U, W, b))))
+        if s0.dtype.kind != "f":
+            s0 = s0.astype(float)
+    given = X @ U
+    if dropout:
+        W = W * _mask((size, 3 * size), dropout, W.dtype)
+        given = given * _mask((count, 3 * size), dropout, given.dtype)
+    given = given + b
+    gates, candidate = W[:, : 2 * size], W[:, 2 * size :]
+
+    def step(s: Any, t: int) -> Any:
+        x = given[t]
+        both = apply(sigmoid_p, (s @ gates + x[:, : 2 * size],))
+        z, r = both[:, :size], both[:, size:]
+        h = np.tanh((r * s) @ candidate + x[:, 2 * size :])
+        return h + z * (s - h)
+
+    if bp_lim is None or bp_lim >= steps:
+        states = _run(step, s0, steps)
+    else:
+        states = _run_truncated(step, s0, steps, bp_lim)
+    return flagged(np.stack([as_tensor(s) for s in states]), constant)  # type: ignore[no-any-return]
+
+
+def _run(step: Any, s: Any, steps: int) -> list[Any]:
+    states = [s]
+    for t in range(steps):
+        s = step(s, t)
+        states.append(s)
+    return states
+
+
+def _run_truncated(step: Any, s0: Any, steps: int, depth: int) -> list[Any]:
+    """Run so that no gradient passes more than `depth` steps back.
+
+    ``recent[d]`` is the current state, whose gradient passes d steps back; all are equal in value.
+    """
+    states, recent = [s0], [s0] * (depth + 1)
+    for t in range(steps):
+        start = apply(stop_gradient_p, (recent[0],))
+        recent = [step(s, t) for s in (start, *recent[:-1])]
+        states.append(recent[-1])
+    return states
+
+
+def _mask(shape: tuple[int, ...], dropout: float, dtype: Any) -> Any:
+    """Draw zeros, with probability `dropout`, and what keeps the mean."""
+    kept = np.random.random_sample(shape) >= dropout  # noqa: NPY002  # the stream of tg.random
+    return kept.astype(dtype if dtype.kind == "f" else float) * (1 / (1 - dropout))
+
+
+def _check(X: Any, weights: dict[str, Any], s0: Any, bp_lim: Any, dropout: Any) -> None:
+    """Raise if an argument of ``gru`` does not fit the others."""
+    if X.ndim != 3:
+        raise ValueError(f"gru: `X` must have shape (T, N, C), not {X.shape}")
+    size = weights["bz"].shape[-1] if weights["bz"].ndim else 0
+    wanted = {"U": (X.shape[2], size), "W": (size, size), "b": (size,)}
+    for name, a in weights.items():
+        if a.shape != wanted[name[0]]:
+            raise ValueError(
+                f"gru: `{name}` must have shape {wanted[name[0]]}, for C = {X.shape[2]} and "
+                f"D = {size}, the length of `bz`; it has {a.shape}"
+            )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"gru: `dropout` must be at least 0 and below 1, not {dropout}")
+    if bp_lim is not None:
+        if integer(bp_lim) is None:
+            raise TypeError(f"gru: `bp_lim` must be an integer, not {bp_lim!r}")
+        if bp_lim < 1:
+            raise ValueError(f"gru: `bp_lim` must be at least 1, not {bp_lim}")
+    if s0 is None:
+        return
+    if s0.shape != (X.shape[1], size):
+        raise ValueError(f"gru: `s0` must have shape {(X.shape[1], size)}, not {s0.shape}")
+    if s0._trace is imperative.trace and not s0.constant:
+        raise ValueError("gru: `s0` must be a constant; use tg.tensor(s0, constant=True)")

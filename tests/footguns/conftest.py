@@ -1,0 +1,19 @@
+"""Lets the tests here import their helper ``compare``."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+_HERE = str(Path(__file__).parent)
+if _HERE not in sys.path:
+    sys.path.append(_HERE)
+
+
+@pytest.fixture(autouse=True)
+def _verified_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check every program after every pass of the compiler."""
+    from tapegrad.compile import recording
+    from tapegrad.compile.program import verify
+
+    monkeypatch.setattr(recording, "check", verify)
