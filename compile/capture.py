@@ -60,9 +60,7 @@ class Reference:
 
     __slots__ = ("expected", "key", "kind", "layout", "owner", "reader")
 
-    def __init__(
-        self, kind: str, owner: Any, key: Any, expected: Any, reader: Any = None
-    ) -> None:
+    def __init__(self, kind: str, owner: Any, key: Any, expected: Any, reader: Any = None) -> None:
         self.kind = kind
         self.owner = owner
         self.key = key

@@ -16,10 +16,11 @@ __all__ = ["Facts", "facts_of"]
 _READS_GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _READS_ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"})
 _WRITES = frozenset({"STORE_ATTR", "DELETE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE"})
-_MUTATORS = frozenset(
-    "append extend insert remove pop popitem clear update setdefault sort reverse add discard "
-    "appendleft extendleft popleft rotate fill put resize partition __setitem__ __setattr__".split()
-)
+_MUTATORS = frozenset({
+    "__setattr__", "__setitem__", "add", "append", "appendleft", "clear", "discard", "extend",
+    "extendleft", "fill", "insert", "partition", "pop", "popitem", "popleft", "put", "remove",
+    "resize", "reverse", "rotate", "setdefault", "sort", "update",
+})  # fmt: skip
 #: Built-in functions with which code reads attributes whose names it makes up.
 _REFLECTION = frozenset({"getattr", "hasattr", "setattr", "delattr", "vars", "dir"})
 #: Built-in functions that reach what no name in the code tells.

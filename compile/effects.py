@@ -21,11 +21,11 @@ __all__ = ["Effects", "watched"]
 #: Built-in functions that talk to the world.
 _BUILTINS = frozenset({"print", "input", "open", "breakpoint", "exec", "eval", "__import__"})
 #: Modules of which every function does, or depends on more than its arguments.
-_MODULES = frozenset(
-    "time _io io os posix nt random _random secrets uuid _uuid datetime _datetime _pydatetime "
-    "logging warnings _warnings socket _socket ssl _ssl subprocess tempfile "
-    "shutil".split()
-)
+_MODULES = frozenset({
+    "_datetime", "_io", "_pydatetime", "_random", "_socket", "_ssl", "_uuid", "_warnings",
+    "datetime", "io", "logging", "nt", "os", "posix", "random", "secrets", "shutil", "socket", "ssl",
+    "subprocess", "tempfile", "time", "uuid", "warnings",
+})  # fmt: skip
 #: What runs in the name of others: callers whose calls do not count.
 _SKIPPED = frozenset({"tapegrad", "importlib", "contextlib", "functools"})
 _RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)

@@ -73,7 +73,9 @@ class Healer:
                 original[:] = new
         elif type(original) is dict:
             changed = {k: self._paired(image, k, original, k in original) for k in image}
-            if list(changed) != list(original) or any(changed[k] is not original[k] for k in changed):
+            if list(changed) != list(original) or any(
+                changed[k] is not original[k] for k in changed
+            ):
                 original.clear()
                 original.update(changed)
         elif isinstance(original, tuple):

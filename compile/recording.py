@@ -22,7 +22,7 @@ from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import primitives
 from tapegrad.tape.printing import tape_source
 from tapegrad.tape.pytree import Structure, flatten, unflatten
-from tapegrad.tape.staging import Entry, StagingTrace
+from tapegrad.tape.staging import StagingTrace
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import new_trace
 from tapegrad.tape.transforms import give_back
@@ -251,7 +251,10 @@ class _Run:
             image = self.mirror.value("", None, None, function)
             images = unflatten(nest, given)
             self.trace.shared = _overlap(
-                [*(self.leaves[i] for i in self.traced), *{id(a): a for _, a, _ in self.before}.values()]
+                [
+                    *(self.leaves[i] for i in self.traced),
+                    *{id(a): a for _, a, _ in self.before}.values(),
+                ]
             )
             try:
                 with watched() as self.effects:
@@ -399,6 +402,8 @@ class _Run:
 
 
 _CODE = (types.FunctionType, types.MethodType, types.ModuleType, type, functools.partial)
+
+
 def _is_frozen(array: Any) -> bool:
     """Whether nobody can change an array without first making it writeable."""
     return not array.flags.writeable and array.base is None and array.flags.owndata

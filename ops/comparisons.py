@@ -21,9 +21,7 @@ from tapegrad.tape.trace import apply, bind
 
 def plain(ufunc: np.ufunc, kernel: str, doc: str) -> Ufunc:
     """Declare an elementwise function without derivatives."""
-    primitive = Primitive(
-        ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc
-    )
+    primitive = Primitive(ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc)
     return implements(ufunc)(Ufunc(primitive, f"{doc} The result is an ndarray."))  # type: ignore[return-value]
 
 
@@ -284,9 +282,7 @@ def argsort(
     return apply(argsort_p, (a,), params)
 
 
-searchsorted_p = Primitive(
-    "searchsorted", np.searchsorted, source=numpy_source("searchsorted")
-)
+searchsorted_p = Primitive("searchsorted", np.searchsorted, source=numpy_source("searchsorted"))
 
 
 @implements(np.searchsorted)

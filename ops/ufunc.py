@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops import folding
 from tapegrad.tape.primitive import Primitive, direct, functions, primitives
 from tapegrad.tape.tensor import Tensor, imperative
 from tapegrad.tape.trace import apply
@@ -368,23 +369,36 @@ class Ufunc:
         """Reduce axes (by default the first) by applying the function along them."""
         function = functions.get(("reduce", self.ufunc))
         if function is None:
-            raise NotImplementedError(f"{self.__name__}.reduce is not implemented for tensors")
+            a = self._folded(array, dtype)
+            result = folding.reduce(self, a, axis, keepdims, initial, where)
+            return self._into(single_out(out, "reduce"), result)
         return function(array, axis, dtype, single_out(out, "reduce"), keepdims, initial, where)
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         """Apply the function along an axis and keep every intermediate result."""
         function = functions.get(("accumulate", self.ufunc))
         if function is None:
-            raise NotImplementedError(f"{self.__name__}.accumulate is not implemented for tensors")
+            result = folding.accumulate(self, self._folded(array, dtype), axis)
+            return self._into(single_out(out, "accumulate"), result)
         return function(array, axis, dtype, single_out(out, "accumulate"))
 
-    def at(self, *args: Any, **kwargs: Any) -> Any:
-        """Not implemented for tensors."""
-        raise NotImplementedError(f"{self.__name__}.at is not implemented for tensors")
+    def at(self, a: Any, indices: Any, b: Any = None, /) -> None:
+        """Apply the function in place at `indices`, once for each time that an index occurs."""
+        folding.at(self, a, indices, b)
 
-    def reduceat(self, *args: Any, **kwargs: Any) -> Any:
-        """Not implemented for tensors."""
-        raise NotImplementedError(f"{self.__name__}.reduceat is not implemented for tensors")
+    def reduceat(
+        self, array: Any, indices: Any, axis: Any = 0, dtype: Any = None, out: Any = None
+    ) -> Any:
+        """Reduce the pieces of an axis that begin at `indices`."""
+        result = folding.reduceat(self, self._folded(array, dtype), indices, axis)
+        return self._into(single_out(out, "reduceat"), result)
+
+    def _folded(self, array: Any, dtype: Any) -> Tensor:
+        a = as_tensor(array)
+        return a if dtype is None else functions["cast"](a, np.dtype(dtype))  # type: ignore[no-any-return]
+
+    def _into(self, out: Any, result: Any) -> Any:
+        return result if out is None else write_into(out, result, ufunc=self.ufunc)
 
 
 def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:

@@ -50,7 +50,7 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
 
 
 def _unary(name: str, x: Any) -> Any:
-    trace = x.trace
+    trace = x.live_trace
     if trace.closed:
         return functions[np.negative](x)  # raises
     if trace.level:

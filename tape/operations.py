@@ -200,13 +200,13 @@ def _no_second_order(
     )
 
 
-custom_vjp_p = Primitive(
+custom_vjp_p: Primitive = Primitive(
     "custom_vjp",
     _run_custom_vjp,
     vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=custom_jvp_p),
 )
 
-custom_jvp_p = Primitive(
+custom_jvp_p: Primitive = Primitive(
     "custom_jvp",
     _run_custom_jvp,
     vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=custom_vjp_p),
@@ -246,7 +246,7 @@ def execute_op(
         v if type(v) is Tensor else Tensor(v, copy=False, constant=True) for v in input_vars
     )
     call = _Call(Op(), op_args or (), op_kwargs or {})
-    if all(t.trace.level == 0 for t in tensors):
+    if all(t.live_trace.level == 0 for t in tensors):
         call.tensors = tensors
     result = apply(custom_p, tensors, {"call": call}, constant)
     if out is None:

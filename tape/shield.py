@@ -59,5 +59,7 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
     out_leaves, out_structure = flatten(result)
     for i, leaf in enumerate(out_leaves):
         tensor, node = tensors.get(id(leaf), (leaf, None))
-        out_leaves[i] = tensor if node is not None and leaf.node is node else originals.get(id(leaf), leaf)
+        out_leaves[i] = (
+            tensor if node is not None and leaf.node is node else originals.get(id(leaf), leaf)
+        )
     return unflatten(out_structure, out_leaves)

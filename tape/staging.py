@@ -134,7 +134,11 @@ class StagingTrace(Trace):
         example = self.example(tensor)
         if not hasattr(example, name):
             kind = type(example)
-            full = f"{kind.__module__}.{kind.__name__}" if kind.__module__ != "builtins" else kind.__name__
+            full = (
+                f"{kind.__module__}.{kind.__name__}"
+                if kind.__module__ != "builtins"
+                else kind.__name__
+            )
             raise AttributeError(f"'{full}' object has no attribute {name!r}")
         self.give_up(f"the attribute {name} of a traced value is used")
         return getattr(example, name)
@@ -215,9 +219,7 @@ class StagingTrace(Trace):
     ) -> Any:
         """Compute with a tensor from outside: imperatively, as without jit."""
         self.give_up("a tensor from outside the function takes part in it")
-        plain = tuple(
-            a.value if type(a) is Tensor and a._trace is self else a for a in args
-        )
+        plain = tuple(a.value if type(a) is Tensor and a._trace is self else a for a in args)
         return apply(primitive, plain, params, constant)
 
     def write(self, root: Tensor, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
@@ -234,17 +236,13 @@ class StagingTrace(Trace):
         tensor.consume("text")
         return str(form(self.example(tensor)))
 
-    def unknown(
-        self, name: str, function: Any = None, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def unknown(self, name: str, function: Any = None, args: Any = (), kwargs: Any = None) -> Any:
         """Let NumPy compute what tensors do not have, on the values."""
         self.give_up(f"{name} is not on record as a primitive")
         return function(*self._values(args), **self._values(kwargs or {}))
 
     def _values(self, tree: Any) -> Any:
-        return tree_map(
-            lambda a: a.value if type(a) is Tensor and a._trace is self else a, tree
-        )
+        return tree_map(lambda a: a.value if type(a) is Tensor and a._trace is self else a, tree)
 
     def array(self, tensor: Tensor, what: str) -> Any:
         """Give NumPy the values; storing them into a plain array is refused."""

@@ -179,7 +179,7 @@ class Tensor(ArrayMethods):
             self.refresh()
 
     @property
-    def trace(self) -> Any:
+    def live_trace(self) -> Any:
         """The trace of the current version."""
         self.freshen()
         return self._trace
@@ -240,7 +240,7 @@ class Tensor(ArrayMethods):
 
     @data.setter
     def data(self, new: Any) -> None:
-        if self.trace is not imperative.trace:
+        if self.live_trace is not imperative.trace:
             self._trace.array(self, "assignment to Tensor.data")
         array = np.asarray(new)
         if array is self._value:
@@ -307,7 +307,7 @@ class Tensor(ArrayMethods):
     @property
     def constant(self) -> bool:
         """Whether the tensor is a constant, to which no gradient flows."""
-        return bool(self.trace.is_constant(self))
+        return bool(self.live_trace.is_constant(self))
 
     @property
     def base(self) -> Tensor | None:
@@ -328,7 +328,7 @@ class Tensor(ArrayMethods):
 
         The gradient of a view is the same view of its base's gradient.
         """
-        return self.trace.grad(self)
+        return self.live_trace.grad(self)
 
     @property
     def creator(self) -> Any:
@@ -361,7 +361,7 @@ class Tensor(ArrayMethods):
         >>> x.grad
         array([16.,  8.,  4.])
         """
-        self.trace.backward(self, grad)
+        self.live_trace.backward(self, grad)
 
     def null_grad(self, *, _clear_view_info: bool = False) -> Tensor:
         """Set the gradient to None, and return the tensor itself."""
@@ -388,7 +388,7 @@ class Tensor(ArrayMethods):
 
         Gradients stay as they are.
         """
-        self.trace.clear(self)
+        self.live_trace.clear(self)
 
     def item(self, *args: Any) -> Any:
         """Return the element as a Python scalar; ValueError unless there is exactly one."""
@@ -398,7 +398,7 @@ class Tensor(ArrayMethods):
         """Return the array of values for Python code that must have it."""
         value: Any = self
         while type(value) is Tensor:
-            value = value.trace.consume(value, kind)
+            value = value.live_trace.consume(value, kind)
         return value
 
     def copy(self, *, constant: bool | None = None) -> Tensor:
@@ -409,7 +409,7 @@ class Tensor(ArrayMethods):
         constant : bool, optional
             By default as the original.
         """
-        if self.trace is not imperative.trace:
+        if self.live_trace is not imperative.trace:
             return functions[np.copy](self)  # type: ignore[no-any-return]
         if constant is None:
             constant = self.constant
@@ -442,7 +442,7 @@ class Tensor(ArrayMethods):
             By default as the original; integers are always constant.
         """
         check_constant(constant)
-        if self.trace is not imperative.trace:
+        if self.live_trace is not imperative.trace:
             return functions["astype"](self, dtype, casting)  # type: ignore[no-any-return]
         dtype = np.dtype(dtype)
         check_real(dtype)
@@ -460,7 +460,7 @@ class Tensor(ArrayMethods):
         return self._trace.attribute(self, name)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if self.trace is not imperative.trace:
+        if self.live_trace is not imperative.trace:
             self._trace.array(self, "np.asarray")
         array = self.data
         if dtype is not None and np.dtype(dtype) != array.dtype:

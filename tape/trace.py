@@ -221,7 +221,7 @@ def _holds_tensor(a: Any) -> bool:
 def lower(value: Any, trace: Trace) -> Any:
     """Return `value` as it is below `trace`."""
     if type(value) is Tensor:
-        if value.trace is trace:
+        if value.live_trace is trace:
             return value.value
         return trace.lift_check(value)
     return value

@@ -151,7 +151,7 @@ def _linearize(
         outputs = []
         lowered = []
         for leaf in out_leaves:
-            mine = type(leaf) is Tensor and leaf.trace is trace
+            mine = type(leaf) is Tensor and leaf.live_trace is trace
             value = below(leaf, trace)
             outputs.append((leaf.node if mine else None, value))
             lowered.append(give_back(value))
@@ -399,7 +399,7 @@ def jvp(
         values, out_tangents = [], []
         for leaf in out_leaves:
             value = below(leaf, trace)
-            mine = type(leaf) is Tensor and leaf.trace is trace
+            mine = type(leaf) is Tensor and leaf.live_trace is trace
             t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
             values.append(give_back(value))
             out_tangents.append(give_back(t))

@@ -87,7 +87,7 @@ def _run_batched(
         leaves, out_structure = flatten(result)
         outs = []
         for leaf in leaves:
-            if type(leaf) is Tensor and leaf.trace is trace:
+            if type(leaf) is Tensor and leaf.live_trace is trace:
                 outs.append(leaf.value)
             else:
                 value = below(leaf, trace)

@@ -127,7 +127,7 @@ def write(
     params = {"path": path, "spec": spec}
     trace = root._trace
     for a in (value, *arrays):
-        if type(a) is Tensor and a.trace.level > trace.level:
+        if type(a) is Tensor and a.live_trace.level > trace.level:
             trace = a._trace
     trace.write(root, primitives["write"], (value, *arrays), params)
 

@@ -20,6 +20,7 @@ settings.register_profile("deep", deadline=None, max_examples=2000, suppress_hea
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--deep", action="store_true", help="also run the tests marked `deep`")
+    parser.addoption("--golden", action="store_true", help="write the texts in tests/golden anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -157,7 +157,13 @@ def test_a_view_of_an_argument_that_is_written_is_what_numpy_gives():
 
 
 def test_a_copy_that_is_returned_shares_no_memory():
-    for function in (np.copy, lambda x: x.copy(), lambda x: x[[0, 1]], lambda x: x * 1, lambda x: +x):
+    for function in (
+        np.copy,
+        lambda x: x.copy(),
+        lambda x: x[[0, 1]],
+        lambda x: x * 1,
+        lambda x: +x,
+    ):
         jitted = tg.jit(function)
         for _ in range(4):
             got = jitted(X)

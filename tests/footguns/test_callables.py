@@ -64,7 +64,10 @@ def test_keyword_arguments_defaults_and_stars_are_passed_on():
         close(jitted(V), f(V))
         close(jitted(V, 3.0), f(V, 3.0))
         close(jitted(x=V, k=4.0), f(x=V, k=4.0))
-        close(jitted(V, 3.0, 1.0, 2.0, scale=0.5, a=V, b=1.0), f(V, 3.0, 1.0, 2.0, scale=0.5, a=V, b=1.0))
+        close(
+            jitted(V, 3.0, 1.0, 2.0, scale=0.5, a=V, b=1.0),
+            f(V, 3.0, 1.0, 2.0, scale=0.5, a=V, b=1.0),
+        )
         close(jitted(V, scale=2.0), f(V, scale=2.0))
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         jitted()
@@ -116,12 +119,11 @@ def test_a_dataclass_that_is_returned_holds_arrays():
 
 
 def test_a_function_as_argument_is_called_as_it_is():
-    factor = 2.0
     jitted = tg.jit(lambda f, x: f(x) + 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for factor in (1.0, 2.0, 3.0):
-            close(jitted(lambda v: v * factor, V), V * factor + 1)
+            close(jitted(lambda v, k=factor: v * k, V), V * factor + 1)
     close(tg.jit(lambda f, x: f(x))(np.sin, V), np.sin(V))
 
 
@@ -314,7 +316,9 @@ def test_an_exception_leaves_no_state_behind():
 def test_eight_threads_call_at_once_and_get_right_results():
     calls = tg.jit(tg.value_and_grad(lambda x: np.sum(np.tanh(x) * np.exp(-x * x))))
     expected = tg.value_and_grad(lambda x: np.sum(np.tanh(x) * np.exp(-x * x)))
-    arrays = [np.linspace(-1, 1, n) + i for i, n in enumerate((10, 10, 300, 300, 10, 90000, 90000, 7))]
+    arrays = [
+        np.linspace(-1, 1, n) + i for i, n in enumerate((10, 10, 300, 300, 10, 90000, 90000, 7))
+    ]
     wanted = [expected(a) for a in arrays]
     barrier, failures = threading.Barrier(8), []
 

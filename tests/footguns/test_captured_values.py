@@ -207,11 +207,9 @@ def test_a_function_imported_inside_is_looked_up_anew():
     module.rate = 1.0
     sys.modules["my_lazy_settings"] = module
 
-    def f(x):
-        from my_lazy_settings import rate
-
-        return x * rate
-
+    space = {"__name__": __name__}
+    exec("def f(x):\n    from my_lazy_settings import rate\n    return x * rate\n", space)
+    f = space["f"]
     follow(f, lambda: setattr(module, "rate", 2.0))
 
 
@@ -303,7 +301,8 @@ def test_an_array_that_changes_at_each_call_stays_compiled():
     for _ in range(30):
         w += 0.1
         np.testing.assert_allclose(jitted(V), 2 * np.exp(w) * V)
-    assert jitted.stats() == (1, jitted.stats().kernels_compiled + 0, jitted.stats().kernels_reused, 0)
+    assert jitted.stats().traces == 1
+    assert jitted.stats().eager_calls == 0
 
 
 def test_a_global_array_is_read_anew():
@@ -353,9 +352,10 @@ def test_an_array_read_by_raw_code_is_compared():
 
     model = Model()
     jitted = tg.jit(model)
-    for value in (1.0, 2.0, 1.0, 3.0):
-        model.w[0] = value
-        close(jitted(V), V * (2 if value > 1.5 else 3))
+    with pytest.warns(RuntimeWarning, match="changes what is outside"):
+        for value in (1.0, 2.0, 1.0, 3.0):
+            model.w[0] = value
+            close(jitted(V), V * (2 if value > 1.5 else 3))
 
 
 def test_two_names_of_one_array_that_part_are_noticed():

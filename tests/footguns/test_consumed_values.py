@@ -52,9 +52,7 @@ FUNCTIONS = {
     "while": halve,
     "break": newton,
     "conditional expression": lambda x: x if x.sum() > 0 else -x,
-    "recursion": lambda x: (lambda f: f(f, x))(
-        lambda f, v: v if v.sum() < 1 else f(f, v / 2)
-    ),
+    "recursion": lambda x: (lambda f: f(f, x))(lambda f, v: v if v.sum() < 1 else f(f, v / 2)),
     "float": lambda x: x * float(x[0]),
     "int": lambda x: x * int(x[1]),
     "bool": lambda x: x * bool(x[0] > 0),
@@ -212,7 +210,9 @@ def test_more_ways_than_are_kept_end_in_eager_calls_with_one_warning_that_names_
 
     jitted = tg.jit(f)
     line = f.__code__.co_firstlineno + 1
-    with pytest.warns(RuntimeWarning, match=rf"8 different ways.*test_consumed_values.py:{line}") as seen:
+    with pytest.warns(
+        RuntimeWarning, match=rf"8 different ways.*test_consumed_values.py:{line}"
+    ) as seen:
         for i in range(20):
             x = V + i
             close(jitted(x), f(x))
@@ -261,7 +261,9 @@ def test_a_traced_value_stored_into_a_plain_array_raises_and_names_the_line():
         return out
 
     line = f.__code__.co_firstlineno + 2
-    with pytest.raises(tg.TracedArrayError, match=rf"test_consumed_values\.py:{line}.*np\.zeros_like"):
+    with pytest.raises(
+        tg.TracedArrayError, match=rf"test_consumed_values\.py:{line}.*np\.zeros_like"
+    ):
         tg.jit(f)(V)
 
 

@@ -186,7 +186,7 @@ def test_other_containers_get_an_entry_at_each_call():
     run(f)
     close(list(queue), [V] * 4)
     assert seen == {0, 1, 2, 3}
-    close(table, {i: (V + 1, "text") for i in range(4)})
+    close(table, dict.fromkeys(range(4), (V + 1, "text")))
 
 
 def test_a_bound_append_is_followed_to_its_list():

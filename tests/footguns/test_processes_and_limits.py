@@ -106,7 +106,9 @@ def test_explain_shows_the_tape_the_plan_the_kernels_the_guards_and_the_library_
 
 
 def test_explain_says_why_a_function_is_not_compiled():
-    assert "run without compiling: it calls print" in tg.jit(lambda x: print(end="") or x).explain(V)
+    assert "run without compiling: it calls print" in tg.jit(lambda x: print(end="") or x).explain(
+        V
+    )
     assert "type object" in tg.jit(lambda x, y: x).explain(V, object())
 
 

@@ -342,7 +342,7 @@ for _size, _window, _stride, _padding, _dilation in (
         (n + 2 * p - (d * (w - 1) + 1)) // s + 1
         for n, w, s, p, d in zip(_size, _window, _stride, _padding, _dilation)
     )
-    for _n, _c, _f in ((2, 3, 2), (1, 1, 2)):
+    for _n, _c, _f in ((2, 3, 2), (1, 1, 2), (1, 16, 2)):
         add("convolve_windows", lambda rng, x=(_n, _c, *_size), w=(_f, _c, *_window), p=_how: (
             (array(rng, x), array(rng, w)), p
         ))  # fmt: skip

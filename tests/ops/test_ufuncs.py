@@ -151,8 +151,6 @@ def test_a_ufunc_takes_its_operands_by_name_and_refuses_what_it_does_not_know() 
         tg.exp()
     with pytest.raises(TypeError, match="unexpected"):
         tg.exp(1.0, colour="red")
-    with pytest.raises(NotImplementedError):
-        tg.add.at(tg.tensor([1.0]), [0], 1.0)
 
 
 def test_remainders_of_constants_are_arrays_and_of_variables_tensors() -> None:

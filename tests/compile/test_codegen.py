@@ -1,0 +1,74 @@
+"""Generated kernels: their text, their vector instructions, their independence of sizes.
+
+The texts are kept in ``tests/golden``. After a change that is meant, write them anew with
+``python -m pytest tests/compile/test_codegen.py --golden`` and read the difference.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from staged import recording_of
+
+import tapegrad as tg
+from tapegrad.compile import kernels
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+X = np.linspace(0.5, 2.0, 12).reshape(3, 4)
+
+
+def benchmark(x):
+    return np.sum(np.tanh(x) * np.exp(-x * x) + np.sin(x))
+
+
+def softmax(x):
+    e = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return e / np.sum(e, axis=1, keepdims=True)
+
+
+PROGRAMS = {
+    "value_and_grad": (tg.value_and_grad(benchmark), X),
+    "softmax": (softmax, X),
+    "column_sums": (lambda x: np.sum(np.exp(x) * x, axis=0), X),
+    "broadcast": (lambda x, y: np.sqrt(x * x + y) * 3.5, X, X[:, :1].copy()),
+    "float32_strided": (lambda x: np.where(x > 1, x * 0.25, -x), X.astype("f4")[:, ::2]),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_text_of_typical_kernels_is_as_it_was(name, request):
+    function, *args = PROGRAMS[name]
+    plan = recording_of(function, *args).plan
+    text = "\n\n".join(kernel.source for kernel in plan.kernels)
+    path = GOLDEN / f"{name}.py"
+    if request.config.getoption("--golden"):
+        path.write_text(text)
+    assert text == path.read_text(), f"see {path}; write it anew with --golden if that is meant"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_text_does_not_depend_on_sizes(name):
+    function, *args = PROGRAMS[name]
+    larger = [np.repeat(np.repeat(a, 3, 0), 5 if a.shape[1] > 1 else 1, 1) for a in args]
+    larger = [a[:, :: 2 * (name == "float32_strided") or 1] for a in larger]
+    first, second = recording_of(function, *args).plan, recording_of(function, *larger).plan
+    assert [k.source for k in first.kernels] == [k.source for k in second.kernels]
+    assert second.compiled == 0
+
+
+def assembly_of(function, *args):
+    """Return the machine code of the largest kernel of a function."""
+    recording_of(function, *args)
+    texts = [next(iter(d.inspect_asm().values())) for d in kernels._keep_alive[-3:]]
+    return max(texts, key=len)
+
+
+def test_the_benchmark_is_computed_with_vector_instructions():
+    kernels._kernels.clear()
+    text = assembly_of(tg.value_and_grad(benchmark), np.linspace(0, 1, 64))
+    packed = re.findall(r"\bv?(?:mul|add|fmadd\w*|fmla)(?:pd|\s+v\d+\.2d)", text)
+    if not packed:
+        packed = re.findall(r"\b(?:vmulpd|mulpd|vaddpd|addpd|vfmadd\w+pd|fmul\s+v)", text)
+    assert len(packed) > 20
+    assert not re.search(r"call\S*\s+\S*\b(?:exp|sin|tanh)\b", text)

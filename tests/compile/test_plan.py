@@ -1,0 +1,107 @@
+"""Plans: reductions over all axes and layouts, chunks, accuracy of sums."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from staged import recording_of
+
+import tapegrad as tg
+from tapegrad.compile import chunks
+
+RNG = np.random.default_rng(7)
+SHAPES = [(5,), (3, 4), (2, 3, 4), (2, 3, 2, 3)]
+
+
+def layouts(x):
+    """Return arrays of one shape with the same values, laid out differently."""
+    yield "C", x
+    yield "F", np.asfortranarray(x)
+    yield "reversed", np.ascontiguousarray(x[::-1])[::-1]
+    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]))
+    wide[..., ::2] = x
+    yield "strided", wide[..., ::2]
+    yield "moved", np.ascontiguousarray(np.moveaxis(x, 0, -1)).transpose(-1, *range(x.ndim - 1))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_reductions_over_every_set_of_axes_of_every_layout_are_those_of_numpy(shape):
+    x = RNG.normal(size=shape)
+    sets = [
+        axes
+        for n in range(1, len(shape) + 1)
+        for axes in itertools.combinations(range(len(shape)), n)
+    ]
+
+    def f(x):
+        y = x * 1.5 + 0.25
+        return [(y.sum(axis=a), y.max(axis=a), (y * y).mean(axis=a, keepdims=True)) for a in sets]
+
+    jitted = tg.jit(f, strict=True)
+    wanted = f(x)
+    for name, array in layouts(x):
+        for _ in range(2):
+            for a, b in zip(jitted(array), wanted):
+                for got, expected in zip(a, b):
+                    np.testing.assert_allclose(got, expected, 1e-13, 1e-13, err_msg=name)
+                    assert type(got) is type(expected)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (1, 2), (0, 2)])
+def test_reductions_of_float32_have_its_accuracy(axis):
+    x = RNG.normal(size=(4, 5, 6)).astype(np.float32)
+    f = lambda x: (np.exp(x).sum(axis=axis), (x * 2).min(axis=axis), (x * x).prod(axis=axis))
+    jitted = tg.jit(f)
+    for _ in range(2):
+        for got, wanted in zip(jitted(x), f(x)):
+            assert got.dtype == np.float32
+            np.testing.assert_allclose(got, wanted, 3e-6)
+
+
+@pytest.mark.parametrize(
+    "size", [chunks.CHUNK * 2 + 1, chunks.PARALLEL - 1, chunks.PARALLEL + 7, 300_000]
+)
+def test_sums_in_chunks_are_accurate(size):
+    x = RNG.normal(size=size)
+    jitted = tg.jit(lambda x: np.sum(x * 1.5))
+    exact = math.fsum(x * 1.5)
+    for _ in range(2):
+        error = abs(jitted(x) - exact)
+        assert error <= 1e-15 * np.sqrt(size) * 50
+        assert error <= 1e-13 * math.fsum(abs(x))
+
+
+@pytest.mark.parametrize("shape", [(40_000, 3), (3, 40_000), (300, 400), (70_001,)], ids=str)
+def test_chunks_give_what_the_whole_gives(shape, monkeypatch):
+    x = RNG.normal(size=shape)
+    y = RNG.normal(size=shape[-1:])
+
+    def f(x, y):
+        z = np.exp(-x * x) * y
+        return z, z.sum(), z.sum(axis=0), z.max(axis=-1), z.min(), (z * z).prod(axis=-1)
+
+    def run():
+        jitted = tg.jit(f)
+        jitted(x, y)
+        return jitted(x, y)
+
+    parts = run()
+    monkeypatch.setattr(chunks, "CHUNK", 10**9)
+    for a, b in zip(parts, run()):
+        np.testing.assert_allclose(a, b, 1e-12, 1e-12)
+
+
+def test_an_error_in_a_library_step_is_that_of_the_function():
+    jitted = tg.jit(lambda a, b: np.linalg.inv(a) @ b)
+    jitted(np.eye(2), np.ones(2))
+    jitted(np.eye(2), np.ones(2))
+    with pytest.raises(np.linalg.LinAlgError):
+        jitted(np.zeros((2, 2)), np.ones(2))
+
+
+def test_a_plan_is_source_that_names_its_steps():
+    plan = recording_of(lambda x: np.exp(x @ x) * 2, np.eye(3)).plan
+    assert plan.source.startswith("def plan(x0):")
+    assert "# matmul" in plan.source
+    assert [e.primitive.name for e in plan.library] == ["matmul"]
