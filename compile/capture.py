@@ -271,7 +271,7 @@ class _Surveyor:
         elif isinstance(value, functools.cached_property):
             self.value(None, value.func)
         elif isinstance(value, np.random.Generator | np.random.RandomState):
-            self.found.generators.append(value._bit_generator)
+            self.found.generators.append(getattr(value, "_bit_generator"))  # noqa: B009  # untyped  # type: ignore[union-attr]
         elif isinstance(value, np.random.BitGenerator):
             self.found.generators.append(value)
         elif isinstance(value, types.ModuleType):

@@ -1,6 +1,6 @@
 """Writes docs/primitives.md from the registry: every primitive and how its slots are filled.
 
-    python docs/make_primitives.py          # rewrite the page
+python docs/make_primitives.py          # rewrite the page
 """
 
 from __future__ import annotations

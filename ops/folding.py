@@ -72,10 +72,9 @@ def reduce(ufunc: Any, array: Tensor, axis: Any, keepdims: bool, initial: Any, w
     result = (
         items.pop(0) if start is None else np.broadcast_to(np.asarray(start, array.dtype), shape)
     )
-    masks = [True] * len(items)
+    masks: list[Any] = [True] * len(items)
     if where is not True:
-        mask = np.moveaxis(np.broadcast_to(where, array.shape), axis, 0)
-        masks = list(mask)
+        masks = list(np.moveaxis(np.broadcast_to(where, array.shape), axis, 0))
     for item, mask in zip(items, masks):
         following = ufunc(result, item)
         result = following if mask is True else functions[np.where](mask, following, result)

@@ -8,9 +8,9 @@ that an array used a thousand times has one.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,48 +19,62 @@ __all__ = ["ArrayLock", "is_locked", "lock"]
 
 Array = np.ndarray[Any, Any]
 
-# id(array) -> weak reference to its lock. The lock object keeps the array alive, so the id is its.
-_locks: dict[int, weakref.ref[ArrayLock]] = {}
-# Re-entrant, because a lock may be collected (and run __del__) while this thread holds the mutex.
-_mutex = threading.RLock()
-
 
 class ArrayLock:
-    """Keeps one array read-only for as long as the lock is alive."""
+    """Keeps one array read-only for as long as it is alive.
 
-    __slots__ = ("__weakref__", "array", "below", "pending", "reference")
+    It has no ``__del__``: while that runs, another thread could still get hold of the dying lock
+    through its weak reference, and rely on it.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
+class _Record:
+    """What is known of a locked array; it keeps the array alive, so that its id stays its own."""
+
+    __slots__ = ("array", "below", "pending", "reference")
 
     def __init__(self, array: Array, below: ArrayLock | None) -> None:
         self.array = array
+        #: The lock of the array whose memory this one shares.
         self.below = below
+        #: Views that wait for this array to be writeable before they can be.
         self.pending: list[Array] = []
-        self.reference = weakref.ref(self)
+        self.reference: weakref.ref[ArrayLock] | None = None
 
-    def __del__(self) -> None:
-        with _mutex:
-            key = id(self.array)
-            # Another thread may have locked the array anew while this lock was dying.
-            if _locks.get(key) is not self.reference:
-                return
-            del _locks[key]
-            below = self.below
-            self.below = None
-            if below is not None and _is_shared(below):
-                # NumPy allows a view to be writeable only when its base is.
-                below.pending.append(self.array)
-                below.pending.extend(self.pending)
-                return
-            del below
-            for array in (self.array, *self.pending):
-                # It fails when the user made the base read-only in the meantime.
-                with contextlib.suppress(ValueError):
-                    array.flags.writeable = True
+    def renew(self) -> ArrayLock:
+        """Make the lock that stands for this record from now on."""
+        new = ArrayLock()
+        self.reference = weakref.ref(new, partial(_released, id(self.array)))
+        return new
 
 
-def _is_shared(below: ArrayLock) -> bool:
-    """Whether somebody but the caller holds the lock `below`."""
-    # The caller's variable, this function's parameter and getrefcount's own argument are three.
-    return sys.getrefcount(below) > 3
+_records: dict[int, _Record] = {}
+# Re-entrant, because a lock may die (and run _released) while this thread holds the mutex.
+_mutex = threading.RLock()
+
+
+def _released(key: int, reference: weakref.ref[ArrayLock]) -> None:
+    """Give an array back its flag; called when its lock has died."""
+    with _mutex:
+        record = _records.get(key)
+        # Another thread may have locked the array anew while this lock was dying.
+        if record is None or record.reference is not reference:
+            return
+        del _records[key]
+        record.below = None
+        waiting = [record.array, *record.pending]
+        base = record.array.base
+        base_record = _records.get(id(base)) if isinstance(base, np.ndarray) else None
+        if base_record is not None:
+            # NumPy allows a view to be writeable only when its base is.
+            base_record.pending.extend(waiting)
+            return
+        for array in waiting:
+            # It fails when the user made the base read-only in the meantime.
+            with contextlib.suppress(ValueError):
+                array.flags.writeable = True
 
 
 def lock(array: Array) -> ArrayLock | None:
@@ -69,23 +83,20 @@ def lock(array: Array) -> ArrayLock | None:
     Returns ``None`` for arrays that were read-only to begin with.
     """
     with _mutex:
-        key = id(array)
-        reference = _locks.get(key)
-        if reference is not None:
-            living = reference()
-            if living is not None:
-                return living
+        record = _records.get(id(array))
+        if record is not None:
+            assert record.reference is not None
+            living = record.reference()
+            return record.renew() if living is None else living
         base = array.base
         below = lock(base) if isinstance(base, np.ndarray) else None
-        if reference is None and not array.flags.writeable:
+        if not array.flags.writeable:
             return below
-        new = ArrayLock(array, below)
-        _locks[key] = new.reference
+        record = _records[id(array)] = _Record(array, below)
         array.flags.writeable = False
-        return new
+        return record.renew()
 
 
 def is_locked(array: Array) -> bool:
     """Whether `array` is read-only because a living lock holds it."""
-    reference = _locks.get(id(array))
-    return reference is not None and reference() is not None
+    return id(array) in _records

@@ -387,7 +387,7 @@ def _locked(tensor: Tensor) -> Any:
     """Lock the array of a leaf, or of a view."""
     held = lock(tensor._value)
     if held is not None:
-        tensor._lock = held.reference
+        tensor._lock = weakref.ref(held)
     return held
 
 

@@ -165,16 +165,16 @@ class ArrayMethods:
         return functions[np.divmod](other, self)
 
     def __lshift__(self, other: Any) -> Any:
-        return np.left_shift(self, other)  # type: ignore[call-overload]
+        return functions[np.left_shift](self, other)
 
     def __rlshift__(self, other: Any) -> Any:
-        return np.left_shift(other, self)
+        return functions[np.left_shift](other, self)  # type: ignore[call-overload]
 
     def __rshift__(self, other: Any) -> Any:
-        return np.right_shift(self, other)  # type: ignore[call-overload]
+        return functions[np.right_shift](self, other)
 
     def __rrshift__(self, other: Any) -> Any:
-        return np.right_shift(other, self)
+        return functions[np.right_shift](other, self)  # type: ignore[call-overload]
 
     def __neg__(self) -> Any:
         return _unary("negative", self)

@@ -9,7 +9,7 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property, partial
 from itertools import chain, repeat
 from typing import Any
@@ -184,7 +184,7 @@ class Primitive:
         return _read_uses(self)
 
     @cached_property
-    def pins(self) -> Iterable[bool]:
+    def pins(self) -> Any:
         """For each argument, whether an entry needs its value; of any length if variadic."""
         if self.uses is None:
             flags = [use == "value" for use in self.saves]

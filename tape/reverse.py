@@ -63,10 +63,11 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     """Return the nodes that `roots` came from, themselves included; only variable ones if asked."""
     found = list(roots)
-    seen = {None, *found}
+    seen: set[Node | None] = {None, *found}
     for node in found:  # the list grows while it is walked
         for source in node.inputs:
             if source not in seen:
+                assert source is not None
                 seen.add(source)
                 if not (variable and source.constant):
                     found.append(source)
@@ -104,7 +105,7 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 )
             continue
         saved, params, rules = node.saved, node.params, primitive.vjps
-        if primitive.in_place and type(g) is np.ndarray:
+        if primitive.in_place and type(g) is np.ndarray and not _any_traced(saved):
             _pull_in_place(node, g, cotangents, owned)
             continue
         position = -1
@@ -141,6 +142,11 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 elif type(new) is not Tensor:
                     cotangents[source] = np.asarray(new)
     return cotangents
+
+
+def _any_traced(saved: tuple[Any, ...]) -> bool:
+    """Whether a residual is traced: an index, say, that an array cannot be written through."""
+    return Tensor in map(type, saved)
 
 
 def _pull_in_place(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node]) -> None:

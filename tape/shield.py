@@ -39,9 +39,9 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
             originals[id(view)] = leaf
             leaf = view
         elif type(leaf) is Tensor:
-            view = snapshot(leaf)  # a cell of its own: writes stay there
-            tensors[id(view)] = (leaf, view.node)
-            leaf = view
+            cell = snapshot(leaf)  # a cell of its own: writes stay there
+            tensors[id(cell)] = (leaf, cell.node)
+            leaf = cell
         views.append(leaf)
     if not originals and not tensors:
         return run(arguments)

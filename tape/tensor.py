@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.attributes import ArrayAttributes
+from tapegrad.tape.checks import check_constant, check_real
 from tapegrad.tape.guard import lock
 from tapegrad.tape.methods import ArrayMethods
 from tapegrad.tape.node import Node
-from tapegrad.tape.primitive import Primitive, direct, functions
+from tapegrad.tape.primitive import Primitive, functions
+from tapegrad.tape.protocols import NumPyProtocols
 from tapegrad.tape.state import guarding, state
 
 __all__ = ["Tensor", "imperative", "make", "own", "pin_of", "snapshot"]
@@ -32,24 +35,7 @@ class _Imperative:
 imperative = _Imperative()
 
 
-_NO_PARAMS: dict[str, Any] = {}
-
-
-def check_constant(constant: Any) -> None:
-    """Refuse anything but a bool or None."""
-    if constant is not None and type(constant) is not bool and type(constant) is not np.bool_:
-        raise TypeError(f"constant must be True, False or None, not {constant!r}")
-
-
-def check_real(dtype: np.dtype[Any]) -> None:
-    """Refuse dtypes that are not real numbers."""
-    if dtype.kind not in "fiub":
-        raise TypeError(
-            f"a tensor holds real numbers (float, int or bool); the data has dtype {dtype}"
-        )
-
-
-class Tensor(ArrayMethods):
+class Tensor(ArrayAttributes, ArrayMethods, NumPyProtocols):
     """A NumPy-like array that records what is done with it.
 
     Parameters
@@ -275,34 +261,9 @@ class Tensor(ArrayMethods):
         functions["set_shape"](self, shape)
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the elements."""
         return self.value.dtype  # type: ignore[no-any-return]
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self.size * self.itemsize
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Bytes between neighbours along each axis."""
-        return self.value.strides  # type: ignore[no-any-return]
 
     @property
     def constant(self) -> bool:
@@ -468,56 +429,6 @@ class Tensor(ArrayMethods):
                 raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
             return array.astype(dtype)
         return array.copy() if copy else array
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if len(inputs) == 1 and not kwargs and method == "__call__":
-            primitive = direct.get(ufunc)
-            if self._base is not None:
-                self.freshen()
-            if primitive is not None and not self._trace.closed:
-                return self._trace.unary(primitive, inputs[0])
-        function = functions.get(ufunc)
-        if function is None:
-            method_of = getattr(ufunc, method)
-            return self._trace.unknown(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
-        if method == "__call__":
-            return function(*inputs, **kwargs)
-        return getattr(function, method)(*inputs, **kwargs)
-
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
-    ) -> Any:
-        implementation = functions.get(function)
-        if implementation is None:
-            module = getattr(function, "__module__", "numpy")
-            name = f"{module}.{function.__name__}"
-            if name.partition(".")[0] != "numpy":
-                return NotImplemented
-            return self._trace.unknown(name, function, args, kwargs)
-        return implementation(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        if self._trace.closed:
-            return f"<tensor of a {self._trace.name} trace that has ended>"
-        if self._trace.level:
-            return self._trace.text(self, repr)  # type: ignore[no-any-return]
-        array = self.consume("repr")
-        # Lines after the first stand under the first number: "Tensor(" is longer than "array(".
-        body = np.array2string(
-            array, separator=", ", prefix="Tensor(", suffix=")", max_line_width=75
-        )
-        if array.size == 0 and array.shape != (0,):
-            body = f"[], shape={array.shape}"
-        shown = array.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) and array.size > 0
-        return f"Tensor({body})" if shown else f"Tensor({body}, dtype={array.dtype.name})"
-
-    def __str__(self) -> str:
-        if self._trace.level and not self._trace.closed:
-            return self._trace.text(self, str)  # type: ignore[no-any-return]
-        return repr(self)
-
-    def __format__(self, spec: str) -> str:
-        return str(self) if not spec else format(self.item(), spec)
 
     def __copy__(self) -> Tensor:
         return self.copy()

@@ -102,7 +102,8 @@ def dirac(*shape: int, dtype: Any = np.float32, constant: bool | None = None) ->
     values = np.zeros(sizes, dtype)
     if values.size:
         both = np.arange(min(sizes[:2]))
-        values[(both, both, *(n // 2 for n in sizes[2:]))] = 1
+        centre: tuple[Any, ...] = tuple(n // 2 for n in sizes[2:])
+        values[both, both, *centre] = 1
     return _tensor(values, dtype, constant)
 
 

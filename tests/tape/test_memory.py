@@ -58,7 +58,7 @@ def assert_flat(work, rounds: int) -> None:
     first = blocks_after(work, rounds // 2)
     second = blocks_after(work, rounds // 2)
     assert second - first < 500  # bytes would be noise; one leaked object a round is `rounds // 2`
-    assert len(guard._locks) < 50
+    assert len(guard._records) < 50
 
 
 # A leak of one object in ten rounds shows after 20,000 rounds; the long version is for --deep.

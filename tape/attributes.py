@@ -1,0 +1,79 @@
+"""What a tensor says of itself: sizes, and how it is printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+__all__ = ["ArrayAttributes"]
+
+
+class ArrayAttributes:
+    """The attributes that a tensor shares with an ndarray."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # what Tensor brings
+        _trace: Any
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+
+        @property
+        def value(self) -> Any: ...
+
+        def item(self) -> Any: ...
+
+        def consume(self, kind: str) -> Any: ...
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes between neighbours along each axis."""
+        return self.value.strides  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        if self._trace.closed:
+            return f"<tensor of a {self._trace.name} trace that has ended>"
+        if self._trace.level:
+            return self._trace.text(self, repr)  # type: ignore[no-any-return]
+        array = self.consume("repr")
+        # Lines after the first stand under the first number: "Tensor(" is longer than "array(".
+        body = np.array2string(
+            array, separator=", ", prefix="Tensor(", suffix=")", max_line_width=75
+        )
+        if array.size == 0 and array.shape != (0,):
+            body = f"[], shape={array.shape}"
+        shown = array.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) and array.size > 0
+        return f"Tensor({body})" if shown else f"Tensor({body}, dtype={array.dtype.name})"
+
+    def __str__(self) -> str:
+        if self._trace.level and not self._trace.closed:
+            return self._trace.text(self, str)  # type: ignore[no-any-return]
+        return repr(self)
+
+    def __format__(self, spec: str) -> str:
+        return str(self) if not spec else format(self.item(), spec)
