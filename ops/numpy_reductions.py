@@ -42,8 +42,10 @@ def _folding(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: floa
             if type(a) is not Tensor or dtype is not None or constant is not None:
                 return function(a, axis, keepdims, dtype=dtype, constant=constant)
             axes = all_axes(axis, len(a.shape))
-            keep = keepdims is not _NONE and bool(keepdims)
-            return apply(primitive, (a,), {"axis": axes, "keepdims": keep})
+            params = {"axis": axes, "keepdims": keepdims is not _NONE and bool(keepdims)}
+            if a._trace.closed:
+                return apply(primitive, (a,), params)  # raises
+            return a._trace.unary(primitive, a, params)
         a = _masked(a, where, neutral)
         result = function(a, axis, keepdims, dtype=dtype, constant=constant)
         if _given(initial):

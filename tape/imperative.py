@@ -33,6 +33,7 @@ from tapegrad.tape.views import write_in_memory
 
 __all__ = ["ImperativeTrace"]
 
+_new_tensor = Tensor.__new__
 _FLOAT64 = np.dtype(float)
 _NO_PARAMS: dict[str, Any] = {}
 _NUMBERS = frozenset({float, int, bool, np.float64, np.float32, np.int64})
@@ -56,7 +57,7 @@ class ImperativeTrace(Trace):
         The hot path of imperative code; everything unusual is left to :meth:`_process_any`.
         """
         current = state.get()
-        if current.tape is not None or not current.tracking or not primitive.plain_entry:
+        if not current.plain or not primitive.plain_entry:
             return self._process_any(primitive, args, params, constant, current)
         locking = _GuardDefault.on if current.guard is None else current.guard
         values: list[Any] = []
@@ -87,11 +88,11 @@ class ImperativeTrace(Trace):
             live = _wanted(constant, primitive, np.asarray(out))
         return self._made(primitive, inputs, params, values, out, live, holds)
 
-    def unary(self, primitive: Primitive, a: Tensor) -> Any:
-        """Do what :meth:`process` does, for one tensor and no parameters: the common case, unrolled."""
+    def unary(self, primitive: Primitive, a: Tensor, params: Mapping[str, Any] = _NO_PARAMS) -> Any:
+        """Do what :meth:`process` does, for one tensor: the common case, unrolled."""
         current = state.get()
-        if current.tape is not None or not current.tracking or not primitive.plain_entry:
-            return self.process(primitive, (a,), _NO_PARAMS)
+        if not current.plain or not primitive.plain_entry:
+            return self.process(primitive, (a,), params)
         holds: list[Any] = []
         node = a._node
         kept = primitive.pins[0]
@@ -104,15 +105,14 @@ class ImperativeTrace(Trace):
                 pin = a._pin = object()
             holds.append(pin)
         value = a._value
-        out = primitive.forward(value)
-        live = not node.constant
-        return self._made(primitive, (node,), _NO_PARAMS, (value,), out, live, holds)
+        out = primitive.forward(value, **params) if params else primitive.forward(value)
+        return self._made(primitive, (node,), params, (value,), out, not node.constant, holds)
 
     def operator(self, primitive: Primitive, args: tuple[Any, Any]) -> Any:
         """Do what :meth:`process` does, for a binary operator: unrolled like :meth:`unary`."""
         a, b = args
         current = state.get()
-        if current.tape is not None or not current.tracking or not primitive.plain_entry:
+        if not current.plain or not primitive.plain_entry:
             return self.process(primitive, args, _NO_PARAMS)
         holds: list[Any] = []
         first = second = None
@@ -165,7 +165,14 @@ class ImperativeTrace(Trace):
         dtype = out.dtype
         saved = primitive.save(out, values)
         node = Node(primitive, inputs, params, saved, out.shape, dtype, holds)
-        new = make(self, out, node)
+        # Tensor.__init__ is for users; these are its slots.
+        new = _new_tensor(Tensor)
+        new._trace = self
+        new._value = out
+        new._node = node
+        new._base = new._lock = new._inner_shape = None
+        new._path = ()
+        new._version = 0
         if live and (dtype is _FLOAT64 or dtype.kind == "f"):
             node.settled = True
             node.owner = weakref.ref(new)
@@ -174,6 +181,8 @@ class ImperativeTrace(Trace):
         if primitive.saves_result:
             pin = new._pin = object()
             holds.append(pin)
+        else:
+            new._pin = None
         return new
 
     def _enter(self, a: Tensor, kept: bool, holds: list[Any], locking: bool) -> Node:

@@ -33,8 +33,10 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
             x.freshen()
         trace = x._trace
     elif tx is ty:
-        x.freshen()
-        y.freshen()
+        if x._base is not None:
+            x.freshen()
+        if y._base is not None:
+            y.freshen()
         trace = x._trace
         if y._trace.level > trace.level:
             trace = y._trace

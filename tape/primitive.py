@@ -165,6 +165,15 @@ class Primitive:
             return index < len(self.vjps) and self.vjps[index] is not None
         return self.vjp is not None and index < self.differentiable_arguments
 
+    def vjp_rules(self, count: int) -> tuple[Rule | None, ...]:
+        """Return the rules of a primitive with any number of arguments, for `count` of them."""
+        return tuple(
+            partial(self.vjp, index=i)
+            if self.vjp is not None and i < self.differentiable_arguments
+            else None
+            for i in range(count)
+        )
+
     def vjp_of(self, index: int) -> Rule:
         """Return the vjp rule of one argument."""
         if self.vjps is not None:
@@ -270,6 +279,8 @@ def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
 
 
 def _shaped(value: Any) -> Shaped:
+    if type(value) is np.ndarray:
+        return Shaped(value.shape, value.dtype)
     return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))
 
 

@@ -108,20 +108,12 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
         if primitive.in_place and type(g) is np.ndarray and not _any_traced(saved):
             _pull_in_place(node, g, cotangents, owned)
             continue
-        position = -1
-        for source in node.inputs:
-            position += 1
-            if source is None or source.constant:
+        if rules is None:
+            rules = primitive.vjp_rules(len(node.inputs))
+        for source, rule in zip(node.inputs, rules):
+            if rule is None or source is None or source.constant:
                 continue
-            if rules is not None:
-                rule = rules[position]
-                if rule is None:
-                    continue
-                part = rule(g, *saved, **params) if params else rule(g, *saved)
-            elif primitive.vjp is None or position >= primitive.differentiable_arguments:
-                continue
-            else:
-                part = primitive.vjp(g, *saved, index=position, **params)
+            part = rule(g, *saved, **params) if params else rule(g, *saved)
             if part is None:  # a user's operation skipped this gradient
                 continue
             if (

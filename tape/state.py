@@ -43,18 +43,20 @@ class State:
         Number of function transformations (grad, jvp, vmap, jit) that are running.
     """
 
-    __slots__ = ("depth", "guard", "tape", "tracking")
+    __slots__ = ("depth", "guard", "plain", "tape", "tracking")
 
     def __init__(self, tracking: bool, guard: bool | None, tape: Any, depth: int) -> None:
         self.tracking = tracking
         self.guard = guard
         self.tape = tape
         self.depth = depth
+        #: Whether operations are recorded in the common way: on the graph alone.
+        self.plain = tracking and tape is None
 
     def replace(self, **changes: Any) -> State:
         """Return a copy with some switches changed."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return State(**{**values, **changes})
+        names = ("tracking", "guard", "tape", "depth")
+        return State(**{**{name: getattr(self, name) for name in names}, **changes})
 
 
 _INITIAL = State(True, None, None, 0)

@@ -59,9 +59,9 @@ class Trace:
         """Apply `primitive` to `args`, of which at least one is a tensor of this trace."""
         raise TypeError(f"{type(self).__name__} does not interpret primitives")
 
-    def unary(self, primitive: Primitive, a: Tensor) -> Any:
-        """Apply a primitive of one argument, which has no parameters."""
-        return self.process(primitive, (a,), _NO_PARAMS)
+    def unary(self, primitive: Primitive, a: Tensor, params: Mapping[str, Any] = _NO_PARAMS) -> Any:
+        """Apply a primitive of one argument."""
+        return self.process(primitive, (a,), params)
 
     def operator(self, primitive: Primitive, args: tuple[Any, ...]) -> Any:
         """Apply a binary Python operator."""
