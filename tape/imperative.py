@@ -194,12 +194,11 @@ class ImperativeTrace(Trace):
             if base is not None:
                 base._node.grad = None
         node.grad = None
-        if node.owner is None:
+        if node.owner is None or node.owner() is None:
             node.owner = weakref.ref(a)
-        else:
-            own(a)
         if kept:
-            holds.append(pin_of(a))
+            pin = a._pin
+            holds.append(pin if pin is not None and base is None else pin_of(a))
         if locking and (base is not None or node.primitive is None):
             held = a._lock
             held = None if held is None else held()

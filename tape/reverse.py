@@ -21,6 +21,7 @@ from tapegrad.tape.tensor import Tensor
 __all__ = ["backward", "clear", "fit", "sweep"]
 
 _number = attrgetter("number")
+_NOTHING: dict[str, Any] = {}
 
 
 def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -114,13 +115,11 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
             if rule is None or source is None or source.constant:
                 continue
             part = rule(g, *saved, **params) if params else rule(g, *saved)
-            if part is None:  # a user's operation skipped this gradient
-                continue
-            if (
-                type(part) is not np.ndarray
-                or part.shape != source.shape
-                or (part.dtype is not source.dtype and part.dtype != source.dtype)
-            ):
+            if type(part) is not np.ndarray:
+                if part is None:  # a user's operation skipped this gradient
+                    continue
+                part = fit(part, source.shape, source.dtype)
+            elif part.shape != source.shape or part.dtype is not source.dtype:
                 part = fit(part, source.shape, source.dtype)
             old = cotangents.get(source)
             if old is None:
@@ -205,10 +204,13 @@ def backward(root: Node, cotangent: Any) -> None:
                     g = g.copy()
                 given.add(id(g))
             node.grad = g
-        if node.inputs:
-            node.clear()
-        else:
-            node.holds = None
+        if node.primitive is not None:  # Node.clear, unrolled
+            node.primitive = None
+            node.inputs = node.saved = ()
+            node.params = _NOTHING
+            node.cleared = True
+            node.settled = False
+        node.holds = None
 
 
 def clear(root: Node) -> None:

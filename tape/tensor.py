@@ -214,7 +214,7 @@ class Tensor(ArrayAttributes, ArrayMethods, NumPyProtocols):
         >>> w
         Tensor([0.5, 1.5])
         """
-        value = self.value
+        value = self._value if self._base is None else self.value
         if type(value) is not np.ndarray:
             return value.data  # type: ignore[no-any-return]  # a tensor of the trace below
         if self._trace is not imperative.trace:
@@ -289,6 +289,8 @@ class Tensor(ArrayAttributes, ArrayMethods, NumPyProtocols):
 
         The gradient of a view is the same view of its base's gradient.
         """
+        if self._base is None and self._trace is imperative.trace:
+            return self._node.grad
         return self.live_trace.grad(self)
 
     @property
