@@ -44,7 +44,7 @@ class Plan:
         Takes the inputs; returns a tuple of output leaves, or a :class:`Miss`.
     source : str
     kernels : list of KernelPlan
-    library : list of Entry
+    library_steps : list of Entry
         What is executed by NumPy because it has no lowering.
     compiled, reused : int
         Kernels compiled for this plan, and found compiled.
@@ -53,7 +53,7 @@ class Plan:
     run: Callable[..., Any]
     source: str
     kernels: list[codegen.KernelPlan]
-    library: list[Entry] = field(default_factory=list)
+    library_steps: list[Entry] = field(default_factory=list)
     compiled: int = 0
     reused: int = 0
 
@@ -89,7 +89,7 @@ class _Writer:
         self.names: dict[Node, str] = {}
         self.layouts: dict[Node, Layout] = {}
         self.kernels: list[codegen.KernelPlan] = []
-        self.library: list[Entry] = []
+        self.library_steps: list[Entry] = []
         self.by_library: set[Node] = set()
         self.compiled = 0
         self.reused = 0
@@ -153,7 +153,7 @@ class _Writer:
         self.layouts[entry.output] = layout
         self.by_library.add(entry.output)
         if not primitive.view:
-            self.library.append(entry)
+            self.library_steps.append(entry)
 
     def kernel(self, group: fuse.Group, needed: set[Node]) -> list[Node]:
         """Write the call of a kernel, and the arrays that it fills."""
@@ -359,7 +359,7 @@ def build(program: Program, *, strict: bool = False) -> Plan:
         writer.space["plan"],
         source,
         writer.kernels,
-        writer.library,
+        writer.library_steps,
         writer.compiled,
         writer.reused,
     )

@@ -153,7 +153,7 @@ class Recording:
         program, plan = self.program, self.plan
         parts = [
             f"# {name}: {len(program.entries)} operations, {len(plan.kernels)} kernels, "
-            f"{len(plan.library)} library steps, {len(program.guards)} guards",
+            f"{len(plan.library_steps)} library steps, {len(program.guards)} guards",
             "",
             "# The tape, after all passes:",
             tape_source(
@@ -163,8 +163,8 @@ class Recording:
             "# The plan:",
             plan.source.rstrip(),
         ]
-        if plan.library:
-            steps = ", ".join(f"{e.primitive.name} ({e.where})" for e in plan.library)
+        if plan.library_steps:
+            steps = ", ".join(f"{e.primitive.name} ({e.where})" for e in plan.library_steps)
             parts.append(f"# library steps: {steps}")
         for guard in program.guards:
             parts.append(f"# guard: {guard.kind} was {guard.seen}, consumed at {guard.where}")

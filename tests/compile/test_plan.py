@@ -104,4 +104,4 @@ def test_a_plan_is_source_that_names_its_steps():
     plan = recording_of(lambda x: np.exp(x @ x) * 2, np.eye(3)).plan
     assert plan.source.startswith("def plan(x0):")
     assert "# matmul" in plan.source
-    assert [e.primitive.name for e in plan.library] == ["matmul"]
+    assert [e.primitive.name for e in plan.library_steps] == ["matmul"]
