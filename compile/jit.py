@@ -330,7 +330,9 @@ def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> 
     The first call with arrays of new shapes or dtypes runs the function and records it. Machine code
     depends on ranks and dtypes only, so a new size costs milliseconds. Branches that depend on values
     are recorded each way they go, at most 8 ways. A function that draws random numbers, or that
-    changes what is outside it, runs as it is.
+    changes what is outside it, runs as it is. Values agree with NumPy's within a few units in the last
+    place (`docs/vecmath.md`); NumPy's warnings about division by zero and the like are not given, and
+    ``np.errstate(all="raise")`` has no effect in compiled code.
 
     Examples
     --------

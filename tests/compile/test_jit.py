@@ -80,3 +80,13 @@ def test_stats_are_a_named_tuple_of_four_counts():
     stats = jitted.stats()
     assert stats._fields == ("traces", "kernels_compiled", "kernels_reused", "eager_calls")
     assert stats.traces == 1
+
+
+def test_an_index_that_is_an_argument_is_compiled_in_the_gradient_too():
+    def picked(x, labels):
+        return np.sum(x[np.arange(3), labels])  # a constant cotangent meets a traced index
+
+    x, labels = np.arange(12.0).reshape(3, 4), np.array([1, 0, 3])
+    compiled = tg.jit(tg.grad(picked), strict=True)
+    for k in (labels, labels[::-1].copy()):
+        np.testing.assert_array_equal(compiled(x, k), tg.grad(picked)(x, k))
