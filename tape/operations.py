@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -281,6 +282,10 @@ class RecordedOperation(Operation):
         return f"<operation {self.primitive.name}>"
 
 
+#: What has been shown of a node, so that a tensor has one creator however often it is asked.
+_shown: WeakKeyDictionary[Node, RecordedOperation] = WeakKeyDictionary()
+
+
 @implements("creator")
 def _creator(tensor: Tensor) -> Operation | None:
     node = tensor.node
@@ -288,4 +293,7 @@ def _creator(tensor: Tensor) -> Operation | None:
         return None
     if node.primitive is custom_p:
         return node.params["call"].operation  # type: ignore[no-any-return]
-    return RecordedOperation(node)
+    operation = _shown.get(node)
+    if operation is None:
+        operation = _shown[node] = RecordedOperation(node)
+    return operation

@@ -348,3 +348,12 @@ def test_creators_of_the_librarys_operations_look_like_operations():
     assert isinstance(y.creator, Operation) and y.creator.can_return_view
     assert y.creator.variables[0] is x
     assert not np.exp(x).creator.can_return_view
+
+
+def test_a_tensor_has_one_creator_however_often_it_is_asked():
+    x = tg.tensor([1.0, 2.0])
+    y = x * 2
+    assert y.creator is y.creator
+    assert (y + 1).creator.variables[0] is y
+    y.backward()
+    assert y.creator is None
