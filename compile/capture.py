@@ -270,8 +270,10 @@ class _Surveyor:
             self.value(None, value.__func__)
         elif isinstance(value, functools.cached_property):
             self.value(None, value.func)
-        elif isinstance(value, np.random.Generator | np.random.RandomState):
-            self.found.generators.append(getattr(value, "_bit_generator"))  # noqa: B009  # untyped  # type: ignore[union-attr]
+        elif isinstance(value, np.random.Generator):
+            self.found.generators.append(value.bit_generator)
+        elif isinstance(value, np.random.RandomState):
+            self.found.generators.append(value._bit_generator)  # it has no public name
         elif isinstance(value, np.random.BitGenerator):
             self.found.generators.append(value)
         elif isinstance(value, types.ModuleType):
