@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile import scalars
-from tapegrad.compile.fuse import Group
+from tapegrad.compile.fuse import ALIASES, Group
 from tapegrad.compile.layout import Layout
+from tapegrad.compile.loops import Nest, Operand, Reduced, Value, source
 from tapegrad.compile.passes import uniform_value
 from tapegrad.tape.node import Node
 
@@ -25,48 +26,6 @@ __all__ = ["KernelPlan", "Operand", "generate"]
 
 #: Scalars that are part of the source; all others are arguments, so that they share a kernel.
 _LITERALS = frozenset({0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5})
-
-
-@dataclass(slots=True)
-class Operand:
-    """An argument of a kernel.
-
-    Attributes
-    ----------
-    value : Node or scalar or array
-        What is passed.
-    name : str
-        Its name in the source.
-    dtype : numpy.dtype
-    axes : tuple of bool
-        Along which axes of the kernel's space it varies; a scalar varies along none.
-    shape : tuple of int or None
-        The shape in which it is passed, if that differs from its own.
-    contiguous : bool
-    """
-
-    value: Any
-    name: str
-    dtype: np.dtype[Any]
-    axes: tuple[bool, ...] = ()
-    shape: tuple[int, ...] | None = None
-    contiguous: bool = True
-
-
-@dataclass(slots=True)
-class Reduced:
-    """A reduction of a kernel: `axes` says which axes of the kernel's space are summed."""
-
-    node: Node
-    name: str
-    kind: str
-    value: str
-    axes: tuple[bool, ...]
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing is left but one number."""
-        return all(self.axes)
 
 
 @dataclass(slots=True)
@@ -82,7 +41,7 @@ class KernelPlan:
         Of the axes of the kernel's space.
     operands : list of Operand
     outputs : list of Operand
-        Arrays that it writes, one element for each point of the space.
+        Arrays that it writes: one element for each point of the space, or for each row.
     reductions : list of Reduced
     functions : set of (name, suffix)
     returned : list of (Node, name)
@@ -99,6 +58,11 @@ class KernelPlan:
     functions: set[tuple[str, str]] = field(default_factory=set)
     returned: list[tuple[Node, str]] = field(default_factory=list)
 
+    @property
+    def partials(self) -> list[Reduced]:
+        """The reductions that go into arrays."""
+        return [r for r in self.reductions if r.stored]
+
 
 class _Builder:
     """Collects operands, lines and results of one group."""
@@ -109,28 +73,41 @@ class _Builder:
         self.weak = weak
         self.rank = len(group.space)
         self.operands: list[Operand] = []
+        self.outputs: list[Operand] = []
+        self.reductions: list[Reduced] = []
         self.names: dict[Any, str] = {}
-        self.lines: list[tuple[str, str]] = []
-        self.limits: list[tuple[str, float]] = []
+        self.values: dict[str, Value] = {}
         self.functions: set[tuple[str, str]] = set()
+        self._used: list[str] = []
 
-    def operand(self, value: Any, dtype: np.dtype[Any]) -> str:
-        """Return the text of an operand, cast to `dtype`."""
+    # Operands ------------------------------------------------------------------------------------
+
+    def operand(self, value: Any, dtype: np.dtype[Any], drops: bool = False) -> str:
+        """Return the text of an operand, cast to `dtype`.
+
+        With `drops`, its axes are those of the rows alone.
+        """
         if type(value) is Node and value in self.names:
+            self._used.append(self.names[value])
             return _cast(self.names[value], value.dtype, dtype)
         scalar = None if type(value) is Node else uniform_value(value)
         if scalar is not None:
             return self._scalar(scalar, dtype)
-        key = value if type(value) is Node else ("array", id(value))
+        axes = self._axes(value.shape, drops)
+        key = (value if type(value) is Node else id(value), axes)
         if key not in self.names:
-            shape = value.shape
-            own = value.dtype
-            axes = (False,) * (self.rank - len(shape)) + tuple(n != 1 for n in shape)
             name = f"a{len(self.operands)}"
             layout = self.layouts[value] if type(value) is Node else Layout.of(value)
-            self.operands.append(Operand(value, name, own, axes, None, layout.contiguous))
+            self.operands.append(Operand(value, name, value.dtype, axes, None, layout.contiguous))
             self.names[key] = f"v_{name}" if any(axes) else name
+        self._used.append(self.names[key])
         return _cast(self.names[key], value.dtype, dtype)
+
+    def _axes(self, shape: tuple[int, ...], drops: bool) -> tuple[bool, ...]:
+        """Say along which axes of the space an operand varies."""
+        gone = self.rank - self.group.split if drops else 0
+        missing = self.rank - gone - len(shape)
+        return (False,) * missing + tuple(n != 1 for n in shape) + (False,) * gone
 
     def _scalar(self, scalar: Any, dtype: np.dtype[Any]) -> str:
         number = np.asarray(scalar).astype(dtype)[()]
@@ -146,33 +123,87 @@ class _Builder:
             self.names[key] = name
         return self.names[key]
 
-    def entry(self, entry: Any) -> str:
-        """Append the line of an elementwise entry; return the name of its value."""
+    # Entries -------------------------------------------------------------------------------------
+
+    def _uses(self) -> tuple[str, ...]:
+        used = tuple(dict.fromkeys(self._used))
+        self._used.clear()
+        return used
+
+    def _level(self, uses: tuple[str, ...], row: bool) -> int:
+        """Return in which run over a row a value can be computed, or after which for one of a row."""
+        level = 0
+        for name in uses:
+            known = self.values.get(name)
+            if known is not None:
+                level = max(level, known.level + (known.row and not row))
+        return level
+
+    def _value(self, entry: Any, name: str, text: str, **slots: Any) -> Value:
+        uses = self._uses()
+        row = entry.output in self.group.rows
+        value = Value(name, text, uses, self._level(uses, row), row, **slots)
+        self.values[name] = value
+        self.names[entry.output] = name
+        return value
+
+    def elementwise(self, entry: Any) -> Value:
+        """Note the line of an elementwise entry."""
         dtypes = scalars.loop_dtypes(entry, self.weak)
         assert dtypes is not None
-        texts = [self.operand(o, d) for o, d in zip(entry.inputs, dtypes)]
+        drops = self._drops(entry)
+        texts = [self.operand(o, d, drops) for o, d in zip(entry.inputs, dtypes)]
         out = entry.output.dtype
         kind = out if out.kind == "f" else dtypes[0]
         text, functions = scalars.expression(entry.primitive, texts, kind)
         self.functions |= functions
         limit = scalars.limit_of(entry, dtypes)
-        if limit is not None:
-            self.limits.append((texts[0], limit))
-        name = f"t{len(self.lines)}"
         if out == np.float32 or entry.primitive.name == "cast":
-            text = f"{_NUMBA_NAMES[out]}({text})"
-        self.lines.append((name, text))
-        self.names[entry.output] = name
-        return name
+            text = f"{scalars.NUMBA_NAMES[out]}({text})"
+        value = self._value(entry, f"t{len(self.values)}", text, dtype=scalars.NUMBA_NAMES[out])
+        value.dear = any(suffix for _, suffix in functions)
+        if limit is not None:
+            value.limit = (texts[0], limit)
+        return value
 
+    def alias(self, entry: Any) -> Value:
+        """Note that a value of a row goes by another shape."""
+        text = self.operand(entry.inputs[0], entry.output.dtype)
+        dtype = scalars.NUMBA_NAMES[entry.output.dtype]
+        return self._value(entry, f"t{len(self.values)}", text, dtype=dtype)
 
-_NUMBA_NAMES = {
-    np.dtype(c): n
-    for c, n in {
-        "?": "boolean", "b": "int8", "h": "int16", "i": "int32", "l": "int64", "q": "int64",
-        "B": "uint8", "H": "uint16", "I": "uint32", "f": "float32", "d": "float64",
-    }.items()
-}  # fmt: skip
+    def _drops(self, entry: Any) -> bool:
+        group = self.group
+        return entry.output in group.rows and entry.output.shape == group.dropped
+
+    def reduction(self, entry: Any, needed: set[Node]) -> None:
+        """Note a reduction: over the space, over the elements of each row, or over rows."""
+        operand, group = entry.inputs[0], self.group
+        over_rows = operand in group.rows
+        text = self.operand(operand, operand.dtype)
+        name = f"r{len(self.reductions)}"
+        axes = tuple(over_rows or i in entry.params["axis"] for i in range(self.rank))
+        row = entry.output in group.rows
+        uses = self._uses()
+        level = self._level(uses, over_rows)
+        stored = not all(axes) and (entry.output in needed or not row)
+        self.reductions.append(
+            Reduced(
+                entry.output, name, entry.primitive.name, text, uses, axes, level, over_rows, stored
+            )
+        )
+        self.functions.add((scalars.REDUCTIONS[entry.primitive.name][1], ""))
+        if row:
+            self.names[entry.output] = f"s_{name}"
+            self.values[f"s_{name}"] = Value(f"s_{name}", "", (), level, True)
+
+    def output(self, entry: Any, value: Value) -> None:
+        """Note that a value is written to an array."""
+        split = self.group.split
+        axes = tuple(not value.row or i < split for i in range(self.rank))
+        out = Operand(entry.output, f"o{len(self.outputs)}", entry.output.dtype, axes)
+        self.outputs.append(out)
+        value.stored = out.name
 
 
 def _cast(text: str, own: np.dtype[Any], wanted: np.dtype[Any]) -> str:
@@ -180,7 +211,7 @@ def _cast(text: str, own: np.dtype[Any], wanted: np.dtype[Any]) -> str:
         return text
     if wanted.kind == "b":
         return f"({text} != 0)"
-    return f"{_NUMBA_NAMES[wanted]}({text})"
+    return f"{scalars.NUMBA_NAMES[wanted]}({text})"
 
 
 def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node]) -> KernelPlan:
@@ -197,52 +228,56 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
         The values that are used outside the group.
     """
     builder = _Builder(group, layouts, weak)
-    outputs: list[Operand] = []
-    reductions: list[Reduced] = []
     returned: list[tuple[Node, str]] = []
     for entry in group.entries:
         if entry.primitive.family == "reduction":
-            value = builder.operand(entry.inputs[0], entry.inputs[0].dtype)
-            axes = tuple(i in entry.params["axis"] for i in range(len(group.space)))
-            name = f"r{len(reductions)}"
-            reductions.append(Reduced(entry.output, name, entry.primitive.name, value, axes))
-            builder.functions.add((scalars.REDUCTIONS[entry.primitive.name][1], ""))
+            builder.reduction(entry, needed)
             continue
-        name = builder.entry(entry)
+        alias = entry.primitive.name in ALIASES
+        value = builder.alias(entry) if alias else builder.elementwise(entry)
         if entry.output in needed and not group.space:
-            returned.append((entry.output, name))
+            returned.append((entry.output, value.name))
         elif entry.output in needed:
-            out = Operand(entry.output, f"o{len(outputs)}", entry.output.dtype)
-            out.axes = (True,) * len(group.space)
-            outputs.append(out)
-            builder.lines.append((f"{out.name}[...]", name))
-    blocks = _collapse(group.space, builder.operands, outputs, reductions)
+            builder.output(entry, value)
+    reductions = builder.reductions
+    blocks = _collapse(group, builder.operands, reductions)
     sizes = tuple(int(np.prod([group.space[i] for i in b], dtype=np.int64)) for b in blocks)
-    for operand in (*builder.operands, *outputs):
+    for operand in (*builder.operands, *builder.outputs):
         _reshape(operand, group.space, blocks)
     for reduced in reductions:
         reduced.axes = tuple(reduced.axes[block[0]] for block in blocks)
     returned += [(r.node, r.name) for r in reductions if r.full]
-    names = [name for _, name in returned]
-    text = _source(builder, outputs, reductions, names, len(sizes), exact=False)
-    exact = None
-    if builder.limits:
-        exact = _source(builder, outputs, reductions, names, len(sizes), exact=True)
+    nest = Nest(
+        len(sizes),
+        sum(block[0] < group.split for block in blocks),
+        builder.operands,
+        builder.outputs,
+        reductions,
+        builder.values,
+        [name for _, name in returned],
+        builder.functions,
+    )
+    limited = any(value.limit for value in builder.values.values())
     return KernelPlan(
-        text, exact, sizes, builder.operands, outputs, reductions, builder.functions, returned
+        source(nest),
+        source(nest, exact=True) if limited else None,
+        sizes,
+        builder.operands,
+        builder.outputs,
+        reductions,
+        builder.functions,
+        returned,
     )
 
 
-def _collapse(
-    space: tuple[int, ...],
-    operands: list[Operand],
-    outputs: list[Operand],
-    reductions: list[Reduced],
-) -> list[list[int]]:
+def _collapse(group: Group, operands: list[Operand], reductions: list[Reduced]) -> list[list[int]]:
     """Merge neighbouring axes that everything treats alike; return the blocks of axes."""
+
+    space = group.space
 
     def signature(i: int) -> Any:
         return (
+            i < group.split,
             tuple(o.axes[i] for o in operands if o.axes),
             tuple(r.axes[i] for r in reductions),
         )
@@ -273,101 +308,3 @@ def _reshape(operand: Operand, space: tuple[int, ...], blocks: list[list[int]]) 
         if varies
     )
     operand.shape = shape
-
-
-def _source(
-    builder: _Builder,
-    outputs: list[Operand],
-    reductions: list[Reduced],
-    names: list[str],
-    rank: int,
-    *,
-    exact: bool,
-) -> str:
-    """Write the loop nest."""
-    limits = [] if exact else builder.limits
-    arguments = [f"n{i}" for i in range(rank)]
-    arguments += [o.name for o in builder.operands] + [o.name for o in outputs]
-    arguments += [r.name for r in reductions if not r.full]
-    lines = [f"def kernel({', '.join(arguments)}):"]
-    indices = [f"i{i}" for i in range(rank)]
-    if limits:
-        lines.append("    beyond = False")
-    for r in reductions:
-        if r.full:
-            lines.append(f"    {r.name} = {_start(r)}")
-    loads: dict[int, list[str]] = {}
-    for o in builder.operands:
-        if any(o.axes):
-            depth = max(i + 1 for i, varies in enumerate(o.axes) if varies)
-            chosen = ", ".join(i for i, varies in zip(indices, o.axes) if varies)
-            loads.setdefault(depth, []).append(f"v_{o.name} = {o.name}[{chosen}]")
-    pad = "    "
-    for i in range(rank):
-        for r in reductions:
-            if not r.full and _opens_at(r, i):
-                lines.append(f"{pad}s_{r.name} = {_start(r)}")
-        lines.append(f"{pad}for i{i} in range(n{i}):")
-        pad += "    "
-        lines += [pad + text for text in loads.get(i + 1, [])]
-    body = _body(builder, outputs, reductions, indices, limits)
-    lines += [pad + text for text in body]
-    for i in reversed(range(rank)):
-        pad = pad[:-4]
-        for r in reductions:
-            if not r.full and _opens_at(r, i):
-                kept = ", ".join(x for x, gone in zip(indices, r.axes) if not gone)
-                lines.append(f"{pad}{r.name}[{kept}] = s_{r.name}")
-    returned = names + (["beyond"] if limits else [])
-    if returned:
-        lines.append(f"    return {', '.join(returned)}")
-    text = "\n".join(lines) + "\n"
-    return _with_exact_functions(text, builder.functions) if exact else text
-
-
-def _opens_at(r: Reduced, i: int) -> bool:
-    """Whether the summed axes are the innermost ones, and begin at axis `i`."""
-    return all(r.axes[i:]) and not any(r.axes[:i])
-
-
-def _is_suffix(r: Reduced) -> bool:
-    return any(_opens_at(r, i) for i in range(len(r.axes)))
-
-
-def _start(r: Reduced) -> str:
-    text = scalars.REDUCTIONS[r.kind][0]
-    return f"{_NUMBA_NAMES[r.node.dtype]}({text})"
-
-
-def _body(
-    builder: _Builder,
-    outputs: list[Operand],
-    reductions: list[Reduced],
-    indices: list[str],
-    limits: list[tuple[str, float]],
-) -> list[str]:
-    """Return the lines that are run at each point of the space."""
-    everywhere = ", ".join(indices) or "()"
-    lines = []
-    for name, text in builder.lines:
-        target = name.replace("[...]", f"[{everywhere}]")
-        lines.append(f"{target} = {text}")
-    for value, limit in dict.fromkeys(limits):
-        lines.append(f"beyond |= abs({value}) > {limit!r}")
-    for r in reductions:
-        combine = scalars.REDUCTIONS[r.kind][1]
-        if r.full:
-            lines.append(f"{r.name} = {combine}({r.name}, {r.value})")
-        elif _is_suffix(r):
-            lines.append(f"s_{r.name} = {combine}(s_{r.name}, {r.value})")
-        else:
-            kept = ", ".join(x for x, gone in zip(indices, r.axes) if not gone)
-            lines.append(f"{r.name}[{kept}] = {combine}({r.name}[{kept}], {r.value})")
-    return lines
-
-
-def _with_exact_functions(text: str, functions: set[tuple[str, str]]) -> str:
-    for name, suffix in functions:
-        if suffix and (name, "float32" if suffix == "f32" else "float64") in scalars.LIMITS:
-            text = text.replace(f"{name}_{suffix}(", f"np.{name}(")
-    return text

@@ -3,10 +3,15 @@
 A group is a set of elementwise entries and reductions over one iteration space. An entry joins a group
 if its iteration space is the group's and no value would have to leave the group and come back. What
 joins none is a step of its own: a view or a library call.
+
+Where a reduction runs over the last axes only, its results belong to the *rows* of the space, and the
+group may go on with them: with operations on the rows, and with operations on the elements that use
+them (a softmax, a norm and its gradient). The kernel then runs over each row several times.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +32,8 @@ MOST_ENTRIES = 96
 MOST_OPERANDS = 24
 #: How many of the latest groups over one space an entry that needs none of them is offered.
 LATEST = 4
+#: Views that only change a shape.
+ALIASES = frozenset({"reshape", "expand_dims", "squeeze"})
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +53,10 @@ class Group:
         A bit for each step that it needs, directly or through others.
     operands : set of Node
         The values from outside.
+    split : int
+        From which axis on the reductions run whose results the group uses itself; 0 if there are none.
+    rows : set of Node
+        The values that it has for each row.
     """
 
     space: tuple[int, ...]
@@ -54,6 +65,18 @@ class Group:
     number: int = 0
     above: int = 0
     operands: set[Node] = field(default_factory=set)
+    split: int = 0
+    rows: set[Node] = field(default_factory=set)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The shape of a value of the rows with the reduced axes kept."""
+        return (*self.space[: self.split], *(1 for _ in self.space[self.split :]))
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """The shape of a value of the rows without the reduced axes."""
+        return self.space[: self.split]
 
 
 @dataclass(slots=True, eq=False)
@@ -106,11 +129,34 @@ class _Partition:
     def place(self, entry: Entry) -> None:
         """Put an entry that can be lowered into a group, an old or a new one."""
         sources = self.sources(entry)
+        group = self._choose_rows(entry, sources)
+        if group is not None:
+            self._join(group, entry, sources)
+            if entry.primitive.family != "reduction":
+                group.rows.add(entry.output)
+            return
         groups = self.by_space.setdefault(space(entry), [])
         group = self._choose(groups, entry, sources)
         if group is None:
             group = self.new(Group(space(entry)))
             groups.append(group)
+        self._join(group, entry, sources)
+        if entry.primitive.family == "reduction":
+            _note_rows(group, entry)
+
+    def place_alias(self, entry: Entry) -> bool:
+        """Put a change of shape that leaves values of rows values of rows where these are."""
+        operand = entry.inputs[0]
+        group = self.maker.get(operand) if type(operand) is Node else None
+        if not isinstance(group, Group) or operand not in group.rows:
+            return False
+        if entry.output.shape not in (group.kept, group.dropped):
+            return False
+        self._join(group, entry, {group})
+        group.rows.add(entry.output)
+        return True
+
+    def _join(self, group: Group, entry: Entry, sources: set[Any]) -> None:
         group.entries.append(entry)
         group.operands |= self._outside(entry, group)
         self.add(group, sources)
@@ -125,15 +171,54 @@ class _Partition:
         """Return a group that the entry can join: preferably one that makes its operands."""
         making = [g for g in groups if g in sources]
         for group in [*reversed(making), *(g for g in groups[-LATEST:] if g not in sources)]:
-            if len(group.entries) >= MOST_ENTRIES:
-                continue
-            if len(group.operands | self._outside(entry, group)) > MOST_OPERANDS:
-                continue
-            if any(o in self.reduced and self.maker[o] is group for o in _nodes(entry)):
-                continue  # the reduction's value is there only when the loop has ended
-            if not _with_all_above(sources - {group}) >> group.number & 1:
-                return group  # no value would leave the group and come back
+            if self._fits(group, entry, sources, group.kept):
+                return group
         return None
+
+    def _choose_rows(self, entry: Entry, sources: set[Any]) -> Group | None:
+        """Return a group that has a row for each element that the entry makes or reduces."""
+        shape = space(entry)
+        if entry.primitive.family == "reduction" and len(entry.params["axis"]) < len(shape):
+            return None
+        for group in sorted(sources, key=lambda s: -s.number):
+            if not isinstance(group, Group) or not group.split:
+                continue
+            if shape not in (group.kept, group.dropped):
+                continue
+            if any(o in group.rows for o in _nodes(entry)) and self._fits(
+                group, entry, sources, shape
+            ):
+                return group
+        return None
+
+    def _fits(self, group: Group, entry: Entry, sources: set[Any], rows: tuple[int, ...]) -> bool:
+        """Whether an entry can join a group; of its rows it can use values of shape `rows`."""
+        if len(group.entries) >= MOST_ENTRIES:
+            return False
+        if len(group.operands | self._outside(entry, group)) > MOST_OPERANDS:
+            return False
+        for operand in _nodes(entry):
+            if self.maker.get(operand) is not group:
+                continue
+            if operand in group.rows:
+                if operand.shape != rows:
+                    return False
+            elif operand in self.reduced:
+                return False  # its value is there only when the loops have ended
+        # No value may leave the group and come back.
+        return not _with_all_above(sources - {group}) >> group.number & 1
+
+
+def _note_rows(group: Group, entry: Entry) -> None:
+    """Note that a reduction over the last axes gives a value for each row, if it does."""
+    axes, rank = sorted(entry.params["axis"]), len(group.space)
+    split = axes[0]
+    if axes != list(range(split, rank)) or math.prod(group.space[:split]) == 1:
+        return
+    if math.prod(group.space[split:]) == 1 or group.split not in (0, split):
+        return
+    group.split = split
+    group.rows.add(entry.output)
 
 
 def _nodes(entry: Entry) -> list[Node]:
@@ -153,7 +238,7 @@ def partition(program: Program) -> list[Group | Step]:
     for entry in program.entries:
         if scalars.can_lower(entry, program.weak):
             parts.place(entry)
-        else:
+        elif entry.primitive.name not in ALIASES or not parts.place_alias(entry):
             sources = parts.sources(entry)
             step = parts.new(Step(entry))
             parts.add(step, sources)

@@ -167,9 +167,7 @@ class _Writer:
         for out in plan.outputs:
             arguments.append(self._output(out.value, out.shape))
             made.append(out.value)
-        for r in plan.reductions:
-            if r.full:
-                continue
+        for r in plan.partials:
             shape = tuple(n for n, gone in zip(plan.sizes, r.axes) if not gone)
             start = chunks.START[r.kind]
             arguments.append(self._output(r.node, shape, start))
@@ -209,8 +207,7 @@ class _Writer:
         """Reset the arrays into which a kernel accumulates, before it runs a second time."""
         return "".join(
             f"{self.names[r.node]}.fill({chunks.START[r.kind]!r}); ".replace("inf", "float('inf')")
-            for r in plan.reductions
-            if not r.full
+            for r in plan.partials
         )
 
     def _argument(self, operand: codegen.Operand) -> str:
@@ -278,12 +275,8 @@ def argument_types(plan: codegen.KernelPlan) -> tuple[Any, ...]:
     size = kernel_type(np.dtype(np.int64), 0, True)
     types = [size] * len(plan.sizes)
     types += [kernel_type(o.dtype, sum(o.axes), o.contiguous) for o in plan.operands]
-    types += [kernel_type(o.dtype, len(plan.sizes), True) for o in plan.outputs]
-    types += [
-        kernel_type(r.node.dtype, len(plan.sizes) - sum(r.axes), True)
-        for r in plan.reductions
-        if not r.full
-    ]
+    types += [kernel_type(o.dtype, sum(o.axes), True) for o in plan.outputs]
+    types += [kernel_type(r.node.dtype, len(plan.sizes) - sum(r.axes), True) for r in plan.partials]
     return tuple(types)
 
 
@@ -299,7 +292,7 @@ def prepared(
     if not _is_large(plan, size):
         return function
     sliced = tuple(bool(o.axes) and o.axes[0] for o in (*plan.operands, *plan.outputs))
-    partials = tuple((r.kind, not r.axes[0]) for r in plan.reductions if not r.full)
+    partials = tuple((r.kind, not r.axes[0]) for r in plan.partials)
     full = tuple(r.kind for r in plan.reductions if r.full)
     return chunks.Chunked(function, plan.sizes, sliced, partials, full, flagged)
 

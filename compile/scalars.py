@@ -19,6 +19,7 @@ from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.staging import Entry
 
 __all__ = [
+    "NUMBA_NAMES",
     "REDUCTIONS",
     "can_lower",
     "expression",
@@ -30,6 +31,15 @@ __all__ = [
 
 #: What kernels compute with.
 _DTYPES = frozenset(np.dtype(c) for c in "?bhilqBHIfd")
+
+#: How Numba calls them.
+NUMBA_NAMES = {
+    np.dtype(c): n
+    for c, n in {
+        "?": "boolean", "b": "int8", "h": "int16", "i": "int32", "l": "int64", "q": "int64",
+        "B": "uint8", "H": "uint16", "I": "uint32", "f": "float32", "d": "float64",
+    }.items()
+}  # fmt: skip
 
 #: Functions that need no vector mathematics, as Python text.
 _INLINE = {

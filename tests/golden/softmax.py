@@ -1,11 +1,18 @@
-def kernel(n0, n1, a0, a1, o0, r0):
+def kernel(n0, n1, a0, o0):
+    w_t2 = np.empty((n1,), float64)
     for i0 in range(n0):
-        v_a1 = a1[i0]
-        s_r0 = float64(0)
+        s_r0 = float64(-inf)
         for i1 in range(n1):
             v_a0 = a0[i0, i1]
-            t0 = v_a0 - v_a1
-            t1 = exp_f64(t0)
-            o0[i0, i1] = t1
-            s_r0 = add_reassoc(s_r0, t1)
-        r0[i0] = s_r0
+            s_r0 = maximum(s_r0, v_a0)
+        s_r1 = float64(0)
+        for i1 in range(n1):
+            v_a0 = a0[i0, i1]
+            t1 = v_a0 - s_r0
+            t2 = exp_f64(t1)
+            w_t2[i1] = t2
+            s_r1 = add_reassoc(s_r1, t2)
+        for i1 in range(n1):
+            t2 = w_t2[i1]
+            t4 = t2 / s_r1
+            o0[i0, i1] = t4

@@ -1,0 +1,366 @@
+"""Loops: the source of a kernel from its values, reductions and results.
+
+The axes of a kernel are loops, one in another. Where values of the rows are used by what comes after
+them, the inner loops stand there several times, one run after another within each row; a value of an
+earlier run is computed again in a later one, or kept for the length of a row if that is dear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compile import scalars
+from tapegrad.tape.node import Node
+
+__all__ = ["Nest", "Operand", "Reduced", "Value", "source"]
+
+
+@dataclass(slots=True)
+class Operand:
+    """An argument of a kernel.
+
+    Attributes
+    ----------
+    value : Node or scalar or array
+        What is passed.
+    name : str
+        Its name in the source.
+    dtype : numpy.dtype
+    axes : tuple of bool
+        Along which axes of the kernel's space it varies; a scalar varies along none.
+    shape : tuple of int or None
+        The shape in which it is passed, if that differs from its own.
+    contiguous : bool
+    """
+
+    value: Any
+    name: str
+    dtype: np.dtype[Any]
+    axes: tuple[bool, ...] = ()
+    shape: tuple[int, ...] | None = None
+    contiguous: bool = True
+
+
+@dataclass(slots=True)
+class Value:
+    """A value that a kernel computes.
+
+    Attributes
+    ----------
+    name, text : str
+        Its name, and the expression.
+    uses : tuple of str
+        The names in the expression.
+    level : int
+        In which run over the elements of a row it can be computed first; of a value of a row, after
+        which run it is there.
+    row : bool
+        Whether it is one value for each row.
+    dtype : str
+        Numba's name of its dtype.
+    dear : bool
+        Whether computing it again costs more than keeping it.
+    limit : (str, float) or None
+        What its argument may not exceed for the vectorising functions.
+    stored : str
+        The array that it is written to, or "".
+    """
+
+    name: str
+    text: str
+    uses: tuple[str, ...]
+    level: int
+    row: bool
+    dtype: str = ""
+    dear: bool = False
+    limit: tuple[str, float] | None = None
+    stored: str = ""
+
+
+@dataclass(slots=True)
+class Reduced:
+    """A reduction of a kernel.
+
+    Attributes
+    ----------
+    node : Node
+    name, kind, value : str
+        Its name, its primitive, the text of what is reduced.
+    uses : tuple of str
+        The names in that text.
+    axes : tuple of bool
+        Which axes of the kernel's space are summed.
+    level : int
+        In which run over a row.
+    over_rows : bool
+        Whether it combines values of rows.
+    stored : bool
+        Whether it goes into an array.
+    """
+
+    node: Node
+    name: str
+    kind: str
+    value: str
+    uses: tuple[str, ...]
+    axes: tuple[bool, ...]
+    level: int
+    over_rows: bool
+    stored: bool
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing is left but one number."""
+        return all(self.axes)
+
+    def opens_at(self, i: int) -> bool:
+        """Whether the summed axes are the innermost ones, and begin at axis `i`."""
+        return all(self.axes[i:]) and not any(self.axes[:i])
+
+    @property
+    def local(self) -> bool:
+        """Whether it is summed in a variable, which is possible if the summed axes are innermost."""
+        return any(self.opens_at(i) for i in range(len(self.axes)))
+
+
+@dataclass(slots=True)
+class Nest:
+    """What a kernel's source is written from.
+
+    Attributes
+    ----------
+    rank : int
+        Number of loops.
+    split : int
+        How many of them run over rows; 0 if the inner loops stand there only once.
+    operands, outputs : list of Operand
+    reductions : list of Reduced
+    values : dict of str to Value
+        In the order in which they are computed.
+    returned : list of str
+    functions : set of (name, suffix)
+    """
+
+    rank: int
+    split: int
+    operands: list[Operand]
+    outputs: list[Operand]
+    reductions: list[Reduced]
+    values: dict[str, Value]
+    returned: list[str]
+    functions: set[tuple[str, str]]
+
+
+def source(nest: Nest, *, exact: bool = False) -> str:
+    """Write the source; with `exact`, of a kernel that has no limits for arguments."""
+    text = "\n".join(_Source(nest, exact).lines()) + "\n"
+    return _with_exact_functions(text, nest.functions) if exact else text
+
+
+class _Source:
+    """Writes the loops of one nest."""
+
+    def __init__(self, nest: Nest, exact: bool) -> None:
+        self.nest = nest
+        self.limited = not exact and any(v.limit for v in nest.values.values())
+        self.indices = [f"i{i}" for i in range(nest.rank)]
+        self.runs: list[list[str]] = []
+        self.first: dict[str, int] = {}  # the run that computes a value first
+        self._divide()
+        self.scratch = self._kept_between_runs()
+        self.out: list[str] = []
+
+    def lines(self) -> list[str]:
+        nest, out = self.nest, self.out
+        arguments = [f"n{i}" for i in range(nest.rank)]
+        arguments += [o.name for o in (*nest.operands, *nest.outputs)]
+        arguments += [r.name for r in nest.reductions if r.stored]
+        out.append(f"def kernel({', '.join(arguments)}):")
+        if self.limited:
+            out.append("    beyond = False")
+        for name in self.scratch:
+            sizes = ", ".join(f"n{i}" for i in range(nest.split, nest.rank))
+            out.append(f"    w_{name} = np.empty(({sizes},), {nest.values[name].dtype})")
+        for r in nest.reductions:
+            if r.full:
+                out.append(f"    {r.name} = {_start(r)}")
+        self._open(0, nest.split, nest.reductions, self._loads_of_rows())
+        for level, names in enumerate(self.runs):
+            self._run(level, names)
+        self._close(0, nest.split, nest.reductions)
+        returned = nest.returned + (["beyond"] if self.limited else [])
+        if returned:
+            out.append(f"    return {', '.join(returned)}")
+        return out
+
+    # What is computed in which run ------------------------------------------------------------------
+
+    def _divide(self) -> None:
+        """Find the names that each run over the elements computes or loads, in order."""
+        nest = self.nest
+        elements = [v for v in nest.values.values() if not v.row]
+        reduced = [r for r in nest.reductions if not r.over_rows]
+        count = 1 + max([v.level for v in elements] + [r.level for r in reduced], default=0)
+        order = {name: i for i, name in enumerate(nest.values)}
+        for level in range(count):
+            results = [v for v in elements if v.stored or v.name in nest.returned]
+            wanted = {v.name for v in results if v.level == level}
+            for r in reduced:
+                if r.level == level:
+                    wanted.update(r.uses)
+            found = self._with_uses(wanted, level)
+            self.runs.append(sorted(found, key=lambda name: (order.get(name, -1), name)))
+            for name in found:
+                self.first.setdefault(name, level)
+
+    def _with_uses(self, wanted: set[str], level: int) -> set[str]:
+        """Add what the wanted values are computed from, up to what an earlier run has kept."""
+        found: set[str] = set()
+        stack = list(wanted)
+        while stack:
+            name = stack.pop()
+            value = self.nest.values.get(name)
+            if name in found or (value is not None and value.row):
+                continue
+            found.add(name)
+            if value is not None and not self._is_kept(value, level):
+                stack.extend(value.uses)
+        return found
+
+    def _is_kept(self, value: Value, level: int) -> bool:
+        """Whether a run finds a value where an earlier one left it."""
+        earlier = self.first.get(value.name, level) < level
+        return earlier and (value.dear or bool(value.stored))
+
+    def _kept_between_runs(self) -> list[str]:
+        kept = []
+        for level, names in enumerate(self.runs):
+            for name in names:
+                value = self.nest.values.get(name)
+                if value is None or not self._is_kept(value, level):
+                    continue
+                if not value.stored and name not in kept:
+                    kept.append(name)
+        return kept
+
+    # Loops ---------------------------------------------------------------------------------------
+
+    def _open(self, first: int, last: int, reductions: Any, loads: dict[int, list[str]]) -> None:
+        """Begin the loops `first` to `last`; load what varies along none of the inner ones."""
+        for i in range(first, last):
+            for r in reductions:
+                if not r.full and r.opens_at(i):
+                    self.out.append(f"{self._pad(i)}s_{r.name} = {_start(r)}")
+            self.out.append(f"{self._pad(i)}for i{i} in range(n{i}):")
+            self.out += [self._pad(i + 1) + text for text in loads.get(i + 1, [])]
+
+    def _close(self, first: int, last: int, reductions: Any) -> None:
+        for i in reversed(range(first, last)):
+            for r in reductions:
+                if r.stored and r.opens_at(i):
+                    self.out.append(f"{self._pad(i)}{self._element(r)} = s_{r.name}")
+
+    def _run(self, level: int, names: list[str]) -> None:
+        """Write one run over the elements of a row, and what follows on the row."""
+        nest = self.nest
+        reductions = [r for r in nest.reductions if r.level == level and not r.over_rows]
+        self._open(nest.split, nest.rank, reductions, self._loads(names))
+        pad = self._pad(nest.rank)
+        for name in names:
+            if name in nest.values:
+                self._compute(nest.values[name], level, pad)
+        new = [v for n in names if (v := nest.values.get(n)) and self.first[n] == level]
+        for limit in dict.fromkeys(v.limit for v in new if v.limit):
+            self._check(limit, pad)
+        for r in reductions:
+            self._combine(r, pad)
+        self._close(nest.split, nest.rank, reductions)
+        self._row(level)
+
+    def _check(self, limit: tuple[str, float], pad: str) -> None:
+        if self.limited:
+            self.out.append(f"{pad}beyond |= abs({limit[0]}) > {limit[1]!r}")
+
+    def _compute(self, value: Value, level: int, pad: str) -> None:
+        everywhere = ", ".join(self.indices) or "()"
+        within = ", ".join(self.indices[self.nest.split :])
+        if self._is_kept(value, level):
+            array = f"{value.stored}[{everywhere}]" if value.stored else f"w_{value.name}[{within}]"
+            self.out.append(f"{pad}{value.name} = {array}")
+            return
+        self.out.append(f"{pad}{value.name} = {value.text}")
+        if self.first[value.name] == level:
+            if value.stored:
+                self.out.append(f"{pad}{value.stored}[{everywhere}] = {value.name}")
+            if value.name in self.scratch:
+                self.out.append(f"{pad}w_{value.name}[{within}] = {value.name}")
+
+    def _row(self, level: int) -> None:
+        """Write what is computed once for each row, after a run over its elements."""
+        nest = self.nest
+        pad = self._pad(nest.split)
+        for value in nest.values.values():
+            if not value.row or value.level != level or not value.text:
+                continue
+            self.out.append(f"{pad}{value.name} = {value.text}")
+            if value.limit:
+                self._check(value.limit, pad)
+            if value.stored:
+                own = ", ".join(self.indices[: nest.split])
+                self.out.append(f"{pad}{value.stored}[{own}] = {value.name}")
+        for r in nest.reductions:
+            if r.over_rows and r.level == level:
+                self._combine(r, pad)
+
+    def _combine(self, r: Reduced, pad: str) -> None:
+        combine = scalars.REDUCTIONS[r.kind][1]
+        target = r.name if r.full else f"s_{r.name}" if r.local else self._element(r)
+        self.out.append(f"{pad}{target} = {combine}({target}, {r.value})")
+
+    def _element(self, r: Reduced) -> str:
+        kept = ", ".join(x for x, gone in zip(self.indices, r.axes) if not gone)
+        return f"{r.name}[{kept}]"
+
+    # Loads ---------------------------------------------------------------------------------------
+
+    def _load(self, o: Operand) -> tuple[int, str]:
+        depth = max(i + 1 for i, varies in enumerate(o.axes) if varies)
+        chosen = ", ".join(i for i, varies in zip(self.indices, o.axes) if varies)
+        return depth, f"v_{o.name} = {o.name}[{chosen}]"
+
+    def _loads(self, names: list[str]) -> dict[int, list[str]]:
+        """Return the loads of one run, by the depth at which they stand."""
+        loads: dict[int, list[str]] = {}
+        for o in self.nest.operands:
+            if any(o.axes) and f"v_{o.name}" in names:
+                depth, text = self._load(o)
+                if depth > self.nest.split:
+                    loads.setdefault(depth, []).append(text)
+        return loads
+
+    def _loads_of_rows(self) -> dict[int, list[str]]:
+        loads: dict[int, list[str]] = {}
+        for o in self.nest.operands:
+            if any(o.axes):
+                depth, text = self._load(o)
+                if depth <= self.nest.split:
+                    loads.setdefault(depth, []).append(text)
+        return loads
+
+    def _pad(self, depth: int) -> str:
+        return "    " * (depth + 1)
+
+
+def _start(r: Reduced) -> str:
+    text = scalars.REDUCTIONS[r.kind][0]
+    return f"{scalars.NUMBA_NAMES[r.node.dtype]}({text})"
+
+
+def _with_exact_functions(text: str, functions: set[tuple[str, str]]) -> str:
+    for name, suffix in functions:
+        if suffix and (name, "float32" if suffix == "f32" else "float64") in scalars.LIMITS:
+            text = text.replace(f"{name}_{suffix}(", f"np.{name}(")
+    return text

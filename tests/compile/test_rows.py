@@ -1,0 +1,181 @@
+"""Kernels that run over each row several times: reductions whose results the same kernel uses."""
+
+import numpy as np
+import pytest
+from staged import recording_of, steps_of
+
+import tapegrad as tg
+
+X = np.random.default_rng(0).normal(size=(5, 7))
+
+
+def softmax(x):
+    e = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    return e / np.sum(e, axis=-1, keepdims=True)
+
+
+def standardised(x):
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    return centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + 1e-5)
+
+
+def log_sum(x):
+    return np.sum(np.log(np.sum(np.exp(x), axis=-1)))
+
+
+FUNCTIONS = [
+    softmax,
+    standardised,
+    tg.value_and_grad(log_sum),
+    tg.grad(lambda x: np.sum(standardised(x) ** 3)),
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    "shape", [(5, 7), (1, 7), (5, 1), (1, 1), (3, 4, 6), (2, 1, 5), (4, 3, 1), (300, 200), (7,)]
+)
+def test_rows_are_computed_as_numpy_does(function, shape):
+    x = np.random.default_rng(1).normal(size=shape)
+    for given in (x, np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2]):
+        got, expected = tg.jit(function, strict=True)(given), function(given)
+        for a, b in zip(
+            got if type(got) is tuple else (got,),
+            expected if type(expected) is tuple else (expected,),
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_one_kernel_does_it_without_arrays_for_the_rows(function):
+    plan = recording_of(function, X).plan
+    assert len(plan.kernels) == 1
+    assert not plan.library_steps
+    assert not plan.kernels[0].partials
+    assert len(plan.kernels[0].outputs) == 1
+
+
+def test_values_of_rows_leave_the_kernel_when_others_need_them():
+    def function(x):
+        total = np.sum(np.exp(x), axis=1)
+        return total, np.log(total), x / total[:, None], x / np.sqrt(total.reshape(-1, 1))
+
+    plan = recording_of(function, X).plan
+    assert len(plan.kernels) == 1
+    for a, b in zip(tg.jit(function, strict=True)(X), function(X)):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_dear_values_are_kept_and_cheap_ones_computed_again():
+    source = recording_of(lambda x: softmax(x * 2.0), X).plan.kernels[0].source
+    assert source.count("exp_f64(") == 1
+    assert source.count("* 2.0") == 2  # for the maximum, and for the exponential
+    assert source.count("np.empty") == 1
+
+
+def test_a_square_space_does_not_mix_up_rows_and_columns():
+    x = np.random.default_rng(2).normal(size=(6, 6))
+
+    def function(x):
+        return x - np.sum(np.sin(x), axis=1)  # a value for each row, spread along the columns
+
+    np.testing.assert_allclose(tg.jit(function, strict=True)(x), function(x), rtol=1e-12)
+    assert len(steps_of(function, x)) == 2
+
+
+def test_a_sum_over_rows_is_not_used_before_it_is_there():
+    def function(x):
+        total = np.sum(np.exp(x), axis=1, keepdims=True)
+        return x / total * np.sum(np.log(total))
+
+    np.testing.assert_allclose(tg.jit(function, strict=True)(X), function(X), rtol=1e-12)
+
+
+def test_columns_are_summed_beside_the_rows():
+    def function(x, w):
+        s = softmax(x) * w
+        return np.sum(s, axis=0), np.sum(s * s, axis=1), np.max(s)
+
+    w = np.linspace(0.5, 1.5, 7)
+    assert len(steps_of(function, X, w)) == 1
+    for x in (X, np.random.default_rng(3).normal(size=(9000, 7))):
+        for a, b in zip(tg.jit(function, strict=True)(x, w), function(x, w)):
+            np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_special_values_stay_in_their_rows():
+    x = X.copy()
+    x[1, 2], x[2, 3], x[3] = np.nan, np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(tg.jit(softmax)(x), softmax(x), rtol=1e-12)
+
+
+def test_arguments_beyond_the_fast_functions_are_seen_in_every_run():
+    def function(x):
+        big = np.sum(x, axis=1, keepdims=True) * 1e17
+        return np.sin(x) + np.cos(big) + np.sin(x * big)
+
+    np.testing.assert_allclose(tg.jit(function, strict=True)(X), function(X), rtol=1e-9, atol=1e-9)
+
+
+SHAPES = {"full": (4, 3, 5), "kept": (4, 3, 1), "dropped": (4, 3), "columns": (5,), "number": ()}
+
+
+def random_program(rng):
+    """Return a function of five arrays that mixes elements, rows, columns and numbers."""
+    plan = []
+    kinds = dict(enumerate(SHAPES))
+    for _ in range(rng.integers(6, 22)):
+        place = int(rng.integers(len(kinds)))
+        kind, choice = kinds[place], rng.random()
+        others = [
+            i
+            for i, k in kinds.items()
+            if k == kind or (kind == "full" and k != "dropped") or k == "number"
+        ]
+        if kind == "full" and choice < 0.4:
+            name = ["kept", "dropped", "number", "other"][rng.choice(4, p=[0.5, 0.3, 0.1, 0.1])]
+            plan.append((str(rng.choice(["sum", "max", "mean"])), place, name))
+            kind = {"other": "other"}.get(name, name)
+        elif kind in ("kept", "dropped") and choice < 0.35:
+            kind = "dropped" if kind == "kept" else "kept"
+            plan.append(("reshape", place, kind))
+        elif kind in ("kept", "dropped") and choice < 0.45:
+            kind = "number"
+            plan.append(("sum", place, "number"))
+        elif choice < 0.75:
+            plan.append((str(rng.choice(["exp", "tanh", "square"])), place, None))
+        else:
+            plan.append(
+                (str(rng.choice(["add", "multiply", "subtract"])), place, int(rng.choice(others)))
+            )
+        kinds[len(kinds)] = kind
+
+    def function(*arrays):
+        values = list(arrays)
+        for name, place, extra in plan:
+            x = values[place]
+            if name in ("sum", "max", "mean"):
+                axis = {"kept": -1, "dropped": -1, "number": None, "other": 0}[extra]
+                x = getattr(np, name)(x, axis=axis, keepdims=extra == "kept")
+            elif name == "reshape":
+                x = np.reshape(x, SHAPES[extra])
+            elif name == "exp":
+                x = np.exp(np.tanh(x))
+            elif name in ("tanh", "square"):
+                x = np.tanh(x) if name == "tanh" else np.square(np.tanh(x))
+            else:
+                x = getattr(np, name)(x, values[extra]) * 0.5
+            values.append(x)
+        return tuple(values[5::2]) + (values[-1],)
+
+    return function
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_mixtures_of_rows_and_elements(seed):
+    rng = np.random.default_rng(seed)
+    function = random_program(rng)
+    arrays = [np.asarray(rng.normal(size=shape)) for shape in SHAPES.values()]
+    for got, expected in zip(tg.jit(function, strict=True)(*arrays), function(*arrays)):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
