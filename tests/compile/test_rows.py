@@ -125,30 +125,33 @@ def random_program(rng):
     """Return a function of five arrays that mixes elements, rows, columns and numbers."""
     plan = []
     kinds = dict(enumerate(SHAPES))
-    for _ in range(rng.integers(6, 22)):
-        place = int(rng.integers(len(kinds)))
-        kind, choice = kinds[place], rng.random()
-        others = [
-            i
-            for i, k in kinds.items()
-            if k == kind or (kind == "full" and k != "dropped") or k == "number"
-        ]
-        if kind == "full" and choice < 0.4:
-            name = ["kept", "dropped", "number", "other"][rng.choice(4, p=[0.5, 0.3, 0.1, 0.1])]
-            plan.append((str(rng.choice(["sum", "max", "mean"])), place, name))
-            kind = {"other": "other"}.get(name, name)
-        elif kind in ("kept", "dropped") and choice < 0.35:
-            kind = "dropped" if kind == "kept" else "kept"
-            plan.append(("reshape", place, kind))
-        elif kind in ("kept", "dropped") and choice < 0.45:
+
+    def latest(*wanted):
+        found = [i for i, kind in kinds.items() if kind in wanted]
+        return found[-1 - min(int(rng.geometric(0.6)) - 1, len(found) - 1)]
+
+    for _ in range(rng.integers(8, 24)):
+        steps = ["reduce", "row", "reshape", "use", "map", "total"]
+        step = rng.choice(steps, p=[0.25, 0.1, 0.1, 0.35, 0.15, 0.05])
+        if step == "reduce":
+            kind = str(rng.choice(["kept", "dropped", "number", "other"], p=[0.6, 0.2, 0.1, 0.1]))
+            plan.append((str(rng.choice(["sum", "max", "mean"])), latest("full"), kind))
+        elif step == "reshape":
+            kind = str(rng.choice(["kept", "dropped"]))
+            plan.append(("reshape", latest("dropped" if kind == "kept" else "kept"), kind))
+        elif step == "total":
             kind = "number"
-            plan.append(("sum", place, "number"))
-        elif choice < 0.75:
-            plan.append((str(rng.choice(["exp", "tanh", "square"])), place, None))
+            plan.append(("sum", latest("kept", "dropped"), kind))
         else:
-            plan.append(
-                (str(rng.choice(["add", "multiply", "subtract"])), place, int(rng.choice(others)))
-            )
+            kind = "full" if step == "use" else str(rng.choice(["kept", "dropped", "full"]))
+            if step == "map":
+                plan.append((str(rng.choice(["exp", "tanh", "square"])), latest(kind), None))
+            else:
+                other = latest(str(rng.choice(["kept", "kept", "columns", "number"])))
+                if kind != "full":
+                    other = latest(kind, "number")
+                name = str(rng.choice(["add", "multiply", "subtract"]))
+                plan.append((name, latest(kind), other))
         kinds[len(kinds)] = kind
 
     def function(*arrays):
@@ -170,6 +173,15 @@ def random_program(rng):
         return tuple(values[5::2]) + (values[-1],)
 
     return function
+
+
+def test_the_random_mixtures_use_values_of_rows():
+    found = 0
+    for seed in range(12):
+        function = random_program(np.random.default_rng(seed))
+        plan = recording_of(function, *(np.ones(shape) for shape in SHAPES.values())).plan
+        found += any(kernel.source.count("for i1") > 1 for kernel in plan.kernels)
+    assert found > 4
 
 
 @pytest.mark.parametrize("seed", range(40))
