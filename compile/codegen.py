@@ -19,7 +19,7 @@ from tapegrad.compile import scalars
 from tapegrad.compile.fuse import ALIASES, Group
 from tapegrad.compile.layout import Layout
 from tapegrad.compile.loops import Nest, Operand, Reduced, Value, source
-from tapegrad.compile.passes import uniform_value
+from tapegrad.compile.rewriting import uniform_value
 from tapegrad.tape.node import Node
 
 __all__ = ["KernelPlan", "Operand", "generate"]
@@ -246,6 +246,7 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
         _reshape(operand, group.space, blocks)
     for reduced in reductions:
         reduced.axes = tuple(reduced.axes[block[0]] for block in blocks)
+        reduced.stored = reduced.stored and not reduced.full  # the other axes had size 1
     returned += [(r.node, r.name) for r in reductions if r.full]
     nest = Nest(
         len(sizes),

@@ -7,108 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.expansions import expand
 from tapegrad.compile.program import Program, with_entries
+from tapegrad.compile.rewriting import Rewriter, uniform_value
 from tapegrad.tape.node import Node
-from tapegrad.tape.primitive import primitives
-from tapegrad.tape.staging import Entry, Guard
+from tapegrad.tape.staging import Entry
 
 __all__ = ["PIPELINE", "optimise"]
-
-
-def uniform_value(operand: Any) -> Any:
-    """Return the scalar that a constant operand repeats, or None."""
-    if isinstance(operand, np.ndarray):
-        if operand.size == 1 or (operand.size and not any(operand.strides)):
-            return operand.reshape(-1)[0] if operand.size == 1 else operand[(0,) * operand.ndim]
-        return None
-    return operand
-
-
-class _Rewriter:
-    """Builds a new list of entries under a substitution of values."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.entries: list[Entry] = []
-        self.known: dict[Node, Any] = {}
-
-    def operands(self, entry: Entry) -> tuple[Any, ...]:
-        return tuple(
-            self.known.get(operand, operand) if type(operand) is Node else operand
-            for operand in entry.inputs
-        )
-
-    def keep(self, entry: Entry, inputs: tuple[Any, ...]) -> None:
-        if inputs != entry.inputs if _plain(inputs, entry.inputs) else True:
-            entry = Entry(entry.primitive, inputs, entry.params, entry.output, entry.where)
-        self.entries.append(entry)
-
-    def add(self, name: str, inputs: tuple[Any, ...], params: Any, like: Node, where: Any) -> Node:
-        """Append a new entry; its result has shape and dtype of the node `like`."""
-        node = Node(None, (), {}, (), like.shape, like.dtype)
-        self.entries.append(Entry(primitives[name], inputs, params, node, where))
-        return node
-
-    def finish(self) -> Program:
-        known = self.known
-        program = with_entries(self.program, self.entries)
-        program.outputs = [known.get(o, o) if type(o) is Node else o for o in program.outputs]
-        program.guards = [
-            Guard(known.get(g.node, g.node), g.kind, g.seen, g.where, g.position)
-            for g in program.guards
-        ]
-        program.writes = [(old, known.get(new, new)) for old, new in program.writes]
-        return program
-
-
-def _plain(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    """Whether two operand tuples can be compared with == (no arrays among them)."""
-    return not any(isinstance(x, np.ndarray) for x in (*a, *b))
-
-
-def _shaped(shape: tuple[int, ...], dtype: Any) -> Node:
-    return Node(None, (), {}, (), shape, np.dtype(dtype))
-
-
-def expand_statistics(program: Program) -> Program:
-    """Write mean, var and std as sums, so that they fuse with what surrounds them."""
-    rewriter = _Rewriter(program)
-    for entry in program.entries:
-        inputs = rewriter.operands(entry)
-        name = entry.primitive.name
-        x = inputs[0] if inputs else None
-        fits = (
-            type(x) is Node
-            and x.dtype == entry.output.dtype
-            and x.dtype in (np.dtype(np.float64), np.dtype(np.float32))
-        )
-        if type(x) is not Node or name not in ("mean", "var", "std") or not fits:
-            rewriter.keep(entry, inputs)
-            continue
-        _expand(rewriter, entry, x)
-    return rewriter.finish()
-
-
-def _expand(rewriter: _Rewriter, entry: Entry, x: Node) -> None:
-    params, out, where = entry.params, entry.output, entry.where
-    axis, keepdims = params["axis"], params["keepdims"]
-    count = float(np.prod([x.shape[a] for a in axis], dtype=np.int64))
-    kept = _shaped(tuple(1 if i in axis else n for i, n in enumerate(x.shape)), x.dtype)
-    if entry.primitive.name == "mean":
-        total = rewriter.add("sum", (x,), {"axis": axis, "keepdims": keepdims}, out, where)
-        rewriter.entries.append(Entry(primitives["divide"], (total, count), {}, out, where))
-        return
-    total = rewriter.add("sum", (x,), {"axis": axis, "keepdims": True}, kept, where)
-    mean = rewriter.add("divide", (total, count), {}, kept, where)
-    deviation = rewriter.add("subtract", (x, mean), {}, x, where)
-    squares = rewriter.add("multiply", (deviation, deviation), {}, x, where)
-    total = rewriter.add("sum", (squares,), {"axis": axis, "keepdims": keepdims}, out, where)
-    free = np.float64(max(count - params["ddof"], 0.0)).astype(x.dtype)
-    if entry.primitive.name == "var":
-        rewriter.entries.append(Entry(primitives["divide"], (total, free), {}, out, where))
-    else:
-        variance = rewriter.add("divide", (total, free), {}, out, where)
-        rewriter.entries.append(Entry(primitives["sqrt"], (variance,), {}, out, where))
 
 
 def _is_one(operand: Any) -> bool:
@@ -118,7 +23,7 @@ def _is_one(operand: Any) -> bool:
 
 def simplify(program: Program) -> Program:
     """Remove what is exactly nothing: factors of one, casts and reshapes to what is there."""
-    rewriter = _Rewriter(program)
+    rewriter = Rewriter(program)
     results = set(program.results())
     for entry in program.entries:
         inputs = rewriter.operands(entry)
@@ -161,7 +66,7 @@ def _identity(entry: Entry, inputs: tuple[Any, ...]) -> Any:
 def fold_broadcasts(program: Program) -> Program:
     """Let elementwise operations broadcast for themselves what ``broadcast_to`` repeats."""
     made = {entry.output: entry for entry in program.entries}
-    rewriter = _Rewriter(program)
+    rewriter = Rewriter(program)
     for entry in program.entries:
         inputs = entry.inputs
         if entry.primitive.family == "elementwise":
@@ -193,7 +98,7 @@ def _key(entry: Entry, inputs: tuple[Any, ...]) -> Any:
 
 def share(program: Program) -> Program:
     """Compute equal expressions once."""
-    rewriter = _Rewriter(program)
+    rewriter = Rewriter(program)
     first: dict[Any, Node] = {}
     results = set(program.results())
     for entry in program.entries:
@@ -229,7 +134,7 @@ def drop_dead(program: Program) -> Program:
 #: The passes in order; each takes and returns a program.
 PIPELINE: tuple[Callable[[Program], Program], ...] = (
     drop_dead,
-    expand_statistics,
+    expand,
     fold_broadcasts,
     simplify,
     fold_broadcasts,

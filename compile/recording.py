@@ -18,6 +18,7 @@ from tapegrad.compile.healing import Healer
 from tapegrad.compile.layout import Layout
 from tapegrad.compile.mirror import Mirror
 from tapegrad.compile.program import Program
+from tapegrad.compile.rewriting import uniform_value
 from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import primitives
 from tapegrad.tape.printing import tape_source
@@ -429,7 +430,7 @@ def _note_constants(recording: Recording) -> None:
             if type(operand) is Node:
                 continue
             if type(operand) is np.ndarray:
-                if passes.uniform_value(operand) is None or operand.size == 1:
+                if uniform_value(operand) is None or operand.size == 1:
                     fresh.append(operand)
             elif operand == operand and operand not in _known_numbers():
                 fresh.append(operand)

@@ -62,9 +62,7 @@ def _p_norm(flat: Any, ord: float) -> Any:
     if ord < 0:
         return _scaled(np.abs(flat), ord)
     total = _power_sum(size, ord, False)
-    limits = np.finfo(flat.dtype)
-    low = float(limits.tiny) / float(limits.eps)
-    good = (total >= low) & (total < np.inf)
+    good = _is_normal(total)
     if good.all():
         return _root(total, ord)
     return np.where(good, _root(total, ord), _scaled(np.abs(flat), ord))
@@ -125,6 +123,25 @@ vector_norm_p = reduction(
     ),
 )
 vector_norm_p.source = None  # NumPy has no function that cannot overflow
+
+
+def _is_normal(total: Any) -> Any:
+    """Whether sums of powers are numbers that neither overflow nor underflow have touched."""
+    limits = np.finfo(total.dtype)
+    return (total >= float(limits.tiny) / float(limits.eps)) & (total < np.inf)
+
+
+def _norm_of_total(
+    total: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
+) -> Any:
+    if _is_normal(total).all():
+        return _root(total, ord)
+    return _vector_norm(x, ord, axis, keepdims)
+
+
+#: What compiled code ends a norm with: the sum of powers comes from a kernel, and is good but for
+#: overflow and underflow. It takes part in no trace.
+norm_of_total_p = Primitive("norm_of_total", _norm_of_total, register=False)
 
 # Extremes that share -----------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.norms import vector_norm, vector_norm_p
+from tapegrad.ops.norms import vector_norm
+from tapegrad.ops.total_norm import total_norm_p
 from tapegrad.ops.ufunc import as_tensor, check_operand, flagged
 from tapegrad.tape.primitive import functions
 from tapegrad.tape.pytree import flatten, unflatten
@@ -94,18 +95,20 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, *, constant: bool | N
     return flagged(result, constant)
 
 
-def _norm_of_array(leaf: Any, norm_type: float) -> Any:
-    """Norm of all elements; an array of an array, a tensor of a tensor."""
+def _wide(leaf: Any) -> Any:
+    """An array or tensor of float32 or float64: float16 would overflow."""
     if type(leaf) is not Tensor:
         leaf = np.asarray(leaf)
     check_operand(leaf, "norm of a nest")
-    if leaf.dtype != np.float64 and leaf.dtype != np.float32:  # float16 would overflow
-        wide = np.dtype(np.float32 if leaf.dtype == np.float16 else np.float64)
-        leaf = functions["cast"](leaf, wide) if type(leaf) is Tensor else leaf.astype(wide)
-    axis = tuple(range(leaf.ndim))
-    if math.isinf(norm_type):
-        return np.max(np.abs(leaf), initial=0.0)
-    return bind(vector_norm_p, leaf, ord=norm_type, axis=axis, keepdims=False)
+    if leaf.dtype == np.float64 or leaf.dtype == np.float32:
+        return leaf
+    return _cast(leaf, np.dtype(np.float32 if leaf.dtype == np.float16 else np.float64))
+
+
+def _cast(leaf: Any, dtype: np.dtype[Any]) -> Any:
+    if leaf.dtype == dtype:
+        return leaf
+    return functions["cast"](leaf, dtype) if type(leaf) is Tensor else leaf.astype(dtype)
 
 
 def global_norm(tree: Any, norm_type: float = 2.0) -> Any:
@@ -135,34 +138,14 @@ def global_norm(tree: Any, norm_type: float = 2.0) -> Any:
     5.0
     """
     norm_type = positive_order(norm_type)
-    leaves = flatten(tree)[0]
-    if norm_type == 2 and all(type(leaf) is np.ndarray for leaf in leaves):
-        quick = _quick_norm(leaves)
-        if quick is not None:
-            return quick
-    norms = [_norm_of_array(leaf, norm_type) for leaf in leaves]
-    if not norms:
+    leaves = [_wide(leaf) for leaf in flatten(tree)[0]]
+    if not leaves:
         return np.zeros(())
-    if len(norms) == 1:
-        return norms[0]
-    return _norm_of_array(np.stack(norms), norm_type)
-
-
-def _quick_norm(leaves: list[Any]) -> Any:
-    """The 2-norm of arrays by dot products, where none comes near overflow or underflow."""
-    total, dtype = 0.0, np.dtype(np.float32)
-    for leaf in leaves:
-        if leaf.dtype == np.float64:
-            dtype = leaf.dtype
-        elif leaf.dtype != np.float32:
-            return None
-        flat = leaf.ravel()
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            square = float(np.dot(flat, flat))
-        if not 1e-30 < square < 1e36:
-            return None
-        total += square
-    return np.asarray(math.sqrt(total), dtype) if leaves else None
+    if math.isinf(norm_type):
+        sizes = [np.max(np.abs(leaf), initial=0.0) for leaf in leaves]
+        return sizes[0] if len(sizes) == 1 else np.max(np.stack(sizes))
+    dtype = np.result_type(*{leaf.dtype for leaf in leaves})
+    return bind(total_norm_p, *(_cast(leaf, dtype) for leaf in leaves), ord=norm_type)
 
 
 def positive_order(norm_type: Any) -> float:
@@ -223,8 +206,5 @@ def clip_by_global_norm(tree: Any, max_norm: Any, norm_type: float = 2.0) -> tup
     clipped = []
     for leaf in leaves:
         new = np.where(over, leaf * factor, leaf)
-        if new.dtype != leaf.dtype:
-            wanted = leaf.dtype
-            new = functions["cast"](new, wanted) if type(new) is Tensor else new.astype(wanted)
-        clipped.append(new)
+        clipped.append(_cast(new, leaf.dtype))
     return unflatten(structure, clipped), norm

@@ -103,6 +103,17 @@ def test_columns_are_summed_beside_the_rows():
             np.testing.assert_allclose(a, b, rtol=1e-10)
 
 
+def test_axes_of_size_one_make_a_reduction_one_of_everything():
+    def function(x):
+        e = np.exp(x)
+        return np.sum(e, axis=0, keepdims=True), e * 2
+
+    for shape in ((4, 1), (1, 4), (4, 1, 1)):
+        x = np.linspace(0, 1, 4).reshape(shape)
+        for a, b in zip(tg.jit(function, strict=True)(x), function(x)):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
 def test_special_values_stay_in_their_rows():
     x = X.copy()
     x[1, 2], x[2, 3], x[3] = np.nan, np.inf, -np.inf

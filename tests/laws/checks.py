@@ -179,7 +179,12 @@ def _wide(x: Any) -> Any:
 
 def _vector_norm(x: Any, ord: float, axis: Any, keepdims: bool) -> Any:
     y = np.linalg.vector_norm(_wide(x), ord=ord, axis=axis, keepdims=keepdims) if axis else abs(x)
-    return y.astype(x.dtype)
+    return np.asarray(y).astype(x.dtype)
+
+
+def _total_norm(*xs: Any, ord: float) -> Any:
+    flat = np.concatenate([x.ravel() for x in xs])
+    return _vector_norm(flat, ord, (0,), False)
 
 
 def _svd(x: Any) -> Any:
@@ -210,6 +215,7 @@ IN_NUMPY = {
     "stack": lambda *xs, axis: np.stack(xs, axis),
     "linear_recurrence": _recurrence,
     "vector_norm": _vector_norm,
+    "total_norm": _total_norm,
     "even_max": np.max,
     "even_min": np.min,
     "svd_packed": _svd,
@@ -218,7 +224,14 @@ IN_NUMPY = {
 }
 IN_NUMPY.update(REFERENCES)
 #: These may sum in another order than NumPy's function.
-INEXACT = SUMMED | {"einsum", "linear_recurrence", "vector_norm", "polar_factor", "nuclear_norm"}
+INEXACT = SUMMED | {
+    "einsum",
+    "linear_recurrence",
+    "vector_norm",
+    "total_norm",
+    "polar_factor",
+    "nuclear_norm",
+}
 
 
 def in_numpy(primitive: Primitive) -> Any:

@@ -324,6 +324,11 @@ add(
 add(
     "vector_norm", lambda rng: ((array(rng, (2, 0)),), {"ord": 2.0, "axis": (1,), "keepdims": True})
 )
+for _ord in (2.0, 3.0, 1.0, 0.5, 2.5):
+    for _shapes in (((3,),), ((2, 3), (), (4,)), ((0,), (2, 1, 2))):
+        add("total_norm", lambda rng, o=_ord, shapes=_shapes: (
+            tuple(array(rng, s, gap=0.1) for s in shapes), {"ord": o}
+        ))  # fmt: skip
 for _name in ("even_max", "even_min"):
     _reduction(_name, distinct, [((0, 3), (1,))])
 for _s in ((3, 2), (2, 3), (2, 2), (2, 3, 2), (1, 3)):
