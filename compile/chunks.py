@@ -23,7 +23,7 @@ CHUNK = 16384
 PARALLEL = 65536
 
 #: What reductions start from.
-START = {"sum": 0.0, "prod": 1.0, "max": -np.inf, "min": np.inf}
+START = {"sum": 0.0, "prod": 1.0, "max": -np.inf, "min": np.inf, "vector_norm": 0.0}
 _COMBINE = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
 
 

@@ -193,6 +193,11 @@ class _Builder:
             )
         )
         self.functions.add((scalars.REDUCTIONS[entry.primitive.name][1], ""))
+        if entry.primitive.name == "vector_norm":
+            ord = self.reductions[-1].ord = entry.params["ord"]
+            suffix = "f32" if entry.output.dtype == np.float32 else "f64"
+            self.functions |= {(name, suffix) for name in scalars.functions_of_norm(ord)}
+            self.functions.add(("maximum", ""))
         if row:
             self.names[entry.output] = f"s_{name}"
             self.values[f"s_{name}"] = Value(f"s_{name}", "", (), level, True)

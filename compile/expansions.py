@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile import scalars
 from tapegrad.compile.program import Program
 from tapegrad.compile.rewriting import Rewriter
 from tapegrad.ops.norms import norm_of_total_p
@@ -152,21 +153,20 @@ def _vector_norm(work: _Expansion) -> None:
         counted = work.add("cast", different, dtype=work.dtype)
         work.finish("sum", counted, **work.reduced())
         return
+    if scalars.is_norm_of_rows(work.entry):
+        return  # kernels know it
     last = tuple(range(min(axis), rank)) == tuple(sorted(axis))
     if last and len(axis) < rank:
-        _norm_of_rows(work, ord, axis, keepdims)
+        _scaled_norm(work, ord, axis, keepdims)
     elif ord > 0:
         size = work.x if ord == 2 else work.add("absolute", work.x)
         total = work.add("sum", _power(work, size, ord), **work.reduced())
         work.finish(norm_of_total_p, total, work.x, **work.params)
 
 
-def _norm_of_rows(work: _Expansion, ord: float, axis: Any, keepdims: bool) -> None:
-    """Scale each row by the element that counts most: the kernel has the row at hand."""
+def _scaled_norm(work: _Expansion, ord: float, axis: Any, keepdims: bool) -> None:
+    """Divide by the element that counts most."""
     size = work.add("absolute", work.x)
-    if ord == 1:
-        work.finish("sum", size, **work.reduced())
-        return
     unit = work.add("max" if ord > 0 else "min", size, axis=axis, keepdims=True)
     positive = work.add("greater", unit, 0.0, of=bool)
     finite = work.add("less", unit, math.inf, of=bool)

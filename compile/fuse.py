@@ -197,6 +197,11 @@ class _Partition:
             return False
         if len(group.operands | self._outside(entry, group)) > MOST_OPERANDS:
             return False
+        # The loops of a norm are those over a row.
+        if entry.primitive.name == "vector_norm" and (
+            group.split not in (0, min(entry.params["axis"]))
+        ):
+            return False
         for operand in _nodes(entry):
             if self.maker.get(operand) is not group:
                 continue

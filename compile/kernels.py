@@ -84,13 +84,34 @@ def compiled(
         space = _namespace(functions)
         exec(compile(source, "<tapegrad kernel>", "exec"), space)
         # No fast-math: it would break the argument reductions of vecmath and change answers.
-        dispatcher = numba.njit(argument_types, nogil=True, error_model="numpy")(space["kernel"])
+        dispatcher = numba.njit(nogil=True, error_model="numpy")(space["kernel"])
+        _promise_no_overlap(dispatcher)
+        dispatcher.compile(argument_types)
         # Past the dispatcher's type resolution, which costs more than a small kernel's work.
         entry = dispatcher.overloads[dispatcher.signatures[0]].entry_point
         _kernels[key] = entry
         _keep_alive.append(dispatcher)
         statistics.compiled += 1
         return entry, True
+
+
+def _promise_no_overlap(dispatcher: Any) -> None:
+    """Tell LLVM that no array that a kernel writes overlaps another: all results are new arrays.
+
+    Without it a loop with many results does not vectorise, because LLVM gives up comparing the
+    addresses of all pairs. Numba has the flag, but no public option for it.
+    """
+    compiler = getattr(dispatcher, "_compiler", None)
+    ordinary = getattr(compiler, "_customize_flags", None)
+    if ordinary is None:
+        return
+
+    def with_flag(flags: Any) -> Any:
+        flags = ordinary(flags)
+        flags.noalias = True
+        return flags
+
+    compiler._customize_flags = with_flag
 
 
 #: The entry points borrow the code that the dispatchers own.

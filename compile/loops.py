@@ -99,6 +99,8 @@ class Reduced:
         Whether it combines values of rows.
     stored : bool
         Whether it goes into an array.
+    ord : float
+        The order of a p-norm.
     """
 
     node: Node
@@ -110,6 +112,7 @@ class Reduced:
     level: int
     over_rows: bool
     stored: bool
+    ord: float = 0.0
 
     @property
     def full(self) -> bool:
@@ -277,6 +280,9 @@ class _Source:
             self._check(limit, pad)
         for r in reductions:
             self._combine(r, pad)
+        for r in reductions:
+            if r.kind == "vector_norm":
+                self._finish_norm(r)
         self._close(nest.split, nest.rank, reductions)
         self._row(level)
 
@@ -285,18 +291,18 @@ class _Source:
             self.out.append(f"{pad}beyond |= abs({limit[0]}) > {limit[1]!r}")
 
     def _compute(self, value: Value, level: int, pad: str) -> None:
-        everywhere = ", ".join(self.indices) or "()"
-        within = ", ".join(self.indices[self.nest.split :])
         if self._is_kept(value, level):
-            array = f"{value.stored}[{everywhere}]" if value.stored else f"w_{value.name}[{within}]"
-            self.out.append(f"{pad}{value.name} = {array}")
+            self.out.append(f"{pad}{value.name} = {self._where(value)}")
             return
         self.out.append(f"{pad}{value.name} = {value.text}")
-        if self.first[value.name] == level:
-            if value.stored:
-                self.out.append(f"{pad}{value.stored}[{everywhere}] = {value.name}")
-            if value.name in self.scratch:
-                self.out.append(f"{pad}w_{value.name}[{within}] = {value.name}")
+        if self.first[value.name] == level and (value.stored or value.name in self.scratch):
+            self.out.append(f"{pad}{self._where(value)} = {value.name}")
+
+    def _where(self, value: Value) -> str:
+        """Return the element of an array that holds a value between runs, or after them."""
+        if value.stored:
+            return f"{value.stored}[{', '.join(self.indices) or '()'}]"
+        return f"w_{value.name}[{', '.join(self.indices[self.nest.split :])}]"
 
     def _row(self, level: int) -> None:
         """Write what is computed once for each row, after a run over its elements."""
@@ -318,7 +324,53 @@ class _Source:
     def _combine(self, r: Reduced, pad: str) -> None:
         combine = scalars.REDUCTIONS[r.kind][1]
         target = r.name if r.full else f"s_{r.name}" if r.local else self._element(r)
-        self.out.append(f"{pad}{target} = {combine}({target}, {r.value})")
+        value = r.value
+        if r.kind == "vector_norm":
+            value = scalars.power_text(value, r.ord, _suffix(r))
+        self.out.append(f"{pad}{target} = {combine}({target}, {value})")
+
+    # Norms ---------------------------------------------------------------------------------------
+
+    def _finish_norm(self, r: Reduced) -> None:
+        """Write how a sum of powers becomes a norm.
+
+        Where it overflowed or underflowed, the row is divided by its greatest element: two more runs,
+        for such rows alone.
+        """
+        limits = np.finfo(r.node.dtype)
+        low = float(limits.tiny) / float(limits.eps)
+        pad, total, largest = self._pad(self.nest.split), f"s_{r.name}", f"m_{r.name}"
+        zero, suffix = _start(r), _suffix(r)
+        root = scalars.root_text(total, r.ord, suffix)
+        self.out.append(f"{pad}if {total} >= {low!r} and {total} < inf:")
+        self.out.append(f"{pad}    {total} = {root}")
+        self.out.append(f"{pad}else:")
+        self.out.append(f"{pad}    {largest} = {zero}")
+        self._again(r, 1, [f"{largest} = maximum({largest}, abs({r.value}))"])
+        self.out.append(f"{pad}    {total} = {largest}")
+        self.out.append(f"{pad}    if {largest} > 0 and {largest} < inf:")
+        self.out.append(f"{pad}        {total} = {zero}")
+        ratio, power = f"y_{r.name}", scalars.power_text(f"y_{r.name}", r.ord, suffix)
+        again = [f"{ratio} = {r.value} / {largest}", f"{total} = add_reassoc({total}, {power})"]
+        self._again(r, 2, again)
+        self.out.append(f"{pad}        {total} = {largest} * {root}")
+
+    def _again(self, r: Reduced, deeper: int, statements: list[str]) -> None:
+        """Write one more run over the elements that a reduction is made of."""
+        nest, extra = self.nest, "    " * deeper
+        order = {name: i for i, name in enumerate(nest.values)}
+        names = sorted(self._with_uses(set(r.uses), r.level), key=lambda n: order.get(n, -1))
+        loads = self._loads(names)
+        for i in range(nest.split, nest.rank):
+            self.out.append(f"{extra}{self._pad(i)}for i{i} in range(n{i}):")
+            self.out += [extra + self._pad(i + 1) + text for text in loads.get(i + 1, [])]
+        pad = extra + self._pad(nest.rank)
+        for name in names:
+            if name in nest.values:
+                value = nest.values[name]
+                kept = self._is_kept(value, r.level)
+                self.out.append(f"{pad}{name} = {self._where(value) if kept else value.text}")
+        self.out += [pad + text for text in statements]
 
     def _element(self, r: Reduced) -> str:
         kept = ", ".join(x for x, gone in zip(self.indices, r.axes) if not gone)
@@ -357,6 +409,10 @@ class _Source:
 def _start(r: Reduced) -> str:
     text = scalars.REDUCTIONS[r.kind][0]
     return f"{scalars.NUMBA_NAMES[r.node.dtype]}({text})"
+
+
+def _suffix(r: Reduced) -> str:
+    return "f32" if r.node.dtype == np.float32 else "f64"
 
 
 def _with_exact_functions(text: str, functions: set[tuple[str, str]]) -> str:

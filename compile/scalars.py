@@ -8,6 +8,7 @@ loop would compute.
 from __future__ import annotations
 
 import ast
+import math
 from functools import cache
 from typing import Any
 
@@ -24,9 +25,13 @@ __all__ = [
     "can_lower",
     "expression",
     "functions_of",
+    "functions_of_norm",
     "gains_alone",
+    "is_norm_of_rows",
     "limit_of",
     "loop_dtypes",
+    "power_text",
+    "root_text",
 ]
 
 #: What kernels compute with.
@@ -68,6 +73,7 @@ REDUCTIONS = {
     "prod": ("1", "mul_reassoc"),
     "max": ("-inf", "maximum"),
     "min": ("inf", "minimum"),
+    "vector_norm": ("0", "add_reassoc"),
 }
 
 
@@ -151,8 +157,48 @@ def _can_reduce(entry: Entry) -> bool:
     operand, out = entry.inputs[0], entry.output
     if entry.primitive.name not in REDUCTIONS or type(operand) is not Node:
         return False
+    if entry.primitive.name == "vector_norm" and not is_norm_of_rows(entry):
+        return False
     same = operand.dtype == out.dtype and out.dtype.kind == "f"
     return same and 0 not in operand.shape and len(entry.params["axis"]) > 0
+
+
+def is_norm_of_rows(entry: Entry) -> bool:
+    """Whether an entry is a p-norm of rows, which kernels compute without overflow or underflow."""
+    ord, axis, shape = entry.params["ord"], sorted(entry.params["axis"]), entry.inputs[0].shape
+    if not 0 < ord < math.inf or axis != list(range(len(shape) - len(axis), len(shape))):
+        return False
+    split = len(shape) - len(axis)
+    return math.prod(shape[:split]) > 1 and math.prod(shape[split:]) > 1
+
+
+def power_text(value: str, ord: float, suffix: str) -> str:
+    """Return the text of ``abs(value) ** ord``."""
+    if ord == 1:
+        return f"abs({value})"
+    if ord == 2:
+        return f"{value} * {value}"
+    if ord == 3:
+        return f"abs({value}) * ({value} * {value})"
+    if ord == 4:
+        return f"({value} * {value}) * ({value} * {value})"
+    return f"power_{suffix}(abs({value}), {_number(ord, suffix)})"
+
+
+def root_text(value: str, ord: float, suffix: str) -> str:
+    """Return the text of ``value ** (1 / ord)``."""
+    if ord in (1, 2, 3):
+        return (value, f"sqrt_{suffix}({value})", f"cbrt_{suffix}({value})")[int(ord) - 1]
+    return f"power_{suffix}({value}, {_number(1.0 / ord, suffix)})"
+
+
+def functions_of_norm(ord: float) -> set[str]:
+    """Return the names of the functions in the texts above."""
+    return {1: set(), 2: {"sqrt"}, 3: {"cbrt"}}.get(ord, {"power"})
+
+
+def _number(x: float, suffix: str) -> str:
+    return f"float32({x!r})" if suffix == "f32" else repr(x)
 
 
 def _text_is_safe(
