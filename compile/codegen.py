@@ -28,6 +28,10 @@ __all__ = ["KernelPlan", "Operand", "generate"]
 _LITERALS = frozenset({0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5})
 
 
+#: What an element costs, measured: to load or store it from the cache, and one vectorised function.
+_NS_AN_ARRAY, _NS_A_FUNCTION = 0.1, 0.8
+
+
 @dataclass(slots=True)
 class KernelPlan:
     """A kernel's source and how it is called.
@@ -47,6 +51,8 @@ class KernelPlan:
     returned : list of (Node, name)
         Values without axes, which the kernel returns: results of scalar code, then reductions to one
         number.
+    calls : int
+        How many functions it computes for an element.
     """
 
     source: str
@@ -57,6 +63,13 @@ class KernelPlan:
     reductions: list[Reduced]
     functions: set[tuple[str, str]] = field(default_factory=set)
     returned: list[tuple[Node, str]] = field(default_factory=list)
+    calls: int = 0
+
+    @property
+    def cost(self) -> float:
+        """Roughly how many nanoseconds an element takes."""
+        arrays = sum(any(o.axes) for o in (*self.operands, *self.outputs))
+        return _NS_AN_ARRAY * arrays + _NS_A_FUNCTION * self.calls
 
     @property
     def partials(self) -> list[Reduced]:
@@ -273,6 +286,7 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
         reductions,
         builder.functions,
         returned,
+        sum(value.dear and not value.row for value in builder.values.values()),
     )
 
 

@@ -15,7 +15,11 @@ import numpy as np
 from tapegrad.compile import scalars
 from tapegrad.tape.node import Node
 
-__all__ = ["Nest", "Operand", "Reduced", "Value", "source"]
+__all__ = ["BLOCK", "Nest", "Operand", "Reduced", "Value", "source"]
+
+
+#: Elements of a block that is summed by itself.
+BLOCK = 16384
 
 
 @dataclass(slots=True)
@@ -170,6 +174,7 @@ class _Source:
         self.nest = nest
         self.limited = not exact and any(v.limit for v in nest.values.values())
         self.indices = [f"i{i}" for i in range(nest.rank)]
+        self.blocked = nest.rank > 0 and any(r.full for r in nest.reductions)
         self.runs: list[list[str]] = []
         self.first: dict[str, int] = {}  # the run that computes a value first
         self._divide()
@@ -190,10 +195,12 @@ class _Source:
         for r in nest.reductions:
             if r.full:
                 out.append(f"    {r.name} = {_start(r)}")
+        self._open_block()
         self._open(0, nest.split, nest.reductions, self._loads_of_rows())
         for level, names in enumerate(self.runs):
             self._run(level, names)
         self._close(0, nest.split, nest.reductions)
+        self._close_block()
         returned = nest.returned + (["beyond"] if self.limited else [])
         if returned:
             out.append(f"    return {', '.join(returned)}")
@@ -257,8 +264,31 @@ class _Source:
             for r in reductions:
                 if not r.full and r.opens_at(i):
                     self.out.append(f"{self._pad(i)}s_{r.name} = {_start(r)}")
-            self.out.append(f"{self._pad(i)}for i{i} in range(n{i}):")
+            if i == 0 and self.blocked:
+                self.out.append(f"{self._pad(i)}for k0 in range(min(b0, n0 - u0)):")
+                self.out.append(f"{self._pad(i + 1)}i0 = u0 + k0")
+            else:
+                self.out.append(f"{self._pad(i)}for i{i} in range(n{i}):")
             self.out += [self._pad(i + 1) + text for text in loads.get(i + 1, [])]
+
+    def _open_block(self) -> None:
+        """Begin the loop over blocks: each is summed by itself, so that errors do not add up."""
+        if not self.blocked:
+            return
+        inner = " * ".join(f"n{i}" for i in range(1, self.nest.rank))
+        size = f"{BLOCK} // ({inner}) + 1" if inner else str(BLOCK)
+        # Counted from 0, so that LLVM sees that no index is negative and vectorises.
+        self.out += [f"    b0 = {size}", "    for c0 in range((n0 + b0 - 1) // b0):"]
+        self.out.append("        u0 = c0 * b0")
+        for r in self.nest.reductions:
+            if r.full:
+                self.out.append(f"        s_{r.name} = {_start(r)}")
+
+    def _close_block(self) -> None:
+        for r in self.nest.reductions:
+            if r.full:
+                combine = scalars.REDUCTIONS[r.kind][1]
+                self.out.append(f"        {r.name} = {combine}({r.name}, s_{r.name})")
 
     def _close(self, first: int, last: int, reductions: Any) -> None:
         for i in reversed(range(first, last)):
@@ -323,7 +353,7 @@ class _Source:
 
     def _combine(self, r: Reduced, pad: str) -> None:
         combine = scalars.REDUCTIONS[r.kind][1]
-        target = r.name if r.full else f"s_{r.name}" if r.local else self._element(r)
+        target = f"s_{r.name}" if r.local else self._element(r)
         value = r.value
         if r.kind == "vector_norm":
             value = scalars.power_text(value, r.ord, _suffix(r))
@@ -403,7 +433,7 @@ class _Source:
         return loads
 
     def _pad(self, depth: int) -> str:
-        return "    " * (depth + 1)
+        return "    " * (depth + 1 + self.blocked)
 
 
 def _start(r: Reduced) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile import chunks, codegen, fuse
+from tapegrad.compile import codegen, fuse, threads
 from tapegrad.compile.kernels import compiled, kernel_type
 from tapegrad.compile.layout import Layout
 from tapegrad.compile.program import Program
@@ -160,7 +160,7 @@ class _Writer:
         plan = codegen.generate(group, self.layouts, self.program.weak, needed)
         size = int(np.prod(plan.sizes, dtype=np.int64))
         call = self._callable(plan, size)
-        arguments = [] if _is_large(plan, size) else [str(n) for n in plan.sizes]
+        arguments = [str(n) for n in plan.sizes] if _parts(plan, size) == 1 else []
         arguments += [self._argument(o) for o in plan.operands]
         made: list[Node] = []
         after: list[str] = []
@@ -169,7 +169,7 @@ class _Writer:
             made.append(out.value)
         for r in plan.partials:
             shape = tuple(n for n, gone in zip(plan.sizes, r.axes) if not gone)
-            start = chunks.START[r.kind]
+            start = threads.START[r.kind]
             arguments.append(self._output(r.node, shape, start))
             made.append(r.node)
         returned = []
@@ -206,7 +206,7 @@ class _Writer:
     def _fresh_partials(self, plan: codegen.KernelPlan) -> str:
         """Reset the arrays into which a kernel accumulates, before it runs a second time."""
         return "".join(
-            f"{self.names[r.node]}.fill({chunks.START[r.kind]!r}); ".replace("inf", "float('inf')")
+            f"{self.names[r.node]}.fill({threads.START[r.kind]!r}); ".replace("inf", "float('inf')")
             for r in plan.partials
         )
 
@@ -280,21 +280,22 @@ def argument_types(plan: codegen.KernelPlan) -> tuple[Any, ...]:
     return tuple(types)
 
 
-def _is_large(plan: codegen.KernelPlan, size: int) -> bool:
-    """Whether a kernel is run in chunks; otherwise its sizes are part of the call."""
-    return bool(plan.sizes) and size > 2 * chunks.CHUNK
+def _parts(plan: codegen.KernelPlan, size: int) -> int:
+    """Return into how many parts a kernel is divided; one that is not takes its sizes in the call."""
+    return threads.parts_of(size * plan.cost, plan.sizes[0]) if plan.sizes else 1
 
 
 def prepared(
     plan: codegen.KernelPlan, function: Callable[..., Any], size: int, flagged: bool
 ) -> Callable[..., Any]:
-    """Split a kernel into chunks if it is large."""
-    if not _is_large(plan, size):
+    """Let threads share a kernel if it is large."""
+    parts = _parts(plan, size)
+    if parts == 1:
         return function
     sliced = tuple(bool(o.axes) and o.axes[0] for o in (*plan.operands, *plan.outputs))
     partials = tuple((r.kind, not r.axes[0]) for r in plan.partials)
     full = tuple(r.kind for r in plan.reductions if r.full)
-    return chunks.Chunked(function, plan.sizes, sliced, partials, full, flagged)
+    return threads.Shared(function, plan.sizes, parts, sliced, partials, full, flagged)
 
 
 class _Exact:

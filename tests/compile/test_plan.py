@@ -1,4 +1,4 @@
-"""Plans: reductions over all axes and layouts, chunks, accuracy of sums."""
+"""Plans: reductions over all axes and layouts, parts, accuracy of sums."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import pytest
 from staged import recording_of
 
 import tapegrad as tg
-from tapegrad.compile import chunks
+from tapegrad.compile import loops, threads
 
 RNG = np.random.default_rng(7)
 SHAPES = [(5,), (3, 4), (2, 3, 4), (2, 3, 2, 3)]
@@ -60,9 +60,9 @@ def test_reductions_of_float32_have_its_accuracy(axis):
 
 
 @pytest.mark.parametrize(
-    "size", [chunks.CHUNK * 2 + 1, chunks.PARALLEL - 1, chunks.PARALLEL + 7, 300_000]
+    "size", [loops.BLOCK - 1, loops.BLOCK, loops.BLOCK * 2 + 1, 300_000, 2_000_000]
 )
-def test_sums_in_chunks_are_accurate(size):
+def test_sums_in_blocks_are_accurate(size):
     x = RNG.normal(size=size)
     jitted = tg.jit(lambda x: np.sum(x * 1.5))
     exact = math.fsum(x * 1.5)
@@ -73,7 +73,7 @@ def test_sums_in_chunks_are_accurate(size):
 
 
 @pytest.mark.parametrize("shape", [(40_000, 3), (3, 40_000), (300, 400), (70_001,)], ids=str)
-def test_chunks_give_what_the_whole_gives(shape, monkeypatch):
+def test_parts_give_what_the_whole_gives(shape, monkeypatch):
     x = RNG.normal(size=shape)
     y = RNG.normal(size=shape[-1:])
 
@@ -86,8 +86,10 @@ def test_chunks_give_what_the_whole_gives(shape, monkeypatch):
         jitted(x, y)
         return jitted(x, y)
 
+    monkeypatch.setattr(threads, "WORTH_SHARING", 1000)
+    monkeypatch.setattr(threads, "PART", 500)
     parts = run()
-    monkeypatch.setattr(chunks, "CHUNK", 10**9)
+    monkeypatch.setattr(threads, "WORTH_SHARING", 10**9)
     for a, b in zip(parts, run()):
         np.testing.assert_allclose(a, b, 1e-12, 1e-12)
 

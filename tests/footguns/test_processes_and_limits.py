@@ -170,12 +170,12 @@ def test_numba_is_loaded_by_the_first_compilation_and_not_before():
 
 
 def test_a_result_of_many_threads_is_that_of_one(monkeypatch):
-    from tapegrad.compile import chunks
+    from tapegrad.compile import threads
 
     x = np.linspace(-3, 3, 200_001)
     f = tg.value_and_grad(benchmark)
     several = tg.jit(f)(x)
-    monkeypatch.setattr(chunks, "PARALLEL", 10**9)
+    monkeypatch.setattr(threads._pool, "size", 1)
     one = tg.jit(f)(x)
     assert several[0] == one[0]
     np.testing.assert_array_equal(several[1], one[1])
