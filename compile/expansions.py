@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile import scalars
 from tapegrad.compile.program import Program
 from tapegrad.compile.rewriting import Rewriter
 from tapegrad.ops.norms import norm_of_total_p
@@ -21,7 +20,7 @@ from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import primitives
 from tapegrad.tape.staging import Entry
 
-__all__ = ["expand"]
+__all__ = ["expand", "is_norm_of_rows"]
 
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -40,6 +39,15 @@ def expand(program: Program) -> Program:
         if not work.finished:
             rewriter.keep(entry, inputs)
     return rewriter.finish()
+
+
+def is_norm_of_rows(entry: Entry) -> bool:
+    """Whether an entry is a p-norm of rows, which kernels compute without overflow or underflow."""
+    ord, axis, shape = entry.params["ord"], sorted(entry.params["axis"]), entry.inputs[0].shape
+    if not 0 < ord < math.inf or axis != list(range(len(shape) - len(axis), len(shape))):
+        return False
+    split = len(shape) - len(axis)
+    return math.prod(shape[:split]) > 1 and math.prod(shape[split:]) > 1
 
 
 def _fits(x: Any, output: Node) -> bool:
@@ -153,7 +161,7 @@ def _vector_norm(work: _Expansion) -> None:
         counted = work.add("cast", different, dtype=work.dtype)
         work.finish("sum", counted, **work.reduced())
         return
-    if scalars.is_norm_of_rows(work.entry):
+    if is_norm_of_rows(work.entry):
         return  # kernels know it
     last = tuple(range(min(axis), rank)) == tuple(sorted(axis))
     if last and len(axis) < rank:

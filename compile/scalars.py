@@ -8,12 +8,12 @@ loop would compute.
 from __future__ import annotations
 
 import ast
-import math
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.expansions import is_norm_of_rows
 from tapegrad.compile.vecmath import LIMITS, NAMES
 from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import Primitive
@@ -27,7 +27,6 @@ __all__ = [
     "functions_of",
     "functions_of_norm",
     "gains_alone",
-    "is_norm_of_rows",
     "limit_of",
     "loop_dtypes",
     "power_text",
@@ -161,15 +160,6 @@ def _can_reduce(entry: Entry) -> bool:
         return False
     same = operand.dtype == out.dtype and out.dtype.kind == "f"
     return same and 0 not in operand.shape and len(entry.params["axis"]) > 0
-
-
-def is_norm_of_rows(entry: Entry) -> bool:
-    """Whether an entry is a p-norm of rows, which kernels compute without overflow or underflow."""
-    ord, axis, shape = entry.params["ord"], sorted(entry.params["axis"]), entry.inputs[0].shape
-    if not 0 < ord < math.inf or axis != list(range(len(shape) - len(axis), len(shape))):
-        return False
-    split = len(shape) - len(axis)
-    return math.prod(shape[:split]) > 1 and math.prod(shape[split:]) > 1
 
 
 def power_text(value: str, ord: float, suffix: str) -> str:

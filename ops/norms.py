@@ -91,12 +91,30 @@ def _vector_norm(
     return y
 
 
+#: Below 2 ** the first number a norm is scaled by 2 ** the second.
+_TINY = {np.dtype("d"): (-500, 600), np.dtype("f"): (-60, 70), np.dtype("e"): (-12, 12)}
+
+
+def _ratio(y: Any, x: Any, g: Any = 1.0) -> Any:
+    """``g * x / y``, and 0 where the norm `y` is 0.
+
+    The rows are divided, not the elements. A tiny norm, whose inverse could overflow, is scaled by a
+    power of two before, and the product after.
+    """
+    tiny, power = _TINY[x.dtype]
+    one = np.ones((), x.dtype)
+    scale = np.where(y < 2.0**tiny, 2.0**power * one, one)
+    product = x * (g / (np.where(y == 0, np.inf, y) * scale))
+    if type(scale) is np.ndarray and (scale == 1).all():
+        return product
+    return product * scale
+
+
 def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) -> Any:
     """``sign(x) (|x| / y) ** (ord - 1)``, which is 0 at zeros; with `strict` it is nan there."""
     if ord == 0:
         return np.zeros(x.shape, x.dtype)
-    y = _lift(y, axis, keepdims)
-    ratio = x / np.where(y == 0, np.inf, y)  # 0 where the norm is 0
+    ratio = _ratio(_lift(y, axis, keepdims), x)
     if ord == 2:
         slope = ratio
     elif ord > 2 and ord == int(ord):
@@ -108,6 +126,14 @@ def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool)
     return np.where(x == 0, np.nan, slope) if strict else slope
 
 
+def _pull(
+    g: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
+) -> Any:
+    if ord == 2 and not strict:
+        return _ratio(_lift(y, axis, keepdims), x, _lift(g, axis, keepdims))
+    return _lift(g, axis, keepdims) * _slope(y, x, ord, axis, keepdims, strict)
+
+
 def _raised(ratio: Any, exponent: int) -> Any:
     return ratio if exponent == 1 else ratio * ratio if exponent == 2 else ratio**exponent
 
@@ -115,9 +141,7 @@ def _raised(ratio: Any, exponent: int) -> Any:
 vector_norm_p = reduction(
     "vector_norm",
     _vector_norm,
-    lambda g, y, x, ord, axis, keepdims, strict=False: (
-        _lift(g, axis, keepdims) * _slope(y, x, ord, axis, keepdims, strict)
-    ),
+    _pull,
     jvp=lambda tangents, y, x, ord, axis, keepdims, strict=False: np.sum(
         tangents[0] * _slope(y, x, ord, axis, keepdims, strict), axis=axis, keepdims=keepdims
     ),

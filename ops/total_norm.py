@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.joining import _filled, _front
-from tapegrad.ops.norms import _is_normal, _power_sum, _root, _slope, vector_norm_p
+from tapegrad.ops.norms import _is_normal, _power_sum, _pull, _root, _slope, vector_norm_p
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.trace import bind
 
@@ -45,7 +45,7 @@ def _norm_of_totals(total: Any, *xs: Any, ord: float) -> Any:
 
 
 def _leaf_slope(y: Any, x: Any, ord: float) -> Any:
-    return _slope(y, x, ord, tuple(range(x.ndim)), False, False)
+    return _slope(y, x, ord, (), True, False)  # a number is as good as an array of size 1
 
 
 def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
@@ -62,7 +62,7 @@ def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
 total_norm_p: Primitive = Primitive(
     "total_norm",
     _total_norm,
-    vjp=lambda g, y, *xs, index, ord: g * _leaf_slope(y, xs[index], ord),
+    vjp=lambda g, y, *xs, index, ord: _pull(g, y, xs[index], ord, (), True),
     jvp=_forth,
     batch=_batch,
     saves=("value", "value"),

@@ -271,3 +271,26 @@ def test_norms_batch_and_compile(ord: Any) -> None:
 def test_wrong_orders_and_axes_are_errors(call: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         call()
+
+
+@pytest.mark.parametrize("dtype", ["e", "f", "d"])
+@pytest.mark.parametrize("ord", [1.5, 2, 3])
+def test_slopes_of_tiny_and_large_vectors_are_those_of_their_direction(
+    dtype: str, ord: float
+) -> None:
+    limits = np.finfo(dtype)
+    direction = np.array([[3.0, -4.0, 0.0]])
+    want = tg.grad(lambda x: np.sum(tg.linalg.vector_norm(x, ord)))(direction)[0]
+    sizes = [float(limits.smallest_subnormal) * 2**6, float(limits.tiny) / 2, float(limits.max) / 8]
+    x = np.concatenate([direction * size for size in [0.0, *sizes]]).astype(dtype)
+
+    def f(x: Any) -> Any:
+        return np.sum(tg.linalg.vector_norm(x, ord, axis=1))
+
+    for transformed in (tg.grad(f), tg.jit(tg.grad(f))):
+        with np.errstate(over="ignore"):
+            got = transformed(x)
+        assert got.dtype == x.dtype
+        np.testing.assert_array_equal(got[0], 0)
+        for row in got[1:]:
+            np.testing.assert_allclose(row, want, rtol=0.05 if dtype == "e" else 0.02, atol=1e-3)
