@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.expansions import expand
-from tapegrad.compile.program import Program, with_entries
+from tapegrad.compile.program import Program, broadcast_shape, with_entries
 from tapegrad.compile.rewriting import Rewriter, uniform_value
 from tapegrad.tape.node import Node
 from tapegrad.tape.staging import Entry
@@ -70,7 +70,10 @@ def fold_broadcasts(program: Program) -> Program:
     for entry in program.entries:
         inputs = entry.inputs
         if entry.primitive.family == "elementwise":
-            inputs = tuple(_unrepeated(operand, made) for operand in inputs)
+            for i, operand in enumerate(inputs):
+                less = (*inputs[:i], _unrepeated(operand, made), *inputs[i + 1 :])
+                if broadcast_shape(less) == entry.output.shape:  # something must have the shape
+                    inputs = less
         rewriter.keep(entry, inputs)
     return rewriter.finish()
 

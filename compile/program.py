@@ -14,7 +14,7 @@ from tapegrad.compile.layout import Layout
 from tapegrad.tape.node import Node
 from tapegrad.tape.staging import Entry, Guard
 
-__all__ = ["Program", "users", "verify", "with_entries"]
+__all__ = ["Program", "broadcast_shape", "users", "verify", "with_entries"]
 
 
 @dataclass(slots=True)
@@ -71,6 +71,11 @@ def users(program: Program) -> dict[Node, list[Entry]]:
     return found
 
 
+def broadcast_shape(operands: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the shape that operands are broadcast to."""
+    return np.broadcast_shapes(*(np.shape(o) if type(o) is not Node else o.shape for o in operands))
+
+
 def verify(program: Program) -> None:
     """Check that a program is well formed; the tests run it after every pass.
 
@@ -89,6 +94,8 @@ def verify(program: Program) -> None:
                 assert isinstance(operand, np.ndarray | np.generic | float | int), (
                     f"{entry} has an operand of type {type(operand).__name__}"
                 )
+        if entry.primitive.family == "elementwise":
+            assert broadcast_shape(entry.inputs) == entry.output.shape, f"{entry}: another shape"
         assert entry.output not in known, f"{entry} makes a value that is made already"
         known.add(entry.output)
     for node in program.results():
