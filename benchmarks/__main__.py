@@ -2,10 +2,15 @@
 
 import argparse
 
-from benchmarks import elementwise, imports, layers
+from benchmarks import elementwise, imports, layers, norms
 from benchmarks.harness import Options, machine, render
 
-SUITES = {"elementwise": elementwise.run, "imports": imports.run, "layers": layers.run}
+SUITES = {
+    "elementwise": elementwise.run,
+    "imports": imports.run,
+    "layers": layers.run,
+    "norms": norms.run,
+}
 
 
 def main() -> None:
