@@ -42,7 +42,7 @@ class KernelPlan:
     exact_source : str or None
         With exact functions in place of the vectorising ones, for arguments beyond their limits.
     sizes : tuple of int
-        Of the axes of the kernel's space.
+        Of the kernel's loops.
     operands : list of Operand
     outputs : list of Operand
         Arrays that it writes: one element for each point of the space, or for each row.
@@ -53,6 +53,9 @@ class KernelPlan:
         number.
     calls : int
         How many functions it computes for an element.
+    turned : bool
+        Whether its loops are in another order than the axes of its arrays; it then takes the first
+        index of the outermost loop, too.
     """
 
     source: str
@@ -64,6 +67,7 @@ class KernelPlan:
     functions: set[tuple[str, str]] = field(default_factory=set)
     returned: list[tuple[Node, str]] = field(default_factory=list)
     calls: int = 0
+    turned: bool = False
 
     @property
     def cost(self) -> float:
@@ -118,9 +122,9 @@ class _Builder:
 
     def _axes(self, shape: tuple[int, ...], drops: bool) -> tuple[bool, ...]:
         """Say along which axes of the space an operand varies."""
-        gone = self.rank - self.group.split if drops else 0
-        missing = self.rank - gone - len(shape)
-        return (False,) * missing + tuple(n != 1 for n in shape) + (False,) * gone
+        along = [i for i in range(self.rank) if not (drops and i in self.group.reduced)]
+        sizes = dict(zip(along[len(along) - len(shape) :], shape))
+        return tuple(sizes.get(i, 1) != 1 for i in range(self.rank))
 
     def _scalar(self, scalar: Any, dtype: np.dtype[Any]) -> str:
         number = np.asarray(scalar).astype(dtype)[()]
@@ -217,8 +221,8 @@ class _Builder:
 
     def output(self, entry: Any, value: Value) -> None:
         """Note that a value is written to an array."""
-        split = self.group.split
-        axes = tuple(not value.row or i < split for i in range(self.rank))
+        reduced = self.group.reduced
+        axes = tuple(not value.row or i not in reduced for i in range(self.rank))
         out = Operand(entry.output, f"o{len(self.outputs)}", entry.output.dtype, axes)
         self.outputs.append(out)
         value.stored = out.name
@@ -259,16 +263,21 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
             builder.output(entry, value)
     reductions = builder.reductions
     blocks = _collapse(group, builder.operands, reductions)
-    sizes = tuple(int(np.prod([group.space[i] for i in b], dtype=np.int64)) for b in blocks)
+    rows = [b for b in blocks if group.reduced and b[0] not in group.reduced]
+    loops = rows + [b for b in blocks if b not in rows]
+    sizes = tuple(int(np.prod([group.space[i] for i in b], dtype=np.int64)) for b in loops)
     for operand in (*builder.operands, *builder.outputs):
-        _reshape(operand, group.space, blocks)
+        _reshape(operand, group.space, blocks, loops)
     for reduced in reductions:
-        reduced.axes = tuple(reduced.axes[block[0]] for block in blocks)
+        gone = reduced.axes
+        reduced.dims = tuple(loops.index(b) for b in blocks if not gone[b[0]])
+        reduced.axes = tuple(gone[b[0]] for b in loops)
         reduced.stored = reduced.stored and not reduced.full  # the other axes had size 1
     returned += [(r.node, r.name) for r in reductions if r.full]
     nest = Nest(
         len(sizes),
-        sum(block[0] < group.split for block in blocks),
+        len(rows),
+        loops != blocks,
         builder.operands,
         builder.outputs,
         reductions,
@@ -287,6 +296,7 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
         builder.functions,
         returned,
         sum(value.dear and not value.row for value in builder.values.values()),
+        nest.turned,
     )
 
 
@@ -297,7 +307,7 @@ def _collapse(group: Group, operands: list[Operand], reductions: list[Reduced]) 
 
     def signature(i: int) -> Any:
         return (
-            i < group.split,
+            i in group.reduced,
             tuple(o.axes[i] for o in operands if o.axes),
             tuple(r.axes[i] for r in reductions),
         )
@@ -316,15 +326,15 @@ def _collapse(group: Group, operands: list[Operand], reductions: list[Reduced]) 
     return blocks
 
 
-def _reshape(operand: Operand, space: tuple[int, ...], blocks: list[list[int]]) -> None:
-    """Note the shape in which an operand is passed: one axis for each block along which it varies."""
+def _reshape(
+    operand: Operand, space: tuple[int, ...], blocks: list[list[int]], loops: list[list[int]]
+) -> None:
+    """Note how an operand is passed: with one axis for each block along which it varies."""
     if not operand.axes:
         return
-    own = operand.axes
-    operand.axes = tuple(own[block[0]] for block in blocks)
-    shape = tuple(
-        int(np.prod([space[i] for i in block], dtype=np.int64))
-        for block, varies in zip(blocks, operand.axes)
-        if varies
+    varying = [block for block in blocks if operand.axes[block[0]]]
+    operand.shape = tuple(
+        int(np.prod([space[i] for i in block], dtype=np.int64)) for block in varying
     )
-    operand.shape = shape
+    operand.dims = tuple(loops.index(block) for block in varying)
+    operand.axes = tuple(block in varying for block in loops)

@@ -4,14 +4,14 @@ A group is a set of elementwise entries and reductions over one iteration space.
 if its iteration space is the group's and no value would have to leave the group and come back. What
 joins none is a step of its own: a view or a library call.
 
-Where a reduction runs over the last axes only, its results belong to the *rows* of the space, and the
-group may go on with them: with operations on the rows, and with operations on the elements that use
-them (a softmax, a norm and its gradient). The kernel then runs over each row several times.
+Where a reduction leaves some axes and the last axis is not among them, its results belong to the
+*rows* of the space, and the group may go on with them: with operations on the rows, and with operations
+on the elements that use them (a softmax, a norm and its gradient, the normalisation of channels). The
+kernel then runs over each row several times.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,8 +53,8 @@ class Group:
         A bit for each step that it needs, directly or through others.
     operands : set of Node
         The values from outside.
-    split : int
-        From which axis on the reductions run whose results the group uses itself; 0 if there are none.
+    reduced : tuple of int
+        Over which axes the reductions run whose results the group uses itself; () if there are none.
     rows : set of Node
         The values that it has for each row.
     """
@@ -65,18 +65,18 @@ class Group:
     number: int = 0
     above: int = 0
     operands: set[Node] = field(default_factory=set)
-    split: int = 0
+    reduced: tuple[int, ...] = ()
     rows: set[Node] = field(default_factory=set)
 
     @property
     def kept(self) -> tuple[int, ...]:
         """The shape of a value of the rows with the reduced axes kept."""
-        return (*self.space[: self.split], *(1 for _ in self.space[self.split :]))
+        return tuple(1 if i in self.reduced else n for i, n in enumerate(self.space))
 
     @property
     def dropped(self) -> tuple[int, ...]:
         """The shape of a value of the rows without the reduced axes."""
-        return self.space[: self.split]
+        return tuple(n for i, n in enumerate(self.space) if i not in self.reduced)
 
 
 @dataclass(slots=True, eq=False)
@@ -181,7 +181,7 @@ class _Partition:
         if entry.primitive.family == "reduction" and len(entry.params["axis"]) < len(shape):
             return None
         for group in sorted(sources, key=lambda s: -s.number):
-            if not isinstance(group, Group) or not group.split:
+            if not isinstance(group, Group) or not group.reduced:
                 continue
             if shape not in (group.kept, group.dropped):
                 continue
@@ -199,7 +199,7 @@ class _Partition:
             return False
         # The loops of a norm are those over a row.
         if entry.primitive.name == "vector_norm" and (
-            group.split not in (0, min(entry.params["axis"]))
+            group.reduced not in ((), tuple(sorted(entry.params["axis"])))
         ):
             return False
         for operand in _nodes(entry):
@@ -215,15 +215,16 @@ class _Partition:
 
 
 def _note_rows(group: Group, entry: Entry) -> None:
-    """Note that a reduction over the last axes gives a value for each row, if it does."""
-    axes, rank = sorted(entry.params["axis"]), len(group.space)
-    split = axes[0]
-    if axes != list(range(split, rank)) or math.prod(group.space[:split]) == 1:
+    """Note that a reduction gives a value for each row, if it does."""
+    axes = tuple(sorted(entry.params["axis"]))
+    if group.reduced not in ((), axes):
         return
-    if math.prod(group.space[split:]) == 1 or group.split not in (0, split):
-        return
-    group.split = split
-    group.rows.add(entry.output)
+    long = [i for i, n in enumerate(group.space) if n > 1]
+    rows = [i for i in long if i not in axes]
+    # The elements of a row should be neighbours in memory.
+    if rows and long[-1] in axes:
+        group.reduced = axes
+        group.rows.add(entry.output)
 
 
 def _nodes(entry: Entry) -> list[Node]:

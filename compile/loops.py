@@ -1,12 +1,14 @@
 """Loops: the source of a kernel from its values, reductions and results.
 
-The axes of a kernel are loops, one in another. Where values of the rows are used by what comes after
-them, the inner loops stand there several times, one run after another within each row; a value of an
-earlier run is computed again in a later one, or kept for the length of a row if that is dear.
+The axes of a kernel are loops, one in another, those over rows first. Where values of the rows are
+used by what comes after them, the inner loops stand there several times, one run after another within
+each row; a value of an earlier run is computed again in a later one, or kept for the length of a row
+if that is dear.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +36,12 @@ class Operand:
         Its name in the source.
     dtype : numpy.dtype
     axes : tuple of bool
-        Along which axes of the kernel's space it varies; a scalar varies along none.
+        In which loops it varies; a scalar varies in none.
     shape : tuple of int or None
         The shape in which it is passed, if that differs from its own.
     contiguous : bool
+    dims : tuple of int
+        The loop that each of its axes belongs to.
     """
 
     value: Any
@@ -46,6 +50,7 @@ class Operand:
     axes: tuple[bool, ...] = ()
     shape: tuple[int, ...] | None = None
     contiguous: bool = True
+    dims: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -96,7 +101,7 @@ class Reduced:
     uses : tuple of str
         The names in that text.
     axes : tuple of bool
-        Which axes of the kernel's space are summed.
+        Which loops it sums over.
     level : int
         In which run over a row.
     over_rows : bool
@@ -105,6 +110,8 @@ class Reduced:
         Whether it goes into an array.
     ord : float
         The order of a p-norm.
+    dims : tuple of int
+        The loop that each axis of its array belongs to.
     """
 
     node: Node
@@ -117,6 +124,7 @@ class Reduced:
     over_rows: bool
     stored: bool
     ord: float = 0.0
+    dims: tuple[int, ...] = ()
 
     @property
     def full(self) -> bool:
@@ -143,6 +151,9 @@ class Nest:
         Number of loops.
     split : int
         How many of them run over rows; 0 if the inner loops stand there only once.
+    turned : bool
+        Whether they are in another order than the axes of the arrays. Such a kernel takes the first
+        index of the outermost loop as its first argument.
     operands, outputs : list of Operand
     reductions : list of Reduced
     values : dict of str to Value
@@ -153,6 +164,7 @@ class Nest:
 
     rank: int
     split: int
+    turned: bool
     operands: list[Operand]
     outputs: list[Operand]
     reductions: list[Reduced]
@@ -173,7 +185,7 @@ class _Source:
     def __init__(self, nest: Nest, exact: bool) -> None:
         self.nest = nest
         self.limited = not exact and any(v.limit for v in nest.values.values())
-        self.indices = [f"i{i}" for i in range(nest.rank)]
+        self.arrays = {o.name: o for o in nest.outputs}
         self.blocked = nest.rank > 0 and any(r.full for r in nest.reductions)
         self.runs: list[list[str]] = []
         self.first: dict[str, int] = {}  # the run that computes a value first
@@ -183,7 +195,7 @@ class _Source:
 
     def lines(self) -> list[str]:
         nest, out = self.nest, self.out
-        arguments = [f"n{i}" for i in range(nest.rank)]
+        arguments = ["first"] * nest.turned + [f"n{i}" for i in range(nest.rank)]
         arguments += [o.name for o in (*nest.operands, *nest.outputs)]
         arguments += [r.name for r in nest.reductions if r.stored]
         out.append(f"def kernel({', '.join(arguments)}):")
@@ -264,9 +276,11 @@ class _Source:
             for r in reductions:
                 if not r.full and r.opens_at(i):
                     self.out.append(f"{self._pad(i)}s_{r.name} = {_start(r)}")
-            if i == 0 and self.blocked:
-                self.out.append(f"{self._pad(i)}for k0 in range(min(b0, n0 - u0)):")
-                self.out.append(f"{self._pad(i + 1)}i0 = u0 + k0")
+            if i == 0 and (self.blocked or self.nest.turned):
+                bound, start = ("min(b0, n0 - u0)", ["u0"]) if self.blocked else ("n0", [])
+                start = ["first"] * self.nest.turned + start
+                self.out.append(f"{self._pad(i)}for k0 in range({bound}):")
+                self.out.append(f"{self._pad(i + 1)}i0 = {' + '.join(start)} + k0")
             else:
                 self.out.append(f"{self._pad(i)}for i{i} in range(n{i}):")
             self.out += [self._pad(i + 1) + text for text in loads.get(i + 1, [])]
@@ -294,7 +308,7 @@ class _Source:
         for i in reversed(range(first, last)):
             for r in reductions:
                 if r.stored and r.opens_at(i):
-                    self.out.append(f"{self._pad(i)}{self._element(r)} = s_{r.name}")
+                    self.out.append(f"{self._pad(i)}{_element(r.name, r.dims)} = s_{r.name}")
 
     def _run(self, level: int, names: list[str]) -> None:
         """Write one run over the elements of a row, and what follows on the row."""
@@ -331,8 +345,8 @@ class _Source:
     def _where(self, value: Value) -> str:
         """Return the element of an array that holds a value between runs, or after them."""
         if value.stored:
-            return f"{value.stored}[{', '.join(self.indices) or '()'}]"
-        return f"w_{value.name}[{', '.join(self.indices[self.nest.split :])}]"
+            return _element(value.stored, self.arrays[value.stored].dims)
+        return _element(f"w_{value.name}", range(self.nest.split, self.nest.rank))
 
     def _row(self, level: int) -> None:
         """Write what is computed once for each row, after a run over its elements."""
@@ -345,15 +359,14 @@ class _Source:
             if value.limit:
                 self._check(value.limit, pad)
             if value.stored:
-                own = ", ".join(self.indices[: nest.split])
-                self.out.append(f"{pad}{value.stored}[{own}] = {value.name}")
+                self.out.append(f"{pad}{self._where(value)} = {value.name}")
         for r in nest.reductions:
             if r.over_rows and r.level == level:
                 self._combine(r, pad)
 
     def _combine(self, r: Reduced, pad: str) -> None:
         combine = scalars.REDUCTIONS[r.kind][1]
-        target = f"s_{r.name}" if r.local else self._element(r)
+        target = f"s_{r.name}" if r.local else _element(r.name, r.dims)
         value = r.value
         if r.kind == "vector_norm":
             value = scalars.power_text(value, r.ord, _suffix(r))
@@ -402,16 +415,11 @@ class _Source:
                 self.out.append(f"{pad}{name} = {self._where(value) if kept else value.text}")
         self.out += [pad + text for text in statements]
 
-    def _element(self, r: Reduced) -> str:
-        kept = ", ".join(x for x, gone in zip(self.indices, r.axes) if not gone)
-        return f"{r.name}[{kept}]"
-
     # Loads ---------------------------------------------------------------------------------------
 
     def _load(self, o: Operand) -> tuple[int, str]:
         depth = max(i + 1 for i, varies in enumerate(o.axes) if varies)
-        chosen = ", ".join(i for i, varies in zip(self.indices, o.axes) if varies)
-        return depth, f"v_{o.name} = {o.name}[{chosen}]"
+        return depth, f"v_{o.name} = {_element(o.name, o.dims)}"
 
     def _loads(self, names: list[str]) -> dict[int, list[str]]:
         """Return the loads of one run, by the depth at which they stand."""
@@ -434,6 +442,10 @@ class _Source:
 
     def _pad(self, depth: int) -> str:
         return "    " * (depth + 1 + self.blocked)
+
+
+def _element(name: str, dims: Iterable[int]) -> str:
+    return f"{name}[{', '.join(f'i{d}' for d in dims) or '()'}]"
 
 
 def _start(r: Reduced) -> str:

@@ -160,7 +160,8 @@ class _Writer:
         plan = codegen.generate(group, self.layouts, self.program.weak, needed)
         size = int(np.prod(plan.sizes, dtype=np.int64))
         call = self._callable(plan, size)
-        arguments = [str(n) for n in plan.sizes] if _parts(plan, size) == 1 else []
+        whole = ["0"] * plan.turned + [str(n) for n in plan.sizes]
+        arguments = whole if _parts(plan, size) == 1 else []
         arguments += [self._argument(o) for o in plan.operands]
         made: list[Node] = []
         after: list[str] = []
@@ -168,7 +169,7 @@ class _Writer:
             arguments.append(self._output(out.value, out.shape))
             made.append(out.value)
         for r in plan.partials:
-            shape = tuple(n for n, gone in zip(plan.sizes, r.axes) if not gone)
+            shape = tuple(plan.sizes[d] for d in r.dims)
             start = threads.START[r.kind]
             arguments.append(self._output(r.node, shape, start))
             made.append(r.node)
@@ -273,7 +274,7 @@ def _as_c(value: Any) -> Any:
 def argument_types(plan: codegen.KernelPlan) -> tuple[Any, ...]:
     """Return the Numba types of a kernel's arguments."""
     size = kernel_type(np.dtype(np.int64), 0, True)
-    types = [size] * len(plan.sizes)
+    types = [size] * (plan.turned + len(plan.sizes))
     types += [kernel_type(o.dtype, sum(o.axes), o.contiguous) for o in plan.operands]
     types += [kernel_type(o.dtype, sum(o.axes), True) for o in plan.outputs]
     types += [kernel_type(r.node.dtype, len(plan.sizes) - sum(r.axes), True) for r in plan.partials]
@@ -295,7 +296,7 @@ def prepared(
     sliced = tuple(bool(o.axes) and o.axes[0] for o in (*plan.operands, *plan.outputs))
     partials = tuple((r.kind, not r.axes[0]) for r in plan.partials)
     full = tuple(r.kind for r in plan.reductions if r.full)
-    return threads.Shared(function, plan.sizes, parts, sliced, partials, full, flagged)
+    return threads.Shared(function, plan.sizes, parts, sliced, partials, full, flagged, plan.turned)
 
 
 class _Exact:

@@ -65,7 +65,7 @@ def parts_of(work: float, first: int) -> int:
 
 @dataclass(slots=True, frozen=True)
 class Shared:
-    """A kernel call that is split along the first axis of its space.
+    """A kernel call that is split along its outermost loop.
 
     Attributes
     ----------
@@ -73,14 +73,16 @@ class Shared:
     sizes : tuple of int
     parts : int
     sliced : tuple of bool
-        For each operand and output, whether it has the first axis.
+        For each operand and output, whether its first axis is that loop's.
     partial : tuple of (kind, bool)
-        For each reduction that goes into an array, its kind and whether that array has the first
-        axis; those of the parts are combined if not.
+        For each reduction that goes into an array, its kind and whether that array varies in that
+        loop; those of the parts are combined if not.
     full : tuple of str
         The kinds of the reductions that the kernel returns.
     flagged : bool
         Whether the kernel also returns that it left the range of a function.
+    turned : bool
+        Whether the kernel takes whole arrays and the first index.
     """
 
     kernel: Callable[..., Any]
@@ -90,6 +92,7 @@ class Shared:
     partial: tuple[tuple[str, bool], ...]
     full: tuple[str, ...]
     flagged: bool
+    turned: bool
 
     def __call__(self, *arrays: Any) -> Any:
         """Run the kernel over `arrays`: operands, outputs, then partial reductions."""
@@ -111,19 +114,23 @@ class Shared:
 
     def _run(self, lo: int, hi: int, arrays: tuple[Any, ...]) -> tuple[Any, list[Any]]:
         """Run one part; return its full reductions, and the arrays of the partial ones."""
-        given = [a[lo:hi] if s else a for a, s in zip(arrays, self.sliced)]
-        for target, (kind, sliced) in zip(arrays[len(self.sliced) :], self.partial):
-            given.append(target[lo:hi] if sliced else np.full_like(target, START[kind]))
-        result = self.kernel(hi - lo, *self.sizes[1:], *given)
+        given = [a[lo:hi] if s and not self.turned else a for a, s in zip(arrays, self.sliced)]
+        for target, (kind, own) in zip(arrays[len(self.sliced) :], self.partial):
+            if not own:
+                given.append(np.full_like(target, START[kind]))
+            else:
+                given.append(target if self.turned else target[lo:hi])
+        first = (lo,) if self.turned else ()
+        result = self.kernel(*first, hi - lo, *self.sizes[1:], *given)
         returned = () if result is None else result if type(result) is tuple else (result,)
         return returned, given[len(self.sliced) :]
 
     def _joined(self, parts: list[Any], arrays: tuple[Any, ...]) -> Any:
         targets = arrays[len(self.sliced) :]
-        for i, (kind, sliced) in enumerate(self.partial):
-            if not sliced:
-                for _, own in parts:
-                    _COMBINE[kind](targets[i], own[i], out=targets[i])
+        for i, (kind, own) in enumerate(self.partial):
+            if not own:
+                for _, parted in parts:
+                    _COMBINE[kind](targets[i], parted[i], out=targets[i])
         columns = list(zip(*(returned for returned, _ in parts)))
         totals = [_COMBINE[kind].reduce(np.array(c)) for kind, c in zip(self.full, columns)]
         if self.flagged:

@@ -5,6 +5,7 @@ import pytest
 from staged import recording_of, steps_of
 
 import tapegrad as tg
+from tapegrad.compile import threads
 
 X = np.random.default_rng(0).normal(size=(5, 7))
 
@@ -21,6 +22,25 @@ def standardised(x):
 
 def log_sum(x):
     return np.sum(np.log(np.sum(np.exp(x), axis=-1)))
+
+
+def channels(x):
+    axes = (0, *range(2, x.ndim))
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    scale = 1 / np.sqrt(np.mean(centred**2, axis=axes, keepdims=True) + 1e-3)
+    weights = np.reshape(np.arange(1.0, x.shape[1] + 1), (-1, *(1,) * (x.ndim - 2)))
+    return centred * scale * weights
+
+
+def of_channels(x):
+    axes = (0, *range(2, x.ndim))
+    total = np.sum(np.exp(np.tanh(x)), axis=axes)
+    return (
+        total,
+        np.log(total),
+        np.sum(np.sqrt(total)),
+        x / np.reshape(total, (-1, *(1,) * (x.ndim - 2))),
+    )
 
 
 FUNCTIONS = [
@@ -44,6 +64,35 @@ def test_rows_are_computed_as_numpy_does(function, shape):
             expected if type(expected) is tuple else (expected,),
         ):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function", [channels, of_channels, tg.grad(lambda x: np.sum(channels(x) ** 3))]
+)
+@pytest.mark.parametrize(
+    "shape",
+    [(4, 3, 5), (4, 3, 2, 5), (1, 3, 5), (4, 1, 5), (4, 3, 1), (2, 3, 1, 4), (40, 30, 25, 9)],
+)
+def test_rows_may_lie_across_the_array(function, shape, monkeypatch):
+    x = np.random.default_rng(1).normal(size=shape)
+    for least in (threads.WORTH_SHARING, 1000):
+        monkeypatch.setattr(threads, "WORTH_SHARING", least)
+        for given in (x, np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2]):
+            got, expected = tg.jit(function, strict=True)(given), function(given)
+            both = zip(got, expected) if type(got) is tuple else [(got, expected)]
+            for a, b in both:
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_channels_are_normalised_in_one_kernel():
+    plan = recording_of(channels, np.ones((4, 3, 2, 5))).plan
+    assert len(plan.kernels) == 1
+    assert plan.kernels[0].source.count("for i1") == 3
+
+
+def test_columns_are_not_run_over_one_by_one():
+    plan = recording_of(lambda x: x / np.sum(np.exp(x), axis=0), X).plan
+    assert all(kernel.source.count("for i1") < 2 for kernel in plan.kernels)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
