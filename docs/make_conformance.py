@@ -48,12 +48,11 @@ def rows() -> Iterator[Row]:
             what, verdict, note = [*(part.strip() for part in line.split(" | ")), ""][:3]
             if verdict not in VERDICTS:
                 raise ValueError(f"verdict {verdict!r} of {what!r} is none of {VERDICTS}")
-            if "(" in what:
-                name, _, parameters = what.partition("(")
-                yield Row(section, name, parameters.removesuffix(")"), verdict, note)
-            else:
-                for name in what.split(", "):
-                    yield Row(section, name, None, verdict, note)
+            names, bracket, parameters = what.partition("(")
+            for name in names.split(", "):
+                yield Row(
+                    section, name, parameters.removesuffix(")") if bracket else None, verdict, note
+                )
 
 
 def find(name: str) -> Any:
@@ -88,6 +87,8 @@ def mismatch(value: Any, parameters: str) -> str:
         if own is None:
             if not anything and parameter.kind is not parameter.VAR_POSITIONAL:
                 return f"has no parameter {name}"
+        elif parameter.kind is parameter.KEYWORD_ONLY and own.kind is not own.KEYWORD_ONLY:
+            return f"takes {name} by position, documented as a keyword"
         elif parameter.default is not parameter.empty and own.default != parameter.default:
             return f"{name}={own.default!r}, documented {parameter.default!r}"
     return ""

@@ -18,6 +18,15 @@ from tapegrad.tape.primitive import Primitive, functions, implements
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply, bind
 
+__all__ = [
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "bitwise_and", "bitwise_or",
+    "bitwise_xor", "ceil", "count_nonzero", "equal", "fix", "floor", "floor_divide", "gcd",
+    "greater", "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "isnat",
+    "isneginf", "isposinf", "lcm", "left_shift", "less", "less_equal", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "nextafter", "not_equal", "right_shift", "rint",
+    "round", "searchsorted", "sign", "signbit", "spacing", "trunc",
+]  # fmt: skip
+
 
 def plain(ufunc: np.ufunc, kernel: str, doc: str) -> Ufunc:
     """Declare an elementwise function without derivatives."""
@@ -282,6 +291,31 @@ def argsort(
     return apply(argsort_p, (a,), params)
 
 
+argpartition_p = _along("argpartition", np.argpartition)
+
+
+@implements(np.argpartition)
+def argpartition(
+    a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None
+) -> Any:
+    """Indices that put the elements at places `kth` along an axis where sorting would.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> int(tg.argpartition(tg.tensor([3.0, 1.0, 2.0]), 0)[0])
+    1
+    """
+    a = operand(a)
+    if order is not None:
+        raise ValueError("Cannot specify order when the array has no fields.")
+    kth = np.asarray(data_of(kth, "argpartition"))
+    if kth.dtype.kind not in "iu":
+        raise TypeError("Partition index must be integer")
+    places = tuple(kth.ravel().tolist()) if kth.ndim else int(kth)
+    return apply(argpartition_p, (a,), {"axis": _one_or_all(axis, a), "kth": places, "kind": kind})
+
+
 searchsorted_p = Primitive("searchsorted", np.searchsorted, source=numpy_source("searchsorted"))
 
 
@@ -299,6 +333,43 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     if sorter is not None:
         a = as_tensor(a)[sorter]
     return apply(searchsorted_p, (a, operand(v)), {"side": side})
+
+
+def _infinite(name: str, negative: bool) -> Any:
+    """Make ``isposinf`` or ``isneginf``."""
+
+    def test(x: Any, out: Any = None) -> Any:
+        x = operand(x)
+        sign_bit = signbit(x)
+        return _into(out, np.logical_and(isinf(x), sign_bit if negative else ~sign_bit), name)
+
+    test.__name__ = test.__qualname__ = name
+    test.__doc__ = f"""Whether an element is {"-" if negative else ""}inf; the result is an ndarray.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> bool(tg.{name}(tg.tensor({"-" if negative else ""}tg.inf)))
+    True
+    """
+    return implements(getattr(np, name))(test)
+
+
+isposinf = _infinite("isposinf", False)
+isneginf = _infinite("isneginf", True)
+
+
+@implements(np.fix)
+def fix(x: Any, out: Any = None) -> Any:
+    """Return the nearest integer towards zero, as an ndarray.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> float(tg.fix(tg.tensor(-1.5)))
+    -1.0
+    """
+    return _into(out, trunc(x), "fix")
 
 
 isclose_p = Primitive("isclose", np.isclose, source=numpy_source("isclose"))
@@ -354,44 +425,3 @@ def _batch_isclose(args: Any, batched: Any, size: int, params: Any) -> Any:
 
 
 isclose_p.batch = _batch_isclose
-
-
-_CONSUMING = """``numpy.{name}`` of the values; the result is plain, and no gradient flows.
-
-    Tracing transformations take the values as they are at the call: ``jit`` sets a guard on them.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> x = tg.tensor([1.0, 0.0])
-    >>> tg.{name}({example})
-    {shown}
-    """
-
-
-def _consuming(function: Any, example: str, shown: str) -> Any:
-    """Make NumPy's function read the values of its tensors; with an example for its docstring."""
-
-    def consume(*args: Any, **kwargs: Any) -> Any:
-        name = function.__name__
-        weights = kwargs.get("weights")
-        if type(weights) is Tensor and not weights.constant:
-            raise TypeError(f"{name} does not differentiate by its weights; pass weights.data")
-        return function(
-            *(data_of(a, name) for a in args), **{k: data_of(v, name) for k, v in kwargs.items()}
-        )
-
-    consume.__name__ = consume.__qualname__ = function.__name__
-    consume.__doc__ = _CONSUMING.format(name=function.__name__, example=example, shown=shown)
-    return implements(function)(consume)
-
-
-allclose = _consuming(np.allclose, "x, [1.0, 0.0]", "True")
-array_equal = _consuming(np.array_equal, "x, [1.0, 0.0]", "True")
-array_equiv = _consuming(np.array_equiv, "x, [[1.0, 0.0], [1.0, 0.0]]", "True")
-nonzero = _consuming(np.nonzero, "x", "(array([0]),)")
-flatnonzero = _consuming(np.flatnonzero, "x", "array([0])")
-argwhere = _consuming(np.argwhere, "x", "array([[0]])")
-digitize = _consuming(np.digitize, "x, [0.5]", "array([1, 0])")
-histogram = _consuming(np.histogram, "x, 1", "(array([2]), array([0., 1.]))")
-isin = _consuming(np.isin, "x, [1.0]", "array([ True, False])")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.ufunc import refuse_mask
 from tapegrad.tape.primitive import functions
 from tapegrad.tape.tensor import Tensor, check_constant, imperative
 
@@ -56,6 +57,7 @@ def tensor(
     Tensor([[1, 2, 3]])
     """
     check_constant(constant)
+    refuse_mask(arr_like)
     if isinstance(arr_like, list | tuple) and _holds_traced(arr_like):
         arr_like = functions[np.stack]([tensor(a, copy=False) for a in arr_like])
     if type(arr_like) is Tensor and not copy:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.ufunc import data_of
-from tapegrad.tape.primitive import implements
+from tapegrad.ops.ufunc import as_tensor, common_dtype, data_of, flagged, operand
+from tapegrad.tape.primitive import functions, implements
 from tapegrad.tape.tensor import Tensor
 
 __all__ = [
@@ -166,7 +167,7 @@ def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0,
     *, constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return `num` evenly spaced values from `start` to `stop`.
+    """Return `num` evenly spaced values from `start` to `stop`; differentiable in both.
 
     Parameters
     ----------
@@ -186,8 +187,58 @@ def linspace(
     >>> tg.linspace(0, 1, 3)
     Tensor([0. , 0.5, 1. ])
     """
-    start, stop = _plain(start, "linspace"), _plain(stop, "linspace")
-    return _new(np.linspace(start, stop, num, endpoint, False, dtype, axis), constant)
+    if not _variable(start, stop):
+        constant = _inherited(constant, start, stop)
+        start, stop = data_of(start, "linspace"), data_of(stop, "linspace")
+        return _new(np.linspace(start, stop, num, endpoint, False, dtype, axis), constant)
+    start, stop, full = _ends(start, stop, num)
+    share = _shares(num, endpoint, full, np.ndim(stop - start))
+    values = start + share * (stop - start)
+    if endpoint and num > 1:
+        values = _ended(values, stop)
+    return _finished(values, full, dtype, axis, constant)
+
+
+def _variable(*arguments: Any) -> bool:
+    """Whether one of the arguments is a tensor through which a gradient flows."""
+    return any(type(a) is Tensor and not a.constant for a in arguments)
+
+
+def _inherited(constant: bool | None, *arguments: Any) -> bool | None:
+    """What is made of constant tensors is constant, unless something else is asked for."""
+    return True if constant is None and any(type(a) is Tensor for a in arguments) else constant
+
+
+def _ends(start: Any, stop: Any, num: int) -> tuple[Any, Any, np.dtype[Any]]:
+    """Return both ends as tensors, and the dtype of floats that NumPy computes in."""
+    if index(num) < 0:
+        raise ValueError(f"Number of samples, {num}, must be non-negative.")
+    dtype = common_dtype(start, stop)
+    dtype = dtype if dtype.kind == "f" else np.dtype(float)
+    start, stop = (functions["cast"](as_tensor(a), dtype) for a in (start, stop))
+    return start, stop, dtype
+
+
+def _shares(num: int, endpoint: bool, dtype: Any, ndim: int) -> Any:
+    """Return which share of the way each value has gone."""
+    steps = num - 1 if endpoint else num
+    share = np.arange(num, dtype=dtype) / max(steps, 1)
+    return np.reshape(share, (-1, *(1,) * ndim))
+
+
+def _ended(values: Any, last: Any) -> Any:
+    """Replace the last value."""
+    last = np.expand_dims(np.broadcast_to(last, values.shape[1:]), 0)
+    return functions[np.concatenate]((values[:-1], last))
+
+
+def _finished(values: Any, full: Any, dtype: Any, axis: int, constant: bool | None) -> Tensor:
+    if axis:
+        values = np.moveaxis(values, 0, axis)
+    if dtype is not None and np.dtype(dtype).kind in "iu":
+        values = np.floor(values)
+    values = as_tensor(values)
+    return flagged(functions["cast"](values, np.dtype(full if dtype is None else dtype)), constant)  # type: ignore[no-any-return]
 
 
 def logspace(
@@ -202,8 +253,19 @@ def logspace(
     >>> tg.logspace(0, 2, 3)
     Tensor([  1.,  10., 100.])
     """
-    start, stop = _plain(start, "logspace"), _plain(stop, "logspace")
-    return _new(np.logspace(start, stop, num, endpoint, base, dtype, axis), constant)
+    if not _variable(start, stop, base):
+        constant = _inherited(constant, start, stop, base)
+        start, stop, base = (data_of(a, "logspace") for a in (start, stop, base))
+        return _new(np.logspace(start, stop, num, endpoint, base, dtype, axis), constant)
+    if np.ndim(operand(base)):
+        ndim = max(np.ndim(a) for a in (start, stop, base))
+        start, stop, base = (
+            np.reshape(as_tensor(a), (*(1,) * (ndim - np.ndim(a)), *np.shape(a)))
+            for a in (start, stop, base)
+        )
+        base = np.expand_dims(base, axis)
+    powers = functions[np.power](base, linspace(start, stop, num, endpoint, axis=axis))
+    return _finished(powers, powers.dtype, dtype, 0, constant)
 
 
 def geomspace(
@@ -218,18 +280,37 @@ def geomspace(
     >>> tg.geomspace(1, 4, 3)
     Tensor([1., 2., 4.])
     """
-    start, stop = _plain(start, "geomspace"), _plain(stop, "geomspace")
-    return _new(np.geomspace(start, stop, num, endpoint, dtype, axis), constant)
+    if not _variable(start, stop):
+        constant = _inherited(constant, start, stop)
+        start, stop = data_of(start, "geomspace"), data_of(stop, "geomspace")
+        return _new(np.geomspace(start, stop, num, endpoint, dtype, axis), constant)
+    start, stop, full = _ends(start, stop, num)
+    full = np.result_type(full, np.float64 if dtype is None else dtype)  # as NumPy does
+    start, stop = functions["cast"](start, full), functions["cast"](stop, full)
+    if np.any(start == 0) or np.any(stop == 0):
+        raise ValueError("Geometric sequence cannot include zero")
+    ratio = stop / start
+    share = _shares(num, endpoint, full, ratio.ndim)
+    values = start * functions[np.power](ratio, share)
+    if endpoint and num > 1:
+        values = _ended(values, stop)
+    return _finished(values, full, dtype, axis, constant)
 
 
-def _plain(a: Any, name: str) -> Any:
-    """Return the values of a constant; a variable would lose its gradient here."""
-    if type(a) is Tensor and not a.constant:
-        raise TypeError(
-            f"{name} does not differentiate: its arguments must be numbers, arrays or constant "
-            "tensors. Compute start + (stop - start) * tg.linspace(0, 1) instead"
-        )
-    return data_of(a, name)
+@implements(np.linspace)
+def _np_linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
+    dtype: Any = None, axis: int = 0, *, device: Any = None,
+) -> Any:  # fmt: skip
+    values = linspace(start, stop, num, endpoint, dtype, axis)
+    steps = num - 1 if endpoint else num
+    if not retstep:
+        return values
+    return values, (as_tensor(stop) - start) / steps if steps > 0 else np.nan
+
+
+implements(np.logspace)(logspace)
+implements(np.geomspace)(geomspace)
 
 
 def _like(
@@ -358,7 +439,14 @@ def _numpy_like(function: Any, ours: Any) -> None:
 
 _numpy_like(np.zeros_like, zeros_like)
 _numpy_like(np.ones_like, ones_like)
-_numpy_like(np.empty_like, empty_like)
+
+
+@implements(np.empty_like)
+def _np_empty_like(
+    prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
+    device: Any = None,
+) -> Tensor:  # fmt: skip
+    return empty_like(prototype, dtype, shape)
 
 
 @implements(np.full_like)

@@ -15,9 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.ufunc import Ufunc, as_tensor, numpy_source, operand
+from tapegrad.ops.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
 from tapegrad.tape.primitive import Primitive, Rule, functions, implements
 from tapegrad.tape.trace import apply
+
+__all__ = [
+    "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "cbrt", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
+    "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmax", "fmin",
+    "fmod", "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logaddexp2", "maximum", "minimum", "mod", "modf", "multiply", "multiply_sequence", "negative",
+    "positive", "pow", "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin",
+    "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
+]  # fmt: skip
 
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
@@ -370,11 +380,21 @@ def imag(val: Any) -> Any:
     >>> tg.imag(tg.tensor(2.0))
     Tensor(0.)
     """
-    return functions[np.zeros_like](as_tensor(val))
+    return functions[np.zeros_like](as_tensor(val), constant=True)
+
+
+def _both(results: tuple[Any, Any], out: Any, name: str) -> tuple[Any, Any]:
+    """Write two results into the two arrays of ``out``, of which either may be None."""
+    if out is None:
+        return results
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"{name} has two results: out= takes a tuple of two arrays")
+    first, second = (delivered(r, o, name) for r, o in zip(results, out))
+    return first, second
 
 
 @implements(np.modf)
-def modf(x: Any, *, constant: bool | None = None) -> tuple[Any, Any]:
+def modf(x: Any, *, out: Any = None, constant: bool | None = None) -> tuple[Any, Any]:
     """Split into a fractional and an integral part, both with the sign of the operand.
 
     Examples
@@ -384,13 +404,14 @@ def modf(x: Any, *, constant: bool | None = None) -> tuple[Any, Any]:
     Tensor(0.5)
     """
     x = as_tensor(x)
+    x = functions["cast"](x, np.modf.resolve_dtypes((x.dtype, None, None))[0])
     whole = np.trunc(x)
     fraction = copysign(np.where(np.isinf(x), 0.0, x - whole), x, constant=constant)
-    return fraction, whole
+    return _both((fraction, whole), out, "modf")
 
 
 @implements(np.divmod)
-def divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
+def divmod(x1: Any, x2: Any, *, out: Any = None) -> tuple[Any, Any]:
     """Return ``(floor_divide(x1, x2), remainder(x1, x2))``.
 
     Examples
@@ -399,7 +420,8 @@ def divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
     >>> tg.divmod(tg.tensor(7.0), 2.0)[1]
     Tensor(1.)
     """
-    return functions[np.floor_divide](x1, x2), functions[np.remainder](x1, x2)
+    quotient, rest = functions[np.floor_divide](x1, x2), functions[np.remainder](x1, x2)
+    return _both((quotient, rest), out, "divmod")
 
 
 def add_sequence(*variables: Any, constant: bool | None = None) -> Any:

@@ -49,18 +49,26 @@ def _stand_in(a: Any) -> Any:
     return np.broadcast_to(np.zeros((), a.dtype), a.shape) if type(a) is Tensor else a
 
 
+@implements(np.einsum_path)
+def _einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+    return np.einsum_path(*(_stand_in(a) for a in operands), optimize=optimize)
+
+
 _questions_of_memory: tuple[Any, ...] = (np.shares_memory, np.may_share_memory)
 for _function in _questions_of_memory:
     _asks(_function, _memory)
 
-_questions_of_type: tuple[Any, ...] = (
+_questions_of_shape_and_type: tuple[Any, ...] = (
     np.result_type,
     np.can_cast,
     np.iscomplexobj,
     np.isrealobj,
     np.common_type,
+    np.diag_indices_from,
+    np.tril_indices_from,
+    np.triu_indices_from,
 )
-for _function in _questions_of_type:
+for _function in _questions_of_shape_and_type:
     _asks(_function, _stand_in)
 
 

@@ -12,7 +12,7 @@ from tapegrad.tape.primitive import Primitive, functions, implements
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply, bind
 
-__all__ = ["append", "column_stack", "concatenate", "dstack", "hstack", "stack", "vstack"]
+__all__ = ["append", "block", "column_stack", "concatenate", "dstack", "hstack", "stack", "vstack"]
 
 
 def cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
@@ -126,7 +126,6 @@ def concatenate(
     return delivered(result, out, "concatenate", casting)
 
 
-@implements(np.stack)
 def stack(
     tensors: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
     casting: str = "same_kind", constant: bool | None = None,
@@ -170,6 +169,11 @@ def stack(
     axis = one_axis(axis, len(shape_of(arrays[0])) + 1)
     result = apply(stack_p, arrays, {"axis": axis}, constant)
     return delivered(result, out, "stack", casting)
+
+
+@implements(np.stack)
+def _np_stack(arrays: Any, axis: int = 0, out: Any = None, **options: Any) -> Any:
+    return stack(arrays, axis, out, **options)
 
 
 @implements(np.vstack, getattr(np, "row_stack", np.vstack))
@@ -241,3 +245,52 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     Tensor([1., 2., 3.])
     """
     return concatenate((arr, values), axis)
+
+
+@implements(np.block)
+def block(arrays: Any) -> Any:
+    """Assemble an array from nested lists of blocks: the innermost along the last axis.
+
+    Parameters
+    ----------
+    arrays : nested list of array_like
+        Lists of equal depth; blocks with fewer axes get axes of size 1 in front.
+
+    Raises
+    ------
+    TypeError
+        For tuples.
+    ValueError
+        For empty lists and lists of unequal depth, and for sizes that do not fit.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> a = tg.tensor([[1.0]])
+    >>> tg.block([[a, 2 * a], [3 * a, 4 * a]])
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
+    # NumPy checks lists and shapes, on bytes that are all the same one.
+    np.block(_nest(arrays, lambda a: np.broadcast_to(np.int8(0), np.shape(a))))
+    depth, inner = 0, arrays
+    while isinstance(inner, list):
+        depth, inner = depth + 1, inner[0]
+    ranks: list[int] = []
+    _nest(arrays, lambda a: ranks.append(np.ndim(a)))
+    ndim = max(depth, *ranks)
+
+    def join(part: Any, level: int) -> Any:
+        if level == depth:
+            a = as_tensor(part)
+            return np.reshape(a, (*(1,) * (ndim - a.ndim), *a.shape))
+        return concatenate([join(p, level + 1) for p in part], level - depth)
+
+    return join(arrays, 0) if depth else np.copy(join(arrays, 0))
+
+
+def _nest(arrays: Any, function: Any) -> Any:
+    """Apply a function to the blocks in nested lists."""
+    if isinstance(arrays, list):
+        return [_nest(a, function) for a in arrays]
+    return arrays if isinstance(arrays, tuple) else function(arrays)

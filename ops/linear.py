@@ -15,7 +15,7 @@ from tapegrad.ops.comparisons import one_axis
 from tapegrad.ops.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged, owned
 from tapegrad.tape.primitive import Primitive, functions, implements
 
-__all__ = ["dot", "inner", "kron", "matmul", "multi_matmul", "outer", "tensordot", "vdot"]
+__all__ = ["cross", "dot", "inner", "kron", "matmul", "multi_matmul", "outer", "tensordot", "vdot"]
 
 
 def _rows(a: Any) -> Any:
@@ -236,6 +236,84 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return owned(np.reshape(np.matmul(left, right), shape))
 
 
+@implements(np.cross)
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """Cross product of vectors in three dimensions.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Vectors along an axis; the other axes are broadcast. Vectors of two elements are in the plane
+        of the first two axes; of two such, the third element of the result is returned.
+    axisa, axisb, axisc : int
+        The axis of the vectors in `a`, in `b` and in the result.
+    axis : int, optional
+        In place of all three.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.cross(tg.tensor([1.0, 0.0, 0.0]), [0.0, 1.0, 0.0])
+    Tensor([0., 0., 1.])
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    if not a.ndim or not b.ndim:
+        raise ValueError("At least one array has zero dimension")
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a = np.moveaxis(a, one_axis(axisa, a.ndim), -1)
+    b = np.moveaxis(b, one_axis(axisb, b.ndim), -1)
+    sizes = {a.shape[-1], b.shape[-1]}
+    if not sizes <= {2, 3}:
+        raise ValueError("incompatible dimensions for cross product\n(dimension must be 2 or 3)")
+    if sizes == {2}:
+        return owned(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
+    a, b = (_in_space(v) for v in (a, b))
+    result = np.roll(a, -1, -1) * np.roll(b, 1, -1) - np.roll(a, 1, -1) * np.roll(b, -1, -1)
+    return owned(np.moveaxis(result, -1, one_axis(axisc, result.ndim)))
+
+
+def _in_space(v: Any) -> Any:
+    """Give vectors in the plane a third element, 0."""
+    if v.shape[-1] == 3:
+        return v
+    return np.concatenate((v, np.zeros((*v.shape[:-1], 1), v.dtype)), -1)
+
+
+@implements(np.linalg.cross)
+def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        raise ValueError(
+            "Both input arrays must be (arrays of) 3-dimensional vectors, but they are "
+            f"{x1.shape[axis]} and {x2.shape[axis]} dimensional instead."
+        )
+    return cross(x1, x2, axis=axis)
+
+
+@implements(np.linalg.outer)
+def _linalg_outer(x1: Any, x2: Any, /) -> Any:
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ValueError(
+            "Input arrays must be one-dimensional, but they are "
+            f"x1.ndim={x1.ndim} and x2.ndim={x2.ndim}."
+        )
+    return outer(x1, x2)
+
+
+@implements(np.linalg.matmul)
+def _linalg_matmul(x1: Any, x2: Any, /) -> Any:
+    return matmul(x1, x2)
+
+
+@implements(np.linalg.tensordot)
+def _linalg_tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    return tensordot(x1, x2, axes)
+
+
 def _cheapest_order(sizes: list[int]) -> list[list[int]]:
     """Where to split each chain of matrix products (the textbook's dynamic program)."""
     n = len(sizes) - 1
@@ -306,7 +384,7 @@ def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
     return delivered(multi_matmul(arrays), out, "multi_dot")
 
 
-@implements(np.vecdot)
+@implements(np.vecdot, np.linalg.vecdot)
 def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1, out: Any = None) -> Any:
     return delivered(np.sum(as_tensor(x1) * as_tensor(x2), axis=axis), out, "vecdot")
 

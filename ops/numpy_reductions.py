@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops import reductions
-from tapegrad.ops.comparisons import all_axes, one_axis
+from tapegrad.ops.comparisons import all_axes
 from tapegrad.ops.reductions import _NONE, _given
-from tapegrad.ops.running import part
 from tapegrad.ops.ufunc import as_tensor, delivered, flagged, operand
 from tapegrad.tape.primitive import Primitive, functions, implements
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply
 
-__all__ = ["average", "median", "nanmax", "nanmean", "nanmin", "nansum", "ptp"]
+__all__ = ["average", "median", "ptp", "trace"]
 
 
 def _masked(a: Any, where: Any, neutral: Any) -> Any:
@@ -27,8 +26,8 @@ def _masked(a: Any, where: Any, neutral: Any) -> Any:
     if where is True or where is _NONE:
         return a
     a = as_tensor(a)
-    neutral = np.asarray(neutral, dtype=a.dtype)
-    return np.where(operand(where), a, neutral)
+    neutral = functions["cast"](as_tensor(neutral), a.dtype)
+    return functions[np.where](operand(where), a, neutral)
 
 
 def _folding(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: float) -> Any:
@@ -49,6 +48,7 @@ def _folding(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: floa
         a = _masked(a, where, neutral)
         result = function(a, axis, keepdims, dtype=dtype, constant=constant)
         if _given(initial):
+            initial = functions["cast"](as_tensor(initial), result.dtype)
             result = functions[ufunc](result, initial, constant=constant)
         return delivered(result, out, function.__name__)
 
@@ -73,11 +73,13 @@ def _choosing(function: Any, ufunc: np.ufunc) -> Any:
                 "where mask one has to specify 'initial'"
             )
         if _given(initial):
-            a = as_tensor(_masked(a, where, initial))
+            a = as_tensor(a)
+            initial = functions["cast"](as_tensor(initial), a.dtype)
+            a = _masked(a, where, initial)
             if not a.size:  # NumPy reduces nothing to `initial`
                 axes = all_axes(axis, a.ndim)
                 keep = keepdims is not _NONE and bool(keepdims)
-                block = np.full(_one_more(a.shape, axes), initial, a.dtype)
+                block = np.broadcast_to(initial, _one_more(a.shape, axes))
                 a = np.concatenate([a, block], axes[0])
                 return delivered(function(a, axes, keep, constant=constant), out, ufunc.__name__)
         result = function(a, axis, keepdims, constant=constant)
@@ -140,7 +142,7 @@ def _spreading(function: Any, root: bool) -> Any:
         a = as_tensor(a)
         if not _given(mean):
             mean = _mean(a, axis, dtype, keepdims=True, where=where)
-        squares = _masked(np.square(a - mean), where, 0)
+        squares = np.square(_masked(a - mean, where, 0))  # what is off may be nan
         inside = np.broadcast_to(True if where is _NONE else operand(where), a.shape)
         total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims)
         count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)
@@ -169,6 +171,20 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any
     a = as_tensor(a)
     result = reductions.max(a, axis, keepdims) - reductions.min(a, axis, keepdims)
     return delivered(result, out, "ptp")
+
+
+def aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    """Broadcast weights, of this shape or of that of the axes, to `shape`; NumPy's errors."""
+    if weights.shape == shape:
+        return weights
+    if axis is None:
+        raise TypeError("Axis must be specified when shapes of a and weights differ.")
+    axes = all_axes(axis, len(shape))
+    if weights.shape != tuple(shape[i] for i in axes):
+        raise ValueError("Shape of weights must be consistent with shape of a along axis.")
+    order = sorted(range(len(axes)), key=axes.__getitem__)
+    spread = [n if i in axes else 1 for i, n in enumerate(shape)]
+    return np.broadcast_to(np.reshape(np.transpose(weights, order), spread), shape)
 
 
 @implements(np.average)
@@ -202,96 +218,13 @@ def average(
         result = reductions.mean(a, axis, keepdims)
         total: Any = np.full(result.shape, a.size / (result.size or 1), result.dtype)
     else:
-        weights = as_tensor(weights)
         axes = all_axes(axis, a.ndim)
-        if weights.shape != a.shape:
-            if axis is None:
-                raise TypeError("Axis must be specified when shapes of a and weights differ.")
-            if weights.shape != tuple(a.shape[i] for i in axes):
-                raise ValueError("Shape of weights must be consistent with shape of a along axis.")
-            order = sorted(range(len(axes)), key=axes.__getitem__)
-            weights = np.reshape(
-                np.transpose(weights, order), [n if i in axes else 1 for i, n in enumerate(a.shape)]
-            )
-            weights = np.broadcast_to(weights, a.shape)
+        weights = aligned_weights(as_tensor(weights), a.shape, axis)
         total = np.sum(weights, axis=axes, keepdims=keepdims)
-        if np.any(total.consume("average") == 0):
+        if np.any(total == 0):
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         result = np.sum(a * weights, axis=axes, keepdims=keepdims) / total
     return (result, total) if returned else result
-
-
-def _valid(a: Any, fill: float) -> tuple[Any, Any]:
-    a = as_tensor(a)
-    hole = np.isnan(a)
-    return np.where(hole, np.asarray(fill, dtype=a.dtype), a) if a.dtype.kind == "f" else a, hole
-
-
-@implements(np.nansum)
-def nansum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE
-) -> Any:
-    """Sum over axes, with nan counting as 0.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.nansum(tg.tensor([1.0, float("nan")]))
-    Tensor(1.)
-    """
-    return np.sum(_valid(a, 0.0)[0], axis=axis, dtype=dtype, out=out, keepdims=keepdims)
-
-
-@implements(np.nanmean)
-def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE
-) -> Any:
-    """Mean over axes of what is not nan.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.nanmean(tg.tensor([1.0, float("nan"), 3.0]))
-    Tensor(2.)
-    """
-    a = as_tensor(a)
-    keep = np.logical_not(np.isnan(a))
-    return _mean(a, axis, dtype, out, keepdims, where=keep)
-
-
-@implements(np.nanmax)
-def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any:
-    """Greatest element over axes that is not nan; nan if all are.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.nanmax(tg.tensor([1.0, float("nan")]))
-    Tensor(1.)
-    """
-    return _nan_extreme(reductions.max, -np.inf, a, axis, out, keepdims)
-
-
-@implements(np.nanmin)
-def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any:
-    """Least element over axes that is not nan; nan if all are.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.nanmin(tg.tensor([1.0, float("nan")]))
-    Tensor(1.)
-    """
-    return _nan_extreme(reductions.min, np.inf, a, axis, out, keepdims)
-
-
-def _nan_extreme(function: Any, fill: float, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
-    filled, hole = _valid(a, fill)
-    result = function(filled, axis, keepdims)
-    nothing = np.all(hole, axis=axis, keepdims=keepdims is not _NONE and bool(keepdims))
-    if result.dtype.kind == "f":
-        result = np.where(nothing, np.asarray(np.nan, result.dtype), result)
-    return delivered(result, out, function.__name__)
 
 
 @implements(np.median)
@@ -340,34 +273,6 @@ def trace(
     return np.sum(diagonal, axis=-1, dtype=dtype, out=out)
 
 
-@implements(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Any:
-    """Differences between neighbours along an axis, taken `n` times.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.diff(tg.tensor([1.0, 4.0, 9.0]))
-    Tensor([3., 5.])
-    """
-    if n < 0:
-        raise ValueError(f"order must be non-negative but got {n!r}")
-    a = as_tensor(a)
-    if not a.ndim:
-        raise ValueError("diff requires input that is at least one dimensional")
-    axis = one_axis(axis, a.ndim)
-    pieces = [prepend, a, append]
-    for i in (0, 2):
-        if _given(pieces[i]):
-            edge: Any = as_tensor(pieces[i])
-            if not edge.ndim:
-                edge = np.broadcast_to(edge, [1 if k == axis else m for k, m in enumerate(a.shape)])
-            pieces[i] = edge
-    present = [p for p in pieces if _given(p)]
-    if len(present) > 1:
-        a = np.concatenate(present, axis=axis)
-    for _ in range(n):
-        later = part(a, axis, 1, None)
-        earlier = part(a, axis, None, -1)
-        a = np.not_equal(later, earlier) if a.dtype == bool else later - earlier
-    return a
+@implements(np.linalg.trace)
+def _linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    return trace(x, offset, -2, -1, dtype)

@@ -14,7 +14,7 @@ from tapegrad.tape.primitive import functions, implements
 
 __all__ = [
     "array_split", "dsplit", "flip", "fliplr", "flipud", "hsplit", "meshgrid", "pad", "repeat",
-    "roll", "rot90", "split", "tile", "unstack", "vsplit",
+    "resize", "roll", "rot90", "split", "tile", "unstack", "vsplit",
 ]  # fmt: skip
 
 # Splitting ---------------------------------------------------------------------------------------
@@ -178,6 +178,27 @@ def tile(A: Any, reps: Any) -> Any:
     return owned(result, a)
 
 
+@implements(np.resize)
+def resize(a: Any, new_shape: Any) -> Any:
+    """Fill a shape with the flattened elements, as often repeated as needed.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.resize(tg.tensor([1.0, 2.0]), (2, 2))
+    Tensor([[1., 2.],
+            [1., 2.]])
+    """
+    a = as_tensor(a)
+    shape = (new_shape,) if isinstance(new_shape, int | np.integer) else tuple(new_shape)
+    if any(n < 0 for n in shape):
+        raise ValueError("all elements of `new_shape` must be non-negative")
+    count = int(np.prod(shape, dtype=np.int64))
+    if not a.size or not count:
+        return as_tensor(np.zeros(shape, a.dtype))
+    return np.reshape(a, -1)[np.reshape(np.arange(count) % a.size, shape)]
+
+
 # Rearranging -------------------------------------------------------------------------------------
 
 
@@ -218,6 +239,47 @@ def roll(a: Any, shift: Any, axis: Any = None, *, constant: bool | None = None) 
             ends = (cut(result, i, -s, None), cut(result, i, None, -s))
             result = concatenate(ends, i)
     return flagged(np.copy(a) if result is a else result, constant)
+
+
+def _half_rolled(x: Any, axes: Any, sign: int) -> Any:
+    x = as_tensor(x)
+    if axes is None:
+        axes = tuple(range(x.ndim))
+    axes = axes if isinstance(axes, tuple | list) else (axes,)
+    return roll(x, tuple(sign * (x.shape[i] // 2) for i in axes), tuple(axes))
+
+
+@implements(np.fft.fftshift)
+def _fftshift(x: Any, axes: Any = None) -> Any:
+    return _half_rolled(x, axes, 1)
+
+
+@implements(np.fft.ifftshift)
+def _ifftshift(x: Any, axes: Any = None) -> Any:
+    return _half_rolled(x, axes, -1)
+
+
+@implements(np.lib.stride_tricks.sliding_window_view)
+def _sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Any:
+    """Return all windows of a shape, behind the axes of their places; other than NumPy's, a copy."""
+    x = as_tensor(x)
+    window = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    if len(window) != len(axes):
+        raise ValueError(
+            "Must provide matching length window_shape and axis; "
+            f"got {len(window)} window_shape elements and {len(axes)} axes elements."
+        )
+    if any(n < 0 for n in window):
+        raise ValueError("`window_shape` cannot contain negative values")
+    for n, i in zip(window, [one_axis(i, x.ndim) for i in axes]):
+        if n > x.shape[i]:
+            raise ValueError("window shape cannot be larger than input array shape")
+        index = np.arange(x.shape[i] - n + 1)[:, None] + np.arange(n)
+        x = np.moveaxis(x[(slice(None),) * i + (index,)], i + 1, -1)
+    return x
 
 
 @implements(np.flip)
@@ -359,12 +421,15 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
         values = kwargs.pop("constant_values", 0)
         if kwargs:
             raise ValueError(f"unsupported keyword arguments for mode 'constant': {set(kwargs)}")
-        fills = np.broadcast_to(np.asarray(values, dtype=array.dtype), (array.ndim, 2))
+        if isinstance(values, dict):
+            values = [values.get(i, values.get(i - array.ndim, 0)) for i in range(array.ndim)]
+            values = [v if np.ndim(v) else (v, v) for v in values]
+        fills = np.broadcast_to(functions["cast"](as_tensor(values), array.dtype), (array.ndim, 2))
         for axis, (before, after) in enumerate(widths):
             shape = array.shape
             pieces = [
-                np.full((*shape[:axis], n, *shape[axis + 1 :]), fill, array.dtype)
-                for n, fill in zip((before, after), fills[axis])
+                np.broadcast_to(fills[axis, i], (*shape[:axis], n, *shape[axis + 1 :]))
+                for i, n in enumerate((before, after))
             ]
             if before or after:
                 array = concatenate((pieces[0], array, pieces[1]), axis)

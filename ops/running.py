@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.comparisons import one_axis, shape_of
-from tapegrad.ops.ufunc import check_operand, delivered, numpy_source, operand
+from tapegrad.ops.ufunc import as_tensor, check_operand, delivered, numpy_source, operand
 from tapegrad.tape.primitive import Primitive, functions, implements
 from tapegrad.tape.trace import apply, bind
 
-__all__ = ["cumprod", "cumsum"]
+__all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum"]
 
 
 def running(name: str, forward: Any, rules: tuple[Any, ...], **slots: Any) -> Primitive:
@@ -194,6 +194,56 @@ def cumprod(
     """
     return _run(cumprod_p, a, axis, dtype, out, constant)
 
+
+def _cumulative(x: Any, axis: Any, dtype: Any, out: Any, first: Any, function: Any) -> Any:
+    """Run along the only axis or a given one, and perhaps put the neutral element in front."""
+    x = as_tensor(x)
+    if axis is None:
+        if x.ndim != 1:
+            raise ValueError("For arrays which have more than one dimension ``axis`` argument is "
+                             "required.")  # fmt: skip
+        axis = 0
+    result = function(x, axis, dtype)
+    if first is not None:
+        axis = one_axis(axis, x.ndim)
+        shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+        result = np.concatenate((np.full(shape, first, result.dtype), result), axis)
+    return delivered(result, out, function.__name__)
+
+
+def cumulative_sum(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None,
+    include_initial: bool = False,
+) -> Any:  # fmt: skip
+    """Running sum along an axis, on request with 0 in front.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.cumulative_sum(tg.tensor([1.0, 2.0]), include_initial=True)
+    Tensor([0., 1., 3.])
+    """
+    return _cumulative(x, axis, dtype, out, 0 if include_initial else None, cumsum)
+
+
+def cumulative_prod(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None,
+    include_initial: bool = False,
+) -> Any:  # fmt: skip
+    """Running product along an axis, on request with 1 in front.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.cumulative_prod(tg.tensor([3.0, 2.0]), include_initial=True)
+    Tensor([1., 3., 6.])
+    """
+    return _cumulative(x, axis, dtype, out, 1 if include_initial else None, cumprod)
+
+
+if hasattr(np, "cumulative_sum"):  # NumPy 2.1
+    implements(np.cumulative_sum)(cumulative_sum)
+    implements(np.cumulative_prod)(cumulative_prod)
 
 functions["accumulate", np.add] = cumsum
 functions["accumulate", np.multiply] = cumprod

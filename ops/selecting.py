@@ -15,7 +15,7 @@ from tapegrad.tape.views import HOLE
 
 __all__ = [
     "bincount", "compress", "delete", "diag", "diagflat", "diagonal", "extract", "insert",
-    "partition", "sort", "take", "take_along_axis", "tril", "triu", "unique",
+    "partition", "sort", "take", "take_along_axis", "tril", "triu",
 ]  # fmt: skip
 
 
@@ -50,6 +50,11 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     down, right = max(-offset, 0), max(offset, 0)
     n = max(min(rows - down, columns - right), 0)
     return np.einsum("...ii->...i", a[..., down : down + n, right : right + n])
+
+
+@implements(np.linalg.diagonal)
+def _linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    return diagonal(x, offset, -2, -1)
 
 
 @implements(np.diag)
@@ -188,7 +193,11 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
         if np.ndim(indices) != 1:
             raise ValueError("when axis=None, `indices` must have a single dimension.")
         arr, axis = np.ravel(arr), 0
-    axis = one_axis(axis, arr.ndim)
+    return arr[along_axis(arr, indices, one_axis(axis, arr.ndim))]
+
+
+def along_axis(arr: Any, indices: Any, axis: int) -> tuple[Any, ...]:
+    """Return the index of the elements that `indices` names along an axis."""
     ndim = np.ndim(indices)
     if ndim != arr.ndim:
         raise ValueError("`indices` and `arr` must have the same number of dimensions")
@@ -198,7 +207,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
         else np.reshape(np.arange(n), [-1 if k == i else 1 for k in range(ndim)])
         for i, n in enumerate(arr.shape)
     ]
-    return arr[tuple(grid)]
+    return tuple(grid)
 
 
 @implements(np.sort)
@@ -223,7 +232,9 @@ def sort(
 
 
 @implements(np.partition)
-def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect") -> Any:
+def partition(
+    a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
+) -> Any:
     """Put the elements at places `kth` where sorting would; here the whole axis is sorted.
 
     Examples
@@ -232,7 +243,14 @@ def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect"
     >>> float(tg.partition(tg.tensor([3.0, 1.0, 2.0]), 0)[0])
     1.0
     """
-    return sort(a, axis)
+    a = as_tensor(a)
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    n = a.shape[one_axis(axis, a.ndim)]
+    for k in np.ravel(np.asarray(data_of(kth, "partition"))).tolist():
+        if not -n <= k < n:
+            raise ValueError(f"kth(={k}) out of bounds ({n})")
+    return sort(a, axis, order=order)
 
 
 @implements(np.compress)
@@ -309,39 +327,6 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         values = np.expand_dims(values, axis)
     block = np.broadcast_to(values, (*arr.shape[:axis], count, *arr.shape[axis + 1 :]))
     return take(np.concatenate([arr, functions["cast"](block, arr.dtype)], axis), order, axis)
-
-
-@implements(np.unique)
-def unique(
-    ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
-    axis: int | None = None, **kwargs: Any,
-) -> Any:  # fmt: skip
-    """Return the sorted values without repetitions; the gradient goes to the first of equals.
-
-    Parameters
-    ----------
-    ar : array_like
-        Values.
-    return_index, return_inverse, return_counts : bool
-        What else is returned, as plain arrays.
-    axis : int, optional
-        By default the array is flattened.
-    **kwargs
-        What else ``numpy.unique`` takes.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.unique(tg.tensor([2.0, 1.0, 2.0]))
-    Tensor([1., 2.])
-    """
-    ar = as_tensor(ar)
-    values = data_of(ar, "unique")
-    _, index, inverse, counts = np.unique(values, True, True, True, axis, **kwargs)
-    asked = ((return_index, index), (return_inverse, inverse), (return_counts, counts))
-    more = tuple(array for flag, array in asked if flag)
-    result = take(ar, index, axis)
-    return (result, *more) if more else result
 
 
 @implements(np.bincount)

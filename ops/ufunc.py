@@ -14,20 +14,23 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops import folding
+from tapegrad.ops.docstrings import document
 from tapegrad.tape.primitive import Primitive, direct, functions, primitives
 from tapegrad.tape.tensor import Tensor, imperative
 from tapegrad.tape.trace import apply
 from tapegrad.tape.views import write_into
 
 __all__ = [
-    "Ufunc", "as_tensor", "check_operand", "data_of", "delivered", "flagged", "numpy_source",
-    "operand", "owned", "single_out",
+    "Ufunc", "as_tensor", "check_operand", "common_dtype", "data_of", "delivered", "flagged",
+    "numpy_source", "operand", "owned", "refuse_mask", "single_out", "undifferentiated",
 ]  # fmt: skip
 
 Rewrite = Callable[[tuple[Any, ...]], tuple[Primitive, tuple[Any, ...]]]
 
 _NO_PARAMS: dict[str, Any] = {}
 _REAL_CODES = frozenset("?bBhHiIlLqQefdg")
+# Functions whose only operand the documentation calls x1; every one takes both names.
+_FIRST_IS_X1 = frozenset({"exp", "expm1", "exp2", "log", "log10", "log2", "log1p"})
 # Operands whose type alone says that they are real.
 _CLEAR = frozenset({Tensor, float, int, bool, np.float64, np.float32, np.int64, np.bool_})
 
@@ -38,7 +41,17 @@ def operand(a: Any) -> Any:
         return a
     if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
         return functions[np.stack]([operand(b) for b in a])
+    refuse_mask(a)
     return np.asarray(a)
+
+
+def refuse_mask(a: Any) -> None:
+    """Refuse masked arrays: nobody would see that their mask was lost."""
+    if type(a).__name__ == "MaskedArray":  # numpy.ma need not be loaded
+        raise TypeError(
+            "tensors take no masked arrays, whose mask would be lost; use np.where(mask, 0, x), "
+            "x[~mask], or where=~mask"
+        )
 
 
 def _holds_tensor(a: Any) -> bool:
@@ -53,6 +66,12 @@ def as_tensor(a: Any) -> Tensor:
     return a if type(a) is Tensor else Tensor(a, constant=True, copy=False)
 
 
+def common_dtype(*operands: Any) -> np.dtype[Any]:
+    """Return the dtype that NumPy promotes operands to; Python's numbers do not widen."""
+    kinds = (a if type(a) in (int, float, bool) else as_tensor(a).dtype for a in operands)
+    return np.result_type(*kinds)
+
+
 def data_of(a: Any, kind: str) -> Any:
     """Return the values in `a` for NumPy code that must see them; traces set a guard."""
     if type(a) is Tensor:
@@ -60,6 +79,17 @@ def data_of(a: Any, kind: str) -> Any:
     if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
         return [data_of(b, kind) for b in a]
     return a
+
+
+def undifferentiated(a: Any, name: str, what: str) -> Any:
+    """Return the values of an argument through which no gradient flows; refuse to lose one."""
+    below = a
+    while type(below) is Tensor:
+        trace = below.live_trace
+        if trace.name in ("grad", "jvp") or (not trace.level and not below.constant):
+            raise TypeError(f"{name} does not differentiate by {what}; pass values without a graph")
+        below = below.value
+    return data_of(a, name)
 
 
 def single_out(out: Any, name: str) -> Any:
@@ -121,7 +151,8 @@ def numpy_source(name: str) -> Callable[..., str]:
 
 
 def check_operand(a: Any, name: str) -> None:
-    """Refuse complex numbers, strings and objects."""
+    """Refuse complex numbers, strings, objects and masked arrays."""
+    refuse_mask(a)
     kind = a.dtype.kind if isinstance(a, np.ndarray | np.generic) else None
     if (kind is not None and kind not in "fiub") or type(a) in (complex, str, bytes):
         what = type(a).__name__ if kind is None else f"an array of dtype {a.dtype}"
@@ -172,7 +203,7 @@ class Ufunc:
             direct[ufunc] = primitive
         self.__name__ = self.__qualname__ = ufunc.__name__
         self.__module__ = "tapegrad"
-        self.__doc__ = _document(ufunc, doc, safe)
+        self.__doc__ = document(ufunc, doc, safe)
 
     # NumPy's attributes --------------------------------------------------------------------------
 
@@ -213,7 +244,8 @@ class Ufunc:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        names = ("x",) if self.nin == 1 else tuple(f"x{i + 1}" for i in range(self.nin))
+        first = "x1" if self.__name__ in _FIRST_IS_X1 else "x"
+        names = (first,) if self.nin == 1 else tuple(f"x{i + 1}" for i in range(self.nin))
         either, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
         parameters = [inspect.Parameter(n, either) for n in names]
         parameters.append(inspect.Parameter("out", either, default=None))
@@ -395,6 +427,8 @@ class Ufunc:
 
     def _folded(self, array: Any, dtype: Any) -> Tensor:
         a = as_tensor(array)
+        if dtype is None and self.nin == 2 and self.signature is None:
+            dtype = self.ufunc.resolve_dtypes((None, a.dtype, None), reduction=True)[1]
         return a if dtype is None else functions["cast"](a, np.dtype(dtype))  # type: ignore[no-any-return]
 
     def _into(self, out: Any, result: Any) -> Any:
@@ -415,52 +449,3 @@ def plain_if_constant(result: Any) -> Any:
     if type(result) is Tensor and result._trace is imperative.trace and result.constant:
         return result.value
     return result
-
-
-_PARAMETERS = """
-Parameters
-----------
-{operands} : array_like
-    {what}
-out : Tensor or ndarray, optional
-    Where the result is written to. A tensor is updated in place (differentiably) and returned; of
-    an array, a tensor that holds it is returned.
-{where}dtype : dtype_like, optional
-    The dtype to compute in; operands are cast to it.
-constant : bool, optional
-    ``True`` makes the result a constant, ``False`` a variable. By default it is a constant if all
-    operands are.
-
-Examples
---------
->>> import numpy as np
->>> import tapegrad as tg
->>> x = np.array({example})
->>> bool(np.all(tg.{name}({call}) == np.{name}({call})))
-True
-"""
-
-_WHERE = """where : array_like of bool, optional
-    Where it is false, `out` keeps its values, and the gradient goes to them and not to the
-    operands.
-"""
-
-
-def _document(ufunc: np.ufunc, doc: str, safe: float) -> str:
-    """Write the docstring of a ufunc."""
-    one = ufunc.nin == 1
-    matrices = ufunc.signature is not None
-    example = "[1, 2]" if _takes_integers_only(ufunc) else f"[{safe}, {safe + 0.25}]"
-    body = _PARAMETERS.format(
-        operands="x" if one else "x1, x2",
-        what="Operand." if one else "Operands; they are broadcast against each other.",
-        where="" if matrices else _WHERE,
-        example="[[1.0, 2.0], [3.0, 4.0]]" if matrices else example,
-        name=ufunc.__name__,
-        call="x" if one else "x, x" if matrices else "x, 2",
-    )
-    return f"{doc}\n{body}"
-
-
-def _takes_integers_only(ufunc: np.ufunc) -> bool:
-    return not any("d" in t.partition("->")[0] for t in ufunc.types)

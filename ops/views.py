@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.checks import check_real
 from tapegrad.tape.errors import TapegradError
 from tapegrad.tape.primitive import Primitive, functions, implements, primitives
 from tapegrad.tape.tensor import Tensor
@@ -21,6 +22,7 @@ __all__ = [
     "atleast_3d",
     "broadcast_to",
     "expand_dims",
+    "matrix_transpose",
     "moveaxis",
     "ravel",
     "reshape",
@@ -222,6 +224,21 @@ def _astype(a: Any, dtype: Any, casting: str = "unsafe") -> Tensor:
     return _cast(a, dtype)
 
 
+def _np_astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """Convert to a dtype; differentiable, other than the documented method."""
+    dtype = np.dtype(dtype)
+    check_real(dtype)
+    if device not in (None, "cpu"):
+        raise ValueError(f'Device not understood. Only "cpu" is allowed, but received: {device}')
+    if x.dtype == dtype:
+        return functions[np.copy](x) if copy else x  # type: ignore[no-any-return]
+    return _cast(x, dtype)
+
+
+if hasattr(np, "astype"):  # NumPy 2.1
+    implements(np.astype)(_np_astype)
+
+
 @implements("cast")
 def _cast(a: Any, dtype: Any) -> Tensor:
     return a if a.dtype == dtype else apply(cast_p, (a,), {"dtype": np.dtype(dtype)})
@@ -272,6 +289,23 @@ def _np_transpose(a: Any, axes: Any = None, *, constant: bool | None = None) -> 
 def swapaxes(a: Any, axis1: int, axis2: int, *, constant: bool | None = None) -> Tensor:
     """Swap two axes, as a view."""
     return _permute(a, _order_of(np.swapaxes, a, axis1, axis2), constant)
+
+
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Tensor:
+    """Swap the last two axes, as a view.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.matrix_transpose(tg.ones((4, 2, 3))).shape
+    (4, 3, 2)
+    """
+    if len(_shape_of(x)) < 2:
+        raise ValueError(
+            f"Input array must be at least 2-dimensional, but it is {len(_shape_of(x))}"
+        )
+    return swapaxes(x, -1, -2)
 
 
 @implements(np.moveaxis)

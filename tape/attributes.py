@@ -6,7 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["ArrayAttributes"]
+__all__ = ["ArrayAttributes", "missing"]
+
+#: What an ndarray has and a tensor has not, and what to use instead.
+_INSTEAD = {
+    "byteswap": "x.data.byteswap()",
+    "ctypes": "x.data.ctypes",
+    "dump": "tapegrad.save(file, x), or pickle",
+    "dumps": "pickle.dumps(x)",
+    "getfield": "x.data.getfield()",
+    "newbyteorder": "x.data",
+    "resize": "np.resize(x, shape), which returns a new tensor",
+    "setfield": "x.data.setfield()",
+    "setflags": "x.data.setflags(); tapegrad itself locks arrays that a graph needs",
+}
+
+
+def missing(name: str) -> str:
+    """Say that tensors have no such attribute, and what to use instead."""
+    text = f"'Tensor' object has no attribute {name!r}"
+    return f"{text}; use {_INSTEAD[name]}" if name in _INSTEAD else text
 
 
 class ArrayAttributes:
@@ -25,6 +44,9 @@ class ArrayAttributes:
 
         @property
         def value(self) -> Any: ...
+
+        @property
+        def live_trace(self) -> Any: ...
 
         def item(self) -> Any: ...
 
@@ -55,6 +77,17 @@ class ArrayAttributes:
         """Bytes between neighbours along each axis."""
         return self.value.strides  # type: ignore[no-any-return]
 
+    @property
+    def flags(self) -> Any:
+        """What is known of the memory: how it is laid out, and whether it may be written to."""
+        array: Any = self
+        while isinstance(array, ArrayAttributes):
+            trace = array.live_trace
+            if trace.name == "jit":  # what is true of one array need not be true of the next
+                return trace.attribute(array, "flags")
+            array = array.value
+        return array.flags
+
     def __repr__(self) -> str:
         if self._trace.closed:
             return f"<tensor of a {self._trace.name} trace that has ended>"
@@ -76,4 +109,10 @@ class ArrayAttributes:
         return repr(self)
 
     def __format__(self, spec: str) -> str:
-        return str(self) if not spec else format(self.item(), spec)
+        if not spec:
+            return str(self)
+        if self.shape:
+            raise TypeError(
+                f"a tensor with axes has no format {spec!r}; use np.array2string(x, precision=...)"
+            )
+        return format(self.item(), spec)

@@ -1,80 +1,23 @@
-"""Operators and methods that a tensor shares with an ndarray.
+"""The methods that a tensor shares with an ndarray.
 
-Every one of them finds its operation in the registry, by the NumPy function that names it.
+Every one of them finds its operation in the registry, by the NumPy function that names it. Operators
+are in :mod:`tapegrad.tape.operators`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.tape.primitive import functions, primitives
+from tapegrad.tape.flat import Flat
+from tapegrad.tape.operators import ArrayOperators
+from tapegrad.tape.primitive import functions
 
 if TYPE_CHECKING:
     from tapegrad.tape.tensor import Tensor
 
 __all__ = ["ArrayMethods"]
-
-# Operands that need no conversion; everything else takes the slower way through NumPy.
-_PLAIN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
-
-
-def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
-    """Apply a binary operator of which `x` or `y` is a tensor."""
-    tx, ty = type(x), type(y)
-    if tx in _PLAIN:
-        if y._base is not None:
-            y.freshen()
-        trace = y._trace
-    elif ty in _PLAIN:
-        if x._base is not None:
-            x.freshen()
-        trace = x._trace
-    elif tx is ty:
-        if x._base is not None:
-            x.freshen()
-        if y._base is not None:
-            y.freshen()
-        trace = x._trace
-        if y._trace.level > trace.level:
-            trace = y._trace
-    elif isinstance(x, np.generic | list | tuple | np.ndarray) or isinstance(
-        y, np.generic | list | tuple | np.ndarray
-    ):
-        return functions[ufunc](x, y)
-    else:
-        return NotImplemented
-    if trace.closed:
-        return functions[ufunc](x, y)
-    return trace.operator(primitives[name], (x, y))
-
-
-def _unary(name: str, x: Any) -> Any:
-    trace = x.live_trace
-    if trace.closed:
-        return functions[np.negative](x)  # raises
-    if trace.level:
-        return _operator(getattr(np, name), x)
-    return trace.unary(primitives[name], x)
-
-
-def _operator(ufunc: np.ufunc, *args: Any) -> Any:
-    """Apply a Python operator; a trace may know what it gives between Python numbers."""
-    for a in args:
-        trace = getattr(a, "_trace", None)
-        if trace is not None and trace.level:
-            done = trace.between_numbers(ufunc, args)
-            if done is not NotImplemented:
-                return done
-    return functions[ufunc](*args)
-
-
-def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
-    functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
-    return x
-
 
 #: Arguments of reductions that only NumPy's own signatures have.
 _NUMPYS = frozenset({"out", "initial", "where", "mean", "correction"})
@@ -96,7 +39,7 @@ def _shape_argument(shape: tuple[Any, ...], name: str) -> Any:
     return shape
 
 
-class ArrayMethods:
+class ArrayMethods(ArrayOperators):
     """The part of a tensor that mirrors ndarray."""
 
     __slots__ = ()
@@ -104,155 +47,10 @@ class ArrayMethods:
     if TYPE_CHECKING:  # what Tensor brings
 
         @property
-        def shape(self) -> tuple[int, ...]: ...
+        def dtype(self) -> np.dtype[Any]: ...
 
-        def consume(self, kind: str) -> Any: ...
-
-        def freshen(self) -> None: ...
-
-    # Operators -----------------------------------------------------------------------------------
-
-    def __add__(self, other: Any) -> Any:
-        return _binary("add", np.add, self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return _binary("add", np.add, other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return _binary("subtract", np.subtract, self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return _binary("subtract", np.subtract, other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return _binary("multiply", np.multiply, self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return _binary("multiply", np.multiply, other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return _binary("divide", np.divide, self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _binary("divide", np.divide, other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return _operator(np.power, self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return _operator(np.power, other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return functions[np.matmul](self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return functions[np.matmul](other, self)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return _operator(np.floor_divide, self, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return _operator(np.floor_divide, other, self)
-
-    def __mod__(self, other: Any) -> Any:
-        return _operator(np.remainder, self, other)
-
-    def __rmod__(self, other: Any) -> Any:
-        return _operator(np.remainder, other, self)
-
-    def __divmod__(self, other: Any) -> Any:
-        return functions[np.divmod](self, other)
-
-    def __rdivmod__(self, other: Any) -> Any:
-        return functions[np.divmod](other, self)
-
-    def __lshift__(self, other: Any) -> Any:
-        return functions[np.left_shift](self, other)
-
-    def __rlshift__(self, other: Any) -> Any:
-        return functions[np.left_shift](other, self)  # type: ignore[call-overload]
-
-    def __rshift__(self, other: Any) -> Any:
-        return functions[np.right_shift](self, other)
-
-    def __rrshift__(self, other: Any) -> Any:
-        return functions[np.right_shift](other, self)  # type: ignore[call-overload]
-
-    def __neg__(self) -> Any:
-        return _unary("negative", self)
-
-    def __pos__(self) -> Any:
-        return _operator(np.positive, self)
-
-    def __abs__(self) -> Any:
-        return _operator(np.absolute, self)
-
-    def __invert__(self) -> Any:
-        return functions[np.invert](self)
-
-    def __and__(self, other: Any) -> Any:
-        return functions[np.bitwise_and](self, other)
-
-    def __rand__(self, other: Any) -> Any:
-        return functions[np.bitwise_and](other, self)
-
-    def __or__(self, other: Any) -> Any:
-        return functions[np.bitwise_or](self, other)
-
-    def __ror__(self, other: Any) -> Any:
-        return functions[np.bitwise_or](other, self)
-
-    def __xor__(self, other: Any) -> Any:
-        return functions[np.bitwise_xor](self, other)
-
-    def __rxor__(self, other: Any) -> Any:
-        return functions[np.bitwise_xor](other, self)
-
-    def __iadd__(self, other: Any) -> Any:
-        return _in_place(np.add, self, other)
-
-    def __isub__(self, other: Any) -> Any:
-        return _in_place(np.subtract, self, other)
-
-    def __imul__(self, other: Any) -> Any:
-        return _in_place(np.multiply, self, other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return _in_place(np.divide, self, other)
-
-    def __ipow__(self, other: Any) -> Any:
-        return _in_place(np.power, self, other)
-
-    def __ifloordiv__(self, other: Any) -> Any:
-        return _in_place(np.floor_divide, self, other)
-
-    def __imod__(self, other: Any) -> Any:
-        return _in_place(np.remainder, self, other)
-
-    def __imatmul__(self, other: Any) -> Any:
-        raise TypeError("x @= y is not supported for tensors; use x = x @ y")
-
-    def __eq__(self, other: Any) -> Any:
-        if isinstance(other, str | bytes):  # no ufunc compares them with numbers
-            return np.full(self.shape, False)
-        return functions[np.equal](self, other)
-
-    def __ne__(self, other: Any) -> Any:
-        if isinstance(other, str | bytes):
-            return np.full(self.shape, True)
-        return functions[np.not_equal](self, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return functions[np.less](self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return functions[np.less_equal](self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return functions[np.greater](self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return functions[np.greater_equal](self, other)
+        @property
+        def live_trace(self) -> Any: ...
 
     # Shape ---------------------------------------------------------------------------------------
 
@@ -267,16 +65,57 @@ class ArrayMethods:
         return functions[np.swapaxes](self, -1, -2)  # type: ignore[no-any-return]
 
     @property
-    def flat(self) -> Any:
-        """An iterator over the elements, in C order."""
-        return iter(functions[np.ravel](self))
+    def flat(self) -> Flat:
+        """The elements in C order: an iterator that can be indexed and assigned."""
+        return Flat(self)
 
-    def reshape(self, *newshape: Any, order: str = "C", constant: bool | None = None) -> Tensor:
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        Flat(self)[:] = values
+
+    @property
+    def real(self) -> Tensor:
+        """The real part: the tensor itself."""
+        return functions[np.real](self)  # type: ignore[no-any-return]
+
+    @real.setter
+    def real(self, values: Any) -> None:
+        functions["setitem"](self, ..., values)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part: zeros, and constant."""
+        return functions[np.imag](self)  # type: ignore[no-any-return]
+
+    def reshape(
+        self, *newshape: Any, order: str = "C", copy: bool | None = None,
+        constant: bool | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return the data in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
         if not newshape:
             raise TypeError("reshape() takes exactly 1 argument (0 given)")
         shape = _shape_argument(newshape, "reshape")
-        return functions[np.reshape](self, shape, order, constant=constant)  # type: ignore[no-any-return]
+        return functions[np.reshape](self, shape, order, copy=copy, constant=constant)  # type: ignore[no-any-return]
+
+    def view(self, *dtype: Any, **options: Any) -> Tensor:
+        """Return a view of all elements.
+
+        Raises
+        ------
+        TypeError
+            For another dtype or class: bytes that are read anew have no derivative.
+        """
+        asked = (*dtype, *options.values())
+        if any(isinstance(d, int | tuple | list) for d in asked):
+            raise TypeError("view() takes no sizes; use reshape()")
+        if any(d is not type(self) and np.dtype(d) != self.dtype for d in asked):
+            if self.live_trace.name == "jit":  # it runs what it cannot compile
+                return self.live_trace.attribute(self, "view")(*dtype, **options)  # type: ignore[no-any-return]
+            raise TypeError(
+                "view() of another dtype reads bytes anew, which has no derivative; use astype(), or "
+                "x.data.view()"
+            )
+        return functions["getitem"](self, ...)  # type: ignore[no-any-return]
 
     def ravel(self, order: str = "C", *, constant: bool | None = None) -> Tensor:
         """Return the data along one axis; a view if possible."""
@@ -341,71 +180,65 @@ class ArrayMethods:
         """Cumulative product along an axis; see :func:`tapegrad.cumprod`."""
         return functions[np.cumprod](self, axis, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    def any(
+        self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True
+    ) -> Any:
         """Whether any element is true, over axes."""
-        return functions[np.any](self, axis, out, keepdims)
+        return functions[np.any](self, axis, out, keepdims, where=where)
 
-    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    def all(
+        self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True
+    ) -> Any:
         """Whether all elements are true, over axes."""
-        return functions[np.all](self, axis, out, keepdims)
+        return functions[np.all](self, axis, out, keepdims, where=where)
 
-    def argmax(self, axis: Any = None, **kwargs: Any) -> Any:
+    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
         """Index of the largest element."""
-        return functions[np.argmax](self, axis, **kwargs)
+        return functions[np.argmax](self, axis, out, keepdims=keepdims)
 
-    def argmin(self, axis: Any = None, **kwargs: Any) -> Any:
+    def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
         """Index of the smallest element."""
-        return functions[np.argmin](self, axis, **kwargs)
+        return functions[np.argmin](self, axis, out, keepdims=keepdims)
 
-    # The rest ------------------------------------------------------------------------------------
+    def trace(
+        self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
+    ) -> Tensor:
+        """Sum of a diagonal."""
+        return functions[np.trace](self, offset, axis1, axis2, dtype, out)  # type: ignore[no-any-return]
+
+    # Elements ------------------------------------------------------------------------------------
 
     def clip(self, a_min: Any = None, a_max: Any = None, out: Any = None, **kwargs: Any) -> Tensor:
-        """Limit the values to an interval; see :func:`tapegrad.clip`."""
+        """Limit the values: ``x.clip(0, 1)``, ``x.clip(min=0)``; see :func:`tapegrad.clip`."""
         return functions[np.clip](self, a_min, a_max, out=out, **kwargs)  # type: ignore[no-any-return]
 
-    def dot(self, other: Any) -> Tensor:
+    def dot(self, other: Any, out: Any = None) -> Tensor:
         """Dot product; see :func:`tapegrad.dot`."""
-        return functions[np.dot](self, other)  # type: ignore[no-any-return]
+        return functions[np.dot](self, other, out)  # type: ignore[no-any-return]
 
     def repeat(self, repeats: Any, axis: Any = None) -> Tensor:
         """Repeat elements; see :func:`tapegrad.repeat`."""
         return functions[np.repeat](self, repeats, axis)  # type: ignore[no-any-return]
 
-    def fill(self, value: Any) -> None:
-        """Set all elements to `value`, in place."""
-        functions["setitem"](self, ..., value)
-
     def round(self, decimals: int = 0, out: Any = None) -> Any:
         """Round to a number of decimals."""
         return functions[np.round](self, decimals, out)
 
-    def take(self, indices: Any, axis: Any = None, **kwargs: Any) -> Tensor:
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Tensor:
         """Take elements along an axis."""
-        return functions[np.take](self, indices, axis, **kwargs)  # type: ignore[no-any-return]
+        return functions[np.take](self, indices, axis, out, mode)  # type: ignore[no-any-return]
 
-    def compress(self, condition: Any, axis: Any = None) -> Tensor:
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Tensor:
         """Take the slices along an axis where a mask is true."""
-        return functions[np.compress](condition, self, axis)  # type: ignore[no-any-return]
+        return functions[np.compress](condition, self, axis, out)  # type: ignore[no-any-return]
+
+    def choose(self, choices: Any, out: Any = None, mode: str = "raise") -> Tensor:
+        """Choose from several arrays by this tensor's numbers."""
+        return functions[np.choose](self, choices, out, mode)  # type: ignore[no-any-return]
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """Return a diagonal, as a view."""
         return functions[np.diagonal](self, offset, axis1, axis2)  # type: ignore[no-any-return]
-
-    def nonzero(self) -> Any:
-        """Indices of the elements that are not zero."""
-        return functions[np.nonzero](self)
-
-    def argsort(self, axis: Any = -1, **kwargs: Any) -> Any:
-        """Indices that sort along an axis."""
-        return functions[np.argsort](self, axis, **kwargs)
-
-    def sort(self, axis: int = -1, **kwargs: Any) -> None:
-        """Sort along an axis, in place."""
-        functions["setitem"](self, ..., functions[np.sort](self, axis, **kwargs))
-
-    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Any:
-        """Where elements would be inserted to keep the order."""
-        return functions[np.searchsorted](self, v, side, sorter)
 
     def conj(self) -> Any:
         """Complex conjugate: of real numbers the numbers themselves."""
@@ -413,52 +246,69 @@ class ArrayMethods:
 
     conjugate = conj
 
+    def nonzero(self) -> Any:
+        """Indices of the elements that are not zero."""
+        return functions[np.nonzero](self)
+
+    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Any:
+        """Where elements would be inserted to keep the order."""
+        return functions[np.searchsorted](self, v, side, sorter)
+
+    def argsort(
+        self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    ) -> Any:
+        """Indices that sort along an axis."""
+        return functions[np.argsort](self, axis, kind, order, stable=stable)
+
+    def argpartition(
+        self, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None
+    ) -> Any:
+        """Indices that put the elements at `kth` where sorting would."""
+        return functions[np.argpartition](self, kth, axis, kind, order)
+
+    # In place ------------------------------------------------------------------------------------
+
+    def fill(self, value: Any) -> None:
+        """Set all elements to `value`, in place."""
+        functions["setitem"](self, ..., value)
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """Write values at indices of the flattened tensor, in place."""
+        functions[np.put](self, indices, values, mode)
+
+    def sort(
+        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    ) -> None:
+        """Sort along an axis, in place."""
+        functions["setitem"](self, ..., functions[np.sort](self, axis, kind, order, stable=stable))
+
+    def partition(
+        self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None
+    ) -> None:
+        """Put the elements at `kth` along an axis where sorting would, in place."""
+        functions["setitem"](self, ..., functions[np.partition](self, kth, axis, kind, order))
+
+    # Out of NumPy --------------------------------------------------------------------------------
+
     def tolist(self) -> Any:
         """Return the values as nested lists of Python scalars."""
         return self.consume("tolist").tolist()
 
-    # Python's protocols --------------------------------------------------------------------------
+    def tobytes(self, order: Any = "C") -> bytes:
+        """Return the bytes of the values."""
+        return self.consume("tobytes").tobytes(order)  # type: ignore[no-any-return]
 
-    def __bool__(self) -> bool:
-        return bool(self.consume("bool"))
+    def tofile(self, fid: Any, sep: str = "", format: str = "%s") -> None:
+        """Write the values to a file, as text or as bytes without shape and dtype."""
+        self.consume("tofile").tofile(fid, sep, format)
 
-    def __float__(self) -> float:
-        return float(self._only_element("float"))
+    @property
+    def device(self) -> str:
+        """Where the data are."""
+        return "cpu"
 
-    def __int__(self) -> int:
-        return int(self._only_element("int"))
-
-    def _only_element(self, kind: str) -> Any:
-        array = self.consume(kind)
-        if array.size != 1:
-            raise TypeError("only tensors with one element can be converted to Python scalars")
-        return array.item()
-
-    def __round__(self, digits: Any = None) -> Any:
-        return round(self._only_element("round"), digits)
-
-    def __index__(self) -> int:
-        array = self.consume("index")
-        if array.ndim or array.dtype.kind not in "iu":
-            raise TypeError("only integer scalar tensors can be used as an index")
-        return int(array)
-
-    def __len__(self) -> int:
-        shape = self.shape
-        if not shape:
-            raise TypeError("len() of a tensor without axes")
-        return shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.shape:
-            raise TypeError("iteration over a tensor without axes")
-        return (self[i] for i in range(self.shape[0]))
-
-    def __contains__(self, item: SupportsIndex | Any) -> bool:
-        return bool((self.consume("contains") == np.asarray(item)).any())
-
-    def __getitem__(self, index: Any) -> Any:
-        return functions["getitem"](self, index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        functions["setitem"](self, index, value)
+    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+        """Return the tensor itself: there is one device, ``"cpu"``."""
+        if device != "cpu" or stream is not None:
+            raise ValueError(f"a tensor is on the device 'cpu', without streams, not on {device!r}")
+        return self  # type: ignore[return-value]

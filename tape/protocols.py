@@ -36,7 +36,11 @@ class NumPyProtocols:
             return self._trace.unknown(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
         if method == "__call__":
             return function(*inputs, **kwargs)
-        return getattr(function, method)(*inputs, **kwargs)
+        applied = getattr(function, method, None)
+        if applied is None:
+            name = f"numpy.{ufunc.__name__}.{method}"
+            return self._trace.unknown(name, getattr(ufunc, method), inputs, kwargs)
+        return applied(*inputs, **kwargs)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any

@@ -11,7 +11,19 @@ array([1., 1.])
 
 from numpy import bool_, e, float16, float32, float64, inf, int8, int16, int32, int64, nan, pi
 
-from tapegrad import computational_graph, errors, linalg, nnet, operation_base, random, typing
+from tapegrad import (
+    computational_graph,
+    errors,
+    indexing_routines,
+    linalg,
+    math,
+    nnet,
+    operation_base,
+    random,
+    tensor_creation,
+    tensor_manip,
+    typing,
+)
 from tapegrad import ops as _ops
 from tapegrad.clipping import clip_by_global_norm, clip_by_norm
 from tapegrad.compile import Jit, jit
@@ -69,6 +81,7 @@ __all__ = [
     "float64",
     "grad",
     "hessian",
+    "indexing_routines",
     "inf",
     "int8",
     "int16",
@@ -79,6 +92,7 @@ __all__ = [
     "jvp",
     "linalg",
     "load",
+    "math",
     "mem_guard_off",
     "mem_guard_on",
     "nan",
@@ -89,6 +103,8 @@ __all__ = [
     "random",
     "save",
     "sliding_window_view",
+    "tensor_creation",
+    "tensor_manip",
     "tree_map",
     "turn_memory_guarding_off",
     "turn_memory_guarding_on",

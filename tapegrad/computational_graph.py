@@ -57,11 +57,11 @@ class _Labels:
             lines = [repr(array.item())]
         elif self.named and constant:
             lines = ["Constant"]
-        elif array is not None:
+        elif array is not None and not self.named:
             text = repr(owner if owner is not None else array)
             lines = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."]
         else:
-            lines = [f"{dtype}{list(shape)}"]
+            lines = [f"{dtype}{list(shape) if shape else ''}"]
         if self.dims and shape:
             lines.append(f"Dims: {shape}")
         if self.dtypes:
@@ -71,7 +71,8 @@ class _Labels:
                 ("Min", np.min), ("Max", np.max), ("Median", np.median), ("Mean", np.mean)
             ):  # fmt: skip
                 lines.append(f"{title}: {function(array):.5g}")
-        return "\n".join(lines)
+        text = "\n".join(lines).replace("\\", "\\\\")  # Graphviz reads escapes,
+        return f" {text} ." if text.startswith("<") else text  # and markup in angle brackets
 
 
 def _owner(node: Node) -> Any:
@@ -166,19 +167,33 @@ def _of_jit(function: Jit, labels: _Labels) -> _Picture:
         )
     program = recordings[-1].program
     entries: list[tuple[str, Any, Node]] = []
-    boxes: dict[str, list[str]] = {}
-    kernels = 0
+    groups: list[tuple[str, range]] = []
     for step in partition(program):
         inside = step.entries if isinstance(step, Group) else [step.entry]
         first = len(entries)
         entries += [(e.primitive.name, e.inputs, e.output) for e in inside]
         if isinstance(step, Group):
-            numbers = [f"o{i}" for i in range(first, len(entries))]
-            boxes[f"kernel {kernels} over {step.space}"] = numbers
-            kernels += 1
-    picture = _draw(entries, {}, labels)[0]
-    picture.boxes = boxes
+            title = f"kernel {len(groups)} over {step.space}"
+            groups.append((title, range(first, len(entries))))
+    picture, known = _draw(entries, {}, labels)
+    results = {known[node] for node in program.results() if node in known}
+    for title, numbers in groups:
+        box = [f"o{i}" for i in numbers]
+        picture.boxes[title] = [*box, *_passing(picture, set(box), results)]
     return picture
+
+
+def _passing(picture: _Picture, box: set[str], results: set[str]) -> list[str]:
+    """Return the values that a kernel makes and uses, and that never exist outside of it."""
+    makers = {value: maker for maker, value in picture.arrows if maker in picture.operations}
+    users: dict[str, set[str]] = {}
+    for value, user in picture.arrows:
+        users.setdefault(value, set()).add(user)
+    return [
+        value
+        for value, maker in makers.items()
+        if maker in box and value not in results and users.get(value, {""}) <= box
+    ]
 
 
 def build_graph(
@@ -255,21 +270,26 @@ def _rendered(picture: _Picture) -> Any:
         import graphviz
     except ImportError as error:
         raise ImportError(
-            "build_graph needs the Python package graphviz, which is the optional extra 'graph': "
-            "install tapegrad[graph], and the program Graphviz itself for pictures in files"
+            "build_graph needs the Python package graphviz, which is the optional extra 'graphviz': "
+            "pip install tapegrad[graphviz]. For pictures in files and notebooks, the program Graphviz "
+            "itself must be installed too"
         ) from error
     graph = graphviz.Digraph(strict=True)
     graph.node_attr.update(fontsize="12", fontname="helvetica")
-    for key, label in picture.values.items():
-        graph.node(key, label)
     inside = {key for keys in picture.boxes.values() for key in keys}
-    for key, label in picture.operations.items():
-        if key not in inside:
-            graph.node(key, label, shape="box", style="filled", fillcolor="lightgrey")
+
+    def place(graph: Any, keys: Iterable[str]) -> None:
+        for key in keys:
+            if key in picture.values:
+                graph.node(key, picture.values[key])
+            else:
+                label = picture.operations[key]
+                graph.node(key, label, shape="box", style="filled", fillcolor="lightgrey")
+
+    place(graph, (k for k in (*picture.values, *picture.operations) if k not in inside))
     for number, (title, keys) in enumerate(picture.boxes.items()):
         with graph.subgraph(name=f"cluster{number}") as box:
             box.attr(label=title)
-            for key in keys:
-                box.node(key, picture.operations[key], shape="box", style="filled")
+            place(box, keys)
     graph.edges(picture.arrows)
     return graph

@@ -6,10 +6,12 @@ unpickled, and a file is complete or not there: it is written under another name
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 import zipfile
 import zlib
+from io import TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,11 +56,8 @@ def save(file: str | Path | BinaryIO, tensor: Tensor) -> None:
         raise TypeError(
             f"save takes a tensor, not {type(tensor).__name__}; for arrays there is np.save"
         )
-    if tensor._trace is not imperative.trace:
-        raise TypeError("save: the tensor is traced by a transformation; save its result instead")
-    arrays = {"data": np.asarray(tensor)}
-    if tensor.grad is not None:
-        arrays["grad"] = tensor.grad
+    _check_binary(file)
+    arrays = _arrays(tensor)
     if not isinstance(file, str | os.PathLike):
         np.savez(file, **arrays)  # type: ignore[arg-type]
         return
@@ -80,6 +79,24 @@ def save(file: str | Path | BinaryIO, tensor: Tensor) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _check_binary(file: Any) -> None:
+    if isinstance(file, TextIOBase):
+        raise TypeError("the file is open for text; open it in binary mode, as 'rb' or 'wb'")
+
+
+def _arrays(tensor: Tensor) -> dict[str, Any]:
+    """Return what an archive holds of a tensor."""
+    trace = tensor.live_trace
+    if trace is imperative.trace:
+        data, grad = np.asarray(tensor), tensor.grad
+    elif trace.name == "jit":  # it runs what it cannot compile
+        data, grad = tensor.consume("save"), tensor.grad
+        grad = grad.consume("save") if type(grad) is Tensor else grad
+    else:
+        raise TypeError("save: the tensor is traced by a transformation; save its result instead")
+    return {"data": data} if grad is None else {"data": data, "grad": grad}
 
 
 def load(file: str | Path | BinaryIO) -> Tensor:
@@ -117,6 +134,7 @@ def load(file: str | Path | BinaryIO) -> Tensor:
     ...     tg.load(file).grad
     array([2., 4.])
     """
+    _check_binary(file)
     try:
         arrays = _read(file)
     except FileNotFoundError:
@@ -147,10 +165,51 @@ def _name(file: Any) -> str:
 
 
 def _read(file: Any) -> dict[str, Any]:
-    archive = np.load(file, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("it is a single array, not an archive written by save")
-    with archive:
+    _check_kind(file)
+    with np.load(file, allow_pickle=False) as archive:
         if "data" not in archive.files:
             raise ValueError(f"the archive holds {archive.files}, but no 'data'")
-        return {name: archive[name] for name in ("data", "grad") if name in archive.files}
+        names = [name for name in ("data", "grad") if name in archive.files]
+        for name in names:
+            _check_size(archive.zip, name)
+        return {name: archive[name] for name in names}
+
+
+def _check_kind(file: Any) -> None:
+    """Say what a file is that is no archive; NumPy would take it for a pickle."""
+    if isinstance(file, str | os.PathLike):
+        with open(file, "rb") as stream:
+            _check_kind(stream)
+        return
+    if not hasattr(file, "seek"):
+        return  # no file: NumPy says so
+    start = file.tell()
+    first = file.read(6)
+    file.seek(start)
+    if first == b"\x93NUMPY":
+        raise ValueError("it is a single array, not an archive written by save")
+    whole = zipfile.is_zipfile(file)
+    file.seek(start)
+    if not whole:
+        raise ValueError(
+            "the archive was cut off or damaged" if first[:2] == b"PK" else
+            "it is empty" if not first else "it is no archive written by save"
+        )  # fmt: skip
+
+
+def _check_size(archive: Any, name: str) -> None:
+    """Refuse a member that is no array, or whose header promises more than there is."""
+    member = archive.getinfo(f"{name}.npy") if f"{name}.npy" in archive.namelist() else None
+    if member is None:
+        raise ValueError(f"{name!r} is no array")
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            return
+        left = member.file_size - stream.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != left:
+        raise ValueError(f"{name!r} should have {shape} elements of {dtype}, but has {left} bytes")

@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.nnet.activations import logsoftmax, shifted
+from tapegrad.nnet.activations import logsoftmax
+from tapegrad.ops.crossentropy import crossentropy, crossentropy_p, of_class
 from tapegrad.ops.ufunc import as_tensor, flagged
 from tapegrad.tape import Tensor
+from tapegrad.tape.staging import StagingTrace
 from tapegrad.tape.tensor import imperative
+from tapegrad.tape.trace import apply
 
 __all__ = [
     "focal_loss", "margin_ranking_loss", "multiclass_hinge", "negative_log_likelihood",
@@ -58,9 +61,13 @@ def _labels(y: Any, x: Any, name: str, function: str) -> Any:
     return y
 
 
-def _of_class(x: Any, y: Any) -> Any:
-    """Pick each datum's value for its class."""
-    return x[np.arange(x.shape[0]), y]
+def _staged(x: Any) -> bool:
+    """Whether ``jit`` records what is done with `x`, at some level."""
+    while type(x) is Tensor:
+        if isinstance(x._trace, StagingTrace):
+            return True
+        x = x.value
+    return False
 
 
 def _real(value: Any, name: str, function: str) -> Any:
@@ -131,7 +138,7 @@ def focal_loss(
     Tensor([0.34657359, 0.        ])
     """
     x = _scores(class_probs, "class_probs", "focal_loss")
-    p = _of_class(x, _labels(targets, x, "targets", "focal_loss"))
+    p = of_class(x, _labels(targets, x, "targets", "focal_loss"))
     loss = _focal(np.log(p), 1 - p, alpha, gamma, "focal_loss")
     return flagged(loss, constant)  # type: ignore[no-any-return]
 
@@ -172,7 +179,7 @@ def softmax_focal_loss(
     Tensor([3.4657359e-01, 1.0000000e+06])
     """
     x = _scores(scores, "scores", "softmax_focal_loss")
-    log_p = _of_class(logsoftmax(x), _labels(targets, x, "targets", "softmax_focal_loss"))
+    log_p = of_class(logsoftmax(x), _labels(targets, x, "targets", "softmax_focal_loss"))
     loss = _focal(log_p, -np.expm1(log_p), alpha, gamma, "softmax_focal_loss")
     return flagged(loss, constant)  # type: ignore[no-any-return]
 
@@ -227,6 +234,8 @@ def margin_ranking_loss(
             f"margin_ranking_loss: `y` must be a number or have shape ({x1.shape[0]},), "
             f"not {y.shape}"
         )
+    if y.dtype.kind != "f" and (dtype := np.result_type(x1.dtype, x2.dtype)).kind == "f":
+        y = y.astype(dtype, constant=True)  # integers would widen float32
     if y.ndim and x1.ndim == 2:
         y = np.expand_dims(y, 1)
     loss = np.maximum(margin - y * (x1 - x2), 0)
@@ -270,7 +279,7 @@ def multiclass_hinge(
     hinge = _real(hinge, "hinge", "multiclass_hinge")
     y = _labels(y_true, x, "y_true", "multiclass_hinge")
     right = np.expand_dims(y, 1) == np.arange(x.shape[1])
-    over = np.maximum(x - (np.expand_dims(_of_class(x, y), 1) - hinge), 0)
+    over = np.maximum(x - (np.expand_dims(of_class(x, y), 1) - hinge), 0)
     total = np.sum(np.where(right, 0.0, over))
     return flagged(total / x.shape[0], constant)  # type: ignore[no-any-return]
 
@@ -310,7 +319,7 @@ def negative_log_likelihood(
     """
     x = _scores(x, "x", "negative_log_likelihood")
     y = _labels(y_true, x, "y_true", "negative_log_likelihood")
-    picked = _of_class(x, y)
+    picked = of_class(x, y)
     if weights is not None:
         weights = as_tensor(weights)
         if weights.shape != x.shape[1:]:
@@ -353,6 +362,6 @@ def softmax_crossentropy(x: Any, y_true: Any, *, constant: bool | None = None) -
     """
     x = _scores(x, "x", "softmax_crossentropy")
     y = _labels(y_true, x, "y_true", "softmax_crossentropy")
-    s = shifted(x, -1)
-    loss = np.log(np.sum(np.exp(s), axis=1)) - _of_class(s, y)
+    # Compiled, the composition is a few kernels on all cores; the passes of the primitive use one.
+    loss = crossentropy(x, y) if _staged(x) else apply(crossentropy_p, (x, y))
     return flagged(np.mean(loss), constant)  # type: ignore[no-any-return]

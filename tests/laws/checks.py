@@ -11,6 +11,7 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
+import layers
 import numpy as np
 from windows import REFERENCES, SUMMED
 
@@ -222,9 +223,11 @@ IN_NUMPY = {
     "polar_factor": _polar,
     "nuclear_norm": lambda x: np.linalg.norm(_wide(x), "nuc", axis=(-2, -1)).astype(x.dtype),
 }
-IN_NUMPY.update(REFERENCES)
+IN_NUMPY.update(REFERENCES | layers.REFERENCES)
 #: These may sum in another order than NumPy's function.
-INEXACT = SUMMED | {
+INEXACT = {
+    *SUMMED,
+    *layers.REFERENCES,
     "einsum",
     "linear_recurrence",
     "vector_norm",

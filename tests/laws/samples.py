@@ -176,6 +176,11 @@ for _name in ("argmax", "argmin", "argsort"):
         if _s[_axis]:
             add(_name, lambda rng, s=_s, a=_axis: ((distinct(rng, s),), {"axis": a}))
     add(_name, lambda rng: ((distinct(rng, (2, 3)),), {"axis": None}))
+for _s, _axis in _RUNS:
+    if _s[_axis]:
+        add("argpartition", lambda rng, s=_s, a=_axis: (
+            (distinct(rng, s),), {"axis": a, "kth": s[a] // 2, "kind": "introselect"}
+        ))  # fmt: skip
 for _name in ("argmax", "argmin"):
     add(_name, lambda rng: ((distinct(rng, (2, 3)),), {"axis": None, "keepdims": True}))
 for _side in ("left", "right"):
@@ -381,3 +386,36 @@ for _s, _pool, _stride in (
 
 def _with_maxima(x: Any, params: Any) -> tuple[Any, Any]:
     return x, primitives["max_pool"].forward(x, **params)
+
+
+# Layers ------------------------------------------------------------------------------------------
+
+for _s in ((3, 2), (4, 1), (2, 3, 2), (2, 2, 2, 3), (1, 2, 70), (0, 2), (2, 0, 3), (3, 2, 0)):
+    _how = {"eps": 0.1}
+    add("normalise", lambda rng, s=_s, p=_how: (
+        (array(rng, s), array(rng, s[1:2]), array(rng, s[1:2])), p
+    ))  # fmt: skip
+    add("normalise_pull", lambda rng, s=_s, p=_how: (
+        (array(rng, s), array(rng, s), array(rng, s[1:2]), array(rng, s[1:2])), p
+    ))  # fmt: skip
+
+for _n, _c, _high in ((3, 2, 2.0), (1, 1, 2.0), (4, 5, 2.0), (3, 4, 40.0), (0, 3, 2.0)):
+    add("crossentropy", lambda rng, n=_n, c=_c, high=_high: (
+        (array(rng, (n, c), -high, high), rng.integers(0, c, n)), {}
+    ))  # fmt: skip
+    add("crossentropy_pull", lambda rng, n=_n, c=_c, high=_high: (
+        (array(rng, (n,)), array(rng, (n, c), -high, high), rng.integers(0, c, n)), {}
+    ))  # fmt: skip
+
+for _t, _n, _d, _limit in (
+    (3, 2, 2, None), (1, 1, 1, None), (4, 2, 3, 1), (5, 3, 2, 2), (0, 2, 2, None), (2, 0, 2, None),
+    (2, 2, 0, 1),
+):  # fmt: skip
+    _data, _rest = ((_t, _n, _d),) * 3, ((3, _d, _d), (_n, _d))
+    # A gradient that is cut off is no derivative: here the limit is one that changes nothing.
+    _how = {"limit": None if _limit is None else _t}
+    add("gru", lambda rng, s=(*_data, *_rest), p=_how: (tuple(array(rng, a) for a in s), p))
+    _states = ((_t + 1, _n, _d),) * 2
+    add("gru_pull", lambda rng, s=(*_states, *_data, *_rest), p=_limit: (
+        tuple(array(rng, a) for a in s), {"limit": p}
+    ))  # fmt: skip

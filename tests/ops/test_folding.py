@@ -135,3 +135,41 @@ def test_folds_compile_and_have_second_derivatives():
     np.testing.assert_allclose(tg.jit(tg.grad(f))(X), tg.grad(f)(X), rtol=1e-13)
     second = tg.hessian(f)(X).reshape(6, 6)
     np.testing.assert_allclose(second, second.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["reduce", "accumulate", "reduceat"])
+@pytest.mark.parametrize("name", ["divide", "logical_or", "arctan2", "equal", "less", "gcd", "add"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int8, np.bool_])
+def test_folds_have_numpys_dtypes_and_errors(method, name, dtype):
+    x = (X * 3).astype(dtype)
+    ufunc = getattr(np, name)
+    more = ([0, 1],) if method == "reduceat" else ()
+    with np.errstate(all="ignore"):
+        try:
+            expected = getattr(ufunc, method)(x, *more)
+        except TypeError:
+            with pytest.raises(TypeError):
+                getattr(ufunc, method)(tg.tensor(x), *more)
+            return
+        got = np.asarray(getattr(ufunc, method)(tg.tensor(x), *more))
+    assert got.dtype == expected.dtype
+    np.testing.assert_allclose(got, expected, rtol=1e-3 if got.dtype == np.float16 else 1e-14)
+
+
+def test_functions_of_two_results_take_two_outs():
+    a, b = tg.zeros(3, dtype=float), np.zeros(3)
+    x = tg.tensor(X[1])
+    fraction, whole = np.modf(x, out=(a, b))
+    assert fraction is a and np.array_equal(whole.data, np.trunc(X[1])) and b[2] == 1.0
+    fraction.backward()
+    assert np.array_equal(x.grad, [1, 1, 1])
+    rest = np.divmod(x, 0.7, out=(b, a))[1]
+    assert rest is a and np.array_equal(b, X[1] // 0.7) and np.allclose(a.data, X[1] % 0.7)
+    with pytest.raises(TypeError, match="two results"):
+        tg.modf(x, out=(a,))
+    assert np.modf(tg.tensor([3, 4]))[0].dtype == float
+
+
+def test_methods_of_functions_of_two_results_say_that_they_have_no_form():
+    with pytest.raises(TypeError, match=r"numpy\.divmod\.outer has no differentiable form"):
+        np.divmod.outer(tg.tensor(X), X)

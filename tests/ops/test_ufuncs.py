@@ -203,9 +203,10 @@ def test_arrays_like_a_tensor_inherit_its_flag() -> None:
     assert type(np.zeros_like(x)) is tg.Tensor
 
 
-def test_a_range_between_variables_is_refused() -> None:
-    with pytest.raises(TypeError, match="linspace"):
-        tg.linspace(tg.tensor(0.0), 1.0)
+def test_a_range_between_constants_is_constant_and_between_variables_is_not() -> None:
+    assert not tg.linspace(0, 1).constant and tg.linspace(0, 1, constant=True).constant
+    assert tg.linspace(tg.tensor(0.0, constant=True), 1.0).constant
+    assert not tg.linspace(tg.tensor(0.0), 1.0).constant
     assert tg.geomspace(1, 1000, 4, dtype=int).data.tolist() == [1, 10, 100, 1000]
     assert tg.logspace(0, 2, 3, base=2).data.tolist() == [1, 2, 4]
 

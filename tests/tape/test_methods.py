@@ -98,8 +98,8 @@ def test_asarray_is_the_data_itself():
 
 def test_a_numpy_function_without_counterpart_is_a_type_error_and_not_a_silent_array():
     x = tg.tensor([1.0, 2.0])
-    with pytest.raises(TypeError, match=re.escape("numpy.piecewise")):
-        np.piecewise(x, [x > 1], [1.0])
+    with pytest.raises(TypeError, match=re.escape("numpy.fft.fft has no differentiable form")):
+        np.fft.fft(x)
     with pytest.raises(TypeError, match="gcd"):
         np.gcd(x, 2)
 

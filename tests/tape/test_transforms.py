@@ -258,8 +258,8 @@ def test_whatever_would_cut_a_value_off_raises(cut):
 
 
 def test_an_unknown_numpy_function_raises_under_a_transformation():
-    with pytest.raises(TypeError, match="piecewise"):
-        tg.grad(lambda x: np.sum(np.piecewise(x, [x > 0], [1.0])))(np.ones(2))
+    with pytest.raises(TypeError, match=r"numpy\.fft\.fft has no differentiable form"):
+        tg.grad(lambda x: np.sum(np.fft.fft(x).real))(np.ones(2))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from typing import Any
@@ -60,7 +61,7 @@ def _graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_graphviz_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "graphviz", None)
-    with pytest.raises(ImportError, match=r"tapegrad\[graph\]"):
+    with pytest.raises(ImportError, match=r"pip install tapegrad\[graphviz\]"):
         build_graph(tg.tensor(1.0) * 2.0)
 
 
@@ -126,6 +127,46 @@ def test_kernels_are_boxes_around_what_they_fuse() -> None:
     assert box.title == "kernel 0 over (20, 20)"
     assert {"tanh", "multiply", "sum"} <= set(box.nodes.values())
     assert not set(box.nodes) & set(picture.nodes)
+    inner = [label for key, label in box.nodes.items() if key.startswith("v")]
+    assert inner == ["float64[20, 20]"] * 2, "what only the kernel sees is in the box"
+
+
+@pytest.mark.usefixtures("_graphviz")
+def test_labels_are_text_whatever_they_contain() -> None:
+    x = tg.tensor([1.0, 2.0])
+    y = x * 2.0
+    labels = build_graph(y, {r"a\b": x, "<b>y</b>": y}).nodes.values()
+    assert r"a\\b" in labels and not any(label.startswith("<") for label in labels)
+
+
+LINE = re.compile(
+    r"""strict\ digraph\ \{ | \} | subgraph\ cluster\d+\ \{ | node\ \[.*\] | label="[^"]*"
+    | (?P<node>[vo]\d+)\ \[label=("[^"]*"|[\w.]+)(\ \w+=\w+)*\] | (?P<edge>[vo]\d+\ ->\ [vo]\d+)""",
+    re.VERBOSE,
+)
+
+
+def test_the_package_graphviz_makes_a_valid_source_of_each_picture() -> None:
+    pytest.importorskip("graphviz")
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    with tg.Tape() as tape:
+        y = np.sum(np.exp(x[0]) * np.array([1.0, 2.0])) + 1.0
+    compiled = tg.jit(tg.value_and_grad(lambda a: np.sum(np.sin(a @ a) * a)))
+    compiled(np.ones((9, 9)))
+    for what, options in (
+        (np.sum(x * 2.0), {}),
+        (np.sum(x * 2.0), {"names": {"x": x}, "dims": True, "dtypes": True, "sum_stats": True}),
+        (y, {}),
+        (tape, {}),
+        (compiled, {}),
+    ):
+        source = build_graph(what, **options).source
+        lines = list(LINE.finditer(source))
+        rest = LINE.sub("", source)
+        assert not rest.strip(), f"not a line of a graph: {rest}"
+        nodes = {m["node"] for m in lines if m["node"]}
+        ends = {end for m in lines if m["edge"] for end in m["edge"].split(" -> ")}
+        assert ends <= nodes and len(nodes) > 2
 
 
 def test_other_things_cannot_be_drawn() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import pickle
 import stat
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +98,25 @@ def bad_files() -> dict[str, bytes]:
     whole = archive(data=np.ones(1000))
     flipped = bytearray(whole)
     flipped[len(flipped) // 2] ^= 0xFF
+
+    def member(name: str, content: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as members:
+            members.writestr(name, content)
+        return file.getvalue()
+
+    header = (
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999,), }".ljust(117) + b"\n"
+    )
     return {
+        "a pickle": pickle.dumps([1.0, 2.0]),
+        "compressed": gzip.compress(whole),
+        "a member that is no array": member("data.npy", b"not an array"),
+        "a member without ending": member("data", b"bytes"),
+        "a header that promises too much": member(
+            "data.npy",
+            b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80),
+        ),
         "empty": b"",
         "text": b"not an archive",
         "single array": single.getvalue(),
@@ -119,6 +142,74 @@ def test_bad_files_are_value_errors(kind: str, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"bad\.npz"):
         tg.load(path)
+
+
+def test_the_error_says_what_the_file_is(tmp_path: Path) -> None:
+    for kind, text in (
+        ("empty", "empty"),
+        ("text", "no archive"),
+        ("single array", "single array"),
+        ("cut off", "cut off"),
+        ("a pickle", "no archive"),
+        ("pickled", "Object arrays"),
+        ("a header that promises too much", "but has 80 bytes"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            tg.load(io.BytesIO(bad_files()[kind]))
+
+
+def test_files_that_are_open_for_text_and_other_things_are_type_errors(tmp_path: Path) -> None:
+    for file in (io.StringIO("text"), None, 3, [1.0]):
+        with pytest.raises(TypeError):
+            tg.load(file)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            tg.save(file, tg.tensor(1.0))  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_is_read_from_where_the_file_stands() -> None:
+    file = io.BytesIO()
+    tg.save(file, tg.tensor([1.0, 2.0]))
+    whole = io.BytesIO(file.getvalue())
+    assert tg.load(whole).shape == (2,)
+
+
+_KILLED = """
+import os, signal, sys
+import numpy as np
+import tapegrad as tg
+
+def half(stream, **arrays):
+    stream.write(b"half of it")
+    stream.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+np.savez = half
+tg.save(sys.argv[1], tg.tensor([2.0]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_process_that_is_killed_while_it_saves_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "x.npz"
+    tg.save(target, tg.tensor([1.0]))
+    ended = subprocess.run([sys.executable, "-c", _KILLED, str(target)], check=False)
+    assert ended.returncode < 0
+    assert float(tg.load(target)[0]) == 1.0
+    with pytest.raises(ValueError):  # what the other process left has another name
+        tg.load(next(p for p in tmp_path.iterdir() if p != target))
+
+
+def test_traced_tensors_are_saved_under_jit_alone(tmp_path: Path) -> None:
+    def store(x: Any) -> Any:
+        tg.save(tmp_path / "x", x * 2.0 if isinstance(x, tg.Tensor) else tg.tensor(x) * 2.0)
+        return x
+
+    with pytest.raises(TypeError, match="traced"):
+        tg.grad(lambda x: np.sum(store(x)))(np.ones(2))
+    with pytest.warns(RuntimeWarning, match="without compiling"):
+        tg.jit(store)(np.ones(2))
+    assert np.array_equal(tg.load(tmp_path / "x.npz"), [2.0, 2.0])
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:

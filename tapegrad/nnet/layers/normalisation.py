@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.ufunc import as_tensor, flagged
+from tapegrad.ops.normalisation import normalise_p
+from tapegrad.ops.ufunc import as_tensor
 from tapegrad.tape import Tensor
+from tapegrad.tape.trace import apply
 
 __all__ = ["batchnorm"]
 
@@ -71,23 +73,20 @@ def batchnorm(
         raise ValueError(f"batchnorm: `eps` must be a non-negative number, not {eps}")
     if isinstance(eps, np.generic):
         eps = eps.item()  # a Python number, which does not widen float32
-    axes = (0, *range(2, x.ndim))
-    centred = x - np.mean(x, axis=axes, keepdims=True)
-    variance = np.mean(np.square(centred), axis=axes, keepdims=True)
-    scale = 1 / np.sqrt(variance + eps)
-    if gamma is not None:
-        scale = scale * _per_channel(gamma, x, "gamma")
-    result = centred * scale
-    if beta is not None:
-        result = result + _per_channel(beta, x, "beta")
-    return flagged(result, constant)  # type: ignore[no-any-return]
+    channels = x.shape[1:2]
+    dtype = x.dtype if x.dtype.kind == "f" else float
+    given = (
+        x,
+        np.ones(channels, dtype) if gamma is None else _per_channel(gamma, channels, "gamma"),
+        np.zeros(channels, dtype) if beta is None else _per_channel(beta, channels, "beta"),
+    )
+    return apply(normalise_p, given, {"eps": eps}, constant)  # type: ignore[no-any-return]
 
 
-def _per_channel(a: Any, x: Any, name: str) -> Any:
+def _per_channel(a: Any, channels: tuple[int, ...], name: str) -> Any:
     a = as_tensor(a)
-    if a.shape != (x.shape[1],):
+    if a.shape != channels:
         raise ValueError(
-            f"batchnorm: `{name}` must have one number per channel: shape ({x.shape[1]},), "
-            f"not {a.shape}"
+            f"batchnorm: `{name}` must have one number per channel: shape {channels}, not {a.shape}"
         )
-    return np.reshape(a, (x.shape[1], *(1,) * (x.ndim - 2)))
+    return a

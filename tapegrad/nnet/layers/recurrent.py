@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.nnet.layers.utils import integer
-from tapegrad.ops.logistic import sigmoid_p, stop_gradient_p
-from tapegrad.ops.ufunc import as_tensor, flagged
+from tapegrad.ops.recurrent import gru_p
+from tapegrad.ops.ufunc import as_tensor
 from tapegrad.tape import Tensor
 from tapegrad.tape.tensor import imperative
 from tapegrad.tape.trace import apply
@@ -86,53 +86,22 @@ def gru(
     named = {"Uz": Uz, "Wz": Wz, "bz": bz, "Ur": Ur, "Wr": Wr, "br": br, "Uh": Uh, "Wh": Wh}
     weights = {name: as_tensor(a) for name, a in {**named, "bh": bh}.items()}
     _check(X, weights, s0, bp_lim, dropout)
-    steps, count, _ = X.shape
+    steps, count, channels = X.shape
     size = weights["bz"].shape[0]
-    U, W, b = (np.concatenate([weights[kind + gate] for gate in "zrh"], axis=-1) for kind in "UWb")
+    data = np.reshape(X, (steps * count, channels))
+    given, recurrent = [], []
+    for gate in "zrh":
+        x = np.reshape(data @ weights["U" + gate], (steps, count, size))
+        W = weights["W" + gate]
+        if dropout:
+            x = x * _mask((count, size), dropout, x.dtype)
+            W = W * _mask((size, size), dropout, W.dtype)
+        given.append(x + weights["b" + gate])
+        recurrent.append(W)
     if s0 is None:
-        s0 = np.zeros((count, size), np.result_type(*(a.dtype for a in (X, U, W, b))))
-        if s0.dtype.kind != "f":
-            s0 = s0.astype(float)
-    given = X @ U
-    if dropout:
-        W = W * _mask((size, 3 * size), dropout, W.dtype)
-        given = given * _mask((count, 3 * size), dropout, given.dtype)
-    given = given + b
-    gates, candidate = W[:, : 2 * size], W[:, 2 * size :]
-
-    def step(s: Any, t: int) -> Any:
-        x = given[t]
-        both = apply(sigmoid_p, (s @ gates + x[:, : 2 * size],))
-        z, r = both[:, :size], both[:, size:]
-        h = np.tanh((r * s) @ candidate + x[:, 2 * size :])
-        return h + z * (s - h)
-
-    if bp_lim is None or bp_lim >= steps:
-        states = _run(step, s0, steps)
-    else:
-        states = _run_truncated(step, s0, steps, bp_lim)
-    return flagged(np.stack([as_tensor(s) for s in states]), constant)  # type: ignore[no-any-return]
-
-
-def _run(step: Any, s: Any, steps: int) -> list[Any]:
-    states = [s]
-    for t in range(steps):
-        s = step(s, t)
-        states.append(s)
-    return states
-
-
-def _run_truncated(step: Any, s0: Any, steps: int, depth: int) -> list[Any]:
-    """Run so that no gradient passes more than `depth` steps back.
-
-    ``recent[d]`` is the current state, whose gradient passes d steps back; all are equal in value.
-    """
-    states, recent = [s0], [s0] * (depth + 1)
-    for t in range(steps):
-        start = apply(stop_gradient_p, (recent[0],))
-        recent = [step(s, t) for s in (start, *recent[:-1])]
-        states.append(recent[-1])
-    return states
+        s0 = np.zeros((count, size), given[0].dtype if given[0].dtype.kind == "f" else float)
+    limit = None if bp_lim is None or bp_lim >= steps else int(bp_lim)
+    return apply(gru_p, (*given, np.stack(recurrent), s0), {"limit": limit}, constant)  # type: ignore[no-any-return]
 
 
 def _mask(shape: tuple[int, ...], dropout: float, dtype: Any) -> Any:

@@ -1,0 +1,55 @@
+"""The docstrings of ufuncs, written from one template: parameters, and an example that runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["document"]
+
+_PARAMETERS = """
+Parameters
+----------
+{operands} : array_like
+    {what}
+out : Tensor or ndarray, optional
+    Where the result is written to. A tensor is updated in place (differentiably) and returned; of
+    an array, a tensor that holds it is returned.
+{where}dtype : dtype_like, optional
+    The dtype to compute in; operands are cast to it.
+constant : bool, optional
+    ``True`` makes the result a constant, ``False`` a variable. By default it is a constant if all
+    operands are.
+
+Examples
+--------
+>>> import numpy as np
+>>> import tapegrad as tg
+>>> x = np.array({example})
+>>> bool(np.all(tg.{name}({call}) == np.{name}({call})))
+True
+"""
+
+_WHERE = """where : array_like of bool, optional
+    Where it is false, `out` keeps its values, and the gradient goes to them and not to the
+    operands.
+"""
+
+
+def document(ufunc: np.ufunc, doc: str, safe: float) -> str:
+    """Write the docstring of a ufunc."""
+    one = ufunc.nin == 1
+    matrices = ufunc.signature is not None
+    example = "[1, 2]" if _takes_integers_only(ufunc) else f"[{safe}, {safe + 0.25}]"
+    body = _PARAMETERS.format(
+        operands="x" if one else "x1, x2",
+        what="Operand." if one else "Operands; they are broadcast against each other.",
+        where="" if matrices else _WHERE,
+        example="[[1.0, 2.0], [3.0, 4.0]]" if matrices else example,
+        name=ufunc.__name__,
+        call="x" if one else "x, x" if matrices else "x, 2",
+    )
+    return f"{doc}\n{body}"
+
+
+def _takes_integers_only(ufunc: np.ufunc) -> bool:
+    return not any("d" in t.partition("->")[0] for t in ufunc.types)

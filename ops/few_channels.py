@@ -1,0 +1,213 @@
+"""Convolution with space as the innermost axes, for data that have few channels or one spatial axis.
+
+The windows over an example are laid out as a matrix, with a row for each channel and place in the
+window and a column for each placement: each row is copied in long runs. One matrix product does the
+arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.ops.windows import Part, Sizes, Windows, divide, steps_of, view
+from tapegrad.ops.workers import crew, multiply, processors, share, work_arrays
+
+__all__ = ["convolve", "convolve_data", "convolve_filters"]
+
+#: Bytes of work arrays for a part of the work.
+_BUDGET = 3 << 20
+
+#: Windows over whole lines are copied much faster than over parts of them, but the matrix product
+#: then computes what lies between two windows too. Up to these factors that is worth it, for
+#: collecting windows and for adding them up.
+_MOST_WASTE = 1.25
+_MOST_WASTE_ADDING = 1.6
+
+
+class _Layout(NamedTuple):
+    """How windows over a part of an example lie in its padded, flattened memory.
+
+    Attributes
+    ----------
+    padded, grid : tuple of int
+        Sizes of that part of the padded data, and numbers of placements.
+    inner, outer : tuple of int
+        Distances of two elements of a window, and of two placements, along each axis.
+    wide : bool
+        Whether the columns of the matrix are all places from the first placement to the last, also
+        those between two rows of the grid. What these give is ignored.
+    columns : int
+        Columns of the matrix.
+    """
+
+    padded: Sizes
+    grid: Sizes
+    inner: Sizes
+    outer: Sizes
+    wide: bool
+    columns: int
+
+    @classmethod
+    def of(cls, over: Windows, rows: int, most_waste: float) -> _Layout:
+        """Lay out the windows that make some rows of the grid."""
+        padded, grid = (over.lines(rows), *over.padded[1:]), (rows, *over.grid[1:])
+        steps = steps_of(padded)
+        inner = tuple(d * step for d, step in zip(over.dilation, steps))
+        outer = tuple(s * step for s, step in zip(over.stride, steps))
+        extent = sum((n - 1) * step for n, step in zip(grid, outer)) + 1
+        exact = math.prod(grid)
+        wide = len(grid) > 1 and extent <= most_waste * exact
+        return cls(padded, grid, inner, outer, wide, extent if wide else exact)
+
+    def shapes(
+        self, over: Windows, count: int, channels: int, filters: int
+    ) -> tuple[Sizes, Sizes, Sizes]:
+        """Return the shapes of padded data, matrices of windows, and what belongs to their columns."""
+        rows = channels * math.prod(over.window)
+        return (
+            (count, channels, *self.padded),
+            (count, rows, self.columns),
+            (count, filters, self.columns),
+        )
+
+    def placed(self, matrices: Any) -> Any:
+        """View the columns of matrices as placements: shape (examples, rows, *grid)."""
+        steps = self.outer if self.wide else steps_of(self.grid)
+        outer = steps_of(matrices.shape)[:2]
+        return view(matrices, (*matrices.shape[:2], *self.grid), (*outer, *steps))
+
+
+def _cost(layout: _Layout, over: Windows, channels: int, filters: int, itemsize: int) -> int:
+    """Return the bytes that an example takes."""
+    return sum(map(math.prod, layout.shapes(over, 1, channels, filters))) * itemsize
+
+
+def _collect(
+    matrices: Any, padded: Any, x: Any, over: Windows, part: Part, layout: _Layout
+) -> None:
+    """Fill matrices with the windows of a part of the data."""
+    if x.flags.c_contiguous and layout.padded == x.shape[2:]:
+        padded = x[part.examples]
+    else:
+        if any(over.padding):
+            padded[...] = 0
+        start = part.rows.start * over.stride[0]
+        places, source = over.data_in(0, slice(start, start + padded.shape[2]))
+        around = tuple(slice(p, p + n) for p, n in zip(over.padding[1:], over.size[1:]))
+        padded[(..., places, *around)] = x[part.examples, :, source]
+    across, steps = ((layout.columns,), (1,)) if layout.wide else (layout.grid, layout.outer)
+    windows = view(
+        padded,
+        (*padded.shape[:2], *over.window, *across),
+        (*steps_of(padded.shape)[:2], *layout.inner, *steps),
+    )
+    matrices.reshape(windows.shape)[...] = windows
+
+
+def _lay(columns: Any, g: Any, part: Part, layout: _Layout) -> None:
+    """Lay out cotangents as the columns that belong to them."""
+    if layout.wide:
+        columns[...] = 0
+    layout.placed(columns)[...] = g[part.examples, :, part.rows]
+
+
+def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
+    """Fill `out`, shape (examples, filters, *grid)."""
+    filters, channels = w.shape[:2]
+    flat = w.reshape(filters, -1)
+    plan = crew(over.multiplications(len(x), channels, filters))
+
+    def task(part: Part) -> None:
+        layout = _Layout.of(over, part.height, _MOST_WASTE)
+        shapes = layout.shapes(over, part.count, channels, filters)
+        with work_arrays(out.dtype, *shapes) as (padded, matrices, result):
+            _collect(matrices, padded, x, over, part, layout)
+            multiply(flat, matrices, result, plan.limit)
+            out[part.examples, :, part.rows] = layout.placed(result)
+
+    layout = _Layout.of(over, over.grid[0], _MOST_WASTE)
+    cost = _cost(layout, over, channels, filters, out.itemsize)
+    parts = divide(len(x), over.grid[0], cost, _BUDGET, plan.threads)
+    share([lambda part=part: task(part) for part in parts], plan.threads)
+
+
+def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
+    """Fill `out`, shape (filters, channels, *window).
+
+    The sum over parts of the work is taken in an order that depends on nothing but sizes and the
+    number of processors.
+    """
+    filters, channels = out.shape[:2]
+    work = over.multiplications(len(x), channels, filters)
+    plan = crew(work)
+    layout = _Layout.of(over, over.grid[0], _MOST_WASTE)
+    cost = _cost(layout, over, channels, filters, out.itemsize) + out.nbytes
+    parts = divide(len(x), over.grid[0], cost, max(_BUDGET, out.nbytes), processors(work))
+    groups = min(len(parts), processors(work))
+    totals = np.zeros((groups, out[0].size, filters), out.dtype)
+
+    def task(total: Any, part: Part) -> None:
+        layout = _Layout.of(over, part.height, _MOST_WASTE)
+        shapes = layout.shapes(over, part.count, channels, filters)
+        with work_arrays(out.dtype, *shapes, (part.count, *total.shape)) as arrays:
+            padded, matrices, columns, terms = arrays
+            _collect(matrices, padded, x, over, part, layout)
+            _lay(columns, g, part, layout)
+            multiply(matrices, columns.swapaxes(1, 2), terms, plan.limit)
+            total += np.add.reduce(terms)
+
+    def group(total: Any, parts: list[Part]) -> None:
+        for part in parts:
+            task(total, part)
+
+    cuts = [i * len(parts) // groups for i in range(groups + 1)]
+    shares = [parts[start:stop] for start, stop in zip(cuts, cuts[1:])]
+    share([lambda t=t, some=some: group(t, some) for t, some in zip(totals, shares)], plan.threads)
+    out[...] = np.add.reduce(totals).T.reshape(out.shape)
+
+
+def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
+    """Fill `out`, shape (examples, channels, *size)."""
+    filters, channels = w.shape[:2]
+    flat = w.reshape(filters, -1).T
+    plan = crew(over.multiplications(len(g), channels, filters))
+    layout = _Layout.of(over, over.grid[0], _MOST_WASTE_ADDING)
+    cost = _cost(layout, over, channels, filters, out.itemsize)
+    parts = divide(len(g), over.grid[0], cost, _BUDGET, plan.threads)
+    around = tuple(slice(p, p + n) for p, n in zip(over.padding[1:], over.size[1:]))
+    out[...] = 0
+
+    def task(part: Part) -> None:
+        layout = _Layout.of(over, part.height, _MOST_WASTE_ADDING)
+        shapes = layout.shapes(over, part.count, channels, filters)
+        with work_arrays(out.dtype, *shapes) as (padded, matrices, columns):
+            _lay(columns, g, part, layout)
+            multiply(flat, columns, matrices, plan.limit)
+            padded[...] = 0
+            _add_windows(padded, matrices, over, layout)
+            start = part.rows.start * over.stride[0]
+            places, lines = over.data_in(0, slice(start, start + padded.shape[2]))
+            target = out[part.examples, :, lines]
+            np.add(target, padded[(..., places, *around)], out=target)
+
+    apart = parts[0].height == over.grid[0]  # rows of one example add to the same lines
+    share([lambda part=part: task(part) for part in parts], plan.threads if apart else 1)
+
+
+def _add_windows(padded: Any, matrices: Any, over: Windows, layout: _Layout) -> None:
+    """Add windows up where they lie."""
+    flat = padded.reshape(*padded.shape[:2], -1)
+    across = (layout.columns,) if layout.wide else layout.grid
+    windows = matrices.reshape(*padded.shape[:2], -1, *across)
+    for k, place in enumerate(np.ndindex(*over.window)):
+        if layout.wide:
+            start = sum(i * step for i, step in zip(place, layout.inner))
+            target = flat[..., start : start + layout.columns]
+        else:
+            spots = zip(place, over.dilation, over.stride, layout.grid)
+            spot = (slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, s, n in spots)
+            target = padded[(..., *spot)]
+        np.add(target, windows[:, :, k], out=target)

@@ -1,0 +1,210 @@
+"""Large work on arrays, shared by the processors.
+
+NumPy lets other threads run while it copies and multiplies. So each of our threads takes parts of the
+work from the first copy to the last, and what it works on stays in its processor's cache. BLAS has
+threads of its own, which share a single product, and fetch what they need of the operands from the
+cache of the processor that made them. So a product is kept small enough that BLAS computes it in the
+thread that asks.
+
+>>> import numpy as np
+>>> from tapegrad.ops.workers import share
+>>> out = np.zeros(2)
+>>> share([lambda i=i: out.__setitem__(i, i + 1) for i in range(2)], threads=2)
+>>> out
+array([1., 2.])
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Crew", "crew", "multiply", "processors", "share", "work_arrays"]
+
+#: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
+_OWN_THREAD = (1 << 19) - 1
+
+#: Work of fewer multiplications does not pay for waking threads.
+_WORTHWHILE = 1 << 22
+
+#: After a product, the threads of BLAS wait for the next one at full speed, for a tenth of a second,
+#: which leaves no processor to ours. Where this goes on for more than `_PATIENCE` seconds, as in
+#: networks that have large products of other kinds, products are left to BLAS for `_LEAVE` seconds.
+_PATIENCE = 0.15
+_LEAVE = 2.0
+
+#: The part of the time for which threads must get a processor, lest they be called crowded; what is
+#: shorter than `_LONG` seconds does not tell.
+_UNDISTURBED = 0.8
+_LONG = 0.002
+
+#: Bytes that a thread keeps to work in.
+_KEPT = 4 << 20
+
+
+class Crew(NamedTuple):
+    """How work is to be done: by how many threads, and in products of how many multiplications."""
+
+    threads: int
+    limit: int
+
+    @property
+    def by_blas(self) -> bool:
+        """Whether products are left to the threads of BLAS."""
+        return self.limit > _OWN_THREAD
+
+
+class _Threads:
+    """Threads, made when first needed, and how they fared."""
+
+    def __init__(self) -> None:
+        self.count = _available()
+        self.crowded_since = 0.0
+        self.left_until = 0.0
+        self.executor: Any = None
+        self.mutex = threading.Lock()
+
+    def submit(self, call: Callable[[], Any]) -> Any:
+        """Have a thread make a call; ``None`` while the interpreter shuts down."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with self.mutex:
+            if self.executor is None:
+                self.executor = ThreadPoolExecutor(self.count, thread_name_prefix="tapegrad")
+        try:  # in a copy of the context, in which NumPy's error state lies
+            return self.executor.submit(contextvars.copy_context().run, call)
+        except RuntimeError:
+            return None
+
+    def note(self, used: float, took: float) -> None:
+        """Take note of the seconds of processors that threads used while they took so many."""
+        if took < _LONG:
+            return
+        if used >= _UNDISTURBED * took:
+            self.crowded_since = 0.0
+            return
+        now = time.monotonic()
+        if not self.crowded_since:
+            self.crowded_since = now
+        elif now - self.crowded_since > _PATIENCE:
+            self.crowded_since, self.left_until = 0.0, now + _LEAVE
+
+
+def _available() -> int:
+    """Return the number of processors that this process may use, at most eight."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    counts = [8, len(affinity(0)) if affinity else os.cpu_count() or 1]
+    settings = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+    return max(1, min(counts + [int(text) for text in settings if text.isdecimal()]))
+
+
+_threads = _Threads()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.__init__)
+
+
+def processors(multiplications: int) -> int:
+    """Return how many processors such a piece of work is worth."""
+    return _threads.count if multiplications >= _WORTHWHILE else 1
+
+
+def crew(multiplications: int) -> Crew:
+    """Return how so many multiplications are to be done now."""
+    threads = processors(multiplications)
+    if threads > 1 and time.monotonic() < _threads.left_until:
+        return Crew(1, multiplications)
+    return Crew(threads, _OWN_THREAD)
+
+
+def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
+    """Make calls that do not depend on each other, on several threads; this is one of them.
+
+    Returns when all are done. If one raises, those not begun are left out.
+    """
+    threads = min(threads, len(tasks))
+    if threads <= 1:
+        for task in tasks:
+            task()
+        return
+    left = deque(tasks)
+
+    def work() -> tuple[float, float]:
+        used, began = time.thread_time(), time.monotonic()
+        while True:
+            try:
+                task = left.popleft()
+            except IndexError:
+                return time.thread_time() - used, time.monotonic() - began
+            task()
+
+    submitted = [_threads.submit(work) for _ in range(threads - 1)]
+    futures = [future for future in submitted if future is not None]
+    try:
+        times = [work()]
+    finally:
+        left.clear()
+        begun = [future for future in futures if not future.cancel()]
+        for future in begun:
+            future.exception()  # waits
+    times += [future.result() for future in begun]
+    times += [(0.0, times[0][1])] * (len(futures) - len(begun))
+    _threads.note(*map(sum, zip(*times)))
+
+
+def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
+    """Multiply stacks of matrices, in products of at most so many multiplications.
+
+    `out` has the stacked axes of both.
+    """
+    (rows, depth), columns = a.shape[-2:], b.shape[-1]
+    if rows * depth * columns <= limit:
+        np.matmul(a, b, out=out)
+        return
+    if columns > 8 and 8 * depth * columns > limit:  # keep eight rows together
+        half = (columns // 2 + 7) // 8 * 8
+        for part in (slice(0, half), slice(half, columns)):
+            multiply(a, b[..., part], out[..., part], limit)
+        return
+    most = max(1, min(rows, limit // (depth * columns)))
+    size = next(n for n in range(most, 0, -1) if rows % n == 0)
+    if 2 * size >= min(most, 16):  # one more stacked axis
+        a = a.reshape(*a.shape[:-2], rows // size, size, depth)
+        out = out.reshape(*out.shape[:-2], rows // size, size, columns)
+        np.matmul(a, b[..., None, :, :], out=out)
+        return
+    for first in range(0, rows, most):
+        part = slice(first, first + most)
+        np.matmul(a[..., part, :], b, out=out[..., part, :])
+
+
+class _Memory(threading.local):
+    kept: Any = None
+
+
+_memory = _Memory()
+
+
+@contextmanager
+def work_arrays(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> Iterator[list[Any]]:
+    """Lend arrays with arbitrary values, in memory that the thread keeps for the next time.
+
+    The system hands out fresh memory page by page, which can take longer than what is done with it.
+    """
+    sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+    offsets = [0]
+    for size in sizes:
+        offsets.append(offsets[-1] + -(-size * dtype.itemsize // 64) * 64)
+    memory, _memory.kept = _memory.kept, None  # who works while this is lent gets other memory
+    if memory is None or memory.size < offsets[-1]:
+        memory = np.empty(offsets[-1], np.uint8)
+    yield [np.ndarray(shape, dtype, memory, offset) for shape, offset in zip(shapes, offsets)]
+    if memory.size <= _KEPT:
+        _memory.kept = memory
