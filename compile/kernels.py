@@ -101,7 +101,7 @@ def _promise_no_overlap(dispatcher: Any) -> None:
     Without it a loop with many results does not vectorise, because LLVM gives up comparing the
     addresses of all pairs. Numba has the flag, but no public option for it.
     """
-    compiler = getattr(dispatcher, "_compiler", None)
+    compiler: Any = getattr(dispatcher, "_compiler", None)
     ordinary = getattr(compiler, "_customize_flags", None)
     if ordinary is None:
         return

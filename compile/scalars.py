@@ -184,7 +184,8 @@ def root_text(value: str, ord: float, suffix: str) -> str:
 
 def functions_of_norm(ord: float) -> set[str]:
     """Return the names of the functions in the texts above."""
-    return {1: set(), 2: {"sqrt"}, 3: {"cbrt"}}.get(ord, {"power"})
+    names = {1.0: "", 2.0: "sqrt", 3.0: "cbrt"}
+    return {names.get(ord, "power")} - {""}
 
 
 def _number(x: float, suffix: str) -> str:

@@ -110,6 +110,9 @@ class Primitive:
         last holds for all further arguments. By default it may read everything.
     differentiable_arguments : int
         With `vjp`: how many of the leading arguments have derivatives; all by default.
+    expansion : callable, optional
+        ``expansion(args, params)``: the same result made of other primitives, which ``jit`` records in
+        its place because they fuse; it may return NotImplemented.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
@@ -133,6 +136,7 @@ class Primitive:
         add_into: Callable[..., None] | None = None,
         take_from: Callable[..., Any] | None = None,
         differentiable_arguments: int = 1_000_000,
+        expansion: Callable[..., Any] | None = None,
         source: Callable[..., str] | None = None,
         register: bool = True,
     ) -> None:
@@ -153,6 +157,7 @@ class Primitive:
         self.in_place = add_into is not None or take_from is not None
         self.differentiable_arguments = differentiable_arguments
         self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
+        self.expansion = expansion
         self.source = source
         if register:
             if name in primitives:

@@ -1,0 +1,29 @@
+"""The programs in ``examples/`` run, and their ways of computing the same agree."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_has_a_test():
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert names == {"digits_convolution"}
+
+
+def test_a_convolutional_network_trains_compiled_as_it_does_eagerly(capsys):
+    runs = load("digits_convolution").main(["--steps", "30"])
+    eager, compiled = runs["as it is"], runs["compiled"]
+    np.testing.assert_allclose(compiled[0], eager[0], rtol=1e-6)
+    assert compiled[2] == eager[2]
+    assert np.mean(compiled[0][-5:]) < 0.6 * np.mean(compiled[0][:5])
+    assert "held out" in capsys.readouterr().out
