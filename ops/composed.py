@@ -20,7 +20,7 @@ import numpy as np
 
 from tapegrad.tape.primitive import Primitive, Rule
 from tapegrad.tape.tensor import Tensor
-from tapegrad.tape.trace import bind
+from tapegrad.tape.trace import bind, is_staged
 from tapegrad.tape.transforms import jvp, vjp
 
 __all__ = ["Composed", "Layer", "packed", "unpacked"]
@@ -144,6 +144,19 @@ class _Last(threading.local):
 _last = _Last()
 
 
+def _expansion(composition: Callable[..., Any]) -> Callable[..., Any]:
+    def expansion(args: Any, params: Any) -> Any:
+        return composition(*args, **params) if _is_uniform(args) else NotImplemented
+
+    return expansion
+
+
+def _is_uniform(args: Any) -> bool:
+    """Whether the passes compute in the dtype of the arguments, as their compositions do."""
+    kinds = {a.dtype for a in args if a.dtype.kind == "f"}
+    return kinds in ({np.dtype(np.float64)}, {np.dtype(np.float32)})
+
+
 class Layer(Composed):
     """A composed primitive with a backward pass over arrays.
 
@@ -171,6 +184,9 @@ class Layer(Composed):
         By default that of the composition; needed if the backward pass reads `y`.
     pull_batch : callable, optional
         The batching rule of the backward pass.
+    expands : bool
+        Whether ``jit`` records the compositions in place of the passes: they are a few kernels, which
+        fuse with what is around them.
     slots
         Further slots of :class:`Primitive`.
     """
@@ -186,19 +202,25 @@ class Layer(Composed):
         reads_result: bool = False,
         pull: Callable[..., Any] | None = None,
         pull_batch: Callable[..., Any] | None = None,
+        expands: bool = False,
         **slots: Any,
     ) -> None:
         saves = ("value" if reads_result else "none", "value")
+        if expands:
+            slots["expansion"] = _expansion(composition)
         super().__init__(name, self._forward, composition, count, saves=saves, **slots)
         self._forward_pass = forward
         self._backward_pass = backward
         self._reads_result = reads_result
+        self._expands = expands
+        backwards = pull or self._pull_of_composition
         self.pull = Composed(
             f"{name}_pull",
             self._packed,
-            pull or self._pull_of_composition,
+            backwards,
             count + 1 + reads_result,
             batch=pull_batch,
+            expansion=_expansion(backwards) if expands else None,
         )
 
     def save(self, y: Any, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -247,6 +269,8 @@ class Layer(Composed):
         result = (y,) if self._reads_result else ()
         shapes = [a.shape for a in args[: self.count]]
         if Tensor in map(type, (g, *result, *args)):
+            if self._expands and is_staged((g, *args)) and _is_uniform((g, *args)):
+                return Composed._pull(self, g, y, args, params)  # the same, not packed
             return unpacked(bind(self.pull, g, *result, *args, **params), shapes)
         arrays, _ = self._uniform(args)
         out = [np.empty(shape, arrays[0].dtype) for shape in shapes]

@@ -105,5 +105,12 @@ def _batch_back(args: Any, batched: Any, size: int, params: Any) -> Any:
 
 
 crossentropy_p = Layer(
-    "crossentropy", _run, _run_back, crossentropy, 1, batch=_batch, pull_batch=_batch_back
+    "crossentropy",
+    _run,
+    _run_back,
+    crossentropy,
+    1,
+    batch=_batch,
+    pull_batch=_batch_back,
+    expands=True,
 )

@@ -182,5 +182,12 @@ def _batch_back(args: Any, batched: Any, size: int, params: Any) -> Any:
 
 
 normalise_p = Layer(
-    "normalise", _normalise, _normalise_back, _composition, 3, batch=_batch, pull_batch=_batch_back
+    "normalise",
+    _normalise,
+    _normalise_back,
+    _composition,
+    3,
+    batch=_batch,
+    pull_batch=_batch_back,
+    expands=True,
 )

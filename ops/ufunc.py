@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.ops import folding
 from tapegrad.ops.docstrings import document
+from tapegrad.tape.checks import refuse_mask
 from tapegrad.tape.primitive import Primitive, direct, functions, primitives
 from tapegrad.tape.tensor import Tensor, imperative
 from tapegrad.tape.trace import apply
@@ -43,15 +44,6 @@ def operand(a: Any) -> Any:
         return functions[np.stack]([operand(b) for b in a])
     refuse_mask(a)
     return np.asarray(a)
-
-
-def refuse_mask(a: Any) -> None:
-    """Refuse masked arrays: nobody would see that their mask was lost."""
-    if type(a).__name__ == "MaskedArray":  # numpy.ma need not be loaded
-        raise TypeError(
-            "tensors take no masked arrays, whose mask would be lost; use np.where(mask, 0, x), "
-            "x[~mask], or where=~mask"
-        )
 
 
 def _holds_tensor(a: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_constant", "check_real"]
+__all__ = ["check_constant", "check_real", "refuse_mask"]
 
 
 def check_constant(constant: Any) -> None:
@@ -20,4 +20,13 @@ def check_real(dtype: np.dtype[Any]) -> None:
     if dtype.kind not in "fiub":
         raise TypeError(
             f"a tensor holds real numbers (float, int or bool); the data has dtype {dtype}"
+        )
+
+
+def refuse_mask(a: Any) -> None:
+    """Refuse masked arrays: nobody would see that their mask was lost."""
+    if type(a).__name__ == "MaskedArray":  # numpy.ma need not be loaded
+        raise TypeError(
+            "tensors take no masked arrays, whose mask would be lost; use np.where(mask, 0, x), "
+            "x[~mask], or where=~mask"
         )

@@ -8,20 +8,21 @@ the imperative trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 import tapegrad.tape.primitive as primitive_module
+from tapegrad.tape.attributes import missing
 from tapegrad.tape.errors import LeakedTensorError, TracedArrayError
 from tapegrad.tape.node import Node, clock, stores_item, user_location
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.state import state
 from tapegrad.tape.tensor import Tensor, imperative, snapshot
 
-__all__ = ["Trace", "apply", "bind", "lower", "new_trace"]
+__all__ = ["Trace", "apply", "bind", "is_staged", "lower", "new_trace"]
 
 _NO_PARAMS: dict[str, Any] = {}
 #: What NumPy asks of an object that is stored into an element of an array.
@@ -78,7 +79,7 @@ class Trace:
 
     def attribute(self, tensor: Tensor, name: str) -> Any:
         """Return an attribute that tensors do not have."""
-        raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+        raise AttributeError(missing(name))
 
     def unknown(self, name: str, function: Any, args: Any, kwargs: Any) -> Any:
         """Refuse a NumPy function that is not registered."""
@@ -164,6 +165,12 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     if top.closed:
         raise leaked(next(a for a in args if type(a) is Tensor and a._trace is top))
     return top.process(primitive, args, params)
+
+
+def is_staged(args: Iterable[Any]) -> bool:
+    """Whether the innermost trace among tensors is that of ``jit``."""
+    traces = [a._trace for a in args if type(a) is Tensor]
+    return bool(traces) and max(traces, key=lambda t: t.level).name == "jit"
 
 
 def apply(

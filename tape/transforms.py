@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.checks import refuse_mask
 from tapegrad.tape.errors import NonScalarOutputError
 from tapegrad.tape.forward import JVPTrace
 from tapegrad.tape.node import Node
@@ -29,6 +30,7 @@ def as_value(leaf: Any, what: str) -> Any:
     """Make a leaf of the arguments a value to compute with: an array or a tensor."""
     if type(leaf) is Tensor:
         return snapshot(leaf)
+    refuse_mask(leaf)
     array = np.asarray(leaf)
     if array.dtype.kind not in "fiub":
         raise TypeError(

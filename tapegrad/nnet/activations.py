@@ -375,6 +375,8 @@ def logsoftmax(
     """
     axis = _axes(x, axis)
     s = shifted(x, axis)
+    if not s.size:
+        return flagged(s, constant)  # type: ignore[no-any-return]
     total = np.sum(np.exp(s), axis=axis, keepdims=True)
     return flagged(s - np.log(total), constant)  # type: ignore[no-any-return]
 

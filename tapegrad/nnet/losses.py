@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.nnet.activations import logsoftmax
-from tapegrad.ops.crossentropy import crossentropy, crossentropy_p, of_class
+from tapegrad.ops.crossentropy import crossentropy_p, of_class
 from tapegrad.ops.ufunc import as_tensor, flagged
 from tapegrad.tape import Tensor
-from tapegrad.tape.staging import StagingTrace
 from tapegrad.tape.tensor import imperative
 from tapegrad.tape.trace import apply
 
@@ -61,13 +60,24 @@ def _labels(y: Any, x: Any, name: str, function: str) -> Any:
     return y
 
 
-def _staged(x: Any) -> bool:
-    """Whether ``jit`` records what is done with `x`, at some level."""
-    while type(x) is Tensor:
-        if isinstance(x._trace, StagingTrace):
-            return True
-        x = x.value
-    return False
+def _known(a: Any) -> Any:
+    """The array of values, or None if a transformation keeps them unknown."""
+    while type(a) is Tensor:
+        if a._trace.name in ("jit", "vmap"):
+            return None
+        a = a.value
+    return a
+
+
+def _no_nan(loss: Any, *scores: Any, function: str) -> None:
+    """Refuse scores that are not numbers, which have made the loss none."""
+    value = _known(loss)
+    if value is None or not np.isnan(value).any():
+        return
+    for x in map(_known, scores):
+        if np.isnan(x).any():
+            place = ", ".join(str(int(i[0])) for i in np.nonzero(np.isnan(x)))
+            raise ValueError(f"{function}: the scores hold a nan, at [{place}]")
 
 
 def _real(value: Any, name: str, function: str) -> Any:
@@ -129,7 +139,7 @@ def focal_loss(
     TypeError
         If `targets` are not integers.
     ValueError
-        For wrong shapes, labels out of range, or a negative `gamma`.
+        For wrong shapes, labels out of range, a negative `gamma`, or scores that are nan.
 
     Examples
     --------
@@ -140,6 +150,7 @@ def focal_loss(
     x = _scores(class_probs, "class_probs", "focal_loss")
     p = of_class(x, _labels(targets, x, "targets", "focal_loss"))
     loss = _focal(np.log(p), 1 - p, alpha, gamma, "focal_loss")
+    _no_nan(loss, x, function="focal_loss")
     return flagged(loss, constant)  # type: ignore[no-any-return]
 
 
@@ -170,7 +181,7 @@ def softmax_focal_loss(
     TypeError
         If `targets` are not integers.
     ValueError
-        For wrong shapes, labels out of range, or a negative `gamma`.
+        For wrong shapes, labels out of range, a negative `gamma`, or scores that are nan.
 
     Examples
     --------
@@ -181,6 +192,7 @@ def softmax_focal_loss(
     x = _scores(scores, "scores", "softmax_focal_loss")
     log_p = of_class(logsoftmax(x), _labels(targets, x, "targets", "softmax_focal_loss"))
     loss = _focal(log_p, -np.expm1(log_p), alpha, gamma, "softmax_focal_loss")
+    _no_nan(loss, x, function="softmax_focal_loss")
     return flagged(loss, constant)  # type: ignore[no-any-return]
 
 
@@ -210,7 +222,7 @@ def margin_ranking_loss(
     TypeError
         If `margin` is not a real number.
     ValueError
-        For a negative `margin` or wrong shapes.
+        For a negative `margin`, wrong shapes, or scores that are nan.
 
     Examples
     --------
@@ -239,6 +251,7 @@ def margin_ranking_loss(
     if y.ndim and x1.ndim == 2:
         y = np.expand_dims(y, 1)
     loss = np.maximum(margin - y * (x1 - x2), 0)
+    _no_nan(loss, x1, x2, function="margin_ranking_loss")
     return flagged(np.mean(loss), constant)  # type: ignore[no-any-return]
 
 
@@ -267,7 +280,7 @@ def multiclass_hinge(
     TypeError
         If `y_true` are not integers.
     ValueError
-        For wrong shapes or labels out of range.
+        For wrong shapes, labels out of range, or scores that are nan.
 
     Examples
     --------
@@ -281,6 +294,7 @@ def multiclass_hinge(
     right = np.expand_dims(y, 1) == np.arange(x.shape[1])
     over = np.maximum(x - (np.expand_dims(of_class(x, y), 1) - hinge), 0)
     total = np.sum(np.where(right, 0.0, over))
+    _no_nan(total, x, function="multiclass_hinge")
     return flagged(total / x.shape[0], constant)  # type: ignore[no-any-return]
 
 
@@ -309,7 +323,7 @@ def negative_log_likelihood(
     TypeError
         If `y_true` are not integers.
     ValueError
-        For wrong shapes or labels out of range.
+        For wrong shapes, labels out of range, or scores that are nan.
 
     Examples
     --------
@@ -328,6 +342,7 @@ def negative_log_likelihood(
                 f"({x.shape[1]},), not {weights.shape}"
             )
         picked = weights[y] * picked
+    _no_nan(picked, x, function="negative_log_likelihood")
     return flagged(0 - np.mean(picked), constant)  # type: ignore[no-any-return]
 
 
@@ -352,7 +367,7 @@ def softmax_crossentropy(x: Any, y_true: Any, *, constant: bool | None = None) -
     TypeError
         If `y_true` are not integers.
     ValueError
-        For wrong shapes or labels out of range.
+        For wrong shapes, labels out of range, or scores that are nan.
 
     Examples
     --------
@@ -362,6 +377,6 @@ def softmax_crossentropy(x: Any, y_true: Any, *, constant: bool | None = None) -
     """
     x = _scores(x, "x", "softmax_crossentropy")
     y = _labels(y_true, x, "y_true", "softmax_crossentropy")
-    # Compiled, the composition is a few kernels on all cores; the passes of the primitive use one.
-    loss = crossentropy(x, y) if _staged(x) else apply(crossentropy_p, (x, y))
+    loss = apply(crossentropy_p, (x, y))
+    _no_nan(loss, x, function="softmax_crossentropy")
     return flagged(np.mean(loss), constant)  # type: ignore[no-any-return]
