@@ -19,7 +19,12 @@ import tapegrad as tg
 
 _REAL = np.longdouble
 _STEP = 0.02
-_WEIGHTS = ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))
+_WEIGHTS = (
+    (1, _REAL(4) / 5),
+    (2, _REAL(-1) / 5),
+    (3, _REAL(4) / 105),
+    (4, _REAL(-1) / 280),
+)  # of the eighth order
 #: Relative to the largest number. A level of differences in double precision loses two digits.
 TOLERANCE = 1e-6 if np.finfo(_REAL).eps < 1e-18 else 1e-4
 
