@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 
 _REAL = np.longdouble
-_STEP = 0.02
+_STEP = 0.003
 _WEIGHTS = (
     (1, _REAL(4) / 5),
     (2, _REAL(-1) / 5),
