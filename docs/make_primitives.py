@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tapegrad  # noqa: F401  # declares all primitives
+import tapegrad.nnet  # noqa: F401  # declares all primitives, with those of layers
 from tapegrad.tape.primitive import Primitive, primitives
 
 PAGE = Path(__file__).with_name("primitives.md")

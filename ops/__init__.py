@@ -1,9 +1,10 @@
 """What can be recorded: one declaration per primitive, and the NumPy-facing functions.
 
 Importing a module registers its primitives (``tapegrad.tape.primitive.primitives``) and what
-tensors do for NumPy's functions (``functions``). Elementwise operations are one line each in
-:mod:`tapegrad.ops.elementwise`; see there how to add one. This layer imports NumPy and
-``tapegrad.tape``.
+tensors do for NumPy's functions (``functions``). The layers' modules (``convolution``, ``pooling``,
+``recurrent``, ``normalisation``, ``crossentropy``) are imported by ``tapegrad.nnet``. Elementwise
+operations are one line each in :mod:`tapegrad.ops.elementwise`; see there how to add one. This layer
+imports NumPy and ``tapegrad.tape``.
 """
 # ruff: noqa: F403  # each module lists what it offers
 
@@ -14,9 +15,7 @@ from tapegrad.ops import (
     choosing,
     comparisons,
     contraction,
-    convolution,  # noqa: F401  # registers what it declares
     creation,
-    crossentropy,  # noqa: F401  # registers what it declares
     elementwise,
     indexing,  # noqa: F401  # registers what it declares
     inspection,  # noqa: F401  # registers what it declares
@@ -24,15 +23,12 @@ from tapegrad.ops import (
     linear,
     logistic,  # noqa: F401  # registers what it declares
     nan_reductions,
-    normalisation,  # noqa: F401  # registers what it declares
     norms,  # noqa: F401  # registers what it declares
     numpy_reductions,
     plain,
     polynomials,
-    pooling,  # noqa: F401  # registers what it declares
     quantiles,
     rearranging,
-    recurrent,  # noqa: F401  # registers what it declares
     reductions,
     running,
     selecting,

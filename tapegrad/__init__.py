@@ -9,26 +9,17 @@ array([2., 4., 6.])
 array([1., 1.])
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from numpy import bool_, e, float16, float32, float64, inf, int8, int16, int32, int64, nan, pi
 
-from tapegrad import (
-    computational_graph,
-    errors,
-    indexing_routines,
-    linalg,
-    math,
-    nnet,
-    operation_base,
-    random,
-    tensor_creation,
-    tensor_manip,
-    typing,
-)
+from tapegrad import errors, linalg, operation_base, typing
 from tapegrad import ops as _ops
 from tapegrad.clipping import clip_by_global_norm, clip_by_norm
 from tapegrad.compile import Jit, jit
 from tapegrad.io import load, save
-from tapegrad.nnet import sliding_window_view
 from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
 from tapegrad.tape import (
     InvalidBackprop,
@@ -56,7 +47,45 @@ from tapegrad.tape import (
     vmap,
 )
 
+if _TYPE_CHECKING:
+    from tapegrad import (
+        computational_graph,
+        indexing_routines,
+        math,
+        nnet,
+        random,
+        tensor_creation,
+        tensor_manip,
+    )
+    from tapegrad.nnet import sliding_window_view
+
 __version__ = "0.1.0"
+
+#: Submodules that are imported when they are first asked for, so that the rest is there sooner.
+_LATER = frozenset(
+    {
+        "computational_graph",
+        "indexing_routines",
+        "math",
+        "nnet",
+        "random",
+        "tensor_creation",
+        "tensor_manip",
+    }
+)
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _LATER:
+        return _import_module(f"tapegrad.{name}")
+    if name == "sliding_window_view":
+        return _import_module("tapegrad.nnet").sliding_window_view
+    raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "InvalidBackprop",

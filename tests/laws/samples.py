@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import tapegrad.nnet  # noqa: F401  # declares the primitives of layers
 from tapegrad.tape.primitive import primitives
 from tapegrad.tape.views import HOLE
 
