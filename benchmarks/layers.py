@@ -3,9 +3,19 @@
 The loss is the sum of the result; every leaf (data and parameters) gets its gradient. Convolutions
 map to as many filters as there are channels, and to 32 from three. tapegrad runs imperatively, as the
 peers do, and compiled by ``jit``.
+
+The second table is the memory that a convolution takes at its peak, forward and backward, beyond
+what was there before: data and filters. Each library is measured in a process of its own, after a
+convolution of as many tiny images has loaded what is loaded at first use.
 """
 
+import gc
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,6 +31,7 @@ CONVOLUTIONS = [
     ("conv 32x64x16x16, 3x3", (32, 64, 16, 16), 64, 3),
     ("conv 32x64x16x16, 5x5", (32, 64, 16, 16), 64, 5),
 ]
+PEAK = "peak memory of"
 OTHERS = [
     "max_pool 32x64x32x32, 2x2",
     "batchnorm 32x64x32x32",
@@ -37,9 +48,11 @@ def _data(layer: str) -> Arrays:
     def normal(*shape: int, scale: float = 1.0) -> Any:
         return (rng.normal(size=shape) * scale).astype(np.float32)
 
-    for name, shape, filters, k in CONVOLUTIONS:
+    for name, (n, c, *size), filters, k in CONVOLUTIONS:
         if layer == name:
-            return [normal(*shape), normal(filters, shape[1], k, k)]
+            return [normal(n, c, *size), normal(filters, c, k, k)]
+        if layer == _tiny(name):
+            return [normal(n, c, k + 1, k + 1), normal(filters, c, k, k)]
     if layer.startswith("max_pool"):
         return [normal(32, 64, 32, 32)]
     if layer.startswith("batchnorm"):
@@ -48,6 +61,10 @@ def _data(layer: str) -> Arrays:
         weights = [normal(*s, scale=0.1) for s in ((64, 64), (64, 64), (64,)) * 3]
         return [normal(50, 32, 64), *weights]
     return [normal(1024, 1000)]
+
+
+def _tiny(convolution: str) -> str:
+    return convolution + ", tiny"
 
 
 def _labels() -> Any:
@@ -189,13 +206,32 @@ def run(options: Options) -> Report:
                 cells[contestant.name] = "wrong gradient"
                 continue
             calls[contestant.name] = call
-        timings = measure(calls, options.rounds)
+        timings = _measure(calls, options.rounds)
         for name, timing in timings.items():
             ratio = f"{timing.median / timings[OURS].median:.2f}" if OURS in timings else "-"
             cells[name] = f"{timing.median * 1e3:,.2f} ({ratio})"
         table.rows.append([layer, *cells.values()])
         goals += _goals(layer, timings)
-    return Report([table], {"Goals, by the best samples": goals}, notes)
+    peaks, peak_goals = _peaks(options)
+    titles = {"Goals, by the best samples": goals, "Goals for memory": peak_goals}
+    return Report([table, peaks], titles, notes)
+
+
+def _measure(calls: dict[str, Call], rounds: int) -> dict[str, Timing]:
+    """Take three samples of each contestant in turns, each time after a rest.
+
+    The threads of BLAS and of OpenMP wait for more work at full speed for a tenth of a second, at
+    the expense of whoever comes next.
+    """
+    samples: dict[str, list[Timing]] = {name: [] for name in calls}
+    for _ in range(max(2, rounds // 3)):
+        for name, call in calls.items():
+            time.sleep(0.15)
+            samples[name].append(measure({name: call}, 3)[name])
+    return {
+        name: Timing(median(t.median for t in timings), min(t.best for t in timings))
+        for name, timings in samples.items()
+    }
 
 
 def _goals(layer: str, timings: dict[str, Timing]) -> list[Goal]:
@@ -206,3 +242,59 @@ def _goals(layer: str, timings: dict[str, Timing]) -> list[Goal]:
     if layer.startswith(("conv", "gru")):
         goals.append(Goal(f"{layer}: 1.5 of torch", ms(OURS), ms("torch eager", 1.5), "ms"))
     return goals
+
+
+def _peaks(options: Options) -> tuple[Table, list[Goal]]:
+    """Measure the peak memory of convolutions."""
+    contestants = [c for c in CONTESTANTS if c.name != JIT and options.wants(c.name)]
+    head = "megabytes (ratio to tapegrad eager)"
+    table = Table(
+        f"{PEAK} convolutions, forward and backward", [head, *(c.name for c in contestants)]
+    )
+    goals = []
+    for layer, *_ in CONVOLUTIONS:
+        peaks = {c.name: _peak(c.name, layer) for c in contestants if not c.missing()}
+        ours = peaks.get(OURS)
+        cells = dict.fromkeys((c.name for c in contestants), "not installed")
+        for name, peak in peaks.items():
+            ratio = f"{peak / ours:.2f}" if ours and peak else "-"
+            cells[name] = "not measured" if peak is None else f"{peak:.2f} ({ratio})"
+        table.rows.append([layer, *cells.values()])
+        theirs = peaks.get("torch eager")
+        bound = theirs and 1.25 * theirs
+        goals.append(Goal(f"{PEAK} {layer}: 1.25 of torch", ours, bound, "MB"))
+    return table, goals
+
+
+def _peak(name: str, layer: str) -> float | None:
+    """Run a contestant in a fresh process; return the megabytes that one call takes."""
+    code = f"from benchmarks.layers import peak_growth; print(peak_growth({name!r}, {layer!r}))"
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    return float(done.stdout) / 1e6 if done.returncode == 0 else None
+
+
+def peak_growth(name: str, layer: str) -> int:
+    """Return by how many bytes the peak of this process's memory grows in the first call of a layer."""
+    contestant = next(c for c in CONTESTANTS if c.name == name)
+    tiny = contestant.prepare(_tiny(layer))
+    for _ in range(3):
+        tiny()
+    call = contestant.prepare(layer)
+    gc.collect()
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is what is there now
+    result = call()
+    growth = _status("VmHWM") - before
+    del result
+    return growth
+
+
+def _status(field: str) -> int:
+    """Return a number of bytes that Linux knows about this process."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no {field} in /proc/self/status")

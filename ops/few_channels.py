@@ -8,12 +8,13 @@ arithmetic.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.ops.windows import Part, Sizes, Windows, divide, steps_of, view
-from tapegrad.ops.workers import crew, multiply, processors, share, work_arrays
+from tapegrad.ops.workers import crew, multiply, processors, share, share_sum, work_arrays
 
 __all__ = ["convolve", "convolve_data", "convolve_filters"]
 
@@ -89,10 +90,11 @@ def _collect(
     matrices: Any, padded: Any, x: Any, over: Windows, part: Part, layout: _Layout
 ) -> None:
     """Fill matrices with the windows of a part of the data."""
-    if x.flags.c_contiguous and layout.padded == x.shape[2:]:
+    plain = not any(over.padding)
+    if plain and x.flags.c_contiguous and layout.padded == over.size:
         padded = x[part.examples]
     else:
-        if any(over.padding):
+        if not plain:
             padded[...] = 0
         start = part.rows.start * over.stride[0]
         places, source = over.data_in(0, slice(start, start + padded.shape[2]))
@@ -131,7 +133,7 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
     layout = _Layout.of(over, over.grid[0], _MOST_WASTE)
     cost = _cost(layout, over, channels, filters, out.itemsize)
     parts = divide(len(x), over.grid[0], cost, _BUDGET, plan.threads)
-    share([lambda part=part: task(part) for part in parts], plan.threads)
+    share([partial(task, part) for part in parts], plan.threads)
 
 
 def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
@@ -149,7 +151,7 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
     groups = min(len(parts), processors(work))
     totals = np.zeros((groups, out[0].size, filters), out.dtype)
 
-    def task(total: Any, part: Part) -> None:
+    def add(total: Any, part: Part) -> None:
         layout = _Layout.of(over, part.height, _MOST_WASTE)
         shapes = layout.shapes(over, part.count, channels, filters)
         with work_arrays(out.dtype, *shapes, (part.count, *total.shape)) as arrays:
@@ -159,14 +161,7 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
             multiply(matrices, columns.swapaxes(1, 2), terms, plan.limit)
             total += np.add.reduce(terms)
 
-    def group(total: Any, parts: list[Part]) -> None:
-        for part in parts:
-            task(total, part)
-
-    cuts = [i * len(parts) // groups for i in range(groups + 1)]
-    shares = [parts[start:stop] for start, stop in zip(cuts, cuts[1:])]
-    share([lambda t=t, some=some: group(t, some) for t, some in zip(totals, shares)], plan.threads)
-    out[...] = np.add.reduce(totals).T.reshape(out.shape)
+    out.reshape(filters, -1)[...] = share_sum(add, parts, totals, plan.threads).T
 
 
 def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
@@ -194,7 +189,7 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
             np.add(target, padded[(..., places, *around)], out=target)
 
     apart = parts[0].height == over.grid[0]  # rows of one example add to the same lines
-    share([lambda part=part: task(part) for part in parts], plan.threads if apart else 1)
+    share([partial(task, part) for part in parts], plan.threads if apart else 1)
 
 
 def _add_windows(padded: Any, matrices: Any, over: Windows, layout: _Layout) -> None:

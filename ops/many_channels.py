@@ -15,19 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.windows import Part, Sizes, Windows, divide, steps_of, view
-from tapegrad.ops.workers import Crew, crew, multiply, processors, share, work_arrays
+from tapegrad.ops.windows import Part, Sizes, Windows, divide, view
+from tapegrad.ops.workers import Crew, crew, multiply, processors, share, share_sum, work_arrays
 
 __all__ = ["convolve", "convolve_data", "convolve_filters"]
 
 #: Bytes of work arrays for a part of the work. With more, caches overflow; with less, threads spend
 #: their time waiting for each other.
-_BUDGET = 3 << 19
+_BUDGET = 7 << 18
 
 #: Bytes up to which the products for all rows of the filters are computed before they are added.
 _STACKED = 1 << 19
@@ -162,7 +163,7 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
 
     cost = _cost(over, channels, 2 * filters, out.itemsize)
     parts = divide(examples, over.grid[0], cost, _budget(plan), plan.threads)
-    share([lambda part=part: task(part) for part in parts], plan.threads)
+    share([partial(task, part) for part in parts], plan.threads)
 
 
 def _add_rows(
@@ -210,19 +211,11 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
     groups = min(len(parts), processors(work))
     banks = np.zeros((groups, *over.window, channels, filters), out.dtype)
 
-    def task(bank: Any, parts: list[Part]) -> None:
-        for part in parts:
-            _add_part(bank, x, g, over, part, plan)
+    def add(bank: Any, part: Part) -> None:
+        _add_part(bank, x, g, over, part, plan)
 
-    cuts = [i * len(parts) // groups for i in range(groups + 1)]
-    share(
-        [
-            lambda bank=bank, parts=parts[start:stop]: task(bank, parts)
-            for bank, start, stop in zip(banks, cuts, cuts[1:])
-        ],
-        plan.threads,
-    )
-    out[...] = np.moveaxis(np.add.reduce(banks), (-1, -2), (0, 1))
+    bank = share_sum(add, parts, banks, plan.threads)
+    out[...] = np.moveaxis(bank, (-1, -2), (0, 1))
 
 
 def _add_part(bank: Any, x: Any, g: Any, over: Windows, part: Part, plan: Crew) -> None:
@@ -352,7 +345,7 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
     each = math.prod(over.grid) * filters
     each += (over.grid[-1] * over.window[-1] + over.padded[-1]) * channels
     parts = divide(examples, over.size[0], each * out.itemsize, _budget(plan), plan.threads)
-    share([lambda part=part: task(part) for part in parts], plan.threads)
+    share([partial(task, part) for part in parts], plan.threads)
 
 
 def _pairs(line: Any, terms: Any, over: Windows) -> list[tuple[Any, Any]]:

@@ -1,7 +1,9 @@
 """Maxima over windows, and the two transposes of picking them.
 
 The greatest element of each window is found once, as its number in the window's C order; the
-derivatives take and put values at these places.
+derivatives take and put values at these places. All of them go through the window place by place, with
+whole arrays of what stands there; values are picked by masks of their bits, which costs the same
+wherever they are.
 
 >>> import numpy as np
 >>> from tapegrad.ops.pooling import max_pool_p
@@ -12,17 +14,22 @@ array([3., 2.])
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.workers import processors, share
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.trace import bind
 
 __all__ = ["max_pool_p"]
 
 Sizes = tuple[int, ...]
+
+#: What is done with one element takes as long as so many multiplications of a matrix product.
+_EFFORT = 16
 
 
 def _grid(size: Sizes, pool: Sizes, stride: Sizes) -> Sizes:
@@ -38,58 +45,98 @@ def _places(grid: Sizes, pool: Sizes, stride: Sizes) -> Iterator[tuple[Any, ...]
         )
 
 
+def _share(work: Callable[..., None], arrays: tuple[Any, ...], pool: Sizes, stride: Sizes) -> None:
+    """Do ``work(*arrays, places)``, on several threads if the arrays are large.
+
+    The first of them has the windows' grid; all have the axes before it.
+    """
+    grid = arrays[0].shape[-len(pool) :]
+    places = list(_places(grid, pool, stride))
+    lead = math.prod(arrays[0].shape[: -len(pool)])
+    parts = min(lead, processors(_EFFORT * arrays[0].size * len(places)))
+    if parts <= 1:
+        work(*arrays, places)
+        return
+    arrays = tuple(a.reshape(lead, *a.shape[-len(pool) :]) for a in arrays)
+    cuts = [slice(i * lead // parts, (i + 1) * lead // parts) for i in range(parts)]
+    share([partial(work, *(a[cut] for a in arrays), places) for cut in cuts], parts)
+
+
 def _max_pool(x: Any, *, pool: Sizes, stride: Sizes) -> Any:
     x = np.asarray(x)
     split = x.ndim - len(pool)
-    grid = _grid(x.shape[split:], pool, stride)
-    out = np.empty((*x.shape[:split], *grid), x.dtype)
+    out = np.empty((*x.shape[:split], *_grid(x.shape[split:], pool, stride)), x.dtype)
     if out.size:
-        first, *others = _places(grid, pool, stride)
-        out[...] = x[first]
-        for index in others:
-            np.maximum(out, x[index], out=out)
+        _share(_find_maxima, (out, x), pool, stride)
     return out
+
+
+def _find_maxima(out: Any, x: Any, places: list[Any]) -> None:
+    out[...] = x[places[0]]
+    for place in places[1:]:
+        np.maximum(out, x[place], out=out)
 
 
 def _window_argmax(x: Any, y: Any, *, pool: Sizes, stride: Sizes) -> Any:
     """Number the greatest elements: the first in C order, or the first nan."""
     out = np.zeros(np.shape(y), np.uint8 if math.prod(pool) <= 256 else np.intp)
-    if not out.size:
-        return out
-    x = np.asarray(x)
+    if out.size:
+        _share(_find_numbers, (out, np.asarray(x), np.asarray(y)), pool, stride)
+    return out
+
+
+def _find_numbers(out: Any, x: Any, y: Any, places: list[Any]) -> None:
     undefined = x.dtype.kind == "f" and bool(np.isnan(y).any())
-    indices = list(_places(y.shape[-len(pool) :], pool, stride))
-    for k in range(len(indices) - 1, -1, -1):
-        piece = x[indices[k]]
-        hit = piece == y
+    hit = np.empty(y.shape, bool)
+    for k in range(len(places) - 1, -1, -1):
+        piece = x[places[k]]
+        np.equal(piece, y, out=hit)
         if undefined:
             hit |= piece != piece
-        np.copyto(out, k, where=hit)
-    return out
+        np.multiply(out, ~hit, out=out)
+        np.add(out, np.multiply(hit, k, dtype=out.dtype), out=out)
 
 
 def _pool_take(x: Any, numbers: Any, *, pool: Sizes, stride: Sizes) -> Any:
     x = np.asarray(x)
     out = np.zeros(np.shape(numbers), x.dtype)
     if out.size:
-        for k, index in enumerate(_places(out.shape[-len(pool) :], pool, stride)):
-            np.copyto(out, x[index], where=numbers == k)
+        _share(_take, (out, x, np.asarray(numbers)), pool, stride)
     return out
+
+
+def _take(out: Any, x: Any, numbers: Any, places: list[Any]) -> None:
+    for k, place in enumerate(places):
+        np.add(out, _pick(x[place], numbers == k), out=out)
 
 
 def _pool_put(g: Any, numbers: Any, *, size: Sizes, pool: Sizes, stride: Sizes) -> Any:
     g = np.asarray(g)
     out = np.zeros((*g.shape[: g.ndim - len(pool)], *size), g.dtype)
-    if not g.size:
-        return out
-    apart = all(s >= p for s, p in zip(stride, pool))
-    for k, index in enumerate(_places(g.shape[-len(pool) :], pool, stride)):
-        target = out[index]
-        if apart:
-            np.copyto(target, g, where=numbers == k)
-        else:
-            np.add(target, g, out=target, where=numbers == k)
+    if g.size:
+        apart = all(s >= p for s, p in zip(stride, pool))
+        arrays = (np.asarray(numbers), g, out)
+        _share(_put if apart else _put_and_add, arrays, pool, stride)
     return out
+
+
+def _put(numbers: Any, g: Any, out: Any, places: list[Any]) -> None:
+    for k, place in enumerate(places):
+        out[place] = _pick(g, numbers == k)
+
+
+def _put_and_add(numbers: Any, g: Any, out: Any, places: list[Any]) -> None:
+    for k, place in enumerate(places):
+        np.add(out[place], _pick(g, numbers == k), out=out[place])
+
+
+def _pick(values: Any, where: Any) -> Any:
+    """Return the values where a condition holds, and zeros elsewhere."""
+    if values.itemsize > 8:
+        return np.where(where, values, values.dtype.type(0))
+    bits = values.view(f"i{values.itemsize}")
+    mask = np.negative(where.view(np.int8), dtype=bits.dtype)  # all bits set, or none
+    return np.bitwise_and(bits, mask, out=mask).view(values.dtype)
 
 
 def _as_it_is(name: str) -> Any:

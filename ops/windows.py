@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,7 +129,7 @@ def _cut(total: int, most: int, multiple: int = 1) -> list[slice]:
     pieces = -(-total // max(1, min(most, total)))
     pieces = min(total, -(-pieces // multiple) * multiple)
     cuts = [i * total // pieces for i in range(pieces + 1)]
-    return [slice(start, stop) for start, stop in zip(cuts, cuts[1:])]
+    return [slice(start, stop) for start, stop in pairwise(cuts)]
 
 
 def steps_of(shape: Sizes) -> Sizes:

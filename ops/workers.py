@@ -23,11 +23,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Crew", "crew", "multiply", "processors", "share", "work_arrays"]
+__all__ = ["Crew", "crew", "multiply", "processors", "share", "share_sum", "work_arrays"]
 
 #: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
 _OWN_THREAD = (1 << 19) - 1
@@ -35,10 +37,10 @@ _OWN_THREAD = (1 << 19) - 1
 #: Work of fewer multiplications does not pay for waking threads.
 _WORTHWHILE = 1 << 22
 
-#: After a product, the threads of BLAS wait for the next one at full speed, for a tenth of a second,
-#: which leaves no processor to ours. Where this goes on for more than `_PATIENCE` seconds, as in
-#: networks that have large products of other kinds, products are left to BLAS for `_LEAVE` seconds.
-_PATIENCE = 0.15
+#: After a product, the threads of BLAS wait for the next one at full speed, for `_WAIT` seconds, which
+#: leaves no processor to ours. Where this happens again and again, as in networks that have large
+#: products of other kinds too, ours are left to BLAS as well, for `_LEAVE` seconds at a time.
+_WAIT = 0.12
 _LEAVE = 2.0
 
 #: The part of the time for which threads must get a processor, lest they be called crowded; what is
@@ -46,8 +48,9 @@ _LEAVE = 2.0
 _UNDISTURBED = 0.8
 _LONG = 0.002
 
-#: Bytes that a thread keeps to work in.
-_KEPT = 4 << 20
+#: Bytes that a thread keeps to work in. From 4 << 20 on NumPy asks for huge pages, which would be
+#: touched as a whole.
+_KEPT = (4 << 20) - 4096
 
 
 class Crew(NamedTuple):
@@ -67,7 +70,7 @@ class _Threads:
 
     def __init__(self) -> None:
         self.count = _available()
-        self.crowded_since = 0.0
+        self.crowded = 0
         self.left_until = 0.0
         self.executor: Any = None
         self.mutex = threading.Lock()
@@ -86,16 +89,13 @@ class _Threads:
 
     def note(self, used: float, took: float) -> None:
         """Take note of the seconds of processors that threads used while they took so many."""
-        if took < _LONG:
-            return
-        if used >= _UNDISTURBED * took:
-            self.crowded_since = 0.0
-            return
         now = time.monotonic()
-        if not self.crowded_since:
-            self.crowded_since = now
-        elif now - self.crowded_since > _PATIENCE:
-            self.crowded_since, self.left_until = 0.0, now + _LEAVE
+        if used >= _UNDISTURBED * took:
+            self.crowded = 0
+        elif took >= _LONG and now > self.left_until + _WAIT:
+            self.crowded += 1
+        if self.crowded > 1:
+            self.crowded, self.left_until = 0, now + _LEAVE
 
 
 def _available() -> int:
@@ -159,6 +159,31 @@ def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
     _threads.note(*map(sum, zip(*times)))
 
 
+def share_sum(
+    add: Callable[[Any, Any], Any], parts: Sequence[Any], totals: Any, threads: int
+) -> Any:
+    """Return the sum over parts, of which ``add(total, part)`` adds one to an array.
+
+    Each array of `totals`, which are zeros, takes its share of the parts, in order, so that the number
+    of threads has no influence on the result.
+    """
+    count = len(totals)
+    cuts = [i * len(parts) // count for i in range(count + 1)]
+
+    def add_all(total: Any, some: Sequence[Any]) -> None:
+        for part in some:
+            add(total, part)
+
+    tasks = [
+        partial(add_all, total, parts[start:stop])
+        for total, (start, stop) in zip(totals, pairwise(cuts))
+    ]
+    share(tasks, threads)
+    for total in totals[1:]:
+        totals[0] += total
+    return totals[0]
+
+
 def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
     """Multiply stacks of matrices, in products of at most so many multiplications.
 
@@ -204,7 +229,7 @@ def work_arrays(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> Iterator[list
         offsets.append(offsets[-1] + -(-size * dtype.itemsize // 64) * 64)
     memory, _memory.kept = _memory.kept, None  # who works while this is lent gets other memory
     if memory is None or memory.size < offsets[-1]:
-        memory = np.empty(offsets[-1], np.uint8)
+        memory = np.empty(max(offsets[-1], _KEPT), np.uint8)
     yield [np.ndarray(shape, dtype, memory, offset) for shape, offset in zip(shapes, offsets)]
-    if memory.size <= _KEPT:
+    if memory.size == _KEPT:
         _memory.kept = memory
