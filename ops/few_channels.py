@@ -124,7 +124,7 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
 
     def task(part: Part) -> None:
         layout = _Layout.of(over, part.height, _MOST_WASTE)
-        shapes = layout.shapes(over, part.count, channels, filters)
+        shapes = layout.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes) as (padded, matrices, result):
             _collect(matrices, padded, x, over, part, layout)
             multiply(flat, matrices, result, plan.limit)
@@ -153,8 +153,8 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
 
     def add(total: Any, part: Part) -> None:
         layout = _Layout.of(over, part.height, _MOST_WASTE)
-        shapes = layout.shapes(over, part.count, channels, filters)
-        with work_arrays(out.dtype, *shapes, (part.count, *total.shape)) as arrays:
+        shapes = layout.shapes(over, part.number, channels, filters)
+        with work_arrays(out.dtype, *shapes, (part.number, *total.shape)) as arrays:
             padded, matrices, columns, terms = arrays
             _collect(matrices, padded, x, over, part, layout)
             _lay(columns, g, part, layout)
@@ -177,7 +177,7 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
 
     def task(part: Part) -> None:
         layout = _Layout.of(over, part.height, _MOST_WASTE_ADDING)
-        shapes = layout.shapes(over, part.count, channels, filters)
+        shapes = layout.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes) as (padded, matrices, columns):
             _lay(columns, g, part, layout)
             multiply(flat, columns, matrices, plan.limit)

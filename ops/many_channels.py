@@ -81,7 +81,7 @@ def _place(number: int, starts: list[int]) -> int:
 def _slab_shape(over: Windows, part: Part, channels: int) -> Sizes:
     """Return (*planes, lines, examples, columns, channels) of the padded data of a part."""
     *lines, columns = (over.lines(part.height), *over.padded[1:])
-    return (*lines, part.count, columns, channels)
+    return (*lines, part.number, columns, channels)
 
 
 def _fill_slab(slab: Any, x: Any, over: Windows, part: Part) -> list[int]:
@@ -114,7 +114,7 @@ def _fill_slab(slab: Any, x: Any, over: Windows, part: Part) -> list[int]:
 def _laid_shape(over: Windows, part: Part, filters: int) -> Sizes:
     """Return (*planes, rows, examples, columns, filters) of a part of the grid."""
     *rows, columns = (part.height, *over.grid[1:])
-    return (*rows, part.count, columns, filters)
+    return (*rows, part.number, columns, filters)
 
 
 def _planes(over: Windows, height: int) -> Iterator[tuple[Sizes, Sizes, Sizes]]:
@@ -231,7 +231,7 @@ def _add_part(bank: Any, x: Any, g: Any, over: Windows, part: Part, plan: Crew) 
         inner: tuple[Sizes, Sizes] = (taps * channels, depth), (1, width * channels)
     else:
         inner = (taps, channels, depth), (over.dilation[-1] * channels, 1, width * channels)
-    line_step = part.count * width * channels
+    line_step = part.number * width * channels
     outer = (columns, stack), (over.stride[-1] * channels, over.dilation[-2] * line_step)
     terms = (stack, *inner[0][:-1], filters)
     with work_arrays(bank.dtype, slab_shape, shape, terms) as (slab, laid, term):
@@ -324,12 +324,12 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
     def task(part: Part) -> None:
         rows = over.rows_on(0, part.rows)
         *planes, height, columns = (rows.stop - rows.start, *over.grid[1:])
-        shape = (*planes, columns, part.count, height, filters)
-        term_shape = (over.window[-1], columns * part.count, channels)
-        line_shape = (over.padded[-1], part.count, channels)
+        shape = (*planes, columns, part.number, height, filters)
+        term_shape = (over.window[-1], columns * part.number, channels)
+        line_shape = (over.padded[-1], part.number, channels)
         with work_arrays(out.dtype, shape, term_shape, line_shape) as (laid, terms, line):
             order.lay(laid, g[part.examples, :, rows])
-            cotangents = laid.reshape(*planes, 1, columns * part.count, height * filters)
+            cotangents = laid.reshape(*planes, 1, columns * part.number, height * filters)
             pairs = _pairs(line, terms, over)
             result = np.moveaxis(line[over.data_in(-1, slice(0, len(line)))[0]], 0, -1)
             for place in product(

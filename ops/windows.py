@@ -94,7 +94,7 @@ class Part(NamedTuple):
     rows: slice
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """The number of examples."""
         return int(self.examples.stop - self.examples.start)
 

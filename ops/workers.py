@@ -37,16 +37,14 @@ _OWN_THREAD = (1 << 19) - 1
 #: Work of fewer multiplications does not pay for waking threads.
 _WORTHWHILE = 1 << 22
 
-#: After a product, the threads of BLAS wait for the next one at full speed, for `_WAIT` seconds, which
-#: leaves no processor to ours. Where this happens again and again, as in networks that have large
-#: products of other kinds too, ours are left to BLAS as well, for `_LEAVE` seconds at a time.
-_WAIT = 0.12
-_LEAVE = 2.0
-
-#: The part of the time for which threads must get a processor, lest they be called crowded; what is
-#: shorter than `_LONG` seconds does not tell.
+#: After a product, the threads of BLAS wait for the next one at full speed, for a tenth of a second,
+#: which leaves no processor to ours. Where that goes on, as in networks that have large products of
+#: other kinds too, ours are left to BLAS as well: when threads that got a processor for less than
+#: `_UNDISTURBED` of their time have spent `_PATIENCE` seconds more than those that did get one. After
+#: `_LEAVE` seconds they try again.
 _UNDISTURBED = 0.8
-_LONG = 0.002
+_PATIENCE = 0.3
+_LEAVE = 2.0
 
 #: Bytes that a thread keeps to work in. From 4 << 20 on NumPy asks for huge pages, which would be
 #: touched as a whole.
@@ -69,8 +67,12 @@ class _Threads:
     """Threads, made when first needed, and how they fared."""
 
     def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin without threads, as a child process after a fork must."""
         self.count = _available()
-        self.crowded = 0
+        self.crowded = 0.0
         self.left_until = 0.0
         self.executor: Any = None
         self.mutex = threading.Lock()
@@ -89,13 +91,10 @@ class _Threads:
 
     def note(self, used: float, took: float) -> None:
         """Take note of the seconds of processors that threads used while they took so many."""
-        now = time.monotonic()
-        if used >= _UNDISTURBED * took:
-            self.crowded = 0
-        elif took >= _LONG and now > self.left_until + _WAIT:
-            self.crowded += 1
-        if self.crowded > 1:
-            self.crowded, self.left_until = 0, now + _LEAVE
+        self.crowded += took if used < _UNDISTURBED * took else -took
+        self.crowded = max(self.crowded, 0.0)
+        if self.crowded > _PATIENCE:
+            self.crowded, self.left_until = 0.0, time.monotonic() + _LEAVE
 
 
 def _available() -> int:
@@ -108,7 +107,7 @@ def _available() -> int:
 
 _threads = _Threads()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.__init__)
+    os.register_at_fork(after_in_child=_threads.start)
 
 
 def processors(multiplications: int) -> int:
