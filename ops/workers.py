@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,27 +69,35 @@ class _Threads:
     """Threads, made when first needed, and how they fared."""
 
     def __init__(self) -> None:
-        self.start()
+        self.renew()
 
-    def start(self) -> None:
-        """Begin without threads, as a child process after a fork must."""
+    def renew(self) -> None:
+        """Forget the threads, of which none is left after a fork."""
         self.count = _available()
         self.crowded = 0.0
         self.left_until = 0.0
-        self.executor: Any = None
+        self.calls: SimpleQueue[Callable[[], None]] | None = None
         self.mutex = threading.Lock()
 
-    def submit(self, call: Callable[[], Any]) -> Any:
-        """Have a thread make a call; ``None`` while the interpreter shuts down."""
-        from concurrent.futures import ThreadPoolExecutor
-
+    def submit(self, call: Callable[[], None], times: int) -> None:
+        """Have so many threads make a call, sooner or later."""
         with self.mutex:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(self.count, thread_name_prefix="tapegrad")
-        try:  # in a copy of the context, in which NumPy's error state lies
-            return self.executor.submit(contextvars.copy_context().run, call)
-        except RuntimeError:
-            return None
+            if self.calls is None:
+                self.calls = SimpleQueue()
+                self._start(self.calls)
+        for _ in range(times):
+            self.calls.put(call)
+
+    def _start(self, calls: SimpleQueue[Callable[[], None]]) -> None:
+        profile = sys.getprofile()
+        sys.setprofile(None)  # that threads begin here is nobody's doing: ``jit`` watches calls
+        try:
+            for _ in range(self.count - 1):
+                threading.Thread(target=_serve, args=(calls,), name="tapegrad", daemon=True).start()
+        except RuntimeError:  # the interpreter shuts down
+            pass
+        finally:
+            sys.setprofile(profile)
 
     def note(self, used: float, took: float) -> None:
         """Take note of the seconds of processors that threads used while they took so many."""
@@ -95,6 +105,11 @@ class _Threads:
         self.crowded = max(self.crowded, 0.0)
         if self.crowded > _PATIENCE:
             self.crowded, self.left_until = 0.0, time.monotonic() + _LEAVE
+
+
+def _serve(calls: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        calls.get()()
 
 
 def _available() -> int:
@@ -107,7 +122,7 @@ def _available() -> int:
 
 _threads = _Threads()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.start)
+    os.register_at_fork(after_in_child=_threads.renew)
 
 
 def processors(multiplications: int) -> int:
@@ -133,9 +148,11 @@ def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
         for task in tasks:
             task()
         return
-    left = deque(tasks)
+    left, tickets = deque(tasks), deque([contextvars.copy_context() for _ in range(threads - 1)])
+    outcomes: SimpleQueue[tuple[float, float] | BaseException] = SimpleQueue()
 
     def work() -> tuple[float, float]:
+        """Do what is left to do; return the seconds of a processor, and the seconds, that it took."""
         used, began = time.thread_time(), time.monotonic()
         while True:
             try:
@@ -144,18 +161,41 @@ def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
                 return time.thread_time() - used, time.monotonic() - began
             task()
 
-    submitted = [_threads.submit(work) for _ in range(threads - 1)]
-    futures = [future for future in submitted if future is not None]
+    def help_out() -> None:
+        try:
+            context = tickets.popleft()  # NumPy's error state lies in the context
+        except IndexError:
+            return  # too late
+        try:
+            outcomes.put(context.run(work))
+        except BaseException as error:
+            left.clear()
+            outcomes.put(error)
+
+    _threads.submit(help_out, threads - 1)
     try:
-        times = [work()]
+        used, took = work()
     finally:
         left.clear()
-        begun = [future for future in futures if not future.cancel()]
-        for future in begun:
-            future.exception()  # waits
-    times += [future.result() for future in begun]
-    times += [(0.0, times[0][1])] * (len(futures) - len(begun))
-    _threads.note(*map(sum, zip(*times)))
+        late = _withdraw(tickets)
+        others = [outcomes.get() for _ in range(threads - 1 - late)]
+    took += late * took  # the time that those who came too late were wanted for
+    for outcome in others:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        used, took = used + outcome[0], took + outcome[1]
+    _threads.note(used, took)
+
+
+def _withdraw(tickets: deque[Any]) -> int:
+    """Take back the tickets that nobody has taken; return how many."""
+    count = 0
+    while True:
+        try:
+            tickets.popleft()
+        except IndexError:
+            return count
+        count += 1
 
 
 def share_sum(
@@ -226,9 +266,11 @@ def work_arrays(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> Iterator[list
     offsets = [0]
     for size in sizes:
         offsets.append(offsets[-1] + -(-size * dtype.itemsize // 64) * 64)
-    memory, _memory.kept = _memory.kept, None  # who works while this is lent gets other memory
+    memory = _memory.kept
     if memory is None or memory.size < offsets[-1]:
         memory = np.empty(max(offsets[-1], _KEPT), np.uint8)
+    else:
+        _memory.kept = None  # a finalizer that works meanwhile gets other memory
     yield [np.ndarray(shape, dtype, memory, offset) for shape, offset in zip(shapes, offsets)]
     if memory.size == _KEPT:
         _memory.kept = memory
