@@ -100,7 +100,8 @@ def space(entry: Entry) -> tuple[int, ...]:
 class _Partition:
     """The steps found so far, and what each needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: set[Node]) -> None:
+        self.shown = shown
         self.steps: list[Group | Step] = []
         self.maker: dict[Node, Group | Step] = {}
         self.by_space: dict[tuple[int, ...], list[Group]] = {}
@@ -148,7 +149,7 @@ class _Partition:
         """Put a change of shape that leaves values of rows values of rows where these are."""
         operand = entry.inputs[0]
         group = self.maker.get(operand) if type(operand) is Node else None
-        if not isinstance(group, Group) or operand not in group.rows:
+        if not isinstance(group, Group) or operand not in group.rows or entry.output in self.shown:
             return False
         if entry.output.shape not in (group.kept, group.dropped):
             return False
@@ -238,9 +239,18 @@ def _with_all_above(steps: set[Any]) -> int:
     return bits
 
 
+def _shown(program: Program) -> set[Node]:
+    """Return the results and what they are views of: these must share their memory."""
+    shown = set(program.results())
+    for entry in reversed(program.entries):
+        if entry.output in shown and entry.primitive.view:
+            shown.update(_nodes(entry))
+    return shown
+
+
 def partition(program: Program) -> list[Group | Step]:
     """Return the steps that execute a program, in an order that respects what they need."""
-    parts = _Partition()
+    parts = _Partition(_shown(program))
     for entry in program.entries:
         if scalars.can_lower(entry, program.weak):
             parts.place(entry)

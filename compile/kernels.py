@@ -6,6 +6,7 @@ compiled.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,15 @@ class Statistics:
 statistics = Statistics()
 _kernels: dict[Any, Callable[..., Any]] = {}
 _mutex = threading.RLock()
+
+
+def _renew_mutex() -> None:
+    global _mutex
+    _mutex = threading.RLock()  # a thread that did not survive the fork may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_mutex)
 
 
 def kernel_type(dtype: np.dtype[Any], rank: int, contiguous: bool) -> Any:

@@ -8,6 +8,7 @@ if that is dear.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -324,10 +325,12 @@ class _Source:
             self._check(limit, pad)
         for r in reductions:
             self._combine(r, pad)
+        # What ends within a row comes before the norm, whose text has branches.
+        self._close(nest.split + 1, nest.rank, reductions)
         for r in reductions:
             if r.kind == "vector_norm":
                 self._finish_norm(r)
-        self._close(nest.split, nest.rank, reductions)
+        self._close(nest.split, min(nest.split + 1, nest.rank), reductions)
         self._row(level)
 
     def _check(self, limit: tuple[str, float], pad: str) -> None:
@@ -460,5 +463,5 @@ def _suffix(r: Reduced) -> str:
 def _with_exact_functions(text: str, functions: set[tuple[str, str]]) -> str:
     for name, suffix in functions:
         if suffix and (name, "float32" if suffix == "f32" else "float64") in scalars.LIMITS:
-            text = text.replace(f"{name}_{suffix}(", f"np.{name}(")
+            text = re.sub(rf"\b{name}_{suffix}\(", f"np.{name}(", text)
     return text

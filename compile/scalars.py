@@ -143,7 +143,18 @@ def can_lower(entry: Entry, weak: Any) -> bool:
     dtypes = loop_dtypes(entry, weak)
     if dtypes is None or not all(d in _DTYPES for d in dtypes):
         return False
+    if not all(_fits(o, d, weak) for o, d in zip(entry.inputs, dtypes)):
+        return False
     return _text_is_safe(primitive, dtypes, entry.output.dtype)
+
+
+def _fits(operand: Any, dtype: np.dtype[Any], weak: Any) -> bool:
+    """Whether a Python integer is the same number in `dtype`: NumPy compares with it exactly."""
+    if dtype.kind not in "iu":
+        return True
+    if type(operand) is int:
+        return bool(np.iinfo(dtype).min <= operand <= np.iinfo(dtype).max)
+    return type(operand) is not Node or operand not in weak or dtype == np.int64
 
 
 def _supported(operand: Any) -> bool:
@@ -198,7 +209,12 @@ def _text_is_safe(
     """Whether the text means on machine numbers what NumPy's loop does."""
     assert primitive.kernel is not None
     operators = _operators_of(primitive.kernel)
-    if ast.FloorDiv in operators or ast.Mod in operators:
+    if operators & {ast.FloorDiv, ast.Mod, ast.LShift, ast.RShift}:
+        return False  # machine shifts do not go further than the word
+    booleans = any(d == np.dtype(bool) for d in dtypes)
+    if booleans and (
+        (ast.Add in operators and out.kind == "b") or functions_of(primitive.kernel) & _INTRINSICS
+    ):
         return False
     integers = any(d.kind in "iu" for d in dtypes)
     for name in functions_of(primitive.kernel):
@@ -211,7 +227,7 @@ def _text_is_safe(
         return out.itemsize == 8 and not operators & {ast.Div, ast.Pow}
     if integers and ast.Div in operators:
         return False
-    return not any(d == np.dtype(bool) for d in dtypes) or not operators & {ast.Sub, ast.USub}
+    return not booleans or not operators & {ast.Sub, ast.USub}
 
 
 def gains_alone(entry: Entry) -> bool:

@@ -33,6 +33,10 @@ class _Pool:
     """The threads that share large kernels, made when first needed, anew after a fork."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin without threads; a child process after a fork has none, and the lock may be held."""
         self.size = max(
             1,
             len(os.sched_getaffinity(0))
@@ -41,19 +45,19 @@ class _Pool:
         )
         self.executor: ThreadPoolExecutor | None = None
         self.mutex = threading.Lock()
-        self.process = 0
 
     def get(self) -> ThreadPoolExecutor:
         with self.mutex:
-            if self.executor is None or self.process != os.getpid():
+            if self.executor is None:
                 self.executor = ThreadPoolExecutor(
                     max(self.size - 1, 1), thread_name_prefix="tapegrad"
                 )
-                self.process = os.getpid()
             return self.executor
 
 
 _pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.renew)
 
 
 def parts_of(work: float, first: int) -> int:
@@ -102,8 +106,11 @@ class Shared:
         shares = [bounds[i * parts // workers : (i + 1) * parts // workers] for i in range(workers)]
         if workers == 1:
             return self._joined(self._share(bounds, arrays), arrays)
-        executor = _pool.get()
-        futures = [executor.submit(self._share, share, arrays) for share in shares[1:]]
+        try:
+            executor = _pool.get()
+            futures = [executor.submit(self._share, share, arrays) for share in shares[1:]]
+        except RuntimeError:  # the interpreter shuts down, and starts no more threads
+            return self._joined(self._share(bounds, arrays), arrays)
         done = self._share(shares[0], arrays)
         for future in futures:
             done += future.result()

@@ -289,7 +289,7 @@ def test_slopes_of_tiny_and_large_vectors_are_those_of_their_direction(
 
     for transformed in (tg.grad(f), tg.jit(tg.grad(f))):
         with np.errstate(over="ignore"):
-            got = transformed(x)
+            got = [transformed(x) for _ in range(4)][-1]
         assert got.dtype == x.dtype
         np.testing.assert_array_equal(got[0], 0)
         for row in got[1:]:
