@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.ops.comparisons import one_axis
 from tapegrad.ops.joining import stack
 from tapegrad.ops.selecting import take_along_axis
-from tapegrad.ops.ufunc import as_tensor, common_dtype, data_of, delivered, operand
+from tapegrad.ops.ufunc import as_tensor, common_dtype, data_of, delivered, operand, owned
 from tapegrad.tape.primitive import functions, implements
 from tapegrad.tape.tensor import Tensor
 
@@ -58,7 +58,8 @@ def apply_along_axis(
     inner = joined.shape[1:]
     joined = np.reshape(joined, (*outer, *inner))
     order = [*range(axis), *range(len(outer), joined.ndim), *range(axis, len(outer))]
-    return np.transpose(joined, order)
+    joined = np.transpose(joined, order)
+    return joined if plain else owned(joined)
 
 
 @implements(np.apply_over_axes)

@@ -16,7 +16,7 @@ from tapegrad.ops.joining import concatenate, cut
 from tapegrad.ops.reductions import _NONE, _given
 from tapegrad.ops.running import part
 from tapegrad.ops.selecting import take
-from tapegrad.ops.ufunc import as_tensor, data_of, operand
+from tapegrad.ops.ufunc import as_tensor, data_of, operand, owned
 from tapegrad.tape.primitive import functions, implements
 from tapegrad.tape.trace import apply
 
@@ -351,7 +351,7 @@ def _correlate(a: Any, v: Any, mode: str, name: str) -> Any:
     if mode == "same":
         start = (m - 1) // 2
         result = result[start : start + n]
-    return result
+    return owned(result)
 
 
 def _signals(a: Any, v: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ operand are put on a diagonal.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def _from_sublists(operands: tuple[Any, ...]) -> tuple[str, list[Any]]:
     """Rewrite ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` with letters."""
 
     def letters(sublist: Any) -> str:
-        return "".join("..." if i is Ellipsis else _LETTERS[i.__index__()] for i in sublist)
+        return "".join("..." if i is Ellipsis else _LETTERS[operator.index(i)] for i in sublist)
 
     pairs, rest = operands[: len(operands) // 2 * 2], operands[len(operands) // 2 * 2 :]
     text = ",".join(letters(s) for s in pairs[1::2])
@@ -171,8 +172,6 @@ def canonical(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
     dots = "".join(reversed(free[: max(extra, default=0)]))
     named = [t.replace("...", dots[len(dots) - n :] if n else "") for t, n in zip(terms, extra)]
     if arrow:
-        if dots and "..." not in output:
-            np.einsum(subscripts, *(np.broadcast_to(0.0, shape) for shape in shapes))
         result = output.replace("...", dots)
     else:
         counts = inputs.replace("...", "").replace(",", "")
@@ -194,8 +193,8 @@ def einsum(
     ----------
     subscripts : str
         One letter per axis of each operand, separated by commas; after ``->`` the letters of the
-        result. ``...`` stands for axes that are broadcast. Or operands and lists of integers by
-        turns.
+        result. ``...`` stands for axes that are broadcast, and summed if the result lacks it. Or
+        operands and lists of integers by turns.
     operands : array_like
         Operands; the same tensor may occur several times.
     out : Tensor or ndarray, optional

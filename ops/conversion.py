@@ -95,6 +95,8 @@ def astensor(t: Any, dtype: Any = None, *, constant: bool | None = None) -> Tens
     >>> tg.astensor(a).data is a
     True
     """
+    if constant is None and type(t) is Tensor and t.constant:
+        constant = True
     return tensor(t, dtype=dtype, constant=constant, copy=False)
 
 

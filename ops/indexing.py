@@ -6,6 +6,7 @@ of the index is a hashable parameter.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -278,7 +279,9 @@ def normalise(index: Any, ndim: int) -> tuple[Spec, tuple[Any, ...]]:
         if _is_basic(i):
             if isinstance(i, slice):
                 used += 1
-                i = slice(*(n if n is None else n.__index__() for n in (i.start, i.stop, i.step)))
+                i = slice(
+                    *(n if n is None else operator.index(n) for n in (i.start, i.stop, i.step))
+                )
             fixed.append(i)
         elif isinstance(i, int | np.integer) and not isinstance(i, bool | np.bool_):
             fixed.append(int(i))
@@ -304,11 +307,34 @@ def normalise(index: Any, ndim: int) -> tuple[Spec, tuple[Any, ...]]:
     return freeze_index(tuple(fixed)), tuple(arrays)
 
 
+def _is_scalar_view(index: Any, spec: Spec, shape: tuple[int, ...]) -> bool:
+    """Whether an index names one element with an ellipsis: a view, and not a copy, of that element.
+
+    An index without ellipsis would copy it, so it is taken as a slice, and reshaped.
+    """
+    if type(index) is not tuple:
+        return index is Ellipsis and not shape
+    for i in index:
+        if i is Ellipsis:
+            break
+    else:
+        return False
+    return len(spec) == len(shape) and all(
+        type(i) is int and -n <= i < n for i, n in zip(spec, shape)
+    )
+
+
 @implements("getitem")
 def _getitem(x: Tensor, index: Any) -> Any:
     spec, arrays = normalise(index, x.ndim)
     if arrays:
         return apply(gather_p, (x, *arrays), {"spec": spec})
+    if (not spec or type(spec[0]) is int) and _is_scalar_view(index, spec, x.shape):
+        if spec:
+            last = spec[-1]
+            spec = (*spec[:-1], ("slice", last, last + 1 or None, None))
+            x = apply(basic_index_p, (x,), {"spec": spec})
+        return functions[np.reshape](x, ())
     return apply(basic_index_p, (x,), {"spec": spec})
 
 

@@ -264,7 +264,7 @@ def _sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Any:
     """Return all windows of a shape, behind the axes of their places; other than NumPy's, a copy."""
-    x = as_tensor(x)
+    x = original = as_tensor(x)
     window = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
     axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
     if len(window) != len(axes):
@@ -279,7 +279,7 @@ def _sliding_window_view(
             raise ValueError("window shape cannot be larger than input array shape")
         index = np.arange(x.shape[i] - n + 1)[:, None] + np.arange(n)
         x = np.moveaxis(x[(slice(None),) * i + (index,)], i + 1, -1)
-    return x
+    return owned(x, original)
 
 
 @implements(np.flip)

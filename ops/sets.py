@@ -14,7 +14,7 @@ from tapegrad.ops.comparisons import all_axes
 from tapegrad.ops.joining import concatenate
 from tapegrad.ops.selecting import take
 from tapegrad.ops.ufunc import as_tensor, data_of
-from tapegrad.tape.primitive import implements
+from tapegrad.tape.primitive import functions, implements
 
 __all__ = [
     "intersect1d", "setdiff1d", "setxor1d", "trim_zeros", "union1d", "unique", "unique_all",
@@ -113,8 +113,8 @@ def intersect1d(
     Tensor([1.])
     """
     one, two = (data_of(a, "intersect1d") for a in (ar1, ar2))
-    _, first, second = np.intersect1d(one, two, assume_unique, return_indices=True)
-    result = take(np.ravel(as_tensor(ar1)), first)
+    values, first, second = np.intersect1d(one, two, assume_unique, return_indices=True)
+    result = functions["cast"](take(np.ravel(as_tensor(ar1)), first), values.dtype)
     return (result, first, second) if return_indices else result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.joining import concatenate
-from tapegrad.ops.ufunc import as_tensor
+from tapegrad.ops.ufunc import as_tensor, owned
 from tapegrad.tape.primitive import functions, implements
 
 __all__ = ["corrcoef", "cov"]
@@ -103,7 +103,7 @@ def cov(
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
         free = np.float64(0)
     result = np.matmul(centred, scaled.T) / free
-    return np.squeeze(result)
+    return owned(np.squeeze(result))
 
 
 @implements(np.corrcoef)

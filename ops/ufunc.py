@@ -345,6 +345,8 @@ class Ufunc:
         result = apply(primitive, args, _NO_PARAMS, None if masked else constant)
         if masked:
             old: Any = np.zeros((), result.dtype) if out is None else out
+            if isinstance(out, np.ndarray):
+                old = out.copy()  # the entry keeps (and locks) what is written over
             if primitive.differentiable:
                 result = functions[np.where](where, result, old, constant=constant)
             else:

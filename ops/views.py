@@ -6,6 +6,7 @@ compiler know two primitives in place of ten.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -94,12 +95,12 @@ broadcast_to_p: Primitive = Primitive(
 
 copy_p: Primitive = Primitive(
     "copy",
-    lambda x: np.array(x, copy=True),
-    (lambda g, y, x: g,),
+    lambda x, *, order="K": np.array(x, copy=True, order=order),
+    (lambda g, y, x, order="K": g,),
     jvp="linear",
     family="structural",
     batch=lambda args, batched, size, params: bind(copy_p, args[0]),
-    source=lambda a, p: f"np.copy({a[0]})",
+    source=lambda a, p: f"np.copy({', '.join([a[0], *map(repr, p.values())])})",
 )
 
 cast_p: Primitive = Primitive(
@@ -123,7 +124,7 @@ def _full_shape(a: Any, newshape: Any) -> tuple[int, ...]:
     old = _shape_of(a)
     if isinstance(newshape, int | np.integer) or type(newshape) is Tensor:
         newshape = (newshape,)
-    shape = tuple(n.__index__() for n in newshape)
+    shape = tuple(operator.index(n) for n in newshape)
     if -1 in shape or int(np.prod(shape, dtype=np.int64)) != int(np.prod(old, dtype=np.int64)):
         return np.broadcast_to(np.int8(0), old).reshape(shape).shape
     return shape
@@ -166,20 +167,25 @@ def _np_reshape(
     constant: bool | None = None,
 ) -> Tensor:
     shape = newshape if shape is None else shape
-    if order == "F":
-        return transpose(reshape(transpose(a), tuple(shape)[::-1]), constant=constant)
-    if order != "C":
-        raise ValueError(f"reshape of a tensor takes order 'C' or 'F', not {order!r}")
-    out = reshape(a, shape, constant=constant)
+    if order == "K":
+        raise ValueError("order 'K' is not permitted for reshaping")
+    if _is_column_major(a, order):
+        back = reshape(transpose(a), _full_shape(a, shape)[::-1])
+        out = transpose(back, constant=constant)
+    else:
+        out = reshape(a, shape, constant=constant)
     return functions[np.copy](out) if copy else out  # type: ignore[no-any-return]
 
 
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
-    """Return the elements along one axis, in C order; a view if possible."""
+    """Return the elements along one axis, in C order: a view if they lie in that order."""
     if _is_column_major(a, order):
         a = transpose(a)
-    return reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
+    out = reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
+    if out._base is not None and not data_below(a).flags.c_contiguous:
+        return apply(copy_p, (out,), {}, constant)  # type: ignore[no-any-return]
+    return out
 
 
 def _is_column_major(a: Any, order: str) -> bool:
@@ -210,7 +216,8 @@ def _flatten(a: Any, order: str = "C", *, constant: bool | None = None) -> Tenso
 
 @implements(np.copy)
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
-    return apply(copy_p, (a,))  # type: ignore[no-any-return]
+    _is_column_major(a, order)  # refuses a wrong order
+    return apply(copy_p, (a,), {} if order == "K" else {"order": order})  # type: ignore[no-any-return]
 
 
 @implements("astype")
@@ -388,6 +395,10 @@ def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(a, shape) for a in args)
 
 
+class _CopyNeeded(AttributeError, ValueError):
+    """For ``x.shape = ...``: NumPy has the first of its bases here, the documentation the second."""
+
+
 @implements("set_shape")
 def _set_shape(tensor: Tensor, shape: Any) -> None:
     """``tensor.shape = shape``: the same cell, in the new shape, views and gradients intact."""
@@ -395,7 +406,7 @@ def _set_shape(tensor: Tensor, shape: Any) -> None:
     value = tensor.value
     is_array = type(value) is np.ndarray and value.size
     if is_array and not np.shares_memory(value, value.reshape(new_shape)):
-        raise ValueError("the shape of this tensor can only be changed by copying its data")
+        raise _CopyNeeded("the shape of this tensor can only be changed by copying its data")
     base = tensor._base
     if base is None and tensor._inner_shape is None:
         tensor._inner_shape = tensor.shape

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ArrayLock", "is_locked", "lock"]
+__all__ = ["ArrayLock", "is_locked", "lock", "locked_array", "release_with"]
 
 Array = np.ndarray[Any, Any]
 
@@ -33,7 +33,7 @@ class ArrayLock:
 class _Record:
     """What is known of a locked array; it keeps the array alive, so that its id stays its own."""
 
-    __slots__ = ("array", "below", "pending", "reference")
+    __slots__ = ("array", "below", "limit", "pending", "reference", "views")
 
     def __init__(self, array: Array, below: ArrayLock | None) -> None:
         self.array = array
@@ -41,6 +41,9 @@ class _Record:
         self.below = below
         #: Views that wait for this array to be writeable before they can be.
         self.pending: list[Array] = []
+        #: Views that were made while this array was locked, by id.
+        self.views: dict[int, weakref.ref[Array]] = {}
+        self.limit = _MOST_VIEWS
         self.reference: weakref.ref[ArrayLock] | None = None
 
     def renew(self) -> ArrayLock:
@@ -50,6 +53,8 @@ class _Record:
         return new
 
 
+#: How many views a record may know before those that are gone are forgotten.
+_MOST_VIEWS = 256
 _records: dict[int, _Record] = {}
 # Re-entrant, because a lock may die (and run _released) while this thread holds the mutex.
 _mutex = threading.RLock()
@@ -65,6 +70,7 @@ def _released(key: int, reference: weakref.ref[ArrayLock]) -> None:
         del _records[key]
         record.below = None
         waiting = [record.array, *record.pending]
+        waiting += [v for v in (ref() for ref in list(record.views.values())) if v is not None]
         base = record.array.base
         base_record = _records.get(id(base)) if isinstance(base, np.ndarray) else None
         if base_record is not None:
@@ -97,6 +103,46 @@ def lock(array: Array) -> ArrayLock | None:
         return record.renew()
 
 
+def release_with(view: Array, source: Array) -> None:
+    """Let `view`, which was made of `source` while that was locked, be released with its owner.
+
+    NumPy made the view read-only, because `source` was; a view of what is read-only for another
+    reason stays so, and so does one that NumPy never lets be written to.
+    """
+    key = id(view.base)
+    owner = _records.get(key)
+    if owner is None or not (source is owner.array or is_locked(source)):
+        return
+    if 0 in view.strides and _repeats(view):
+        return
+    views = owner.views
+    if len(views) >= owner.limit:
+        for old in [i for i, ref in list(views.items()) if ref() is None]:
+            views.pop(old, None)
+        owner.limit = 2 * len(views) + _MOST_VIEWS
+    views[id(view)] = weakref.ref(view)
+    if _records.get(key) is not owner:  # another thread has just released it
+        view.flags.writeable = True
+
+
+def _repeats(view: Array) -> bool:
+    """Whether elements of a view share their place in memory."""
+    return any(not step and n > 1 for step, n in zip(view.strides, view.shape))
+
+
+def locked_array(held: Any) -> Array | None:
+    """Return the array that a lock keeps read-only; None if `held` is no lock."""
+    if type(held) is ArrayLock:
+        for record in list(_records.values()):
+            if record.reference is not None and record.reference() is held:
+                return record.array
+    return None
+
+
 def is_locked(array: Array) -> bool:
-    """Whether `array` is read-only because a living lock holds it."""
-    return id(array) in _records
+    """Whether `array` is read-only because a living lock holds it, or what it is a view of."""
+    if id(array) in _records:
+        return True
+    owner = _records.get(id(array.base))
+    view = None if owner is None else owner.views.get(id(array))
+    return view is not None and view() is array

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape import reverse
-from tapegrad.tape.guard import lock
+from tapegrad.tape.guard import lock, release_with
 from tapegrad.tape.node import Node, nobody
 from tapegrad.tape.primitive import Primitive
 from tapegrad.tape.record import mark_view, shares
@@ -81,6 +81,8 @@ class ImperativeTrace(Trace):
                     if locking and isinstance(a, np.ndarray):
                         holds.append(lock(a))
                     a = np.asarray(a)
+                else:
+                    holds.append(a)
                 values.append(a)
                 inputs.append(None)
         out = primitive.forward(*values, **params) if params else primitive.forward(*values)
@@ -132,6 +134,8 @@ class ImperativeTrace(Trace):
             a = a._value
         elif type(a) not in _NUMBERS:
             return self.process(primitive, args, _NO_PARAMS)
+        else:
+            holds.append(a)  # for pictures of the graph
         if type(b) is Tensor:
             second = b._node
             if not second.settled:
@@ -146,6 +150,8 @@ class ImperativeTrace(Trace):
             b = b._value
         elif type(b) not in _NUMBERS:
             return self.process(primitive, args, _NO_PARAMS)
+        else:
+            holds.append(b)
         out = primitive.forward(a, b)
         return self._made(primitive, (first, second), _NO_PARAMS, (a, b), out, live, holds)
 
@@ -244,6 +250,8 @@ class ImperativeTrace(Trace):
             new = make(self, out, node)
             if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
                 mark_view(new, args[0], primitive, params)
+                if not out.flags.writeable:
+                    release_with(out, values[0])
             return new
         return self.link(primitive, args, inputs, params, values, out, live, current)
 
@@ -274,6 +282,8 @@ class ImperativeTrace(Trace):
         new = make(self, out, node)
         if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
             mark_view(new, args[0], primitive, params)
+            if not out.flags.writeable:
+                release_with(out, values[0])
         if primitive.saves_result:
             holds.append(pin_of(new))
         return new
@@ -302,6 +312,8 @@ class ImperativeTrace(Trace):
 
     def backward(self, tensor: Tensor, grad: Any) -> None:
         """Sweep from `tensor`, leave gradients at all variables, and clear the graph."""
+        if not state.get().tracking:
+            return  # documented: no differentiation in no_autodiff
         node = tensor.node
         shape = tensor._value.shape
         if grad is None:
@@ -355,9 +367,7 @@ class ImperativeTrace(Trace):
             inputs.append(source)
         root._value = write_in_memory(root, values, params)
         if not current.tracking:
-            if current.guard is not False:
-                root._node.grad = None
-            root._version += 1
+            root._version += 1  # the gradient stays, as it does for `x.data -= ...`
             return
         saved = primitive.save(None, [old, *values])
         new = Node(primitive, inputs, params, saved, old.shape, old.dtype, holds)
@@ -374,19 +384,19 @@ def _current_node(tensor: Tensor) -> Node:
     if base is not None:
         if base._node.cleared:
             fresh_leaf(base)
-        if tensor._version != base._version or _is_cut_off(tensor._node, base._node):
+        if tensor._version != base._version or (
+            state.get().tracking and _is_cut_off(tensor._node, base._node)
+        ):
             tensor.refresh()
     node: Node = tensor._node
     return fresh_leaf(tensor) if node.cleared else node
 
 
 def _is_cut_off(node: Node, base: Node) -> bool:
-    """Whether a sweep has cleared the steps from a base to the view at `node`."""
+    """Whether steps from a base to the view at `node` are cleared, or were never recorded."""
     while node is not base:
-        if node.cleared:
+        if node.cleared or not node.inputs or node.inputs[0] is None:
             return True
-        if not node.inputs or node.inputs[0] is None:
-            return False
         node = node.inputs[0]
     return False
 

@@ -5,7 +5,8 @@ Operators find their operation in the registry, by the NumPy function that names
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -16,6 +17,8 @@ __all__ = ["ArrayOperators"]
 
 # Operands that need no conversion; everything else takes the slower way through NumPy.
 _PLAIN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
+
+_ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryview)
 
 
 def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
@@ -37,15 +40,23 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
         trace = x._trace
         if y._trace.level > trace.level:
             trace = y._trace
-    elif isinstance(x, np.generic | list | tuple | np.ndarray) or isinstance(
-        y, np.generic | list | tuple | np.ndarray
-    ):
+    elif _is_array_like(x) and _is_array_like(y):
         return functions[ufunc](x, y)
     else:
         return NotImplemented
     if trace.closed:
         return functions[ufunc](x, y)
     return trace.operator(primitives[name], (x, y))
+
+
+def _is_array_like(a: Any) -> bool:
+    """Whether NumPy makes numbers of an operand, which does not ask to be left alone."""
+    if isinstance(a, _ARRAY_LIKE):
+        return True
+    kind = type(a)
+    if getattr(kind, "__array_ufunc__", a) is None or isinstance(a, str | bytes):
+        return False
+    return hasattr(kind, "__array__") or isinstance(a, Sequence)
 
 
 def _unary(name: str, x: Any) -> Any:

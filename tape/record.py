@@ -91,7 +91,9 @@ class RecordTrace(Trace):
 def shares(out: Any, source: Any) -> bool:
     """Whether `out`, made from `source` by a view primitive, is a view of it and no copy."""
     base = out.base
-    return base is not None and (base is source or base is source.base or type(out) is Tensor)
+    if base is None:
+        return False
+    return base is source or type(out) is Tensor or base is getattr(source, "base", None)
 
 
 def mark_view(new: Tensor, source: Tensor, primitive: Primitive, params: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()
     for node, g in roots:
-        cotangents[node] = g if node not in cotangents else cotangents[node] + g
+        cotangents[node] = _sum(cotangents[node], g) if node in cotangents else g
     if order is None:
         order = reachable([node for node, _ in roots], variable=True)
     order.sort(key=_number, reverse=True)
@@ -153,7 +153,7 @@ def _pull_in_place(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[N
         buffer = _own_buffer(base, cotangents, owned)
         if buffer is None:  # a traced cotangent is there already
             part = primitive.vjp_of(0)(g, *node.saved, **node.params)
-            cotangents[base] = cotangents[base] + part
+            cotangents[base] = _sum(cotangents[base], part)
         else:
             primitive.add_into(buffer, g, *node.saved[2:], **node.params)
         return
@@ -164,13 +164,19 @@ def _pull_in_place(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[N
     value = node.inputs[1]
     if value is not None and not value.constant:
         part = fit(part, value.shape, value.dtype)
-        cotangents[value] = cotangents[value] + part if value in cotangents else part
+        cotangents[value] = _sum(cotangents[value], part) if value in cotangents else part
     if base is not None and not base.constant:
         if base in cotangents:
-            cotangents[base] = cotangents[base] + rest
+            cotangents[base] = _sum(cotangents[base], rest)
         else:
             cotangents[base] = rest
             owned.add(base)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    """Add cotangents; NumPy's sum of arrays without axes is no array."""
+    total = a + b
+    return total if type(total) is Tensor else np.asarray(total)
 
 
 def _own_buffer(node: Node, cotangents: dict[Node, Any], owned: set[Node]) -> Any:
@@ -196,12 +202,14 @@ def backward(root: Node, cotangent: Any) -> None:
     given: set[int] = set()
     for node in order:
         g = cotangents.get(node)
-        owner = node.owner
-        if g is not None and (owner is None or owner() is not None or node is root):
+        tensor = None if node.owner is None else node.owner()
+        if g is not None and (node.owner is None or tensor is not None or node is root):
             if type(g) is np.ndarray:
+                if tensor is not None and g.strides != tensor._value.strides and g.ndim > 1:
+                    g = _laid_out(g, tensor._value)
                 # A gradient is the user's to change: it may share memory with no other array.
                 if g.base is not None or id(g) in given:
-                    g = g.copy()
+                    g = g.copy("K")
                 given.add(id(g))
             node.grad = g
         if node.primitive is not None:  # Node.clear, unrolled
@@ -211,6 +219,17 @@ def backward(root: Node, cotangent: Any) -> None:
             node.cleared = True
             node.settled = False
         node.holds = None
+
+
+def _laid_out(g: Any, value: Any) -> Any:
+    """Lay a gradient out in memory as the data, so that views of these have views of that."""
+    if type(value) is not np.ndarray or value.shape != g.shape:
+        return g
+    if g.flags.c_contiguous and value.flags.c_contiguous:
+        return g  # strides of axes of size 1 mean nothing
+    out = np.empty_like(value, dtype=g.dtype)
+    out[...] = g
+    return out
 
 
 def clear(root: Node) -> None:

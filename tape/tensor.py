@@ -16,6 +16,7 @@ import numpy as np
 
 from tapegrad.tape.attributes import ArrayAttributes
 from tapegrad.tape.checks import check_constant, check_real
+from tapegrad.tape.copies import ArrayCopies
 from tapegrad.tape.guard import lock
 from tapegrad.tape.methods import ArrayMethods
 from tapegrad.tape.node import Node
@@ -35,7 +36,7 @@ class _Imperative:
 imperative = _Imperative()
 
 
-class Tensor(ArrayAttributes, ArrayMethods, NumPyProtocols):
+class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
     """A NumPy-like array that records what is done with it.
 
     Parameters
@@ -111,8 +112,6 @@ class Tensor(ArrayAttributes, ArrayMethods, NumPyProtocols):
                 other = x._trace.detach(x)
                 self._copy_slots(other if dtype is None else other.astype(dtype))
                 return
-            if constant is None and x.constant:
-                constant = True
             x = x.value
         if dtype is not None:
             dtype = np.dtype(dtype)
@@ -364,57 +363,6 @@ class Tensor(ArrayAttributes, ArrayMethods, NumPyProtocols):
             value = value.live_trace.consume(value, kind)
         return value
 
-    def copy(self, *, constant: bool | None = None) -> Tensor:
-        """Return a copy of data and gradient that is in no graph.
-
-        Parameters
-        ----------
-        constant : bool, optional
-            By default as the original.
-        """
-        if self.live_trace is not imperative.trace:
-            return functions[np.copy](self)  # type: ignore[no-any-return]
-        if constant is None:
-            constant = self.constant
-        new = Tensor(self._value if self._base is None else self.value, constant=constant)
-        grad = self.grad
-        new._node.grad = None if grad is None or new._node.constant else grad.copy()
-        return new
-
-    def astype(
-        self,
-        dtype: Any,
-        casting: Any = "unsafe",
-        copy: bool = True,
-        *,
-        constant: bool | None = None,
-    ) -> Tensor:
-        """Return the tensor with another dtype.
-
-        In imperative code the result is in no graph, as documented; traced values stay traced.
-
-        Parameters
-        ----------
-        dtype : dtype_like
-            A real dtype.
-        casting : {'no', 'equiv', 'safe', 'same_kind', 'unsafe'}
-            Which conversions are allowed.
-        copy : bool
-            ``False`` returns the tensor itself if dtype and `constant` fit.
-        constant : bool, optional
-            By default as the original; integers are always constant.
-        """
-        check_constant(constant)
-        if self.live_trace is not imperative.trace:
-            return functions["astype"](self, dtype, casting)  # type: ignore[no-any-return]
-        dtype = np.dtype(dtype)
-        check_real(dtype)
-        if not copy and dtype == self.dtype and (constant is None or constant == self.constant):
-            return self
-        if constant is None and self.dtype.kind == "f":
-            constant = self.constant or dtype.kind != "f"
-        return Tensor(self.value.astype(dtype, casting=casting), constant=constant, copy=False)
-
     # NumPy's protocols ---------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
@@ -433,12 +381,6 @@ class Tensor(ArrayAttributes, ArrayMethods, NumPyProtocols):
                 raise TypeError("an array of objects loses the graph; use t.data, or tg.vmap(f)(t)")
             return array.astype(dtype)
         return array.copy() if copy else array
-
-    def __copy__(self) -> Tensor:
-        return self.copy()
-
-    def __deepcopy__(self, memo: Any) -> Tensor:
-        return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle carries what a copy does: data, flag and gradient, and no graph.

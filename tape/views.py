@@ -72,11 +72,20 @@ def locate(value: Any, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -
 
 
 def place(value: Any, part: Any, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> None:
-    """Replace that part of an array, in memory."""
-    value = follow(value, path)
+    """Replace that part of an array, in memory, whatever its layout."""
+    steps = [value]
+    for name, params in path:
+        steps.append(primitives[name].forward(steps[-1], **dict(params)))
+    value = steps.pop()
     if not value.flags.writeable:
         raise ValueError("assignment destination is read-only")
     value[... if spec is None else thaw_index(spec, arrays)] = part
+    if not value.size:
+        return
+    for whole in reversed(steps):
+        if not np.may_share_memory(whole, value):  # a reshape had to copy: a gradient, say
+            whole[...] = value.reshape(whole.shape)
+        value = whole
 
 
 def freeze_path(steps: tuple[tuple[Primitive, Mapping[str, Any]], ...]) -> Path:
@@ -94,7 +103,7 @@ def write_in_memory(root: Tensor, values: list[Any], params: Mapping[str, Any]) 
     """Write into the buffer of `root`, or into a copy if the old version is needed; return it."""
     buffer = root._value
     if is_pinned(root):
-        buffer = buffer.copy()
+        buffer = buffer.copy("K")  # views of it stay views
         root._pin = None
         root._lock = None
         place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
@@ -104,14 +113,15 @@ def write_in_memory(root: Tensor, values: list[Any], params: Mapping[str, Any]) 
         return buffer
     if _locked_by_guard(root):
         # The guard protects what entries have saved; this buffer is locked but nobody saved it.
-        buffer = buffer.copy()
+        buffer = buffer.copy("K")  # views of it stay views
         root._lock = None
     place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
     return buffer
 
 
 def _locked_by_guard(root: Tensor) -> bool:
-    return is_locked(root._value) or bool(root._node.holds)
+    held = root._node.holds or ()
+    return is_locked(root._value) or any(not isinstance(h, int | float | np.generic) for h in held)
 
 
 def write(

@@ -13,7 +13,25 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from numpy import bool_, e, float16, float32, float64, inf, int8, int16, int32, int64, nan, pi
+from numpy import (
+    bool_,
+    e,
+    float16,
+    float32,
+    float64,
+    inf,
+    int8,
+    int16,
+    int32,
+    int64,
+    nan,
+    newaxis,
+    pi,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
 
 from tapegrad import errors, linalg, operation_base, typing
 from tapegrad import ops as _ops
@@ -125,6 +143,7 @@ __all__ = [
     "mem_guard_off",
     "mem_guard_on",
     "nan",
+    "newaxis",
     "nnet",
     "no_autodiff",
     "operation_base",
@@ -138,6 +157,10 @@ __all__ = [
     "turn_memory_guarding_off",
     "turn_memory_guarding_on",
     "typing",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
     "value_and_grad",
     "vjp",
     "vmap",

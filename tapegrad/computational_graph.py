@@ -6,7 +6,7 @@ function runs: there, each kernel is a box around the operations that it fuses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from tapegrad.compile import Jit
 from tapegrad.tape import Tape
+from tapegrad.tape.guard import locked_array
 from tapegrad.tape.node import Node
-from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.tensor import Tensor, own
 
 __all__ = ["build_graph"]
 
@@ -58,7 +59,8 @@ class _Labels:
         elif self.named and constant:
             lines = ["Constant"]
         elif array is not None and not self.named:
-            text = repr(owner if owner is not None else array)
+            shown = array if constant else Tensor(array, copy=False)
+            text = repr(owner if owner is not None else shown)
             lines = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."]
         else:
             lines = [f"{dtype}{list(shape) if shape else ''}"]
@@ -118,8 +120,53 @@ def _draw(
     return picture, known
 
 
+def _operands(node: Node, values: dict[Node, Any]) -> list[Any]:
+    """Return the nodes and the constants that an entry was made of; None for what is forgotten.
+
+    Values of nodes that turn up on the way are added to `values`.
+    """
+    operands: list[Any] = list(node.inputs)
+    unknown = []
+    for i, source in enumerate(node.inputs):
+        saved = node.saved[i + 1] if i + 1 < len(node.saved) else None
+        if source is not None and isinstance(saved, np.ndarray):
+            values[source] = saved
+        elif source is None and isinstance(saved, np.ndarray | float | int):
+            operands[i] = saved
+        if source is None or (source.primitive is None and _value(source) is None):
+            unknown.append(i)
+    # Rules forget what they do not need, but the entry holds numbers, and keeps arrays locked.
+    tensors = [_value(source) for source in node.inputs if source is not None]
+    held: list[Any] = []
+    for what in node.holds or ():
+        value = what if isinstance(what, int | float | np.generic) else locked_array(what)
+        if value is not None and not any(value is t for t in tensors):
+            held.append(value)
+    if len(held) == len(unknown):
+        for i, value in zip(unknown, held):
+            source = node.inputs[i]
+            if source is None:
+                operands[i] = value
+            else:
+                values[source] = value
+    return operands
+
+
+def _compute(operands: Mapping[Node, list[Any]], values: dict[Node, Any]) -> None:
+    """Add the values of nodes to `values`: what tensors hold, and what follows from the others."""
+    for node, inputs in operands.items():
+        value = values.get(node, _value(node))
+        if value is None and node.primitive is not None and node.primitive.name != "custom":
+            arrays = [values.get(i, _value(i)) if type(i) is Node else i for i in inputs]
+            if not any(a is None for a in arrays):
+                value = np.asarray(node.primitive.forward(*arrays, **node.params))
+        if value is not None:
+            values[node] = value
+
+
 def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
     """Draw the live graph that led to a tensor."""
+    own(tensor)  # a result that nothing has used yet is no node's own, and would have no name
     order: list[Node] = []
     seen: set[Node] = set()
     stack = [tensor.node]
@@ -130,17 +177,13 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
             order.append(node)
             stack.extend(source for source in node.inputs if source is not None)
 
-    def inputs(node: Node) -> Iterator[Any]:
-        for i, source in enumerate(node.inputs):
-            if source is not None:
-                yield source
-            else:
-                saved = node.saved[i + 1] if i + 1 < len(node.saved) else None
-                yield saved if isinstance(saved, np.ndarray | float | int) else None
-
     made = sorted((n for n in order if n.primitive is not None), key=lambda n: n.number)
-    entries = [(n.primitive.name, list(inputs(n)), n) for n in made]  # type: ignore[union-attr]
-    picture, known = _draw(entries, {tensor.node: tensor.data}, labels)
+    values: dict[Node, Any] = {}
+    operands = {node: _operands(node, values) for node in made}
+    entries = [(n.primitive.name, operands[n], n) for n in made]  # type: ignore[union-attr]
+    _compute(operands, values)
+    values[tensor.node] = tensor.data
+    picture, known = _draw(entries, values, labels)
     if tensor.node not in known:
         picture.values["v0"] = labels.of(tensor.data, tensor)
     return picture

@@ -103,6 +103,11 @@ def products() -> None:
     )
     assert eq(gradient(lambda x: mg.einsum("ii", x), np.ones((2, 2)))[0], np.eye(2))
     assert eq(gradient(lambda x: mg.einsum("i,i", x, x), [3.0])[0], [6])
+    for text, axis in (("...,...->", None), ("i...,i...->i", (1, 2))):  # the ellipsis is summed
+        data = np.arange(8.0).reshape(2, 2, 2)
+        assert eq(mg.einsum(text, data, data).data, (data * data).sum(axis))
+        assert eq(gradient(lambda x, text=text: mg.einsum(text, x, x), data)[0], 2 * data)
+    assert eq(mg.einsum("...->", [[1.0, 2.0]]).data, 3) and mg.einsum("...->", 2.0).shape == ()
 
 
 @section("linear algebra")
@@ -130,6 +135,17 @@ def ufunc_objects() -> None:
     array = np.zeros(2)
     assert mg.sin(t(1.0, 2.0), out=array).data is array
     assert mg.sin(t(1, 2)).dtype == float and mg.sin(t(1, 2)).constant
+
+
+@section("mathematics")
+def an_array_as_out_keeps_its_values_where_the_mask_is_false() -> None:
+    x, out = t(1.0, 4.0, 9.0), np.array([7.0, 8.0, 9.0])
+    result = mg.sqrt(x, out=out, where=np.array([True, False, True]))
+    assert result.data is out and eq(out, [1, 8, 3])
+    result.backward()
+    assert eq(x.grad, [0.5, 0, 1 / 6]) and out.flags.writeable
+    np.multiply(x, 2.0, out=out, where=np.array([False, True, False]))
+    assert eq(out, [1, 8, 3]) and eq(mg.add([1.0], [2.0], np.array([5.0]), where=[False]).data, 5)
 
 
 @section("mathematics")
@@ -188,6 +204,7 @@ def random_numbers() -> None:
 @section("files and random numbers")
 def constants_of_the_package() -> None:
     assert (mg.pi, mg.e, mg.inf) == (np.pi, np.e, np.inf) and np.isnan(mg.nan)
+    assert mg.newaxis is None and mg.uint8 is np.uint8
     assert mg.int8 is np.int8 and mg.bool_ is np.bool_ and not hasattr(mg, "bool8")
 
 

@@ -4,6 +4,7 @@ The checks run behaviour: flags, dtypes, views, locks, graphs, errors. The funct
 ``test_documented_functions``.
 """
 
+import array
 import copy
 import inspect
 import operator
@@ -72,6 +73,35 @@ def coercion_gives_tensors_whatever_stands_on_the_left() -> None:
     x = t(1.0, 2.0)
     for y in (np.float64(2) * x, [1.0, 1.0] + x, np.ones(2) + x, np.ones(2) * x, 2 / x):
         assert type(y) is Tensor and not y.constant
+
+
+class ExposesAnArray:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array([1.0, 2.0])
+
+
+@section("ground rules")
+def any_array_like_is_a_constant_on_either_side() -> None:
+    class Number(int):
+        pass
+
+    likes = (range(1, 3), ExposesAnArray(), array.array("d", [1.0, 2.0]), memoryview(np.ones(2)))
+    for like in (*likes, Number(3), np.ones(2).view(np.recarray), (1, 2.0)):
+        data, x = np.asarray(like), t(3.0, 4.0)
+        for y, expected in ((x * like, x.data * data), (like - x, data - x.data)):
+            assert type(y) is Tensor and eq(y.data, expected)
+        (x * like).backward()
+        assert eq(x.grad, data)
+
+    class LeavesMeAlone:
+        __array_ufunc__ = None
+
+        def __rmul__(self, other: Any) -> str:
+            return "mine"
+
+    assert t(1.0) * LeavesMeAlone() == "mine"
+    for other in ("a", None, object(), {1: 2}):
+        assert raises(TypeError, lambda other=other: t(1.0) * other)
 
 
 @section("ground rules")
@@ -164,6 +194,16 @@ def views_report_the_owner() -> None:
                  np.einsum("ii->i", m[:, :2]), np.atleast_3d(m)):  # fmt: skip
         assert view.base is x
     assert m[0, 0].base is None and m.copy().base is None and m.flatten().base is None
+    scalar = m[1, -1, ...]  # an ellipsis makes a view even where nothing is left for it
+    scalar += 3.0
+    assert (
+        scalar.base is x
+        and x[5] == 8.0
+        and scalar[...].base is x
+        and raises(IndexError, lambda: m[0, 3, ...])
+    )
+    x[5] -= 3.0
+    assert scalar == 5.0
     assert m[[0, 1]].base is None and m[m > 1].base is None and mg.reshape(2.0, (1,)).base is None
     (m[0] * 2).backward()
     assert eq(m.grad, [[2, 2, 2], [0, 0, 0]]) and eq(x.grad, [2, 2, 2, 0, 0, 0])
@@ -225,6 +265,10 @@ def construction() -> None:
     assert raises(TypeError, lambda: mg.tensor(1.0, ndmin="1"))
     x = t(1.0, 2.0)
     assert mg.tensor(x, copy=False) is x and mg.astensor(x) is x and mg.tensor(x) is not x
+    c = t(1.0, constant=True)  # a new tensor of floats is variable, whatever it is made of
+    assert not mg.tensor(c).constant and not mg.tensor(t(1), dtype=float).constant
+    assert not Tensor(c, copy=False).constant and mg.tensor(c, copy=False).constant
+    assert mg.astensor(c, np.float32).constant and mg.astensor(t(1), dtype=float).constant
     assert mg.astensor(data).data is data and mg.asarray(x) is x.data
     assert mg.astensor(x, constant=True).data is x.data
 
@@ -297,6 +341,9 @@ def the_shape_can_be_assigned() -> None:
     assert eq(x.grad, 2 * np.arange(6.0))
     x = mg.arange(6.0)
     assert raises(ValueError, lambda: setattr(x, "shape", (4,))) and x.shape == (6,)
+    y = mg.arange(6.0).reshape(2, 3).T
+    for error in (ValueError, AttributeError):  # where data must be copied, NumPy has the second
+        assert raises(error, lambda: setattr(y, "shape", 6)) and y.shape == (3, 2)
 
 
 @section("Tensor")
@@ -305,6 +352,7 @@ def methods_take_unpacked_shapes_and_functions_do_not() -> None:
     assert x.reshape(2, 2).shape == x.reshape((2, 2)).shape == (2, 2)
     assert raises(TypeError, lambda: mg.reshape(x, 2, 2))
     assert raises(TypeError, lambda: x.reshape((2,), 2))
+    assert raises(TypeError, lambda: x.reshape(((4,),)))
     assert type(x.any()) is not Tensor and x.T.base is x
 
 
@@ -355,7 +403,14 @@ def no_autodiff() -> None:
         assert not (t(1.0, constant=True) * 2).constant
         y = x * 2
         y.backward()
-    assert x.grad is None
+        x.backward()
+    assert x.grad is None and y.grad is None
+    y = x * 2
+    with mg.no_autodiff:
+        y.backward()
+    assert x.grad is None and y.creator is not None
+    y.backward()
+    assert eq(x.grad, 2)
     with pytest.raises(KeyError), mg.no_autodiff:
         raise KeyError
     assert (x * 2).creator is not None

@@ -315,3 +315,25 @@ def test_a_function_without_a_form_says_so(call: str) -> None:
     ):
         with pytest.raises(TypeError, match=r"no differentiable form.*np\.asarray"):
             function()
+
+
+def test_results_that_numpy_computes_anew_have_no_base() -> None:
+    """No base that nobody else holds: a result is a view of an argument, or owns its data."""
+    m = tg.tensor(np.arange(1.0, 10).reshape(3, 3))
+    windows = np.lib.stride_tricks.sliding_window_view
+    for result in (
+        np.convolve(m[0], m[1]), np.convolve(m[0], m[1], "same"), np.correlate(m[0], m[1], "full"),
+        np.cov(m), np.apply_along_axis(np.sum, 0, m), np.apply_along_axis(np.sort, 0, m),
+        windows(m, (2, 2)), np.roll(m, 1), np.kron(m, m), np.tensordot(m, m), np.cross(m, m),
+        np.take(m, [0, 1]), np.intersect1d(m, [1.0, 2.0]), np.unique(m),
+    ):  # fmt: skip
+        assert result.base is None
+        result *= 2.0
+        result.backward()
+    assert np.array_equal(m.data, np.arange(1.0, 10).reshape(3, 3))
+
+
+def test_the_intersection_of_dtypes_has_the_wider_one() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    got, expected = np.intersect1d([1, 5, 3], tg.tensor(x)), np.intersect1d([1, 5, 3], x)
+    assert got.dtype == expected.dtype and np.array_equal(got.data, expected)

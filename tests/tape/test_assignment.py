@@ -232,3 +232,18 @@ def test_a_time_loop_that_writes_in_place_has_the_right_gradient(numeric):
     x = tg.tensor(start)
     run(x * 1.0).backward()
     assert np.allclose(x.grad, numeric(lambda a: run(a.copy()), start), atol=1e-5)
+
+
+def test_gradients_of_scalars_that_are_written_are_arrays_without_axes():
+    v, w = tg.tensor(2.0), tg.tensor(3.0)
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]]) * 1.0
+    x[:, 0] = v
+    x[0] *= v
+    y = w * 1.0
+    z = y * y
+    y[...] = v * y
+    y[()] += w
+    (x.sum() + y + z + v).backward()
+    for t in (v, w, y, z):
+        assert type(t.grad) is np.ndarray and t.grad.shape == () and t.grad.dtype == float
+    assert v.grad == 11.0 and w.grad == 2 * 3.0 + 2.0 + 1.0

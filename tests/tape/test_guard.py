@@ -1,5 +1,8 @@
 """The memory guard: what is locked, for how long, and its switches."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -296,3 +299,71 @@ def test_no_write_through_any_array_can_make_a_gradient_wrong():
         d = np.zeros((3, 3))
         d[i] = 1e-6
         assert abs((f(start[1] + d) - f(start[1] - d)) / 2e-6 - g[i]) < 1e-6
+
+
+# Views that are made while their base is locked ----------------------------------------------------
+
+
+def test_a_view_made_of_a_locked_tensor_is_writeable_when_that_is():
+    x = tg.tensor(np.arange(8.0))
+    graph = x[:4] * 2
+    view = x[1:]
+    part = view[::2]
+    assert not part.data.flags.writeable
+    graph.backward()
+    for t in (x, view, part):
+        assert t.data.flags.writeable
+    part.data[0] = 9.0
+    assert x[1] == 9.0
+
+
+@pytest.mark.parametrize("operation", [lambda x: x * 1.0, lambda x: x], ids=["result", "leaf"])
+def test_views_of_versions_and_new_shapes_are_released_too(operation):
+    x = operation(tg.tensor(np.arange(8.0).reshape(2, 4)))
+    view = x[:, ::-1]
+    again = view[:, ::-1]
+    joined = np.concatenate([x.ravel(), again.ravel()])
+    view *= view
+    x.shape = (4, 2)
+    total = x.sum() + view.sum() + again.sum() + joined.sum()
+    total.backward()
+    for t in (x, view, again, joined):
+        assert t.data.flags.writeable
+    x = operation(tg.tensor(np.arange(8.0)))
+    joined = np.concatenate([x, x])
+    view = x[:1]
+    x.shape = (2, 4)
+    (x.sum() + view.sum() + joined.sum()).backward()
+    assert x.data.flags.writeable and view.data.flags.writeable
+
+
+def test_a_locked_tensor_with_a_new_shape_can_be_written_through_its_views():
+    x = tg.tensor(np.arange(8.0).reshape(2, 4)) * 1.0
+    joined = np.concatenate([x.ravel(), x.ravel()])
+    view = x.T
+    x.shape = (2, 4, 1)
+    twice = view.T
+    np.add(twice, twice, out=twice)
+    assert np.array_equal(x.data.ravel(), 2 * np.arange(8.0))
+    assert np.array_equal(joined.data[:8], np.arange(8.0))
+
+
+def test_what_is_read_only_by_nature_stays_so():
+    x = tg.tensor(np.arange(3.0))
+    graph = x * x
+    wide = np.broadcast_to(x, (2, 3))
+    row = wide[0]
+    graph.backward()
+    assert x.data.flags.writeable
+    assert not wide.data.flags.writeable and not row.data.flags.writeable
+
+
+def test_views_that_are_gone_are_not_kept_by_their_locked_base():
+    x = tg.tensor(np.arange(3.0))
+    graph = x * x
+    view = x[1:]
+    array = weakref.ref(view.data)
+    del view
+    gc.collect()
+    assert array() is None
+    graph.backward()

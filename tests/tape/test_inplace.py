@@ -209,3 +209,81 @@ def test_a_shape_assigned_without_autodiff_makes_no_operation():
     assert x.shape == (2, 3) and x.creator is None
     (x * x).backward()
     assert x.grad.shape == (2, 3)
+
+
+# Layouts in memory ---------------------------------------------------------------------------------
+
+
+def _flat_of_transposed(a):
+    w = a.T.reshape(-1)
+    w *= 2.0
+    return a
+
+
+def _flat(a):
+    w = a.reshape(-1)
+    w[1:3] = w[2:4] * w[1]
+    return a
+
+
+def _masked(a):
+    w = a.reshape(-1)
+    w[w > 0.3] *= 0.7
+    return a
+
+
+def _columns(a):
+    w = a.T.reshape(3, 2, 1)[:, 0]
+    w[[0, 2, 0]] = w[[1, 1, 1]] * 3.0
+    return a
+
+
+@pytest.mark.parametrize("write", [_flat_of_transposed, _flat, _masked, _columns])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("read", [lambda a: a.T[:1], lambda a: a, lambda a: a.T, lambda a: a[1:]])
+def test_the_layout_of_a_gradient_does_not_matter_to_a_write_through_a_reshape(
+    write, transposed, read
+):
+    data = np.random.default_rng(0).normal(size=(2, 3))
+    if write is _flat_of_transposed:
+        data = np.asfortranarray(data)  # or the reshape would be a copy
+    weights = np.random.default_rng(1).normal(size=read(data).shape)
+
+    def f(x):
+        part = read(write(x.copy("K") if isinstance(x, np.ndarray) else x * 1.0))
+        return (part.T * np.ascontiguousarray(weights.T) if transposed else part * weights).sum()
+
+    expected = np.zeros(data.shape)
+    for i in np.ndindex(data.shape):
+        up, down = data.copy("K"), data.copy("K")
+        up[i] += 1e-6
+        down[i] -= 1e-6
+        expected[i] = (f(up) - f(down)) / 2e-6
+    x = tg.tensor(data)
+    f(x).backward()
+    assert np.allclose(x.grad, expected, atol=1e-8)
+    assert np.allclose(tg.grad(f)(data), expected, atol=1e-8)
+    assert np.allclose(tg.jvp(f, (data,), (np.ones((2, 3)),))[1], expected.sum(), atol=1e-8)
+    twice = tg.grad(lambda x: (tg.grad(f)(x) * weights.sum()).sum())(data)
+    assert np.isfinite(twice).all()
+
+
+def test_a_written_copy_of_a_buffer_keeps_its_layout():
+    x = tg.tensor(np.arange(6.0).reshape(3, 2).T)
+    flat = x.T.reshape(-1)
+    y = x * x
+    x += 1.0
+    assert flat.base is x and np.shares_memory(flat, x) and x.data.flags.f_contiguous
+    assert np.array_equal(flat.data, np.arange(1.0, 7.0))
+    y.backward()
+
+
+def test_writing_through_an_empty_view_writes_nothing():
+    x = tg.tensor(np.ones((2, 3)))
+    y = x * 2.0
+    empty = y[1:][1:]
+    np.add(empty, 1.0, out=empty)
+    y[5:] = 3.0
+    y.T.reshape(-1)[6:] *= 2.0
+    y.backward()
+    assert np.array_equal(x.grad, np.full((2, 3), 2.0)) and np.array_equal(y.data, [[2.0] * 3] * 2)

@@ -24,7 +24,7 @@ WITHOUT = {
 }  # fmt: skip
 
 #: Of these the documentation of MyGrad gives another signature.
-DOCUMENTED_OTHERWISE = {"astype", "copy"}
+DOCUMENTED_OTHERWISE = {"astype"}
 
 SAME: dict[str, list[Callable[[Any], Any]]] = {
     "T": [lambda x: x.T],
@@ -34,12 +34,13 @@ SAME: dict[str, list[Callable[[Any], Any]]] = {
     "argmin": [lambda x: x.argmin(0)],
     "argpartition": [lambda x: x.argpartition(1), lambda x: x.argpartition((0, 2), axis=1)],
     "argsort": [lambda x: x.argsort(0, "stable"), lambda x: x.argsort(axis=None, stable=True)],
-    "astype": [lambda x: x.astype(np.float32), lambda x: x.astype(int)],
+    "astype": [lambda x: x.astype(np.float32), lambda x: x.astype(int),
+               lambda x: x.astype(np.float32, "F", "same_kind"), lambda x: x.astype(int, "C")],
     "clip": [lambda x: x.clip(1, 2.5), lambda x: x.clip(max=2.5), lambda x: x.clip(min=1, max=2.5)],
     "compress": [lambda x: x.compress([True, False, True], 1), lambda x: x.compress([0, 1, 1])],
     "conj": [lambda x: x.conj()],
     "conjugate": [lambda x: x.conjugate()],
-    "copy": [lambda x: x.copy()],
+    "copy": [lambda x: x.copy(), lambda x: x.T.copy("F")],
     "cumprod": [lambda x: x.cumprod(1)],
     "cumsum": [lambda x: x.cumsum(0, np.float32), lambda x: x.cumsum()],
     "device": [lambda x: x.device],
@@ -65,6 +66,7 @@ SAME: dict[str, list[Callable[[Any], Any]]] = {
     "real": [lambda x: x.real],
     "repeat": [lambda x: x.repeat(2), lambda x: x.repeat([1, 2, 0], 1)],
     "reshape": [lambda x: x.reshape(3, -1), lambda x: x.reshape((6,), order="F"),
+                lambda x: x.reshape(-1, order="F"), lambda x: x.T.reshape(2, 3, order="A"),
                 lambda x: x.reshape(6, copy=True)],
     "round": [lambda x: x.round(), lambda x: x.round(1)],
     "searchsorted": [lambda x: np.sort(x[0]).searchsorted([1.0, 1.5], "right")],
@@ -254,6 +256,26 @@ def test_a_method_has_numpys_parameters(name: str) -> None:
         assert keywords <= have.keys()
 
 
+@pytest.mark.parametrize("order", [None, "C", "F", "A", "K"])
+def test_copies_are_laid_out_as_numpys(order: str | None) -> None:
+    words = {} if order is None else {"order": order}
+    x = tg.tensor(X)
+    for t, array in ((x, X), (x.T, X.T), (x[:, ::2], X[:, ::2])):
+        for ours, numpys in (
+            (t.copy(**words), array.copy(**words)),
+            (t.astype(np.float32, **words), array.astype(np.float32, **words)),
+        ):
+            assert ours.data.strides == numpys.strides and np.array_equal(ours.data, numpys)
+    assert x.astype(float, order="K", copy=False) is x
+    assert x.T.astype(float, order="C", copy=False).base is None
+    with pytest.raises(ValueError, match="order"):
+        x.copy("Z")
+    with pytest.raises(ValueError, match="order"):
+        np.copy(x, order="Z")
+    with pytest.raises(TypeError, match="positional"):
+        x.astype(float, "K", "safe", True)
+
+
 def test_the_iterator_over_elements_is_numpys() -> None:
     x = tg.tensor(X)
     flat, numpys = x.flat, X.flat
@@ -298,6 +320,10 @@ ERRORS: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
     (lambda x: list(x[0, 0]), TypeError, "without axes"),
     (lambda x: f"{x:.2f}", TypeError, "array2string"),
     (lambda x: x.item(), ValueError, "size 1"),
+    (lambda x: x[1.5:], TypeError, "integer"),
+    (lambda x: x.reshape(2.0, 3), TypeError, "integer"),
+    (lambda x: x.reshape(6, order="K"), ValueError, "order"),
+    (lambda x: tg.einsum(x, [0.5, 1]), TypeError, "integer"),
     (lambda x: x.view(np.int64), TypeError, "no derivative"),
     (lambda x: x.view(np.ndarray), TypeError, "no derivative"),
     (lambda x: x.view(3, -1), TypeError, "reshape"),

@@ -257,7 +257,32 @@ def test_no_autodiff_keeps_gradients():
     with tg.no_autodiff:
         x * 2
         np.sin(x)
-    assert np.array_equal(x.grad, [2.0, 4.0])
+        x -= 0.5
+        x[:1] *= 3.0
+    assert np.array_equal(x.grad, [2.0, 4.0]) and np.array_equal(x.data, [1.5, 1.5])
+
+
+def test_a_view_made_without_autodiff_is_joined_to_its_base_when_it_is_used():
+    x = tg.tensor([1.0, 2.0, 3.0])
+    with tg.no_autodiff:
+        view = x[:2]
+        part = view[1:]
+        part * 2
+        assert view.creator is None and part.creator is None
+    ((view * view).sum() + (x * x).sum() + part.sum()).backward()
+    assert np.array_equal(x.grad, [4.0, 9.0, 6.0])
+    assert np.array_equal(view.grad, [4.0, 9.0]) and np.array_equal(part.grad, [9.0])
+    assert view.grad.base is x.grad
+    with tg.no_autodiff:
+        view *= 2
+        wide = x.reshape(3, 1)
+    (wide * wide).sum().backward()
+    assert np.array_equal(x.grad, [4.0, 8.0, 6.0]) and np.array_equal(view.grad, [4.0, 8.0])
+    x.null_grad()
+    with tg.no_autodiff:
+        alone = x[1:]
+    alone.backward()
+    assert np.array_equal(alone.grad, [1.0, 1.0])
 
 
 def test_no_autodiff_nests_and_restores_after_an_exception():

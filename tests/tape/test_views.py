@@ -366,3 +366,55 @@ def test_new_data_of_the_base_is_seen_by_its_views():
     assert np.array_equal(v.data, [5.0]) and np.shares_memory(x, v)
     (x * x).backward()
     assert np.array_equal(v.grad, [10.0])
+
+
+def test_ravel_gives_contiguous_data_and_so_copies_what_has_gaps():
+    x = tg.arange(12.0)
+    m = x.reshape(3, 4)
+    assert m.ravel().base is x and m.T.ravel("F").base is x and m[1].ravel().base is x
+    for gaps in (x[::2], m[:, 0], x[::-1], m[::2, ::2]):
+        for order in "CF":
+            flat = gaps.ravel(order)
+            assert flat.base is None and flat.data.flags.c_contiguous
+            assert np.array_equal(flat.data, gaps.data.ravel(order))
+    assert x[::2].reshape(-1).base is x
+    flat = x[::2].ravel()
+    flat *= x[:6]
+    flat.backward()
+    assert np.array_equal(x.data, np.arange(12.0)) and x.grad[2] == 1 + 4 and x.grad[7] == 0
+
+
+def test_a_number_has_views_under_every_transformation():
+    for f in (lambda x: np.reshape(x, ()) * x, lambda x: x[...] * x if np.ndim(x) == 0 else x * x):
+        assert tg.grad(f)(3.0) == tg.jit(tg.grad(f))(3.0) == tg.grad(tg.jit(f))(3.0) == 6.0
+        assert np.array_equal(tg.vmap(f)(np.arange(3.0)), [0.0, 1.0, 4.0])
+
+
+def test_a_copy_by_numpy_has_the_order_that_is_asked_for():
+    x = tg.tensor(np.arange(6.0).reshape(2, 3))
+    for t in (x, x.T):
+        for order in "CFAK":
+            y = np.copy(t, order=order)
+            assert y.data.strides == np.copy(t.data, order=order).strides
+    y.backward()
+    assert np.array_equal(x.grad, np.ones((2, 3)))
+    f = tg.jit(tg.grad(lambda x: (np.copy(x, order="F").T.reshape(-1) * np.arange(6.0)).sum()))
+    for _ in range(3):
+        assert np.array_equal(f(x.data), np.arange(6.0).reshape(3, 2).T)
+
+
+def test_a_gradient_is_laid_out_as_the_data_so_that_its_views_are_views():
+    data = np.arange(6.0).reshape(3, 2).T
+    for x in (tg.tensor(data), tg.tensor(np.ascontiguousarray(data))):
+        flat = x.T.reshape(-1) if x.data.flags.f_contiguous else x.reshape(-1)
+        assert flat.base is x
+        for loss in (x * data, x * np.ascontiguousarray(data), (x.T @ x), np.sin(x.T) * data.T):
+            loss.backward()
+            assert x.grad.strides == x.data.strides
+            assert flat.grad.base is x.grad and np.shares_memory(flat.grad, x.grad)
+    x = tg.tensor(np.arange(9.0).reshape(3, 3)) * 1.0
+    flat = np.swapaxes(x.T[None], 0, -1).reshape(-1)
+    part = x.T.T
+    part /= 2.0
+    (x.sum() + (np.cos(flat) * np.arange(9.0)).sum()).backward()
+    assert flat.base is x and np.shares_memory(flat.grad, x.grad)

@@ -79,6 +79,35 @@ def test_the_graph_of_a_tensor_has_its_names() -> None:
 
 
 @pytest.mark.usefixtures("_graphviz")
+def test_arrays_have_names_and_values_that_nobody_holds_are_shown() -> None:
+    x, a, b = tg.tensor([1.0, 2.0]), np.array([4.0, 5.0]), np.array([1.0, 1.0])
+    y = ((x + a) * x - b).sum()
+    picture = build_graph(y, {"x": x, "a": a, "b": b})
+    assert {("a", "add"), ("x", "add"), ("b", "subtract")} <= set(picture.labelled())
+    shown = list(build_graph(y).nodes.values())
+    for label in ("array([4., 5.])", "Tensor([5., 7.])", "Tensor([ 5., 14.])", "array([1., 1.])"):
+        assert label in shown
+    z = np.exp(tg.tensor([0.0, 1.0]))[:1] * mask_of(x)
+    assert "Tensor([1.])" in build_graph(z).nodes.values()
+
+
+@pytest.mark.usefixtures("_graphviz")
+def test_numbers_are_labelled_by_their_value_as_in_the_documented_picture() -> None:
+    x = tg.tensor(2)
+    y = tg.tensor(3)
+    f = x * y
+    g = f + x - 2
+    picture = build_graph(g, names=locals())
+    assert picture.labelled()[-3:] == [("8", "subtract"), ("2", "subtract"), ("subtract", "g")]
+    floats = build_graph(np.maximum(1.5 + tg.tensor([1.0]), 0.25) / 2.0).nodes.values()
+    assert {"1.5", "0.25", "2.0", "Tensor([2.5])"} <= set(floats)
+
+
+def mask_of(x: Any) -> Any:
+    return (x > 1.5)[:1]
+
+
+@pytest.mark.usefixtures("_graphviz")
 def test_names_match_by_identity_and_labels_show_what_is_asked_for() -> None:
     x = tg.tensor([1.0, 2.0])
     y = x * np.array([2.0, 4.0])
