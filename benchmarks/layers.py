@@ -182,17 +182,16 @@ def _agree(got: Arrays, expected: Arrays) -> bool:
 
 
 def run(options: Options) -> Report:
-    """Measure all contestants on all layers."""
-    contestants = [c for c in CONTESTANTS if options.wants(c.name)]
+    """Measure all contestants on the layers that are wanted."""
     head = ["milliseconds, forward and backward (ratio to tapegrad eager)"]
-    table = Table("Layers, float32", [*head, *(c.name for c in contestants)])
+    table = Table("Layers, float32", [*head, *(c.name for c in CONTESTANTS)])
     goals: list[Goal] = []
     notes: list[str] = []
-    for layer in LAYERS:
+    for layer in filter(options.wants, LAYERS):
         calls: dict[str, Call] = {}
-        cells = dict.fromkeys((c.name for c in contestants), "not installed")
+        cells = dict.fromkeys((c.name for c in CONTESTANTS), "not installed")
         expected = _tapegrad(layer)()
-        for contestant in contestants:
+        for contestant in CONTESTANTS:
             if contestant.missing():
                 continue
             try:
@@ -214,7 +213,8 @@ def run(options: Options) -> Report:
         goals += _goals(layer, timings)
     peaks, peak_goals = _peaks(options)
     titles = {"Goals, by the best samples": goals, "Goals for memory": peak_goals}
-    return Report([table, peaks], titles, notes)
+    tables = [t for t in (table, peaks) if t.rows]
+    return Report(tables, {title: found for title, found in titles.items() if found}, notes)
 
 
 def _measure(calls: dict[str, Call], rounds: int) -> dict[str, Timing]:
@@ -245,14 +245,14 @@ def _goals(layer: str, timings: dict[str, Timing]) -> list[Goal]:
 
 
 def _peaks(options: Options) -> tuple[Table, list[Goal]]:
-    """Measure the peak memory of convolutions."""
-    contestants = [c for c in CONTESTANTS if c.name != JIT and options.wants(c.name)]
+    """Measure the peak memory of the convolutions that are wanted."""
+    contestants = [c for c in CONTESTANTS if c.name != JIT]
     head = "megabytes (ratio to tapegrad eager)"
     table = Table(
         f"{PEAK} convolutions, forward and backward", [head, *(c.name for c in contestants)]
     )
     goals = []
-    for layer, *_ in CONVOLUTIONS:
+    for layer in filter(options.wants, (name for name, *_ in CONVOLUTIONS)):
         peaks = {c.name: _peak(c.name, layer) for c in contestants if not c.missing()}
         ours = peaks.get(OURS)
         cells = dict.fromkeys((c.name for c in contestants), "not installed")

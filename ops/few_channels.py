@@ -2,7 +2,7 @@
 
 The windows over an example are laid out as a matrix, with a row for each channel and place in the
 window and a column for each placement: each row is copied in long runs. One matrix product does the
-arithmetic.
+arithmetic. Where the data or the cotangents are already such matrices, nothing is copied.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ __all__ = ["convolve", "convolve_data", "convolve_filters"]
 #: Bytes of work arrays for a part of the work.
 _BUDGET = 3 << 20
 
-#: Windows over whole lines are copied much faster than over parts of them, but the matrix product
-#: then computes what lies between two windows too. Up to these factors that is worth it, for
-#: collecting windows and for adding them up.
-_MOST_WASTE = 1.25
+#: Windows over whole lines are added up much faster than over parts of them, but the matrix product
+#: then computes what lies between two windows too. Up to this factor that is worth it. It never is
+#: where windows are collected: what the product would compute besides must be left out by one copy more.
 _MOST_WASTE_ADDING = 1.6
 
 
@@ -52,7 +51,7 @@ class _Layout(NamedTuple):
     columns: int
 
     @classmethod
-    def of(cls, over: Windows, rows: int, most_waste: float) -> _Layout:
+    def of(cls, over: Windows, rows: int, most_waste: float = 1.0) -> _Layout:
         """Lay out the windows that make some rows of the grid."""
         padded, grid = (over.lines(rows), *over.padded[1:]), (rows, *over.grid[1:])
         steps = steps_of(padded)
@@ -74,6 +73,11 @@ class _Layout(NamedTuple):
             (count, filters, self.columns),
         )
 
+    @property
+    def gapless(self) -> bool:
+        """Whether the columns are the placements and nothing else, in order."""
+        return not self.wide or self.outer == steps_of(self.grid)
+
     def placed(self, matrices: Any) -> Any:
         """View the columns of matrices as placements: shape (examples, rows, *grid)."""
         steps = self.outer if self.wide else steps_of(self.grid)
@@ -86,13 +90,13 @@ def _cost(layout: _Layout, over: Windows, channels: int, filters: int, itemsize:
     return sum(map(math.prod, layout.shapes(over, 1, channels, filters))) * itemsize
 
 
-def _collect(
-    matrices: Any, padded: Any, x: Any, over: Windows, part: Part, layout: _Layout
-) -> None:
-    """Fill matrices with the windows of a part of the data."""
+def _collect(matrices: Any, padded: Any, x: Any, over: Windows, part: Part, layout: _Layout) -> Any:
+    """Return matrices of the windows of a part of the data: filled ones, or the data themselves."""
     plain = not any(over.padding)
     if plain and x.flags.c_contiguous and layout.padded == over.size:
         padded = x[part.examples]
+        if layout.grid == over.size:  # windows of one element
+            return padded.reshape(matrices.shape)
     else:
         if not plain:
             padded[...] = 0
@@ -107,13 +111,25 @@ def _collect(
         (*steps_of(padded.shape)[:2], *layout.inner, *steps),
     )
     matrices.reshape(windows.shape)[...] = windows
+    return matrices
 
 
-def _lay(columns: Any, g: Any, part: Part, layout: _Layout) -> None:
-    """Lay out cotangents as the columns that belong to them."""
+def _as_columns(columns: Any, g: Any, part: Part, layout: _Layout) -> Any | None:
+    """View some examples of a result, or of cotangents, as the columns of matrices if they are that."""
+    if layout.gapless and g.flags.c_contiguous and part.height == g.shape[2]:
+        return g[part.examples].reshape(columns.shape)
+    return None
+
+
+def _lay(columns: Any, g: Any, part: Part, layout: _Layout) -> Any:
+    """Return cotangents as the columns that belong to them: laid out, or as they are."""
+    direct = _as_columns(columns, g, part, layout)
+    if direct is not None:
+        return direct
     if layout.wide:
         columns[...] = 0
     layout.placed(columns)[...] = g[part.examples, :, part.rows]
+    return columns
 
 
 def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
@@ -123,14 +139,16 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
     plan = crew(over.multiplications(len(x), channels, filters))
 
     def task(part: Part) -> None:
-        layout = _Layout.of(over, part.height, _MOST_WASTE)
+        layout = _Layout.of(over, part.height)
         shapes = layout.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes) as (padded, matrices, result):
-            _collect(matrices, padded, x, over, part, layout)
-            multiply(flat, matrices, result, plan.limit)
-            out[part.examples, :, part.rows] = layout.placed(result)
+            matrices = _collect(matrices, padded, x, over, part, layout)
+            direct = _as_columns(result, out, part, layout)
+            multiply(flat, matrices, result if direct is None else direct, plan.limit)
+            if direct is None:
+                out[part.examples, :, part.rows] = layout.placed(result)
 
-    layout = _Layout.of(over, over.grid[0], _MOST_WASTE)
+    layout = _Layout.of(over, over.grid[0])
     cost = _cost(layout, over, channels, filters, out.itemsize)
     parts = divide(len(x), over.grid[0], cost, _BUDGET, plan.threads)
     share([partial(task, part) for part in parts], plan.threads)
@@ -145,19 +163,19 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
     filters, channels = out.shape[:2]
     work = over.multiplications(len(x), channels, filters)
     plan = crew(work)
-    layout = _Layout.of(over, over.grid[0], _MOST_WASTE)
+    layout = _Layout.of(over, over.grid[0])
     cost = _cost(layout, over, channels, filters, out.itemsize) + out.nbytes
     parts = divide(len(x), over.grid[0], cost, max(_BUDGET, out.nbytes), processors(work))
     groups = min(len(parts), processors(work))
     totals = np.zeros((groups, out[0].size, filters), out.dtype)
 
     def add(total: Any, part: Part) -> None:
-        layout = _Layout.of(over, part.height, _MOST_WASTE)
+        layout = _Layout.of(over, part.height)
         shapes = layout.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes, (part.number, *total.shape)) as arrays:
             padded, matrices, columns, terms = arrays
-            _collect(matrices, padded, x, over, part, layout)
-            _lay(columns, g, part, layout)
+            matrices = _collect(matrices, padded, x, over, part, layout)
+            columns = _lay(columns, g, part, layout)
             multiply(matrices, columns.swapaxes(1, 2), terms, plan.limit)
             total += np.add.reduce(terms)
 
@@ -179,7 +197,7 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
         layout = _Layout.of(over, part.height, _MOST_WASTE_ADDING)
         shapes = layout.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes) as (padded, matrices, columns):
-            _lay(columns, g, part, layout)
+            columns = _lay(columns, g, part, layout)
             multiply(flat, columns, matrices, plan.limit)
             padded[...] = 0
             _add_windows(padded, matrices, over, layout)

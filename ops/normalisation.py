@@ -1,8 +1,9 @@
 """Normalising the channels of an array by their mean and variance.
 
-The passes over arrays copy a few channels at a time into a part of memory that fits the cache, laid
-out one channel after the other. Variances are taken of centred values; what rounding has left of
-their mean is measured, and taken into account.
+Each pass takes some channels through all of its steps, in the memory of the result, or in copies laid
+out one channel after the other where rows are short. Threads share the channels, whose results do not
+depend on each other. Variances are taken of centred values; what rounding has left of their mean is
+measured, and taken into account.
 
 >>> import numpy as np
 >>> from tapegrad.ops.normalisation import normalise_p
@@ -14,20 +15,29 @@ array([[-1.],
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tapegrad.ops.composed import Layer, packed, unpacked
 from tapegrad.ops.rows import rows_of, sums
+from tapegrad.ops.windows import divide
+from tapegrad.ops.workers import crew, share, work_arrays
 from tapegrad.tape.trace import bind
 
 __all__ = ["normalise_p"]
 
-#: Bytes of one part of the channels; two of them should stay in a cache.
-_PART = 1 << 20
-#: From this length on, rows are summed where they are; shorter ones are copied first.
+#: Bytes of the data in one part of the channels. With less, each step is so short that threads spend
+#: their time handing over the interpreter's lock.
+_PART = 4 << 20
+#: Bytes that are had sooner from the system than from what the thread has kept.
+_LITTLE = 1 << 16
+#: How many numbers of a row are summed in their own dtype, in a thread of ours: BLAS would share more.
+_PIECE = 1 << 12
+#: From this length on, rows are worked on where they are; shorter ones are copied first.
 _LONG = 512
 
 
@@ -49,47 +59,81 @@ def _three_axes(x: Any) -> Any:
     return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
 
 
-def _parts(x: Any, copies: int) -> Iterator[tuple[slice, Any]]:
-    """Divide the channels of `x`; for each part, yield memory of shape (copies, channels, N, S).
+def _share(work: Callable[[slice], None], x: Any) -> None:
+    """Call ``work(channels)`` for parts of the channels, on several threads if there is much to do.
 
-    Without further axes (S is 1) neighbours in memory are channels. They stay so, undivided.
+    Without further axes neighbours in memory are channels. They stay so, undivided.
     """
     n, channels, size = x.shape
     if size == 1:
-        yield slice(None), np.empty((copies, n, channels, 1), x.dtype).swapaxes(1, 2)
+        work(slice(0, channels))
         return
-    most = max(1, _PART // (n * size * x.itemsize))
-    count = -(-channels // -(-channels // most))  # parts of nearly equal size
-    memory = np.empty((copies, count, n, size), x.dtype)
-    for first in range(0, channels, count):
-        yield slice(first, first + count), memory[:, : channels - first]
+    with rows_of(size):
+        if x.nbytes <= _PART:
+            work(slice(0, channels))
+            return
+        threads = crew(x.nbytes).threads
+        parts = divide(channels, 1, n * size * x.itemsize, _PART, threads)
+        share([partial(work, part.examples) for part in parts], threads)
 
 
-def _flat(work: Any) -> Any:
-    """View (channels, N, S) as (channels, N * S)."""
-    return work[..., 0] if work.shape[2] == 1 else work.reshape(len(work), -1)
+def _memory(target: Any, copies: int) -> AbstractContextManager[list[Any]]:
+    """Lend arrays (channels, N, S) to work in: that of the result, or copies if its rows are short."""
+    size = target.shape[2]
+    if size == 1 or size >= _LONG:
+        return nullcontext([target])
+    if target.nbytes <= _LITTLE:
+        return nullcontext([*np.empty((copies, *target.shape), target.dtype)])
+    return work_arrays(target.dtype, *[target.shape] * copies)
 
 
-def _spread(a: Any, dtype: Any) -> Any:
+def _rows(a: Any) -> Any:
+    """View such an array as (channels, rows, length), with rows as long as possible."""
+    if a.shape[2] == 1:
+        return a.swapaxes(1, 2)
+    return a if a.shape[2] >= _LONG else a.reshape(len(a), 1, -1)
+
+
+def _sums(a: Any, b: Any = None) -> Any:
+    """Sum over the rows of each channel, or the product of two such arrays."""
+    if a.shape[1] == 1:
+        return sums(a[:, 0], None if b is None else b[:, 0])
+    return np.add.reduce(_row_sums(a, b), axis=1)
+
+
+def _row_sums(a: Any, b: Any) -> Any:
+    """Sum over each row by itself: pieces in their dtype, the rest in float64."""
+    if b is None and a.strides[2] == 0:
+        return a[:, :, 0].astype(np.result_type(a.dtype, float)) * a.shape[2]
+    if b is not None and b.strides[2] == 0:
+        return _row_sums(a, None) * b[:, :, 0]
+    total = np.zeros(a.shape[:2], np.result_type(a.dtype, float))
+    for start in range(0, a.shape[2], _PIECE):
+        piece = (..., slice(start, start + _PIECE))
+        c = a[piece]
+        total += np.vecdot(c, np.ones(c.shape[2], c.dtype) if b is None else b[piece])
+    return total
+
+
+def _wide(a: Any, dtype: Any) -> Any:
     """A number for each channel, as one for each row."""
-    return a.astype(dtype)[:, None]
+    return a.astype(dtype)[:, None, None]
 
 
-def _centre(x: Any, work: Any, eps: float) -> Any:
-    """Copy channels, centred; return the means, what is left of them, and the scales."""
-    a = _flat(work)
-    n, size = a.shape[1], x.shape[2]
-    if size < _LONG:
+def _centre(x: Any, work: Any, eps: float) -> tuple[Any, Any, Any, Any]:
+    """Copy channels, centred; return rows of them, the means, what is left of these, and the scales."""
+    n = x.shape[1] * x.shape[2]
+    a = _rows(work)
+    if a.shape[1] == 1:
         np.copyto(work, x)
-        mean = (sums(a) / n).astype(a.dtype)
-        a -= mean[:, None]
+        mean = (_sums(a) / n).astype(a.dtype)
+        a -= _wide(mean, a.dtype)
     else:
-        ones = np.ones(size, a.dtype)
-        mean = (np.matmul(x, ones).sum(axis=1, dtype=float) / n).astype(a.dtype)
-        np.subtract(x, mean[:, None, None], out=work)
-    rest = sums(a) / n
-    variance = np.maximum(sums(a, a) / n - rest * rest, 0)
-    return mean, rest, 1 / np.sqrt(variance + eps)
+        mean = (_sums(x) / n).astype(a.dtype)
+        np.subtract(x, _wide(mean, a.dtype), out=work)
+    rest = _sums(a) / n
+    variance = np.maximum(_sums(a, a) / n - rest * rest, 0)
+    return a, mean, rest, 1 / np.sqrt(variance + eps)
 
 
 def _normalise(x: Any, gamma: Any, beta: Any, *, eps: float) -> tuple[Any, Any]:
@@ -98,15 +142,18 @@ def _normalise(x: Any, gamma: Any, beta: Any, *, eps: float) -> tuple[Any, Any]:
         return y, None
     x, result, dtype = _three_axes(x), _three_axes(y), x.dtype
     statistics = np.empty((3, x.shape[1]), np.result_type(dtype, float))
-    with rows_of(x.shape[2]):
-        for channels, (work,) in _parts(x, 1):
-            found = _centre(x[:, channels].swapaxes(0, 1), work, eps)
+
+    def work(channels: slice) -> None:
+        target = result[:, channels].swapaxes(0, 1)
+        with _memory(target, 1) as (memory, *_):
+            a, *found = _centre(x[:, channels].swapaxes(0, 1), memory, eps)
             statistics[:, channels] = found
             _, rest, scale = found
             scale = scale * gamma[channels]
-            np.multiply(_flat(work), _spread(scale, dtype), out=_flat(work))
-            shift = _spread(beta[channels] - rest * scale, dtype)[..., None]
-            np.add(work, shift, out=result[:, channels].swapaxes(0, 1))
+            a *= _wide(scale, dtype)
+            np.add(memory, _wide(beta[channels] - rest * scale, dtype), out=target)
+
+    _share(work, x)
     return y, statistics
 
 
@@ -120,27 +167,38 @@ def _normalise_back(
     gx, ggamma, gbeta = out
     x, g, result, dtype = _three_axes(x), _three_axes(g), _three_axes(gx), x.dtype
     n = x.shape[0] * x.shape[2]
-    with rows_of(x.shape[2]):
-        for channels, (first, second) in _parts(x, 2):
-            a, b = _flat(first), _flat(second)
+
+    def work(channels: slice) -> None:
+        source, target = (b[:, channels].swapaxes(0, 1) for b in (x, result))
+        with _memory(target, 2) as (memory, *more):
             if kept is None:
-                _, rest, scale = _centre(x[:, channels].swapaxes(0, 1), first, eps)
+                a, _, rest, scale = _centre(source, memory, eps)
             else:
                 mean, rest, scale = kept[:, channels]
-                centre = _spread(mean, dtype)[..., None]
-                np.subtract(x[:, channels].swapaxes(0, 1), centre, out=first)
-            np.copyto(second, g[:, channels].swapaxes(0, 1))
-            total = sums(b)
-            along = (sums(a, b) - rest * total) * scale
+                np.subtract(source, _wide(mean, dtype), out=memory)
+                a = _rows(memory)
+            b = _cotangent(g[:, channels].swapaxes(0, 1), more)
+            total = _sums(b)
+            along = (_sums(a, b) - rest * total) * scale
             gbeta[channels], ggamma[channels] = total, along
             # scale * gamma * (g - mean(g) - normal * mean(g * normal)), normal = (a - rest) * scale
-            of_g = scale * gamma[channels]
-            of_a = of_g * scale * along / -n
-            a *= _spread(of_a, dtype)
-            b *= _spread(of_g, dtype)
+            of_a = scale * along / -n
+            a *= _wide(of_a, dtype)
             a += b
-            shift = _spread(of_g * total / -n - of_a * rest, dtype)[..., None]
-            np.add(first, shift, out=result[:, channels].swapaxes(0, 1))
+            a += _wide(total / -n - of_a * rest, dtype)
+            np.multiply(memory, _wide(scale * gamma[channels], dtype), out=target)
+
+    _share(work, x)
+
+
+def _cotangent(g: Any, memory: list[Any]) -> Any:
+    """Return rows of the cotangent: of neighbours in memory, or of one number that is repeated."""
+    if memory:
+        np.copyto(memory[0], g)
+        return _rows(memory[0])
+    if g.shape[2] == 1:
+        return _rows(np.ascontiguousarray(g.swapaxes(0, 1)).swapaxes(0, 1))
+    return g if g.strides[2] in (0, g.itemsize) else np.ascontiguousarray(g)
 
 
 # Batching ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ array([1., 2.])
 from __future__ import annotations
 
 import contextvars
+import math
 import os
 import sys
 import threading
@@ -262,7 +263,7 @@ def work_arrays(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> Iterator[list
 
     The system hands out fresh memory page by page, which can take longer than what is done with it.
     """
-    sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+    sizes = [math.prod(shape) for shape in shapes]
     offsets = [0]
     for size in sizes:
         offsets.append(offsets[-1] + -(-size * dtype.itemsize // 64) * 64)

@@ -11,7 +11,8 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.nnet import conv_nd
-from tapegrad.ops import workers
+from tapegrad.ops import normalisation, workers
+from tapegrad.ops.normalisation import normalise_p
 from tapegrad.ops.workers import crew, multiply, processors, share, share_sum, work_arrays
 
 
@@ -197,3 +198,41 @@ def test_a_recording_does_not_mind_that_threads_begin() -> None:
     assert workers._threads.calls is not None
     for a, b in zip(got, tg.grad(loss, (0, 1))(x, w)):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 700), (5, 1, 9, 80), (1, 5, 600), (9, 11, 5, 5), (40, 6)])
+@pytest.mark.parametrize("repeated", ["not", "over space", "everywhere"])
+def test_channels_are_normalised_the_same_on_any_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, shape: Any, repeated: str
+) -> None:
+    rng = np.random.default_rng(0)
+    x, g = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
+    args = [x, *rng.normal(size=(2, shape[1])).astype(np.float32)]
+    if repeated != "not":
+        ones = (
+            (1,) * len(shape) if repeated == "everywhere" else (*shape[:2], *([1] * x[0, 0].ndim))
+        )
+        g = np.broadcast_to(g[tuple(map(slice, ones))], shape)
+
+    def passes(args: Any, g: Any) -> list[Any]:
+        y, pullback = tg.vjp(lambda *a: normalise_p(*a, eps=1e-3), *args)
+        return [y, *pullback(g)]
+
+    whole = passes(args, g)
+    monkeypatch.setattr(workers, "_WORTHWHILE", 1)
+    monkeypatch.setattr(normalisation, "_PART", 1)
+    shared: list[int] = []
+    share = normalisation.share
+    monkeypatch.setattr(
+        normalisation, "share", lambda tasks, n: (shared.append(n), share(tasks, n))
+    )
+    for got, other in zip(passes(args, g), whole):
+        np.testing.assert_array_equal(got, other)
+    assert shared == ([] if len(shape) == 2 else [3, 3])  # forward and backward
+
+    monkeypatch.setattr(normalisation, "_PIECE", 100)  # the last piece of a row is shorter
+    doubles = [a.astype(float) for a in args]
+    y, pullback = tg.vjp(lambda *a: normalise_p.composition(*a, eps=1e-3), *doubles)
+    wide = [y, *pullback(np.array(g, float))]
+    for got, other in zip(passes(args, g), wide):
+        np.testing.assert_allclose(got, other, atol=1e-4 * max(1, np.abs(other).max()))
