@@ -172,22 +172,29 @@ log1p = unary(
 )
 
 
-def _share(x: Any, z: Any) -> Any:
+def _below(x: Any, z: Any) -> Any:
     """``x - z`` for z = logaddexp(x, y), without nan where both are infinite."""
-    return np.where(x == z, 0.0, x - z)
+    same = np.logical_and(x == z, np.isinf(z))
+    return np.where(same, 0.0, x) - np.where(same, 0.0, z)
+
+
+def _share(exp: np.ufunc, x: Any, y: Any, z: Any) -> Any:
+    """The weight of x in z = logaddexp(x, y); what is lost in rounding z cancels."""
+    one, other = exp(_below(x, z)), exp(_below(y, z))
+    return one / (one + other)
 
 
 logaddexp = binary(
     np.logaddexp,
-    lambda g, z, x, y: g * np.exp(_share(x, z)),
-    lambda g, z, x, y: g * np.exp(_share(y, z)),
+    lambda g, z, x, y: g * _share(np.exp, x, y, z),
+    lambda g, z, x, y: g * _share(np.exp, y, x, z),
     "logaddexp(x, y)",
     "``log(exp(x1) + exp(x2))``; neither it nor its gradient overflows.",
 )
 logaddexp2 = binary(
     np.logaddexp2,
-    lambda g, z, x, y: g * np.exp2(_share(x, z)),
-    lambda g, z, x, y: g * np.exp2(_share(y, z)),
+    lambda g, z, x, y: g * _share(np.exp2, x, y, z),
+    lambda g, z, x, y: g * _share(np.exp2, y, x, z),
     "logaddexp2(x, y)",
     "``log2(2 ** x1 + 2 ** x2)``; neither it nor its gradient overflows.",
 )
@@ -204,10 +211,27 @@ arccos = unary(
     np.arccos, lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)), "arccos(x)", "Inverse cosine."
 )
 arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.")
+
+
+def _over_squares(part: Any, x: Any, y: Any) -> Any:
+    """``part / (x * x + y * y)``, whose squares may neither overflow nor vanish."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = x * x + y * y
+        if type(squares) is np.ndarray and squares.size:
+            limits = np.finfo(squares.dtype)
+            if squares.min() > limits.tiny / limits.eps and squares.max() < np.inf:
+                return part / squares
+    unit = np.maximum(np.abs(x), np.abs(y))
+    limits = np.finfo(unit.dtype)
+    one = 1.0 / np.minimum(np.maximum(unit, float(limits.tiny)), float(limits.max))
+    u, v = x * one, y * one
+    return (part * one) * (one / (u * u + v * v))
+
+
 arctan2 = binary(
     np.arctan2,
-    lambda g, z, x, y: g * (y / (x * x + y * y)),
-    lambda g, z, x, y: -g * (x / (x * x + y * y)),
+    lambda g, z, x, y: g * _over_squares(y, x, y),
+    lambda g, z, x, y: -g * _over_squares(x, x, y),
     "arctan2(x, y)",
     "Angle of the point with ordinate x1 and abscissa x2; its gradients at the origin are nan.",
 )
@@ -226,7 +250,7 @@ arcsinh = unary(
 )
 arccosh = unary(
     np.arccosh,
-    lambda g, y, x: g / np.sqrt((x - 1) * (x + 1)),
+    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arccosh(x)",
     "Inverse hyperbolic cosine.",
     safe=2.0,

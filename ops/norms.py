@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.ops.comparisons import all_axes, one_axis
 from tapegrad.ops.elementwise import _absolute_strict, absolute
+from tapegrad.ops.extremes import even_max_p, even_min_p
 from tapegrad.ops.reductions import Axes, _add, _lift, _to_back, reduction
 from tapegrad.ops.singular import nuclear_norm_p, svd_packed_p
 from tapegrad.ops.ufunc import as_tensor, check_operand, flagged, owned
@@ -78,7 +79,7 @@ def _vector_norm(
     if dtype == np.float16:
         x = x.astype(np.float32)
     if ord == 0:
-        return np.asarray(_add(x != 0, axis, dtype, None, keepdims))
+        return np.asarray(_add(x != 0, axis, x.dtype, None, keepdims)).astype(dtype, copy=False)
     axis = tuple(sorted(axis))
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         if not axis:
@@ -91,23 +92,39 @@ def _vector_norm(
     return y
 
 
-#: Below 2 ** the first number a norm is scaled by 2 ** the second.
+#: Below 2 ** the first number a norm is multiplied by 2 ** the second; above the inverse of the
+#: first, divided by it.
 _TINY = {np.dtype("d"): (-500, 600), np.dtype("f"): (-60, 70), np.dtype("e"): (-12, 12)}
 
 
 def _ratio(y: Any, x: Any, g: Any = 1.0) -> Any:
-    """``g * x / y``, and 0 where the norm `y` is 0.
+    """``x / y * g``, and 0 where the norm `y` is 0.
 
-    The rows are divided, not the elements. A tiny norm, whose inverse could overflow, is scaled by a
-    power of two before, and the product after.
+    The rows are divided, not the elements, where ``g / y`` is a number of normal size. Otherwise the
+    ratio comes before the product with `g`, and a norm whose inverse, or that one's square, could
+    overflow or vanish is scaled by a power of two.
     """
+    divisor = np.where(y == 0, np.inf, y)
+    if type(divisor) is np.ndarray and type(g) is np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            row = g / divisor
+        if _harmless(row, y, g):
+            return x * row
     tiny, power = _TINY[x.dtype]
     one = np.ones((), x.dtype)
     scale = np.where(y < 2.0**tiny, 2.0**power * one, one)
-    product = x * (g / (np.where(y == 0, np.inf, y) * scale))
+    scale = np.where(y > 2.0**-tiny, 2.0**-power * one, scale)
+    ratio = x * (1.0 / (divisor * scale))
     if type(scale) is np.ndarray and (scale == 1).all():
-        return product
-    return product * scale
+        return ratio if type(g) is float else ratio * g
+    return ratio * scale if type(g) is float else ratio * scale * g
+
+
+def _harmless(row: Any, y: Any, g: Any) -> bool:
+    """Whether no quotient of rows has overflowed or vanished."""
+    size = np.abs(row)
+    lost = (size < np.finfo(row.dtype).tiny) & (g != 0) & (y != 0)
+    return not (lost | (size == np.inf)).any()
 
 
 def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) -> Any:
@@ -167,43 +184,6 @@ def _norm_of_total(
 #: overflow and underflow. It takes part in no trace.
 norm_of_total_p = Primitive("norm_of_total", _norm_of_total, register=False)
 
-# Extremes that share -----------------------------------------------------------------------------
-
-
-def _hits(y: Any, x: Any, axis: Axes, keepdims: bool) -> tuple[Any, Any]:
-    """Mark the extremes, among which a nan counts, and say how many they are."""
-    hit = (x == _lift(y, axis, keepdims)) | (x != x)
-    return hit, np.sum(np.where(hit, np.ones((), x.dtype), 0.0), axis=axis, keepdims=True)
-
-
-def _share_back(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
-    hit, count = _hits(y, x, axis, keepdims)
-    return np.where(hit, _lift(g, axis, keepdims) / count, 0.0)
-
-
-def _share_forth(t: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
-    hit, count = _hits(y, x, axis, keepdims)
-    return np.sum(np.where(hit, t / count, 0.0), axis=axis, keepdims=keepdims)
-
-
-def _sharing(name: str, forward: Any) -> Primitive:
-    """Declare an extreme whose gradient is shared evenly among ties."""
-    primitive = reduction(
-        name,
-        lambda x, axis, keepdims: forward(x, axis=axis, keepdims=keepdims),
-        lambda g, y, x, axis, keepdims: _share_back(g, y, x, axis, keepdims),
-        jvp=lambda tangents, y, x, axis, keepdims: _share_forth(tangents[0], y, x, axis, keepdims),
-    )
-    numpy_name = forward.__name__
-    source = primitive.source
-    assert source is not None
-    primitive.source = lambda args, params: source(args, params).replace(name, numpy_name)
-    return primitive
-
-
-even_max_p = _sharing("even_max", np.max)
-even_min_p = _sharing("even_min", np.min)
-
 # The functions -----------------------------------------------------------------------------------
 
 
@@ -230,18 +210,24 @@ def _vector(
     x: Any, ord: float, axes: Axes, keepdims: bool, even: bool, strict: bool, constant: bool | None
 ) -> Any:
     keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
-    if math.isinf(ord) or ord == 1:
+    if ord == 1:
         x = apply(_absolute_strict if strict else absolute.primitive, (_floats(x),))
-        if ord == 1:
-            return np.sum(x, **keep) if constant is None else flagged(np.sum(x, **keep), constant)
+        if x.dtype == np.float16:  # whose sums would lose what is small
+            keep["dtype"] = np.float32
+        total = np.sum(x, **keep)
+        return flagged(functions["cast"](total, x.dtype) if "dtype" in keep else total, constant)
+    if math.isinf(ord):
         if not all(x.shape[a] for a in axes):
             raise ValueError(
                 f"vector norm of order {ord} of no elements: the {'greatest' if ord > 0 else 'least'}"
                 f" of nothing is not defined (shape {x.shape}, axis {axes})"
             )
+        x = apply(absolute.primitive, (_floats(x),))
         if even:
             return apply(even_max_p if ord > 0 else even_min_p, (x,), keep, constant)
-        return flagged((np.max if ord > 0 else np.min)(x, **keep), constant)
+        extreme = (np.max if ord > 0 else np.min)(x, **keep)
+        # Only an extreme that is 0 has no derivative.
+        return flagged(apply(_absolute_strict, (extreme,)) if strict else extreme, constant)
     if ord < 0 and not all(x.shape[a] for a in axes):
         raise ValueError(f"vector norm of order {ord} of no elements is not defined")
     params = {"ord": ord, **keep}
@@ -293,7 +279,7 @@ def vector_norm(
     """
     ord = _order(ord, "vector_norm")
     x = _operand(x, "vector_norm")
-    axes = all_axes(None if axis == () else axis, x.ndim)
+    axes = all_axes(None if isinstance(axis, tuple) and not axis else axis, x.ndim)
     return _vector(x, ord, axes, bool(keepdims), True, False, constant)
 
 
@@ -362,15 +348,18 @@ def _matrix(
     if ord in ("fro", None):
         return _vector(x, 2.0, (row, column), keepdims, True, strict, constant)
     empty = not x.shape[row] * x.shape[column]
-    if empty and ord != "nuc" and ord < 0:
-        raise ValueError(f"matrix norm of order {ord} of no elements is not defined")
+    searched = {-1: (column,), -math.inf: (row,), -2: (row, column)}.get(ord, ())
+    if not all(x.shape[i] for i in searched):
+        raise ValueError(
+            f"matrix norm of order {ord} of no elements: the least of nothing is not defined"
+        )
     if empty:  # sums of nothing; they keep their place in the graph
         result = np.sum(_floats(x), axis=(row, column), keepdims=True)
     elif ord in (1, -1, math.inf, -math.inf):
-        summed, searched = (row, column) if abs(ord) == 1 else (column, row)
+        summed, across = (row, column) if abs(ord) == 1 else (column, row)
         sums = _vector(x, 1.0, (summed,), True, True, strict, None)
         extreme = even_max_p if ord > 0 else even_min_p
-        result = apply(extreme, (sums,), {"axis": (searched,), "keepdims": True})
+        result = apply(extreme, (sums,), {"axis": (across,), "keepdims": True})
     else:
         matrices = np.moveaxis(_floats(x), (row, column), (-2, -1))
         if ord == "nuc":
@@ -456,6 +445,8 @@ def norm(
             )
     else:
         axes = all_axes(tuple(axis) if isinstance(axis, list) else axis, x.ndim)
+        if x.ndim == 0 and type(axis) is int:
+            raise np.exceptions.AxisError(axis, 0)
     if len(axes) == 1:
         if isinstance(ord, str):
             raise ValueError(f"Invalid norm order {ord!r} for vectors")

@@ -173,11 +173,14 @@ def _var_slope(x: Any, axis: Axes, ddof: float) -> Any:
 
 
 def _std_slope(y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
-    """``(x - mean) / (n - ddof) / std``, which is 0 where the data are constant."""
+    """``(x - mean) / (n - ddof) / std``, which is 0 where the data are constant.
+
+    They are centred twice: where they are constant but for rounding, the error of the mean counts.
+    """
     y = _lift(y, axis, keepdims)
     flat = y == 0
     scale = _var_scale(x.shape, axis, ddof)
-    return np.where(flat, 0.0, _centred(x, axis) * scale / np.where(flat, 1.0, y))
+    return np.where(flat, 0.0, _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y))
 
 
 var_p = reduction(

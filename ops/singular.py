@@ -38,29 +38,43 @@ def _turn(a: Any) -> Any:
     return np.swapaxes(a, -1, -2)
 
 
-def _inverse(a: Any) -> Any:
-    """One over the elements, and 0 for zeros."""
-    zero = a == 0
-    return np.where(zero, 0.0, 1.0 / np.where(zero, 1.0, a))
+def _least(s: Any, size: int) -> Any:
+    """What is no more than the rounding of the greatest singular value; `size` of the longer axis."""
+    return s[..., :1] * (size * float(np.finfo(s.dtype).eps))
+
+
+def _over(a: Any, b: Any, least: Any) -> Any:
+    """``a / b``, and 0 where `b` is as good as 0."""
+    none = np.abs(b) <= least
+    return np.where(none, 0.0, a / np.where(none, 1.0, b))
 
 
 def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
-    """The textbook's cotangent; pairs of equal singular values contribute nothing."""
+    """The textbook's cotangent; pairs of equal singular values contribute nothing.
+
+    Differences of squares are taken of singular values divided by the greatest: so they neither
+    overflow nor vanish.
+    """
     rows, columns = x.shape[-2], x.shape[-1]
     u, s, v = _unpacked(y, rows)
     gu, gs, gv = _unpacked(g, rows)
-    row, column = s[..., None, :], s[..., :, None]
-    gaps = _inverse((row - column) * (row + column))  # antisymmetric, 0 on the diagonal
+    greatest = np.where(s[..., :1] == 0, 1.0, s[..., :1])
+    row, column = (s / greatest)[..., None, :], (s / greatest)[..., :, None]
     left, right = np.matmul(_turn(u), gu), np.matmul(_turn(v), gv)
-    inner = gaps * (left - _turn(left)) * row + column * (gaps * (right - _turn(right)))
+    turns = (left - _turn(left)) * row + column * (right - _turn(right))
+    apart = _over(
+        turns / (row + column + (row + column == 0)), row - column, _least(row, max(rows, columns))
+    )
     k = s.shape[-1]
-    inner = inner + gs[..., None, :] * np.eye(k, dtype=s.dtype)
+    inner = apart / greatest[..., None] + gs[..., None, :] * np.eye(k, dtype=s.dtype)
     out = np.matmul(np.matmul(u, inner), _turn(v))
-    per = _inverse(s)[..., None, :]
+    floor = _least(s, max(rows, columns))[..., None]
     if rows > k:
-        out = out + np.matmul((gu - np.matmul(u, left)) * per, _turn(v))
+        rest = _over(gu - np.matmul(u, left), s[..., None, :], floor)
+        out = out + np.matmul(rest, _turn(v))
     if columns > k:
-        out = out + np.matmul(u * per, _turn(gv - np.matmul(v, right)))
+        rest = _over(gv - np.matmul(v, right), s[..., None, :], floor)
+        out = out + np.matmul(u, _turn(rest))
     return out
 
 
@@ -84,16 +98,16 @@ def _polar_derivative(t: Any, x: Any) -> Any:
     """Derivative of U V^T in the direction `t`: a Hessian, and so its own transpose."""
     rows, columns = x.shape[-2], x.shape[-1]
     u, s, v = _unpacked(bind(svd_packed_p, x), rows)
+    floor = _least(s, max(rows, columns))[..., None]
     inner = np.matmul(np.matmul(_turn(u), t), v)
-    sums = _inverse(s[..., None, :] + s[..., :, None])
-    out = np.matmul(np.matmul(u, (inner - _turn(inner)) * sums), _turn(v))
-    per = _inverse(s)[..., None, :]
+    turns = _over(inner - _turn(inner), s[..., None, :] + s[..., :, None], floor)
+    out = np.matmul(np.matmul(u, turns), _turn(v))
     if rows > s.shape[-1]:
-        along = np.matmul(t, v)
-        out = out + np.matmul((along - np.matmul(u, inner)) * per, _turn(v))
+        rest = np.matmul(t, v) - np.matmul(u, inner)
+        out = out + np.matmul(_over(rest, s[..., None, :], floor), _turn(v))
     if columns > s.shape[-1]:
-        along = np.matmul(_turn(t), u)
-        out = out + np.matmul(u * per, _turn(along - np.matmul(v, _turn(inner))))
+        rest = np.matmul(_turn(t), u) - np.matmul(v, _turn(inner))
+        out = out + np.matmul(u, _turn(_over(rest, s[..., None, :], floor)))
     return out
 
 

@@ -7,6 +7,7 @@ compile: one pass reads every array, another writes.
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,24 @@ def _bound(bound: Any, name: str) -> Any:
     return bound
 
 
-def _checked(factor: Any, bound: Any) -> Any:
-    """Make the factor nan if a traced bound is not positive: its value may not be looked at."""
-    return factor if _is_known(bound) else np.where(np.greater(bound, 0), factor, math.nan)
+def _ratio(norm: Any, bound: Any) -> tuple[Any, Any]:
+    """Return what to divide and what to multiply with: 1 and 1 where the norm is within the bound.
+
+    A traced bound may not be looked at: it becomes nan if it is not positive. A number beyond those
+    of the norm's dtype bounds nothing.
+    """
+    one = np.ones((), norm.dtype)
+    if type(bound) is not Tensor:
+        greatest = float(np.finfo(norm.dtype).max)
+        bound = float(bound)
+        over, bound = norm > (bound if bound <= greatest else math.inf), min(bound, greatest)
+        return np.where(over, norm, one), np.where(over, bound, one)
+    over = norm > bound
+    if not _is_known(bound):
+        positive = np.greater(bound, 0)
+        over = np.logical_or(over, np.logical_not(positive))
+        bound = np.where(positive, bound, math.nan)
+    return np.where(over, norm, one), np.where(over, bound, one)
 
 
 def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, *, constant: bool | None = None) -> Any:
@@ -81,18 +97,14 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, *, constant: bool | N
         raise TypeError(f"clip_by_norm takes floats, not {t.dtype}; convert with x.astype(float)")
     bound = _bound(clip_norm, "clip_norm")
     if type(axes) is Tensor or isinstance(axes, np.ndarray | list):
-        axes = tuple(int(a) for a in np.ravel(np.asarray(axes)))
+        axes = tuple(index(a) for a in np.ravel(axes))  # which a recording sees
     narrow = t.dtype
-    if type(bound) is not Tensor:
-        bound = float(bound)
+    t = _wide(t)
     norm = vector_norm(t, 2, axes, keepdims=True)
-    over = norm > bound
-    bound = _checked(bound, clip_norm)
+    divisor, bound = _ratio(norm, bound)
     # Division first: the product of a large element with the bound could overflow.
-    result = np.where(over, t / np.where(over, norm, np.ones((), narrow)) * bound, t)
-    if result.dtype != narrow:  # the bound is a tensor of another dtype
-        result = functions["cast"](result, narrow)
-    return flagged(result, constant)
+    result = t / divisor * bound
+    return flagged(_cast(result, narrow), constant)
 
 
 def _wide(leaf: Any) -> Any:
@@ -141,10 +153,10 @@ def global_norm(tree: Any, norm_type: float = 2.0) -> Any:
     leaves = [_wide(leaf) for leaf in flatten(tree)[0]]
     if not leaves:
         return np.zeros(())
-    if math.isinf(norm_type):
-        sizes = [np.max(np.abs(leaf), initial=0.0) for leaf in leaves]
-        return sizes[0] if len(sizes) == 1 else np.max(np.stack(sizes))
     dtype = np.result_type(*{leaf.dtype for leaf in leaves})
+    if math.isinf(norm_type):
+        sizes = [np.max(np.abs(leaf)) for leaf in leaves if leaf.size] or [np.zeros(())]
+        return _cast(sizes[0] if len(sizes) == 1 else np.max(np.stack(sizes)), dtype)
     return bind(total_norm_p, *(_cast(leaf, dtype) for leaf in leaves), ord=norm_type)
 
 
@@ -193,18 +205,18 @@ def clip_by_global_norm(tree: Any, max_norm: Any, norm_type: float = 2.0) -> tup
     (array([0.6, 0. ]), 5.0)
     """
     bound = _bound(max_norm, "max_norm")
-    if type(bound) is not Tensor:
-        bound = float(bound)
     leaves, structure = flatten(tree)
     leaves = [leaf if type(leaf) is Tensor else np.asarray(leaf) for leaf in leaves]
     for leaf in leaves:
         if leaf.dtype.kind != "f":
             raise TypeError(f"clip_by_global_norm takes arrays of floats, not of {leaf.dtype}")
     norm = global_norm(leaves, norm_type)
-    over = norm > bound
-    factor = _checked(bound / np.where(over, norm, np.ones((), norm.dtype)), max_norm)
+    divisor, bound = _ratio(norm, bound)
+    factor, last = bound / divisor, None
+    if type(factor) is Tensor or factor < np.finfo(factor.dtype).tiny:
+        factor, last = 1.0 / divisor, bound  # the one factor could lose its digits or vanish
     clipped = []
     for leaf in leaves:
-        new = np.where(over, leaf * factor, leaf)
-        clipped.append(_cast(new, leaf.dtype))
+        scaled = leaf * factor if last is None else leaf * factor * last
+        clipped.append(_cast(scaled, leaf.dtype))
     return unflatten(structure, clipped), norm

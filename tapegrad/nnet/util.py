@@ -99,9 +99,19 @@ def _change(tensors: list[Tensor], change: Callable[..., Any]) -> None:
         gradient = owner.grad
         if gradient is not None:
             change(gradient, gradient)
-    parts = [t.grad for t in views]
-    for part, new in [(g, change(g, None)) for g in parts if g is not None]:
+    parts = [_once(t) for t in views if t.grad is not None]
+    for part, new in [(g, change(g, None)) for g in parts]:
         part[...] = new
+
+
+def _once(view: Any) -> Any:
+    """A view's gradient without repetition: what was broadcast is read-only and counts once."""
+    part = view.grad
+    if not any(stride == 0 and size > 1 for stride, size in zip(part.strides, part.shape)):
+        return part
+    once = part[tuple(slice(None if stride else 1) for stride in part.strides)]
+    once.setflags(write=view.base.grad.flags.writeable)
+    return once
 
 
 def clip_grad_norm(
@@ -167,9 +177,18 @@ def clip_grad_norm(
             "parameter with a gradient that is not finite, or pass error_if_nonfinite=False."
         )
     factor = max_norm / (total + eps) if total + eps else 1.0
+
+    def shrink(g: Any, out: Any) -> Any:
+        dtype = np.dtype(np.float32) if g.dtype == np.float16 else g.dtype
+        if 0 < factor < np.finfo(dtype).tiny:  # would lose digits or vanish
+            g, last = np.divide(g, dtype.type(total + eps)), max_norm
+        else:
+            last = factor
+        return np.multiply(g, dtype.type(last), out=out, casting="same_kind")
+
     if factor < 1:
         with np.errstate(invalid="ignore"):  # inf * 0
-            _change(tensors, lambda g, out: np.multiply(g, g.dtype.type(factor), out=out))
+            _change(tensors, shrink)
     return norm
 
 
@@ -201,4 +220,5 @@ def clip_grad_value(parameters: Any, clip_value: float) -> None:
     if not clip_value >= 0:
         raise ValueError(f"clip_value must not be negative or nan, but it is {clip_value}")
     tensors = _parameters(parameters, "clip_grad_value")
-    _change(tensors, lambda g, out: np.clip(g, -clip_value, clip_value, out=out))
+    with np.errstate(over="ignore"):  # a bound beyond the dtype's numbers
+        _change(tensors, lambda g, out: np.clip(g, -clip_value, clip_value, out=out))

@@ -135,6 +135,22 @@ def test_nests_clip_under_jit_grad_and_vmap() -> None:
     np.testing.assert_allclose(got["w"], [[0.6, 0.0], [0.1, 0.1]])
 
 
+@pytest.mark.parametrize("p", [0.5, 1, 2, 3, np.inf])
+def test_arrays_without_elements_count_as_nothing(p: float) -> None:
+    nests = ([np.zeros((2, 0, 2)), np.ones(3)], [np.zeros((0, 2)), np.zeros((2, 0), "f")])
+    for nest in nests:
+        step = lambda tree: tg.clip_by_global_norm(tree, 0.5, p)
+        compiled = tg.jit(step, strict=True)
+        want = np.linalg.norm(nest[1].ravel(), p) if nest[1].size else 0.0
+        for clipped, norm in (step(nest), *(compiled(nest) for _ in range(4))):
+            assert float(norm) == pytest.approx(want) and norm.dtype == np.float64
+            assert [c.shape for c in clipped] == [a.shape for a in nest]
+        slope = tg.grad(lambda tree, step=step: step(tree)[1])(nest)
+        assert [s.shape for s in slope] == [a.shape for a in nest]
+        many = [np.stack([a, a]) for a in nest]
+        np.testing.assert_allclose(tg.vmap(step)(many)[1], [want, want])
+
+
 def test_integers_in_a_nest_are_a_type_error() -> None:
     with pytest.raises(TypeError, match="floats"):
         tg.clip_by_global_norm([np.ones(2, int)], 1.0)
@@ -231,6 +247,17 @@ def test_views_and_repeated_parameters_are_scaled_once() -> None:
     np.testing.assert_allclose(x.grad, np.array([3.0, 4.0, 12.0]) / total)
 
 
+def test_what_a_view_repeats_is_changed_once() -> None:
+    x = tg.tensor([0.0, 0.0, 0.0])
+    rows = np.broadcast_to(x[:2], (3, 2))
+    x.backward([3.0, 4.0, 12.0])
+    assert float(clip_grad_norm(rows, 1.0, eps=0.0)) == pytest.approx(5 * np.sqrt(3))
+    np.testing.assert_allclose(x.grad, [0.6 / np.sqrt(3), 0.8 / np.sqrt(3), 12.0])
+    clip_grad_value(rows, 0.4)
+    np.testing.assert_allclose(x.grad, [0.6 / np.sqrt(3), 0.4, 12.0])
+    assert not rows.grad.flags.writeable
+
+
 def test_norms_that_are_not_finite() -> None:
     a = with_gradient([np.nan, 1.0])
     clip_grad_norm([a], 1.0)
@@ -257,3 +284,66 @@ def test_bounds_and_operands_are_checked() -> None:
         clip_grad_norm([with_gradient([1.0])], -1.0)
     with pytest.raises(TypeError, match="clip_by_global_norm"):
         clip_grad_norm([np.ones(2)], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "bound"),
+    [("e", 6e4, 1.0), ("e", 6e4, 1e-2), ("f", 1e38, 1e-3), ("f", 1e38, 1e-6), ("d", 1e307, 1e-3)],
+)
+def test_large_arrays_of_any_dtype_are_clipped_to_the_bound(
+    dtype: str, size: float, bound: float
+) -> None:
+    """The norm of half precision's numbers, and the factor, lie outside of its range."""
+    x = np.full(1000 if dtype == "e" else 4, size, dtype)
+    owner, view = with_gradient(x, dtype), with_gradient(np.stack([x, x]), dtype)
+    clip_grad_norm(owner, bound)
+    clip_grad_norm(view[0], bound)
+    by_norm = tg.clip_by_norm(x, bound)
+    (in_nest,), _ = tg.clip_by_global_norm([x], bound)
+    compiled = tg.jit(lambda x: (tg.clip_by_norm(x, bound), tg.clip_by_global_norm([x], bound)[0]))
+    for _ in range(4):
+        jitted = compiled(x)
+    for got in (owner.grad, view.grad[0], by_norm, in_nest, jitted[0], jitted[1][0]):
+        assert got.dtype == dtype
+        norm = np.linalg.norm(np.asarray(got).astype(np.longdouble))
+        assert norm == pytest.approx(bound, rel=1e-3 if dtype == "e" else 1e-6)
+    np.testing.assert_array_equal(view.grad[1], x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("f", 1e30), ("f", 1e-30), ("d", 1e200), ("d", 1e-200)]
+)
+def test_the_gradient_of_clipping_large_and_tiny_arrays_is_projected(
+    dtype: str, size: float
+) -> None:
+    x, g = (np.array([3.0, 4.0]) * size).astype(dtype), np.array([1.0, -2.0], dtype)
+    bound = size / 2
+    unit = np.array([0.6, 0.8])
+    t = tg.tensor(x)
+    tg.clip_by_norm(t, bound).backward(g)
+    np.testing.assert_allclose(t.grad, (g - unit * (unit @ g)) * bound / (5 * size), rtol=1e-5)
+    tg.clip_by_norm(t, 1e-3 * min(size, 1.0)).backward(g)
+    want = (g - unit * (unit @ g)) * (1e-3 * min(size, 1.0) / (5 * size))
+    np.testing.assert_allclose(t.grad, want, rtol=1e-5)
+
+
+def test_a_bound_of_values_beyond_the_dtype_changes_nothing_and_does_not_warn() -> None:
+    for dtype in ("e", "f"):
+        a, x = with_gradient([3.0, -7.0], dtype), np.array([0.0, 2.0], dtype)
+        with np.errstate(all="raise"):
+            clip_grad_value(a, 1e300)
+            clip_grad_norm(a, 1e300)
+            for bound in (1e300, np.inf):
+                np.testing.assert_array_equal(tg.clip_by_norm(x, bound), x)
+                np.testing.assert_array_equal(tg.clip_by_global_norm([x], bound)[0][0], x)
+        assert a.grad.tolist() == [3.0, -7.0]
+
+
+@pytest.mark.parametrize("axes", [1, np.int64(1), np.array(1), [1], np.array([-1]), tg.tensor([1])])
+def test_axes_come_in_any_form(axes: Any) -> None:
+    x = np.array([[3.0, 4.0], [0.3, 0.4]])
+    compiled = tg.jit(lambda x: tg.clip_by_norm(x, 1.0, axes), strict=True)
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(x), [[0.6, 0.8], [0.3, 0.4]])
+    with pytest.raises(TypeError):
+        tg.clip_by_norm(x, 1.0, [1.0])

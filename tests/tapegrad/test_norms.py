@@ -75,6 +75,14 @@ def test_without_axis_and_order_the_norm_is_that_of_the_flattened_array(keepdims
     assert got.shape == ((1, 1, 1) if keepdims else ())
 
 
+def test_axes_may_be_numbers_of_numpys() -> None:
+    x, one = matrices(2, 3), np.int64(1)
+    for norm in (tg.linalg.norm, tg.linalg.vector_norm, np.linalg.norm):
+        np.testing.assert_allclose(norm(tg.tensor(x), 2, one), np.linalg.norm(x, 2, 1))
+    np.testing.assert_allclose(tg.linalg.matrix_norm(x, 1, (one, one - 1)), abs(x).sum(1).max())
+    assert float(tg.linalg.vector_norm(x, axis=())) == pytest.approx(np.linalg.norm(x))
+
+
 def test_the_batch_examples_have_their_shapes() -> None:
     rng = np.random.default_rng(1)
     vectors, squares, images = (
@@ -124,6 +132,21 @@ def test_half_precision_stays_half_and_is_computed_wide() -> None:
     assert tg.linalg.matrix_norm(np.eye(2, dtype=np.float16), "nuc").dtype == np.float16
 
 
+@pytest.mark.parametrize("ord", [0, 0.5, 1, 2, 3])
+def test_long_columns_of_half_precision_are_summed_wide(ord: float) -> None:
+    x = np.full((5000, 2), 0.01, np.float16)
+    f = lambda x: tg.linalg.vector_norm(x, ord, axis=0)
+    compiled = tg.jit(f)
+    want = np.linalg.norm(x.astype(float), ord, axis=0)
+    want = np.where(want > 65504, INF, want)
+    for got in (f(x), tg.vmap(f, in_axes=1)(x[:, None]), *(compiled(x) for _ in range(4))):
+        assert got.dtype == np.float16
+        np.testing.assert_allclose(np.reshape(got, -1), want, rtol=1e-3)
+    if ord == 1:
+        np.testing.assert_allclose(tg.linalg.matrix_norm(x), np.linalg.norm(x.astype(float)), 1e-3)
+        np.testing.assert_allclose(tg.linalg.matrix_norm(x, 1), want[0], rtol=1e-3)
+
+
 @pytest.mark.parametrize("ord", [0, 1, 2, 3, INF])
 def test_integers_give_constant_floats(ord: float) -> None:
     got = tg.linalg.norm([3, 4], ord)
@@ -141,8 +164,11 @@ def test_nothing_has_norm_zero_or_no_norm() -> None:
         assert tg.linalg.vector_norm(np.zeros((0, 3)), ord, axis=1).shape == (0,)
     for order in ("fro", "nuc", 1, 2, INF):
         assert float(tg.linalg.matrix_norm(np.zeros((0, 3)), order)) == 0.0
-    with pytest.raises(ValueError, match="no elements"):
-        tg.linalg.matrix_norm(np.zeros((0, 3)), -2)
+    for order, shape in ((-2, (0, 3)), (-1, (3, 0)), (-INF, (0, 3))):
+        with pytest.raises(ValueError, match="no elements"):
+            tg.linalg.matrix_norm(np.zeros(shape), order)
+    for order, shape in ((-1, (0, 3)), (-INF, (3, 0))):  # the least of three sums of nothing
+        assert float(tg.linalg.matrix_norm(np.zeros(shape), order)) == 0.0
 
 
 # Gradients ---------------------------------------------------------------------------------------
@@ -161,6 +187,14 @@ def test_strict_gradients_are_nan_where_there_is_no_derivative() -> None:
     for ord in (1, 2, 3, None):
         got = gradient(lambda x, o=ord: tg.linalg.norm(x, o, nan_to_num=False), [3.0, 0.0, 4.0])
         assert np.isnan(got[1]) and np.isfinite(got[[0, 2]]).all()
+
+
+def test_strict_gradients_of_extremes_are_nan_only_where_the_extreme_is_zero() -> None:
+    f = lambda ord: lambda x: tg.linalg.norm(x, ord, nan_to_num=False)
+    np.testing.assert_array_equal(gradient(f(INF), [1.0, 0.0, -3.0]), [0, 0, -1])
+    np.testing.assert_array_equal(gradient(f(-INF), [1.0, 2.0, -3.0]), [1, 0, 0])
+    np.testing.assert_array_equal(gradient(f(-INF), [1.0, 0.0, -3.0]), [0, np.nan, 0])
+    np.testing.assert_array_equal(gradient(f(INF), [0.0, 0.0]), [np.nan, 0])
 
 
 def test_extremes_go_to_the_first_or_are_shared() -> None:
@@ -265,6 +299,7 @@ def test_norms_batch_and_compile(ord: Any) -> None:
         (lambda: tg.linalg.norm(np.ones((2, 2, 2)), 2), ValueError),
         (lambda: tg.linalg.norm(np.ones((2, 2, 2)), 2, (0, 1, 2)), ValueError),
         (lambda: tg.linalg.norm([1.0], "fro"), ValueError),
+        (lambda: tg.linalg.norm(1.0, axis=0), np.exceptions.AxisError),
         (lambda: tg.linalg.norm([[1.0]], 3), ValueError),
     ],
 )
@@ -294,3 +329,58 @@ def test_slopes_of_tiny_and_large_vectors_are_those_of_their_direction(
         np.testing.assert_array_equal(got[0], 0)
         for row in got[1:]:
             np.testing.assert_allclose(row, want, rtol=0.05 if dtype == "e" else 0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["e", "f", "d"])
+def test_slopes_keep_small_and_large_cotangents(dtype: str) -> None:
+    limits = np.finfo(dtype)
+    small, large = (
+        np.asarray(2.0 ** (k * (np.log2(float(limits.max)) // 2)), dtype) for k in (-1, 1)
+    )
+    direction = np.array([3.0, -4.0, 0.0])
+    for size, g in ((float(limits.max) / 8, small), (float(limits.tiny), large)):
+        x = tg.tensor((direction * size).astype(dtype))
+        tg.linalg.vector_norm(x).backward(g)
+        want = direction / 5 * float(g)
+        np.testing.assert_allclose(x.grad, want, rtol=0.01 if dtype == "e" else 1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-80, 1e80, 1e200])
+@pytest.mark.parametrize("ord", [2, 3, 1.5])
+def test_second_derivatives_of_tiny_and_large_vectors_scale(size: float, ord: float) -> None:
+    x, t, s = np.array([3.0, -4.0, 1.0]), np.array([1.0, 2.0, -1.0]), np.array([0.5, 1.0, 2.0])
+    slope = lambda v: np.sum(tg.grad(lambda v: tg.linalg.vector_norm(v, ord))(v) * t)
+    want = tg.grad(slope)(x) @ s
+    assert tg.grad(slope)(x * size) @ s * size == pytest.approx(want, rel=1e-10)
+    assert tg.jvp(slope, (x * size,), (s,))[1] * size == pytest.approx(want, rel=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["e", "f", "d"])
+@pytest.mark.parametrize("ord", [2, -2, "nuc"])
+def test_slopes_of_small_and_large_matrices_are_those_of_their_direction(
+    dtype: str, ord: Any
+) -> None:
+    limits, x = np.finfo(dtype), matrices(3, 4) / 4
+    f = lambda v: tg.linalg.matrix_norm(v, ord)
+    root = float(limits.tiny) ** 0.5
+    for size in (float(limits.tiny) * 64, root / 16, root, root * 4, 1 / root):
+        got = tg.grad(f)((x * size).astype(dtype))
+        assert got.dtype == dtype
+        np.testing.assert_allclose(
+            got, tg.grad(f)(x), atol={"e": 1e-2, "f": 1e-4, "d": 1e-10}[dtype]
+        )
+
+
+@pytest.mark.parametrize("size", [1e-160, 1.0, 1e160])
+def test_second_derivatives_of_singular_values_scale_and_ties_count_as_such(size: float) -> None:
+    x, t, s = matrices(3, 3), np.eye(3)[::-1], np.eye(3) + 1
+    for ord in (2, -2, "nuc"):
+        slope = lambda v, ord=ord: np.sum(tg.grad(lambda v: tg.linalg.matrix_norm(v, ord))(v) * t)
+        want = np.vdot(tg.grad(slope)(x), s)
+        assert np.vdot(tg.grad(slope)(x * size), s) * size == pytest.approx(want, rel=1e-9)
+        tied = np.linalg.qr(x)[0] * size  # equal up to rounding
+        assert np.abs(tg.grad(slope)(tied) * size).max() < 10
+    low = np.outer([1.0, 2.0, 3.0], [1.0, -1.0, 0.5, 0.1]) * size  # zero up to rounding
+    wide = np.ones((3, 4))
+    slope = lambda v: np.sum(tg.grad(lambda v: tg.linalg.matrix_norm(v, "nuc"))(v) * wide)
+    assert np.abs(tg.grad(slope)(low) * size).max() < 10

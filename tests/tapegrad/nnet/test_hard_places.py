@@ -308,3 +308,65 @@ def test_a_later_write_does_not_change_the_gradient(layer: Any) -> None:
     between[...] = 0.0
     result.backward()
     np.testing.assert_array_equal(x.grad, gradient(layer, values, None))
+
+
+# Elementary functions and statistics -------------------------------------------------------------
+
+
+def slopes(f: Any, *args: Any) -> list[list[float]]:
+    """The gradients by ``backward`` and by a compiled function."""
+    leaves = [tg.tensor(a) for a in args]
+    f(*leaves).backward()
+    compiled = tg.jit(tg.grad(f, tuple(range(len(args)))), strict=True)
+    for _ in range(4):
+        last = compiled(*args)
+    for leaf, slope in zip(leaves, last):
+        assert leaf.grad.dtype == slope.dtype == leaf.dtype
+    return [[float(leaf.grad) for leaf in leaves], [float(slope) for slope in last]]
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "wanted"),
+    [
+        (np.logaddexp, (1e17, 1e17), (0.5, 0.5)),
+        (np.logaddexp, (1e5, 1e5 - 40), (1.0, np.exp(-40.0))),
+        (np.logaddexp, (np.float32(2e7), np.float32(2e7)), (0.5, 0.5)),
+        (np.logaddexp, (np.float16(1000), np.float16(999)), (0.7311, 0.2689)),
+        (np.logaddexp, (-np.inf, -np.inf), (0.5, 0.5)),
+        (np.logaddexp, (np.inf, np.inf), (0.5, 0.5)),
+        (np.logaddexp, (np.inf, 1.0), (1.0, 0.0)),
+        (np.logaddexp, (-np.inf, 1.0), (0.0, 1.0)),
+        (np.logaddexp2, (1e17, 1e17), (0.5, 0.5)),
+        (np.logaddexp2, (1e5, 1e5 - 40), (1.0, 2.0**-40)),
+        (np.arctan2, (1e200, 1e200), (5e-201, -5e-201)),
+        (np.arctan2, (1e-200, 1e-200), (5e199, -5e199)),
+        (np.arctan2, (np.float16(300), np.float16(300)), (1 / 600, -1 / 600)),
+        (np.arccosh, (1e200,), (1e-200,)),
+        (np.arccosh, (np.float16(300),), (1 / 300,)),
+        (np.power, (0.0, 0.0), (0.0, 0.0)),
+        (np.hypot, (1e300, 1e300), (np.sqrt(0.5), np.sqrt(0.5))),
+    ],
+)
+def test_slopes_at_hard_places(f: Any, args: Any, wanted: Any) -> None:
+    args = tuple(np.asarray(a) for a in args)
+    with np.errstate(invalid="ignore"):
+        for got in slopes(f, *args):
+            np.testing.assert_allclose(got, wanted, rtol=5e-3 if args[0].dtype == "e" else 1e-12)
+
+
+def test_the_curvature_of_logaddexp_counts_where_both_are_large_and_equal() -> None:
+    for x in (0.0, 1e5, 1e17):
+        assert float(tg.grad(tg.grad(lambda v, x=x: np.logaddexp(v, x)))(x)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    "x", [np.full(3, 0.1), np.full(3, 1e8 + 0.1), np.full((2, 3), 0.1), np.array([1, 1 + 2.0**-52])]
+)
+def test_rounding_of_the_mean_is_not_taken_for_a_spread(x: Any) -> None:
+    """The mean of equal numbers may differ from them, so that their std is not 0."""
+    f = lambda x: np.sum(np.std(x, axis=-1))
+    compiled = tg.jit(tg.grad(f), strict=True)
+    for got in (gradient(f, x, None), tg.grad(f)(x), *(compiled(x) for _ in range(4))):
+        assert abs(np.sum(got)) < 1e-12
+        if np.ptp(x) == 0:
+            np.testing.assert_allclose(got, 0.0, atol=1e-12)
