@@ -239,18 +239,9 @@ def _with_all_above(steps: set[Any]) -> int:
     return bits
 
 
-def _shown(program: Program) -> set[Node]:
-    """Return the results and what they are views of: these must share their memory."""
-    shown = set(program.results())
-    for entry in reversed(program.entries):
-        if entry.output in shown and entry.primitive.view:
-            shown.update(_nodes(entry))
-    return shown
-
-
 def partition(program: Program) -> list[Group | Step]:
     """Return the steps that execute a program, in an order that respects what they need."""
-    parts = _Partition(_shown(program))
+    parts = _Partition(program.shown())
     for entry in program.entries:
         if scalars.can_lower(entry, program.weak):
             parts.place(entry)

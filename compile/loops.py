@@ -24,6 +24,11 @@ __all__ = ["BLOCK", "Nest", "Operand", "Reduced", "Value", "source"]
 #: Elements of a block that is summed by itself.
 BLOCK = 16384
 
+#: The same for float32 numbers, also within a row: their errors would be seen.
+PART = 4096
+
+_SUMS = ("sum", "vector_norm")
+
 
 @dataclass(slots=True)
 class Operand:
@@ -271,7 +276,21 @@ class _Source:
 
     # Loops ---------------------------------------------------------------------------------------
 
-    def _open(self, first: int, last: int, reductions: Any, loads: dict[int, list[str]]) -> None:
+    def _summed_in_parts(self, reductions: list[Reduced]) -> list[Reduced]:
+        """Return the sums along the last loop that take its elements in blocks, each summed by itself."""
+        nest = self.nest
+        if not nest.rank > max(nest.split, int(self.blocked or nest.turned)):
+            return []
+        return [r for r in reductions if r.local and r.node.dtype == np.float32 and r.kind in _SUMS]
+
+    def _open(
+        self,
+        first: int,
+        last: int,
+        reductions: Any,
+        loads: dict[int, list[str]],
+        parts: Iterable[Reduced] = (),
+    ) -> None:
         """Begin the loops `first` to `last`; load what varies along none of the inner ones."""
         for i in range(first, last):
             for r in reductions:
@@ -282,6 +301,14 @@ class _Source:
                 start = ["first"] * self.nest.turned + start
                 self.out.append(f"{self._pad(i)}for k0 in range({bound}):")
                 self.out.append(f"{self._pad(i + 1)}i0 = {' + '.join(start)} + k0")
+            elif parts and i == last - 1:
+                pad, part = self._pad(i), f"c{i} * {PART}"
+                self.out.append(f"{pad}for c{i} in range((n{i} + {PART - 1}) // {PART}):")
+                self.out += [f"{pad}    t_s_{r.name} = {_start(r)}" for r in parts]
+                self.out.append(f"{pad}    for k{i} in range(min({PART}, n{i} - {part})):")
+                self.out.append(f"{pad}        i{i} = {part} + k{i}")
+                self.out += [f"{pad}        {text}" for text in loads.get(i + 1, [])]
+                continue
             else:
                 self.out.append(f"{self._pad(i)}for i{i} in range(n{i}):")
             self.out += [self._pad(i + 1) + text for text in loads.get(i + 1, [])]
@@ -291,7 +318,9 @@ class _Source:
         if not self.blocked:
             return
         inner = " * ".join(f"n{i}" for i in range(1, self.nest.rank))
-        size = f"{BLOCK} // ({inner}) + 1" if inner else str(BLOCK)
+        wide = any(r.full and r.node.dtype == np.float64 for r in self.nest.reductions)
+        block = BLOCK if wide else PART
+        size = f"{block} // ({inner}) + 1" if inner else str(block)
         # Counted from 0, so that LLVM sees that no index is negative and vectorises.
         self.out += [f"    b0 = {size}", "    for c0 in range((n0 + b0 - 1) // b0):"]
         self.out.append("        u0 = c0 * b0")
@@ -315,8 +344,9 @@ class _Source:
         """Write one run over the elements of a row, and what follows on the row."""
         nest = self.nest
         reductions = [r for r in nest.reductions if r.level == level and not r.over_rows]
-        self._open(nest.split, nest.rank, reductions, self._loads(names))
-        pad = self._pad(nest.rank)
+        parts = self._summed_in_parts(reductions)
+        self._open(nest.split, nest.rank, reductions, self._loads(names), parts)
+        pad = self._pad(nest.rank + bool(parts))
         for name in names:
             if name in nest.values:
                 self._compute(nest.values[name], level, pad)
@@ -324,7 +354,10 @@ class _Source:
         for limit in dict.fromkeys(v.limit for v in new if v.limit):
             self._check(limit, pad)
         for r in reductions:
-            self._combine(r, pad)
+            self._combine(r, pad, "t_" * (r in parts))
+        for r in parts:
+            total = f"s_{r.name}"
+            self.out.append(f"{self._pad(nest.rank)}{total} = add_reassoc({total}, t_{total})")
         # What ends within a row comes before the norm, whose text has branches.
         self._close(nest.split + 1, nest.rank, reductions)
         for r in reductions:
@@ -367,9 +400,9 @@ class _Source:
             if r.over_rows and r.level == level:
                 self._combine(r, pad)
 
-    def _combine(self, r: Reduced, pad: str) -> None:
+    def _combine(self, r: Reduced, pad: str, part: str = "") -> None:
         combine = scalars.REDUCTIONS[r.kind][1]
-        target = f"s_{r.name}" if r.local else _element(r.name, r.dims)
+        target = f"{part}s_{r.name}" if r.local else _element(r.name, r.dims)
         value = r.value
         if r.kind == "vector_norm":
             value = scalars.power_text(value, r.ord, _suffix(r))

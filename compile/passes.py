@@ -24,10 +24,10 @@ def _is_one(operand: Any) -> bool:
 def simplify(program: Program) -> Program:
     """Remove what is exactly nothing: factors of one, casts and reshapes to what is there."""
     rewriter = Rewriter(program)
-    results = set(program.results())
+    shown = program.shown()
     for entry in program.entries:
         inputs = rewriter.operands(entry)
-        same = None if entry.output in results else _identity(entry, inputs)
+        same = None if entry.output in shown else _identity(entry, inputs)
         # A Python number may not stand for a NumPy scalar: it is weak in promotion.
         if same is not None and (same in program.weak) == (entry.output in program.weak):
             rewriter.known[entry.output] = same
@@ -103,7 +103,7 @@ def share(program: Program) -> Program:
     """Compute equal expressions once."""
     rewriter = Rewriter(program)
     first: dict[Any, Node] = {}
-    results = set(program.results())
+    shown = program.shown()
     for entry in program.entries:
         inputs = rewriter.operands(entry)
         try:
@@ -112,9 +112,9 @@ def share(program: Program) -> Program:
         except TypeError:  # a parameter that cannot be compared
             rewriter.keep(entry, inputs)
             continue
-        # Two results of the function may not become one array.
+        # Two results of the function may not become one array, or views of one.
         alike = (earlier in program.weak) == (entry.output in program.weak)
-        if earlier is not None and alike and entry.output not in results:
+        if earlier is not None and alike and entry.output not in shown:
             rewriter.known[entry.output] = earlier
             continue
         if earlier is None:

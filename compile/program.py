@@ -55,6 +55,14 @@ class Program:
         found = [o for o in self.outputs if type(o) is Node]
         return [*found, *(g.node for g in self.guards), *(new for _, new in self.writes)]
 
+    def shown(self) -> set[Node]:
+        """Return the results and what they are views of: whose memory users see."""
+        shown = set(self.results())
+        for entry in reversed(self.entries):
+            if entry.output in shown and entry.primitive.view:
+                shown.update(o for o in entry.inputs if type(o) is Node)
+        return shown
+
 
 def with_entries(program: Program, entries: list[Entry]) -> Program:
     """Return the program with other entries."""

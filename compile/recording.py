@@ -120,7 +120,7 @@ class Recording:
             if not _same(reference.read(), contents):
                 return False, None
         inputs = [leaves[i] for i in self.traced] + [r.read() for r in self.captured]
-        if self.program.writes and _overlap(inputs):
+        if self.program.writes and (_overlap(inputs) or self._may_not_write(inputs)):
             return False, None
         inputs = [v if type(v) is np.ndarray else np.asarray(v) for v in inputs]
         try:
@@ -131,6 +131,14 @@ class Recording:
         if type(outs) is not tuple:
             return False, outs
         return True, unflatten(self.structure, outs)
+
+    def _may_not_write(self, inputs: list[Any]) -> bool:
+        """Whether an array that is written into is read-only: the writes before it count."""
+        written = {node for node, _ in self.program.writes}
+        return any(
+            node in written and not array.flags.writeable
+            for node, array in zip(self.program.inputs, inputs)
+        )
 
     def same_way(self, other: Recording) -> bool:
         """Whether two recordings took the same branches."""

@@ -221,14 +221,14 @@ def _copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
 
 
 @implements("astype")
-def _astype(a: Any, dtype: Any, casting: str = "unsafe") -> Tensor:
+def _astype(a: Any, dtype: Any, casting: str = "unsafe", copy: bool = True) -> Tensor:
     dtype = np.dtype(dtype)
     if not np.can_cast(a.dtype, dtype, casting):  # type: ignore[arg-type]
         raise TypeError(
             f"Cannot cast array data from {a.dtype!r} to {dtype!r} "
             f"according to the rule {casting!r}"
         )
-    return _cast(a, dtype)
+    return apply(copy_p, (a,)) if copy and a.dtype == dtype else _cast(a, dtype)
 
 
 def _np_astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:

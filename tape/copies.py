@@ -100,7 +100,7 @@ class ArrayCopies:
             if isinstance(copy, str):
                 casting, copy = copy, True
         if self.live_trace.level:
-            return functions["astype"](self, dtype, casting)  # type: ignore[no-any-return]
+            return functions["astype"](self, dtype, casting, copy)  # type: ignore[no-any-return]
         dtype = np.dtype(dtype)
         check_real(dtype)
         array = self.value.astype(dtype, order=order, casting=casting, copy=copy)

@@ -283,3 +283,17 @@ def test_random_mixtures_of_rows_and_elements(seed):
     arrays = [np.asarray(rng.normal(size=shape)) for shape in SHAPES.values()]
     for got, expected in zip(compiled(function, *arrays), function(*arrays)):
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(300_000,), (2, 300_000), (3, 2, 150_000), (2, 150_000, 2)])
+@pytest.mark.parametrize("axis", [-1, (-2, -1), None])
+def test_errors_of_float32_sums_do_not_grow_with_the_length(shape, axis):
+    if axis == (-2, -1) and len(shape) < 2:
+        pytest.skip("one axis")
+    x = np.full(shape, 0.1, np.float32)
+
+    def f(x):
+        return np.sum(x, axis=axis), np.linalg.norm(np.ravel(x) if axis is None else x, axis=axis)
+
+    for got, want in zip(compiled(f, x), f(x.astype(np.float64)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=2e-6)
