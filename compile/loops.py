@@ -277,7 +277,7 @@ class _Source:
     # Loops ---------------------------------------------------------------------------------------
 
     def _summed_in_parts(self, reductions: list[Reduced]) -> list[Reduced]:
-        """Return the sums along the last loop that take its elements in blocks, each summed by itself."""
+        """Return the sums along the last loop that are made of sums of blocks."""
         nest = self.nest
         if not nest.rank > max(nest.split, int(self.blocked or nest.turned)):
             return []

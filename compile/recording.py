@@ -19,6 +19,7 @@ from tapegrad.compile.layout import Layout
 from tapegrad.compile.mirror import Mirror
 from tapegrad.compile.program import Program
 from tapegrad.compile.rewriting import uniform_value
+from tapegrad.tape.kept import same_bits
 from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import primitives
 from tapegrad.tape.printing import tape_source
@@ -117,7 +118,7 @@ class Recording:
         if not self.trusted:
             return False, None
         for reference, contents in self.watched:
-            if not _same(reference.read(), contents):
+            if not same_bits(reference.read(), contents):
                 return False, None
         inputs = [leaves[i] for i in self.traced] + [r.read() for r in self.captured]
         if self.program.writes and (_overlap(inputs) or self._may_not_write(inputs)):
@@ -144,17 +145,17 @@ class Recording:
         """Whether two recordings took the same branches."""
         mine, theirs = self.program.guards, other.program.guards
         return len(mine) == len(theirs) and all(
-            a.kind == b.kind and _same(a.seen, b.seen) for a, b in zip(mine, theirs)
+            a.kind == b.kind and same_bits(a.seen, b.seen) for a, b in zip(mine, theirs)
         )
 
     def same_watched(self, other: Recording) -> bool:
         """Whether the arrays that two recordings watch had the same contents."""
-        return all(_same(a, b) for (_, a), (_, b) in zip(self.watched, other.watched))
+        return all(same_bits(a, b) for (_, a), (_, b) in zip(self.watched, other.watched))
 
     def same_constants(self, other: Recording) -> bool:
         """Whether two recordings computed with the same constants."""
         return len(self.constants) == len(other.constants) and all(
-            _same(a, b) for a, b in zip(self.constants, other.constants)
+            same_bits(a, b) for a, b in zip(self.constants, other.constants)
         )
 
     def explain(self, name: str) -> str:
@@ -180,16 +181,6 @@ class Recording:
         for i, kernel in enumerate(plan.kernels):
             parts += ["", f"# kernel {i}, over {kernel.sizes}:", kernel.source.rstrip()]
         return "\n".join(parts)
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two arrays have the same bits."""
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if a.dtype.kind in "fc":
-        return a.tobytes() == b.tobytes()  # tells -0.0 from 0.0, and nan is nan
-    return bool(np.array_equal(a, b))
 
 
 def _overlap(arrays: list[Any]) -> bool:
@@ -374,7 +365,9 @@ class _Run:
             return "it changes what is outside it (a global, an attribute, a list)"
         written = {id(a) for (node, _) in self.program.writes
                    for n, a in zip(self.program.inputs, self.arrays) if n is node}  # fmt: skip
-        if any(not _same(a, contents) for _, a, contents in self.before if id(a) not in written):
+        if any(
+            not same_bits(a, contents) for _, a, contents in self.before if id(a) not in written
+        ):
             return "it writes into an array that is not one of its arguments"
         if written and _overlap([*self.arrays, *(r.read() for r, _ in self.watched)]):
             return "it writes into an argument that shares memory with another"

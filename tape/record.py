@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.kept import Keeper
 from tapegrad.tape.node import Node
 from tapegrad.tape.primitive import Primitive, primitives
 from tapegrad.tape.tensor import Tensor, make, snapshot
@@ -23,6 +24,8 @@ class RecordTrace(Trace):
     """The trace of ``vjp``: links values of any kind, arrays or tensors of the traces below."""
 
     name = "grad"
+    #: Keeps plain arrays as they were when they were used; not where no user's code runs.
+    keeper: Keeper | None = None
 
     def process(
         self,
@@ -54,12 +57,22 @@ class RecordTrace(Trace):
         if out.dtype.kind != "f":
             return out
         below, out = out, snapshot(out) if type(out) is Tensor else out
-        saved = primitive.save(out, values)
+        held = values if self.keeper is None else self._held(primitive, args, values)
+        saved = primitive.save(out, held)
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
         new = make(self, out, node)
         if primitive.view and shares(below, values[0]):
             mark_view(new, args[0], primitive, params)
         return new
+
+    def _held(self, primitive: Primitive, args: tuple[Any, ...], values: list[Any]) -> list[Any]:
+        """Return the values that a sweep may rely on."""
+        keeper = self.keeper
+        assert keeper is not None
+        return [
+            keeper.hold(v) if kept and type(v) is np.ndarray and type(a) is not Tensor else v
+            for kept, a, v in zip(primitive.pins, args, values)
+        ]
 
     def variable(self, value: Any) -> Tensor:
         """Return a tensor of this trace around `value`."""

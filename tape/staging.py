@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape import reverse
+from tapegrad.tape.kept import Keeper
 from tapegrad.tape.node import Location, Node, stores_item, user_location
 from tapegrad.tape.primitive import Primitive, primitives
 from tapegrad.tape.pytree import tree_map
@@ -111,6 +112,7 @@ class StagingTrace(Trace):
         self.problem = ""
         #: Whether inputs share memory: a write into one must be seen through the other.
         self.shared = False
+        self.keeper = Keeper()
         self._given: dict[Node, Any] = {}
 
     def give_up(self, reason: str) -> None:
@@ -200,6 +202,8 @@ class StagingTrace(Trace):
                 operands.append(link)
                 live = live or (primitive.differentiable_in(i) and not link.constant)
             else:
+                if type(a) is np.ndarray:  # the function may fill it with something else later
+                    a = self.keeper.copy(a)
                 values.append(a)
                 operands.append(a)
             links.append(link)
@@ -212,7 +216,7 @@ class StagingTrace(Trace):
         new = make(self, out, node)
         if live and not node.constant:
             # What backward() inside the staged function needs, as values of this trace.
-            given = [snapshot(a) if type(a) is Tensor else a for a in args]
+            given = [snapshot(a) if type(a) is Tensor else o for a, o in zip(args, operands)]
             node.saved = primitive.save(snapshot(new), given)
         if primitive.view and type(args[0]) is Tensor and shares(raw, values[0]):
             mark_view(new, args[0], primitive, params)
@@ -320,6 +324,7 @@ class StagingTrace(Trace):
         """End the trace, and let go of the values that it was recorded with."""
         super().close()
         self._given.clear()
+        self.keeper = Keeper()
         for entry in self.entries:
             entry.output.saved = ()
             entry.output.inputs = ()

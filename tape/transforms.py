@@ -15,6 +15,7 @@ import numpy as np
 from tapegrad.tape.checks import refuse_mask
 from tapegrad.tape.errors import NonScalarOutputError
 from tapegrad.tape.forward import JVPTrace
+from tapegrad.tape.kept import Keeper
 from tapegrad.tape.node import Node
 from tapegrad.tape.pytree import Structure, flatten, unflatten
 from tapegrad.tape.record import RecordTrace
@@ -73,15 +74,17 @@ def below(leaf: Any, trace: Any) -> Any:
 class _Pullback:
     """The function that ``vjp`` returns; it can be called any number of times."""
 
-    __slots__ = ("_inputs", "_outputs", "_structure_in", "_structure_out")
+    __slots__ = ("_inputs", "_keeper", "_outputs", "_structure_in", "_structure_out")
 
     def __init__(
         self,
+        keeper: Keeper,
         inputs: list[tuple[Node, Any]],
         outputs: list[tuple[Node | None, Any]],
         structure_in: Structure,
         structure_out: Structure,
     ) -> None:
+        self._keeper = keeper
         self._inputs = inputs
         self._outputs = outputs
         self._structure_in = structure_in
@@ -105,6 +108,7 @@ class _Pullback:
                 )
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
+        self._keeper.check()
         cotangents = sweep(roots)
         grads = []
         for node, leaf in self._inputs:
@@ -138,11 +142,20 @@ def _linearize(
     has_aux: bool,
     what: str,
     check: Callable[[Any, list[Any]], None] | None = None,
+    *,
+    later: bool = False,
 ) -> tuple[Any, _Pullback, Any]:
-    """Run `function` on variables of a new recording trace."""
+    """Run `function` on variables of a new recording trace.
+
+    With `later`, users' code may run before the pullback is called: it is given no array, and has
+    given none, that the pullback needs.
+    """
     leaves, structure_in = flatten(primals)
     values = [_differentiable(leaf, what) for leaf in leaves]
+    if later:
+        values = [_own(value) for value in values]
     with new_trace(RecordTrace) as trace:
+        trace.keeper = Keeper()
         variables = [trace.variable(value) for value in values]
         inputs = [(v._node, leaf) for v, leaf in zip(variables, leaves)]
         result = function(*unflatten(structure_in, variables))
@@ -156,11 +169,18 @@ def _linearize(
             mine = type(leaf) is Tensor and leaf.live_trace is trace
             value = below(leaf, trace)
             outputs.append((leaf.node if mine else None, value))
-            lowered.append(give_back(value))
+            lowered.append(give_back(_own(value) if later else value))
         aux_leaves, aux_structure = flatten(aux)
-        aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
-    pullback = _Pullback(inputs, outputs, structure_in, structure_out)
+        given = _own if later else lambda value: value
+        aux = unflatten(
+            aux_structure, [give_back(given(below(leaf, trace))) for leaf in aux_leaves]
+        )
+    pullback = _Pullback(trace.keeper, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
+
+
+def _own(value: Any) -> Any:
+    return value.copy() if type(value) is np.ndarray else value
 
 
 def _split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
@@ -199,7 +219,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     >>> pullback(np.array([1.0, 2.0]))
     (array([1., 2.]),)
     """
-    result, pullback, aux = _linearize(function, primals, has_aux, "vjp")
+    result, pullback, aux = _linearize(function, primals, has_aux, "vjp", later=True)
     return (result, pullback, aux) if has_aux else (result, pullback)
 
 
