@@ -204,6 +204,8 @@ class _Surveyor:
 
     def function(self, function: types.FunctionType) -> None:
         facts = facts_of(function.__code__)
+        if hasattr(function, "registry") and hasattr(function, "dispatch"):
+            self.found.opaque = "the class of a value, to choose a function (singledispatch)"
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:
                 content = cell.cell_contents
@@ -221,7 +223,7 @@ class _Surveyor:
         self.everything = self.everything or facts.reflects
         self.found.writes = self.found.writes or facts.writes
         if facts.hides:
-            self.found.opaque = f"{facts.hides}()"
+            self.found.opaque = facts.hides
         self.place(function.__dict__)
         space = function.__globals__
         for name in sorted(facts.globals):

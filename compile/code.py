@@ -43,7 +43,7 @@ class Facts:
     reflects : bool
         Whether it may read attributes whose names are not in the code.
     hides : str
-        The built-in function with which it may read anything, or nothing.
+        With what it may read anything, or see that a value is traced; or nothing.
     """
 
     globals: frozenset[str]
@@ -67,6 +67,7 @@ def facts_of(code: types.CodeType) -> Facts:
     """
     found: dict[str, set[str]] = {k: set() for k in ("global", "attribute", "module", "assigned")}
     assigns_globals = writes = False
+    hides = ""
     inner = [facts_of(c) for c in code.co_consts if isinstance(c, types.CodeType)]
     for instruction in dis.get_instructions(code):
         name, value = instruction.opname, instruction.argval
@@ -81,6 +82,8 @@ def facts_of(code: types.CodeType) -> Facts:
         elif name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
             assigns_globals = True
             found["global"].add(value)
+        elif name == "MATCH_CLASS":
+            hides = "the class of a value, in a match statement"
         elif name in _WRITES:
             writes = True
             if name.endswith("_ATTR"):
@@ -103,5 +106,5 @@ def facts_of(code: types.CodeType) -> Facts:
         assigns_globals=some(assigns_globals, "assigns_globals"),
         writes=some(writes or bool(names & _MUTATORS), "writes"),
         reflects=some(bool(names & _REFLECTION) or "__dict__" in names, "reflects"),
-        hides=some(next(iter(found["global"] & _HIDING), ""), "hides"),
+        hides=some(hides or next((f"{n}()" for n in found["global"] & _HIDING), ""), "hides"),
     )

@@ -18,7 +18,8 @@ import numpy as np
 from tapegrad.compile import scalars
 from tapegrad.compile.fuse import ALIASES, Group
 from tapegrad.compile.layout import Layout
-from tapegrad.compile.loops import Nest, Operand, Reduced, Value, source
+from tapegrad.compile.loops import source
+from tapegrad.compile.nest import Nest, Operand, Reduced, Value
 from tapegrad.compile.rewriting import uniform_value
 from tapegrad.tape.node import Node
 

@@ -334,6 +334,12 @@ def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> 
     place (`docs/vecmath.md`); NumPy's warnings about division by zero and the like are not given, and
     ``np.errstate(all="raise")`` has no effect in compiled code.
 
+    Where compiled code can be told from NumPy: a result without axes is a NumPy scalar, also where
+    NumPy makes an array without axes (``np.copy(a)``); new results lie in C order; ``a is b`` is
+    false for one array passed twice. What a function reads is watched, but not a global that is
+    defined later in place of a built-in name, the order of a captured dict, or an instance that gets
+    another class.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg

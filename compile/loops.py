@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tapegrad.compile import scalars
-from tapegrad.tape.node import Node
+from tapegrad.compile.nest import Nest, Operand, Reduced, Value
 
-__all__ = ["BLOCK", "Nest", "Operand", "Reduced", "Value", "source"]
+__all__ = ["BLOCK", "source"]
 
 
 #: Elements of a block that is summed by itself.
@@ -26,157 +25,6 @@ BLOCK = 16384
 
 #: The same for float32 numbers, also within a row: their errors would be seen.
 PART = 4096
-
-_SUMS = ("sum", "vector_norm")
-
-
-@dataclass(slots=True)
-class Operand:
-    """An argument of a kernel.
-
-    Attributes
-    ----------
-    value : Node or scalar or array
-        What is passed.
-    name : str
-        Its name in the source.
-    dtype : numpy.dtype
-    axes : tuple of bool
-        In which loops it varies; a scalar varies in none.
-    shape : tuple of int or None
-        The shape in which it is passed, if that differs from its own.
-    contiguous : bool
-    dims : tuple of int
-        The loop that each of its axes belongs to.
-    """
-
-    value: Any
-    name: str
-    dtype: np.dtype[Any]
-    axes: tuple[bool, ...] = ()
-    shape: tuple[int, ...] | None = None
-    contiguous: bool = True
-    dims: tuple[int, ...] = ()
-
-
-@dataclass(slots=True)
-class Value:
-    """A value that a kernel computes.
-
-    Attributes
-    ----------
-    name, text : str
-        Its name, and the expression.
-    uses : tuple of str
-        The names in the expression.
-    level : int
-        In which run over the elements of a row it can be computed first; of a value of a row, after
-        which run it is there.
-    row : bool
-        Whether it is one value for each row.
-    dtype : str
-        Numba's name of its dtype.
-    dear : bool
-        Whether computing it again costs more than keeping it.
-    limit : (str, float) or None
-        What its argument may not exceed for the vectorising functions.
-    stored : str
-        The array that it is written to, or "".
-    """
-
-    name: str
-    text: str
-    uses: tuple[str, ...]
-    level: int
-    row: bool
-    dtype: str = ""
-    dear: bool = False
-    limit: tuple[str, float] | None = None
-    stored: str = ""
-
-
-@dataclass(slots=True)
-class Reduced:
-    """A reduction of a kernel.
-
-    Attributes
-    ----------
-    node : Node
-    name, kind, value : str
-        Its name, its primitive, the text of what is reduced.
-    uses : tuple of str
-        The names in that text.
-    axes : tuple of bool
-        Which loops it sums over.
-    level : int
-        In which run over a row.
-    over_rows : bool
-        Whether it combines values of rows.
-    stored : bool
-        Whether it goes into an array.
-    ord : float
-        The order of a p-norm.
-    dims : tuple of int
-        The loop that each axis of its array belongs to.
-    """
-
-    node: Node
-    name: str
-    kind: str
-    value: str
-    uses: tuple[str, ...]
-    axes: tuple[bool, ...]
-    level: int
-    over_rows: bool
-    stored: bool
-    ord: float = 0.0
-    dims: tuple[int, ...] = ()
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing is left but one number."""
-        return all(self.axes)
-
-    def opens_at(self, i: int) -> bool:
-        """Whether the summed axes are the innermost ones, and begin at axis `i`."""
-        return all(self.axes[i:]) and not any(self.axes[:i])
-
-    @property
-    def local(self) -> bool:
-        """Whether it is summed in a variable, which is possible if the summed axes are innermost."""
-        return any(self.opens_at(i) for i in range(len(self.axes)))
-
-
-@dataclass(slots=True)
-class Nest:
-    """What a kernel's source is written from.
-
-    Attributes
-    ----------
-    rank : int
-        Number of loops.
-    split : int
-        How many of them run over rows; 0 if the inner loops stand there only once.
-    turned : bool
-        Whether they are in another order than the axes of the arrays. Such a kernel takes the first
-        index of the outermost loop as its first argument.
-    operands, outputs : list of Operand
-    reductions : list of Reduced
-    values : dict of str to Value
-        In the order in which they are computed.
-    returned : list of str
-    functions : set of (name, suffix)
-    """
-
-    rank: int
-    split: int
-    turned: bool
-    operands: list[Operand]
-    outputs: list[Operand]
-    reductions: list[Reduced]
-    values: dict[str, Value]
-    returned: list[str]
-    functions: set[tuple[str, str]]
 
 
 def source(nest: Nest, *, exact: bool = False) -> str:
@@ -212,14 +60,16 @@ class _Source:
             out.append(f"    w_{name} = np.empty(({sizes},), {nest.values[name].dtype})")
         for r in nest.reductions:
             if r.full:
-                out.append(f"    {r.name} = {_start(r)}")
+                out.append(f"    {r.name} = {'0.0' if r.widened else _start(r)}")
         self._open_block()
         self._open(0, nest.split, nest.reductions, self._loads_of_rows())
         for level, names in enumerate(self.runs):
             self._run(level, names)
         self._close(0, nest.split, nest.reductions)
         self._close_block()
-        returned = nest.returned + (["beyond"] if self.limited else [])
+        wide = {r.name for r in nest.reductions if r.full and r.widened}
+        returned = [f"float32({name})" if name in wide else name for name in nest.returned]
+        returned += ["beyond"] if self.limited else []
         if returned:
             out.append(f"    return {', '.join(returned)}")
         return out
@@ -281,7 +131,15 @@ class _Source:
         nest = self.nest
         if not nest.rank > max(nest.split, int(self.blocked or nest.turned)):
             return []
-        return [r for r in reductions if r.local and r.node.dtype == np.float32 and r.kind in _SUMS]
+        return [r for r in reductions if r.local and r.rounds]
+
+    def _add_part(self, r: Reduced, pad: str) -> None:
+        """Write how the sum of a block of the last loop joins the others."""
+        total = f"s_{r.name}"
+        if r.widened:
+            self.out.append(f"{pad}d_{total} += t_{total}")
+        else:
+            self.out.append(f"{pad}{total} = mul_reassoc({total}, t_{total})")
 
     def _open(
         self,
@@ -295,7 +153,7 @@ class _Source:
         for i in range(first, last):
             for r in reductions:
                 if not r.full and r.opens_at(i):
-                    self.out.append(f"{self._pad(i)}s_{r.name} = {_start(r)}")
+                    self._begin(r, self._pad(i), r in parts)
             if i == 0 and (self.blocked or self.nest.turned):
                 bound, start = ("min(b0, n0 - u0)", ["u0"]) if self.blocked else ("n0", [])
                 start = ["first"] * self.nest.turned + start
@@ -324,15 +182,27 @@ class _Source:
         # Counted from 0, so that LLVM sees that no index is negative and vectorises.
         self.out += [f"    b0 = {size}", "    for c0 in range((n0 + b0 - 1) // b0):"]
         self.out.append("        u0 = c0 * b0")
-        for r in self.nest.reductions:
-            if r.full:
-                self.out.append(f"        s_{r.name} = {_start(r)}")
+        full = [r for r in self.nest.reductions if r.full]
+        parts = self._summed_in_parts(full)
+        for r in full:
+            self._begin(r, "        ", r in parts)
 
     def _close_block(self) -> None:
-        for r in self.nest.reductions:
-            if r.full:
-                combine = scalars.REDUCTIONS[r.kind][1]
+        full = [r for r in self.nest.reductions if r.full]
+        parts = self._summed_in_parts(full)
+        for r in full:
+            combine = scalars.REDUCTIONS[r.kind][1]
+            if r.widened:
+                self.out.append(f"        {r.name} += {'d_' * (r in parts)}s_{r.name}")
+            else:
                 self.out.append(f"        {r.name} = {combine}({r.name}, s_{r.name})")
+
+    def _begin(self, r: Reduced, pad: str, in_parts: bool) -> None:
+        """Write with what a sum begins."""
+        if in_parts and r.widened:
+            self.out.append(f"{pad}d_s_{r.name} = 0.0")
+        else:
+            self.out.append(f"{pad}s_{r.name} = {_start(r)}")
 
     def _close(self, first: int, last: int, reductions: Any) -> None:
         for i in reversed(range(first, last)):
@@ -356,10 +226,14 @@ class _Source:
         for r in reductions:
             self._combine(r, pad, "t_" * (r in parts))
         for r in parts:
-            total = f"s_{r.name}"
-            self.out.append(f"{self._pad(nest.rank)}{total} = add_reassoc({total}, t_{total})")
-        # What ends within a row comes before the norm, whose text has branches.
-        self._close(nest.split + 1, nest.rank, reductions)
+            self._add_part(r, self._pad(nest.rank))
+        for i in reversed(range(nest.split, nest.rank)):
+            for r in parts:
+                if r.widened and not r.full and r.opens_at(i):
+                    self.out.append(f"{self._pad(i)}s_{r.name} = float32(d_s_{r.name})")
+            # What ends within a row comes before the norm, whose text has branches.
+            if i > nest.split:
+                self._close(i, i + 1, reductions)
         for r in reductions:
             if r.kind == "vector_norm":
                 self._finish_norm(r)

@@ -158,24 +158,54 @@ def _forward(*arrays: Any, call: Call, output: int) -> Any:
     return call.outputs([np.asarray(a) for a in arrays])[output]
 
 
+def _floats(arrays: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return which arrays have derivatives; integers and booleans have none."""
+    return tuple(i for i, a in enumerate(arrays) if a.dtype.kind == "f")
+
+
+def _of_floats(function: Any, floats: tuple[int, ...], arrays: tuple[Any, ...]) -> Any:
+    """Return the function as one of the chosen arrays, with the others as they are."""
+
+    def of_floats(*chosen: Any) -> Any:
+        full = list(arrays)
+        for i, array in zip(floats, chosen):
+            full[i] = array
+        return function(*full)
+
+    return of_floats
+
+
 def _vjp(g: Any, y: Any, *arrays: Any, index: int, call: Call, output: int) -> Any:
+    floats = _floats(arrays)
     if call.pulled is None or call.pulled[0] is not g or call.pulled[1] != output:
 
         def make() -> Any:
             function = call.single(output)
-            return lambda g, *arrays: vjp(function, *arrays)[1](g)
 
-        call.pulled = (g, output, call.derived(("vjp", output), make)(g, *arrays))
-    return call.pulled[2][index]
+            def pulled(g: Any, *arrays: Any) -> Any:
+                chosen = [arrays[i] for i in floats]
+                return vjp(_of_floats(function, floats, arrays), *chosen)[1](g)
+
+            return pulled
+
+        call.pulled = (g, output, call.derived(("vjp", output, floats), make)(g, *arrays))
+    return call.pulled[2][floats.index(index)]
 
 
 def _jvp(tangents: Any, y: Any, *arrays: Any, call: Call, output: int) -> Any:
+    floats = _floats(arrays)
+
     def make() -> Any:
         function = call.single(output)
-        return lambda primals, tangents: jvp(function, primals, tangents)[1]
 
-    filled = tuple(np.zeros_like(x) if t is None else t for t, x in zip(tangents, arrays))
-    return call.derived(("jvp", output), make)(tuple(arrays), filled)
+        def pushed(arrays: Any, tangents: Any) -> Any:
+            chosen = tuple(arrays[i] for i in floats)
+            return jvp(_of_floats(function, floats, arrays), chosen, tangents)[1]
+
+        return pushed
+
+    filled = tuple(np.zeros_like(arrays[i]) if (t := tangents[i]) is None else t for i in floats)
+    return call.derived(("jvp", output, floats), make)(tuple(arrays), filled)
 
 
 call_p = Primitive("jit_call", _forward, vjp=_vjp, jvp=_jvp)

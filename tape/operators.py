@@ -43,7 +43,7 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
     elif _is_array_like(x) and _is_array_like(y):
         return functions[ufunc](x, y)
     else:
-        return NotImplemented
+        return (x if hasattr(x, "_trace") else y)._trace.with_stranger(ufunc, (x, y))
     if trace.closed:
         return functions[ufunc](x, y)
     return trace.operator(primitives[name], (x, y))
@@ -74,6 +74,8 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
         trace = getattr(a, "_trace", None)
         if trace is not None and trace.level:
             done = trace.between_numbers(ufunc, args)
+            if done is NotImplemented and any(type(a) is complex for a in args):
+                done = trace.with_stranger(ufunc, args)
             if done is not NotImplemented:
                 return done
     return functions[ufunc](*args)
@@ -93,6 +95,11 @@ class ArrayOperators:
 
         @property
         def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+
+        _trace: Any
 
         def consume(self, kind: str) -> Any: ...
 
@@ -123,6 +130,8 @@ class ArrayOperators:
         return _binary("divide", np.divide, other, self)
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        if type(other) is int and other == 2 and self.dtype == bool:  # as NumPy's operator
+            return functions[np.square](self)
         return NotImplemented if modulus is not None else _operator(np.power, self, other)
 
     def __rpow__(self, other: Any, modulus: Any = None) -> Any:
@@ -237,6 +246,11 @@ class ArrayOperators:
         if isinstance(other, str | bytes):  # no ufunc compares them with numbers
             return np.full(self.shape, False)
         return functions[np.equal](self, other)
+
+    def __hash__(self) -> int:
+        # By identity, although == compares elements: tape.replay({x: value}) names tensors as keys.
+        trace = self._trace
+        return trace.hash_of(self) if trace.level else object.__hash__(self)
 
     def __ne__(self, other: Any) -> Any:
         if isinstance(other, str | bytes):

@@ -145,6 +145,21 @@ class StagingTrace(Trace):
         self.give_up(f"the attribute {name} of a traced value is used")
         return getattr(example, name)
 
+    def with_stranger(self, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
+        """Compute with complex numbers as without jit."""
+        if not any(isinstance(a, complex) for a in args):
+            return NotImplemented
+        self.give_up("it computes with complex numbers")
+        mine = [self.example(a) if type(a) is Tensor and a._trace is self else a for a in args]
+        return _OPERATORS[ufunc.__name__](*mine)
+
+    def hash_of(self, tensor: Tensor) -> int:
+        """Find numbers by their value, which becomes a guard."""
+        if self.closed or not isinstance(self.example(tensor), np.generic | int | float):
+            return object.__hash__(tensor)
+        tensor.consume("hash")
+        return hash(self.example(tensor))
+
     def _is_number(self, a: Any) -> bool:
         if type(a) is Tensor:
             return a._trace is self and a._node in self.weak
@@ -218,7 +233,7 @@ class StagingTrace(Trace):
             # What backward() inside the staged function needs, as values of this trace.
             given = [snapshot(a) if type(a) is Tensor else o for a, o in zip(args, operands)]
             node.saved = primitive.save(snapshot(new), given)
-        if primitive.view and type(args[0]) is Tensor and shares(raw, values[0]):
+        if primitive.view and type(values[0]) is np.ndarray and shares(raw, values[0]):
             mark_view(new, args[0], primitive, params)
         if _depends_on_data(primitive, values):
             self.guards.append(Guard(node, "shape", np.array(out.shape), where, len(self.entries)))

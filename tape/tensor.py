@@ -81,8 +81,6 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         "_value",
         "_version",
     )
-    # By identity, although == compares elements: tape.replay({x: value}) names tensors as keys.
-    __hash__ = object.__hash__
 
     _trace: Any
     _value: Any

@@ -72,6 +72,14 @@ class Trace:
         """Apply a Python operator if all operands stand for Python numbers."""
         return NotImplemented
 
+    def with_stranger(self, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
+        """Apply a Python operator where the other operand is of a foreign type."""
+        return NotImplemented
+
+    def hash_of(self, tensor: Tensor) -> int:
+        """Return what dictionaries and sets find a tensor by."""
+        return object.__hash__(tensor)
+
     def text(self, tensor: Tensor, form: Any) -> str:
         """Return a tensor as text; `form` is ``str`` or ``repr``."""
         array = tensor.consume("text")

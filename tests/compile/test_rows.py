@@ -296,4 +296,24 @@ def test_errors_of_float32_sums_do_not_grow_with_the_length(shape, axis):
         return np.sum(x, axis=axis), np.linalg.norm(np.ravel(x) if axis is None else x, axis=axis)
 
     for got, want in zip(compiled(f, x), f(x.astype(np.float64)), strict=True):
-        np.testing.assert_allclose(got, want, rtol=2e-6)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, want, rtol=3e-6)
+
+
+@pytest.mark.parametrize("shape", [(300_000,), (2, 17_000, 5), (3, 300, 400)])
+def test_errors_do_not_grow_where_axes_cannot_be_one_loop(shape):
+    x = np.full(tuple(n + 1 for n in shape), 0.1, np.float32)[(slice(1, None),) * len(shape)]
+
+    def f(x):
+        centred = x - np.mean(x * x)
+        return np.sum(centred * centred), np.sum(x * x, axis=tuple(range(1, x.ndim)))
+
+    for got, want in zip(compiled(f, x), f(x.astype(np.float64)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=3e-6)
+
+
+def test_errors_of_float32_products_do_not_grow_with_the_length():
+    x = np.full((2, 200_000), np.float32(1 + 1e-5))
+    want = np.prod(x.astype(np.float64), axis=1)
+    np.testing.assert_allclose(compiled(lambda x: np.prod(x * 1.0, axis=1), x), want, rtol=1e-3)
+    np.testing.assert_allclose(compiled(lambda x: np.prod(x * 1.0), x[0]), want[0], rtol=1e-3)

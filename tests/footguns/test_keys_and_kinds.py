@@ -1,0 +1,117 @@
+"""Traced values as dictionary keys, members of sets, complex operands, and what C code takes them for."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+V = np.array([1.0, 2.0, 3.0])
+
+
+def agree(function, *calls):
+    jitted = tg.jit(function)
+    for args in calls * 2:
+        try:
+            want = function(*args)
+        except Exception as error:
+            with pytest.raises(type(error)):
+                jitted(*args)
+            continue
+        got = jitted(*args)
+        assert type(got) is type(want) and np.asarray(got).dtype == np.asarray(want).dtype
+        np.testing.assert_array_equal(got, want)
+
+
+@functools.lru_cache
+def cached(n):
+    return n * 2.0
+
+
+KNOWN = {1: 2.0, 2: 3.0}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, n: x * {1: 2.0, 2: 3.0}[n],
+        lambda x, n: x * KNOWN[n],
+        lambda x, n: x * KNOWN.get(n, 7.0),
+        lambda x, n: x * 2 if n in {1, 2} else x * 3,
+        lambda x, n: x * cached(n),
+        lambda x, n: x * len({n, 1, 2}),
+        lambda x, n: x * {n: 5.0}[2],
+        lambda x, n: x * {n + 1: 5.0, n: 2.0}[2],
+        lambda x, n: x * {1.0: 5.0, 2.0: 2.0}.get(x[0] * n, 1.0),
+    ],
+)
+def test_numbers_are_found_by_their_value(function):
+    agree(function, (V, 2), (V, 2), (V, 1), (V, 7), (V, 2))
+
+
+@pytest.mark.filterwarnings("ignore:jit.*complex")
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * 1j,
+        lambda x: np.exp(1j * x),
+        lambda x: 2j**x,
+        lambda x: 1 - x / 2j,
+        lambda x: abs(x + 1j) ** 2,
+    ],
+)
+def test_complex_numbers_are_computed_with_as_without_jit(function):
+    agree(function, (V,), (2 * V,))
+
+
+@pytest.mark.parametrize("number", [2.5, 3])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: np.reshape(a, (1, 1)),
+        lambda a: np.broadcast_to(a, (3,)) * 1,
+        lambda a: np.ravel(a) + 1,
+        lambda a: np.squeeze(a) * 2,
+        lambda a: np.transpose(a) * 2,
+    ],
+)
+def test_numbers_can_be_given_other_shapes(function, number):
+    agree(function, (number,), (number + 1,))
+
+
+def kinds(x):
+    match x:
+        case np.ndarray():
+            return x + 1
+        case float():
+            return x + 2
+        case int():
+            return x + 3
+
+
+@functools.singledispatch
+def dispatched(x):
+    return x * 0
+
+
+@dispatched.register(np.ndarray)
+def _(x):
+    return x + 1
+
+
+@dispatched.register(float)
+def _(x):
+    return x + 2
+
+
+@pytest.mark.filterwarnings("ignore:jit.*the class of a value")
+@pytest.mark.parametrize("function", [kinds, lambda x: dispatched(x) * 2])
+@pytest.mark.parametrize("value", [V, 2.0, 3])
+def test_code_that_chooses_by_class_is_run_as_it_is(function, value):
+    agree(function, (value,), (value * 2,))
+
+
+@pytest.mark.parametrize("function", [lambda x: x**2, lambda x: np.clip(x, 0, np.int8(2))])
+def test_booleans_are_promoted_as_by_numpy(function):
+    agree(function, (np.array([True, False]),))
