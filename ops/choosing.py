@@ -71,7 +71,8 @@ def clip(a: Any, a_min: Any, a_max: Any, out: Any = None, *, constant: bool | No
     Tensor([0. , 0.5, 1. ])
     """
     result = operand(a)
-    if getattr(result, "dtype", None) == bool and a_min is not None and a_max is not None:
+    boolean = getattr(getattr(result, "dtype", None), "kind", "") == "b"
+    if boolean and a_min is not None and a_max is not None:
         # With booleans, the dtype of all three is not that of the first two and the third.
         kinds = [b if type(b) in (int, float) else operand(b).dtype for b in (a_min, a_max)]
         result = functions["cast"](as_tensor(result), np.result_type(bool, *kinds))

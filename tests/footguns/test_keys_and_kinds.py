@@ -1,4 +1,4 @@
-"""Traced values as dictionary keys, members of sets, complex operands, and what C code takes them for."""
+"""Traced values as keys, beside complex numbers, and where code asks for their class."""
 
 import functools
 
