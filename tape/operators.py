@@ -82,6 +82,8 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
 
 
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
+    if x._trace.level and x._trace.stands_for_number(x):
+        return _operator(ufunc, x, y)  # numbers do not change: the name gets another one
     functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
     return x
 

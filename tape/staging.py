@@ -153,6 +153,10 @@ class StagingTrace(Trace):
         mine = [self.example(a) if type(a) is Tensor and a._trace is self else a for a in args]
         return _OPERATORS[ufunc.__name__](*mine)
 
+    def stands_for_number(self, tensor: Tensor) -> bool:
+        """Whether a tensor stands for a number: all without axes, but for arrays that were given."""
+        return tensor.shape == () and type(self._given.get(tensor.node)) is not np.ndarray
+
     def hash_of(self, tensor: Tensor) -> int:
         """Find numbers by their value, which becomes a guard."""
         if self.closed or not isinstance(self.example(tensor), np.generic | int | float):

@@ -76,6 +76,10 @@ class Trace:
         """Apply a Python operator where the other operand is of a foreign type."""
         return NotImplemented
 
+    def stands_for_number(self, tensor: Tensor) -> bool:
+        """Whether a tensor stands for what is a number, or a NumPy scalar, without the trace."""
+        return tensor.shape == ()
+
     def hash_of(self, tensor: Tensor) -> int:
         """Return what dictionaries and sets find a tensor by."""
         return object.__hash__(tensor)

@@ -191,13 +191,16 @@ def write_into(
     return _write_into_array(target, result)
 
 
-def _write_into_array(target: np.ndarray[Any, Any], result: Any) -> Tensor:
-    if type(result) is Tensor and result._trace is not imperative.trace:
+def _write_into_array(target: np.ndarray[Any, Any], result: Any) -> Any:
+    traced = type(result) is Tensor and result._trace is not imperative.trace
+    if traced:
         result._trace.array(result, "out=")
     array = result.value if type(result) is Tensor else result
     if not target.flags.writeable:
         raise ValueError("output array is read-only")
     target[...] = array
+    if traced:  # jit has given up: the code goes on with what it has without jit
+        return target
     if type(result) is not Tensor:
         return Tensor(target, copy=False)
     new = result if target.dtype == result.dtype else functions["cast"](result, target.dtype)
