@@ -44,6 +44,8 @@ _OWN = tuple(
     str(pathlib.Path(sys.modules[f"tapegrad.{name}"].__file__ or "").parent)
     for name in ("tape", "compile")
 )
+#: Modules whose objects have a state that no attribute read by the user's code shows.
+_STATEFUL = frozenset({"_thread", "contextvars", "queue", "shelve", "threading", "weakref"})
 #: Methods that do not run when an instance is used.
 _NEVER = frozenset({"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__del__"})
 
@@ -249,6 +251,8 @@ class _Surveyor:
             return
         bound = None if isinstance(value, types.MethodType) else getattr(value, "__self__", None)
         if bound is not None and callable(value) and not isinstance(bound, types.ModuleType):
+            # It may change its container, behind the back of the mirror.
+            self.found.writes |= isinstance(bound, list | dict | set | collections.deque)
             self.value(None, bound)  # a method of an object: list.append, Generator.normal
             return
         if isinstance(value, SETTLED) or type(value) is Tensor or not self._new(value):
@@ -302,6 +306,8 @@ class _Surveyor:
         elif hasattr(value, "__wrapped__"):
             self.value(None, value.__wrapped__)
             return
+        elif type(value).__module__ in _STATEFUL:
+            self.opaque(reference, value)
         elif not isinstance(getattr(value, "__dict__", None), dict) and not _has_slots(value):
             descriptor = hasattr(type(value), "__get__")
             if not descriptor and not type(value).__module__.startswith("tapegrad."):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import functools
 import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ class Mirror:
         self.cells: dict[int, tuple[Tensor, Reference, Any]] = {}
         self.covered: set[int] = set()
         self.images: dict[int, tuple[Any, Any]] = {}
+        #: Images of containers: what they are images of, and their first contents.
+        self.copied: list[tuple[Any, Any, list[tuple[Any, Any]]]] = []
         self.isinstance = functools.partial(_isinstance, trace)
         self.type = _Type("type", (), {"trace": trace})
 
@@ -142,12 +145,12 @@ class Mirror:
             image: Any = {}
             self.images[id(value)] = (value, image)
             image.update((k, self.value("item", value, k, v)) for k, v in value.items())
-            return image
+            return self._noted(value, image)
         if kind is list:
             image = []
             self.images[id(value)] = (value, image)
             image.extend(self.value("item", value, i, v) for i, v in enumerate(value))
-            return image
+            return self._noted(value, image)
         if kind is tuple:
             return tuple(self.value("item", value, i, v) for i, v in enumerate(value))
         if _is_plain_instance(kind) and type(getattr(value, "__dict__", None)) is dict:
@@ -155,8 +158,51 @@ class Mirror:
             self.images[id(value)] = (value, image)
             space = value.__dict__
             image.__dict__.update((k, self.value("item", space, k, v)) for k, v in space.items())
+            self._noted(space, image.__dict__)
             return image
         return value
+
+    def _noted(self, value: Any, image: Any) -> Any:
+        self.copied.append((value, image, _items(image)))
+        return image
+
+    def give_back(self, clean: Callable[[Any], Any]) -> bool:
+        """Do to the user's containers what was done to their images, which no name in the code told.
+
+        Parameters
+        ----------
+        clean : callable
+            Returns what a traced value stands for.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to do.
+        """
+        originals = {id(image): original for original, image, _ in self.copied}
+        originals.update((id(image), original) for original, image in self.images.values())
+        changed = False
+        for original, image, contents in self.copied:
+            now = _items(image)
+            if len(now) == len(contents) and all(
+                a is c and b is d for (a, b), (c, d) in zip(now, contents)
+            ):
+                continue
+            changed = True
+            values = [(k, originals[id(v)] if id(v) in originals else clean(v)) for k, v in now]
+            if type(original) is list:
+                original[:] = [v for _, v in values]
+            else:
+                original.clear()
+                original.update(values)
+        return changed
+
+
+def _items(container: Any) -> list[tuple[Any, Any]]:
+    """Return places and contents; the places of a list count for nothing."""
+    if type(container) is list:
+        return [(None, v) for v in container]
+    return list(container.items())
 
 
 def is_image(frame: Any) -> bool:

@@ -1,6 +1,10 @@
 """Effects that happen while a tracer records, and never again: here they happen at each call."""
 
+import heapq
+import operator
+import queue
 import random
+import threading
 import time
 import types
 import warnings
@@ -330,3 +334,74 @@ def test_a_profiler_that_runs_is_not_disturbed():
     finally:
         profiler.disable()
     assert any("sorted" in str(entry.code) for entry in profiler.getstats())
+
+
+class Box:
+    def __init__(self):
+        self.n = 0
+        self.heap, self.items, self.places = [], [0], {"n": 0}
+        self.queue, self.event = queue.Queue(), threading.Event()
+        self.append = self.items.append
+
+    def seen(self):
+        return (self.n, self.heap, self.items, self.places, self.queue.qsize(), self.event.is_set())
+
+
+def by_setattr(x, box):
+    setattr(box, "n", box.n + 1)  # noqa: B010
+    return x * box.n
+
+
+def by_heappush(x, box):
+    heapq.heappush(box.heap, float(x[0]))
+    return x * len(box.heap)
+
+
+def by_setitem(x, box):
+    operator.setitem(box.items, 0, box.items[0] + 1)
+    operator.setitem(box.places, "n", box.items[0])
+    return x * box.items[0] + box.places["n"]
+
+
+def by_a_captured_method(x, box):
+    box.append(1)
+    return x * len(box.items)
+
+
+def by_a_queue(x, box):
+    box.queue.put(1)
+    return x * box.queue.qsize()
+
+
+def by_an_event(x, box):
+    first = not box.event.is_set()
+    box.event.set()
+    return x * (1 + first)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [by_setattr, by_heappush, by_setitem, by_a_captured_method, by_a_queue, by_an_event],
+)
+def test_state_that_is_changed_without_a_name_in_the_code(function):
+    ours, theirs = Box(), Box()
+    want = [function(V, theirs) for _ in range(4)]
+
+    def f(x):
+        return function(x, ours)
+
+    close(run(f), want)
+    assert ours.seen() == theirs.seen()
+
+
+def test_a_container_in_the_closure_is_changed_by_functions_of_c():
+    heap, items = [], [0]
+    push, put = heapq.heappush, operator.setitem
+
+    def f(x):
+        push(heap, 1)
+        put(items, 0, items[0] + 1)
+        return x * items[0]
+
+    close(run(f), [V * n for n in (1, 2, 3, 4)])
+    assert heap == [1, 1, 1, 1] and items == [4]
