@@ -301,6 +301,8 @@ class _Surveyor:
                 self.found.sizes.append((value, len(value)))
             for i, child in enumerate(list(value)):
                 self.value(Reference("item", value, i, child), child)
+        elif isinstance(value, collections.ChainMap):
+            self.children([value.maps])
         elif isinstance(value, set | frozenset):
             self.found.references.append(Reference("set", value, "a set", frozenset(value)))
         elif hasattr(value, "__wrapped__"):

@@ -24,7 +24,8 @@ MISS = object()
 class _Writer:
     """Writes the checks."""
 
-    def __init__(self) -> None:
+    def __init__(self, traced: list[int]) -> None:
+        self.traced = set(traced)
         self.lines: list[str] = []
         self.space: dict[str, Any] = {"ndarray": np.ndarray, "MISS": MISS, "type": type, "len": len}
         self.leaves: list[str] = []
@@ -49,14 +50,18 @@ class _Writer:
     def argument(self, text: str, structure: Any, leaves: list[Any]) -> bool:
         """Take an argument apart; returns whether that can be done here."""
         if structure == "*":
-            leaf = leaves[len(self.leaves)]
-            name = f"v{len(self.leaves)}"
+            place = len(self.leaves)
+            leaf = leaves[place]
+            name = f"v{place}"
             self.leaves.append(name)
             self.lines.append(f"{name} = {text}")
             if type(leaf) is np.ndarray:
                 self.array(name, layout_of(leaf))
-            elif type(leaf) in (float, int):
-                self.require(f"type({name}) is {self.constant(type(leaf))}")
+            elif type(leaf) is float:
+                self.require(f"type({name}) is {self.constant(float)}")
+            elif type(leaf) is int and place in self.traced:
+                limits = f"{-(2**63)} <= {name} < {2**63}"
+                self.require(f"type({name}) is {self.constant(int)} and {limits}")
             else:
                 return False
             return True
@@ -150,7 +155,7 @@ def fast_call(
         return False  # two names of one array: whether they still are is seen at each call
     if recording.program.writes:  # whether its arrays share memory is seen at each call
         return False
-    writer = _Writer()
+    writer = _Writer(recording.traced)
     writer.require(f"len(args) == {len(arguments[1])}")
     for i, child in enumerate(arguments[1]):
         if not writer.argument(f"args[{i}]", child, leaves):

@@ -400,6 +400,7 @@ class _Run:
                 seen = reference.reader in ran
             else:
                 seen = behind or id(reference) not in self.mirror.covered
+            seen = seen or array.dtype.kind not in "fiub"  # the mirror shows these as they are
             if seen and not _is_frozen(array):
                 found.append((reference, contents))
         return found

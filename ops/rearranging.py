@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from itertools import pairwise
 from typing import Any
 
@@ -33,8 +34,8 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     ary = as_tensor(ary)
     axis = one_axis(axis, ary.ndim)
     size = ary.shape[axis]
-    if isinstance(indices_or_sections, int | np.integer):
-        count = int(indices_or_sections)
+    if np.ndim(indices_or_sections) == 0:
+        count = operator.index(indices_or_sections)
         if count <= 0:
             raise ValueError("number sections must be larger than 0.")
         each, extra = divmod(size, count)
@@ -59,9 +60,10 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     >>> tg.split(tg.arange(4.0), 2)[1]
     Tensor([2., 3.])
     """
-    if isinstance(indices_or_sections, int | np.integer):
+    if np.ndim(indices_or_sections) == 0:
+        indices_or_sections = operator.index(indices_or_sections)
         size = shape_of(ary)[one_axis(axis, len(shape_of(ary)))]
-        if int(indices_or_sections) > 0 and size % int(indices_or_sections):
+        if indices_or_sections > 0 and size % indices_or_sections:
             raise ValueError("array split does not result in an equal division")
     return array_split(ary, indices_or_sections, axis)
 

@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.tape.errors import InvalidBackprop
 from tapegrad.tape.node import Location, user_location
 
-__all__ = ["Keeper", "same_bits"]
+__all__ = ["Keeper", "copied", "same_bits"]
 
 #: Bytes up to which arrays are copied. A checksum reads an array; a copy also touches new memory.
 _SMALL = 1 << 16
@@ -38,7 +38,7 @@ class Keeper:
         known = self._copies.get(id(array))
         if known is not None and same_bits(known[1], array):
             return known[1]
-        copy = _copied(array)
+        copy = copied(array)
         self._copies[id(array)] = (array, copy)  # holding the array keeps its id its own
         return copy
 
@@ -93,9 +93,22 @@ def _core(array: Any) -> Any:
     return array[tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)]
 
 
-def _copied(array: Any) -> Any:
+def copied(array: Any) -> Any:
+    """Return a copy; NumPy's loops, and so the last bits, depend on strides, which are kept."""
     core = _core(array)
-    return core.copy("K") if core is array else np.broadcast_to(core.copy("K"), array.shape)
+    if core.flags.forc or not core.size:
+        copy = core.copy("K")
+    else:
+        low, high = np.lib.array_utils.byte_bounds(core)
+        if high - low > 4 * core.nbytes:  # a column of a table
+            copy = core.copy("K")
+        else:
+            first = core.__array_interface__["data"][0] - low
+            copy = np.ndarray(
+                core.shape, core.dtype, np.empty(high - low, np.uint8), first, core.strides
+            )
+            copy[...] = core
+    return copy if core is array else np.broadcast_to(copy, array.shape)
 
 
 def _checksum(array: Any) -> bytes:

@@ -41,6 +41,10 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
         if y._trace.level > trace.level:
             trace = y._trace
     elif _is_array_like(x) and _is_array_like(y):
+        if name == "multiply":
+            sequence, other = (y, x) if hasattr(x, "_trace") else (x, y)
+            if isinstance(sequence, list | tuple | array) and other._trace.counts(other):
+                return NotImplemented  # Python repeats the sequence
         return functions[ufunc](x, y)
     else:
         return (x if hasattr(x, "_trace") else y)._trace.with_stranger(ufunc, (x, y))
@@ -158,22 +162,22 @@ class ArrayOperators:
         return _operator(np.remainder, other, self)
 
     def __divmod__(self, other: Any) -> Any:
-        return functions[np.divmod](self, other)
+        return _operator(np.divmod, self, other)
 
     def __rdivmod__(self, other: Any) -> Any:
-        return functions[np.divmod](other, self)
+        return _operator(np.divmod, other, self)
 
     def __lshift__(self, other: Any) -> Any:
-        return functions[np.left_shift](self, other)
+        return _operator(np.left_shift, self, other)
 
     def __rlshift__(self, other: Any) -> Any:
-        return functions[np.left_shift](other, self)  # type: ignore[call-overload]
+        return _operator(np.left_shift, other, self)  # type: ignore[call-overload]
 
     def __rshift__(self, other: Any) -> Any:
-        return functions[np.right_shift](self, other)
+        return _operator(np.right_shift, self, other)
 
     def __rrshift__(self, other: Any) -> Any:
-        return functions[np.right_shift](other, self)  # type: ignore[call-overload]
+        return _operator(np.right_shift, other, self)  # type: ignore[call-overload]
 
     def __neg__(self) -> Any:
         return _unary("negative", self)
@@ -185,25 +189,25 @@ class ArrayOperators:
         return _operator(np.absolute, self)
 
     def __invert__(self) -> Any:
-        return functions[np.invert](self)
+        return _operator(np.invert, self)
 
     def __and__(self, other: Any) -> Any:
-        return functions[np.bitwise_and](self, other)
+        return _operator(np.bitwise_and, self, other)
 
     def __rand__(self, other: Any) -> Any:
-        return functions[np.bitwise_and](other, self)
+        return _operator(np.bitwise_and, other, self)
 
     def __or__(self, other: Any) -> Any:
-        return functions[np.bitwise_or](self, other)
+        return _operator(np.bitwise_or, self, other)
 
     def __ror__(self, other: Any) -> Any:
-        return functions[np.bitwise_or](other, self)
+        return _operator(np.bitwise_or, other, self)
 
     def __xor__(self, other: Any) -> Any:
-        return functions[np.bitwise_xor](self, other)
+        return _operator(np.bitwise_xor, self, other)
 
     def __rxor__(self, other: Any) -> Any:
-        return functions[np.bitwise_xor](other, self)
+        return _operator(np.bitwise_xor, other, self)
 
     def __iadd__(self, other: Any) -> Any:
         return _in_place(np.add, self, other)
@@ -247,7 +251,7 @@ class ArrayOperators:
     def __eq__(self, other: Any) -> Any:
         if isinstance(other, str | bytes):  # no ufunc compares them with numbers
             return np.full(self.shape, False)
-        return functions[np.equal](self, other)
+        return _operator(np.equal, self, other)
 
     def __hash__(self) -> int:
         # By identity, although == compares elements: tape.replay({x: value}) names tensors as keys.
@@ -257,19 +261,19 @@ class ArrayOperators:
     def __ne__(self, other: Any) -> Any:
         if isinstance(other, str | bytes):
             return np.full(self.shape, True)
-        return functions[np.not_equal](self, other)
+        return _operator(np.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Any:
-        return functions[np.less](self, other)
+        return _operator(np.less, self, other)
 
     def __le__(self, other: Any) -> Any:
-        return functions[np.less_equal](self, other)
+        return _operator(np.less_equal, self, other)
 
     def __gt__(self, other: Any) -> Any:
-        return functions[np.greater](self, other)
+        return _operator(np.greater, self, other)
 
     def __ge__(self, other: Any) -> Any:
-        return functions[np.greater_equal](self, other)
+        return _operator(np.greater_equal, self, other)
 
     # Python's protocols --------------------------------------------------------------------------
 

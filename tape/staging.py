@@ -128,6 +128,13 @@ class StagingTrace(Trace):
     def between_numbers(self, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
         """Apply a Python operator if all operands stand for Python numbers."""
         if all(self._is_number(a) for a in args):
+            if ufunc is np.divmod:
+                return tuple(
+                    self._between_numbers(primitives[n], args)
+                    for n in ("floor_divide", "remainder")
+                )
+            if ufunc.__name__ in _COMPARISONS:  # Python's have a bool for a result, a guard
+                return bool(self.process(primitives[ufunc.__name__], args, {}))
             return self._between_numbers(primitives[ufunc.__name__], args)
         return NotImplemented
 
@@ -156,6 +163,10 @@ class StagingTrace(Trace):
     def stands_for_number(self, tensor: Tensor) -> bool:
         """Whether a tensor stands for a number: all without axes, but for arrays that were given."""
         return tensor.shape == () and type(self._given.get(tensor.node)) is not np.ndarray
+
+    def counts(self, tensor: Tensor) -> bool:
+        """Integers repeat sequences; NumPy's do, too."""
+        return isinstance(self.example(tensor), int | np.integer)
 
     def hash_of(self, tensor: Tensor) -> int:
         """Find numbers by their value, which becomes a guard."""
@@ -362,8 +373,12 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
     "divide": operator.truediv, "floor_divide": operator.floordiv, "remainder": operator.mod,
     "power": operator.pow, "negative": operator.neg, "absolute": operator.abs,
-    "positive": operator.pos,
+    "positive": operator.pos, "invert": operator.invert, "left_shift": operator.lshift,
+    "right_shift": operator.rshift, "bitwise_and": operator.and_, "bitwise_or": operator.or_,
+    "bitwise_xor": operator.xor,
 }  # fmt: skip
+_COMPARISONS = frozenset({"equal", "greater", "greater_equal", "less", "less_equal", "not_equal"})
+_BITS = frozenset(name for name in _OPERATORS if name[:3] in ("bit", "inv", "lef", "rig"))
 _DIVISIONS = frozenset({"divide", "floor_divide", "remainder"})
 #: Integers below this are added and multiplied exactly by 64-bit machines, as by Python.
 _SMALL = 2**31
@@ -371,7 +386,7 @@ _SMALL = 2**31
 
 def _safe(name: str, numbers: list[Any], result: Any) -> bool:
     """Whether machine numbers give what Python gave, for numbers like these."""
-    if any(type(n) is int and abs(n) >= _SMALL for n in numbers):
+    if name in _BITS or any(type(n) is int and abs(n) >= _SMALL for n in numbers):
         return False
     if name == "power":
         return all(type(n) is float for n in numbers[:1]) and numbers[0] > 0
@@ -384,7 +399,8 @@ def _conditions(name: str, args: tuple[Any, ...], numbers: list[Any]) -> Iterato
     """Yield what must be true of other numbers, as traced values."""
     for a, n in zip(args, numbers):
         if type(a) is Tensor and type(n) is int:
-            yield bind(primitives["less"], bind(primitives["absolute"], a), _SMALL)
+            yield bind(primitives["less"], a, _SMALL)
+            yield bind(primitives["greater"], a, -_SMALL)
     if name in _DIVISIONS and type(args[1]) is Tensor:
         yield bind(primitives["not_equal"], args[1], 0)
     if name == "power" and type(args[0]) is Tensor:

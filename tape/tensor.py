@@ -375,7 +375,9 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
                 raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
-            if np.dtype(dtype) == object and not self.constant:  # np.vectorize asks for it
+            if np.dtype(dtype) == object and not (
+                self.constant or self._trace.level
+            ):  # np.vectorize asks for it
                 raise TypeError("an array of objects loses the graph; use t.data, or tg.vmap(f)(t)")
             return array.astype(dtype)
         return array.copy() if copy else array

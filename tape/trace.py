@@ -80,6 +80,10 @@ class Trace:
         """Whether a tensor stands for what is a number, or a NumPy scalar, without the trace."""
         return tensor.shape == ()
 
+    def counts(self, tensor: Tensor) -> bool:
+        """Whether a sequence times the tensor is the sequence repeated."""
+        return False
+
     def hash_of(self, tensor: Tensor) -> int:
         """Return what dictionaries and sets find a tensor by."""
         return object.__hash__(tensor)

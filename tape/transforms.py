@@ -15,7 +15,7 @@ import numpy as np
 from tapegrad.tape.checks import refuse_mask
 from tapegrad.tape.errors import NonScalarOutputError
 from tapegrad.tape.forward import JVPTrace
-from tapegrad.tape.kept import Keeper
+from tapegrad.tape.kept import Keeper, copied
 from tapegrad.tape.node import Node
 from tapegrad.tape.pytree import Structure, flatten, unflatten
 from tapegrad.tape.record import RecordTrace
@@ -180,7 +180,7 @@ def _linearize(
 
 
 def _own(value: Any) -> Any:
-    return value.copy() if type(value) is np.ndarray else value
+    return copied(value) if type(value) is np.ndarray else value
 
 
 def _split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
