@@ -323,7 +323,7 @@ class _Surveyor:
 
     def opaque(self, reference: Reference | None, value: Any) -> None:
         name = "" if reference is None else f"{reference.name}, "
-        self.found.opaque = f"{name}an object of type {type(value).__name__}"
+        self.found.opaque = self.found.opaque or f"{name}an object of type {type(value).__name__}"
 
     def place(self, space: Any) -> None:
         """Look up names in a namespace."""

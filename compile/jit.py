@@ -196,6 +196,10 @@ class Jit:
             state = _State(survey(self._function))
             if inspect.isgeneratorfunction(self._function):
                 state.captures.opaque = "its arguments when it is iterated (a generator)"
+            if inspect.iscoroutinefunction(self._function) or inspect.isasyncgenfunction(
+                self._function
+            ):
+                state.captures.opaque = "its arguments when it is awaited"
             self._states = [state, *states]
             return state
 

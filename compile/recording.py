@@ -204,7 +204,7 @@ def record(
     recording = Recording(run.program, None, run.traced, run.captured, run.structure)
     recording.problem = run.problem
     if recording.problem:
-        return recording, run.result
+        return recording, function(*args, **kwargs) if run.lazy and run.calm else run.result
     recording.watched = run.watched
     _note_constants(recording)
     # The builder imports numba, which is loaded when something is compiled and not before.
@@ -232,6 +232,10 @@ class _Run:
         The captured arrays that code may have read behind the back of the trace.
     problem : str
         Why the program may not stand for the function, or nothing.
+    lazy : bool
+        Whether the result holds code that has still to run, with values that are traced no more.
+    calm : bool
+        Whether nothing tells that the function has run.
     """
 
     def __init__(self, function: Any, captures: Captures, args: Any, kwargs: Any) -> None:
@@ -305,6 +309,7 @@ class _Run:
     def _take_outputs(self, result: Any, healer: Healer) -> None:
         """Note the outputs as nodes or constants, and the result as values to give back."""
         leaves, self.structure = flatten(result)
+        self.lazy = False
         self.outputs: list[Any] = []
         values: list[Any] = []
         seen: dict[int, Any] = {}
@@ -329,6 +334,7 @@ class _Run:
             if type(leaf) is np.ndarray and not self._is_outside(leaf):
                 return leaf.copy(), leaf  # a constant, which its caller may change
             if not isinstance(leaf, SETTLED):
+                self.lazy = self.lazy or callable(leaf) or hasattr(type(leaf), "__next__")
                 trace.give_up(f"it returns an object of type {type(leaf).__name__}")
                 return 0.0, healer.clean(leaf)
             return leaf, leaf
@@ -357,11 +363,13 @@ class _Run:
         """Return why what was recorded may not stand for the function, or nothing."""
         captures = self.captures
         changed = self._heal(healer)
+        drawn = captures.random_state() != self.drawn
+        self.calm = not (changed or drawn or self.effects.first or self.program.writes)
         if self.trace.problem:
             return self.trace.problem
         if self.effects.first:
             return f"it calls {self.effects.first}, which a plan would not do anew"
-        if captures.random_state() != self.drawn:
+        if drawn:
             return "it draws random numbers, which a plan would not draw anew"
         if changed:
             return "it changes what is outside it (a global, an attribute, a list)"

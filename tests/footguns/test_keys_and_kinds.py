@@ -1,5 +1,6 @@
 """Traced values as keys, beside complex numbers, and where code asks for their class."""
 
+import asyncio
 import functools
 
 import numpy as np
@@ -41,6 +42,8 @@ KNOWN = {1: 2.0, 2: 3.0}
         lambda x, n: x * 2 if n in {1, 2} else x * 3,
         lambda x, n: x * cached(n),
         lambda x, n: x * len({n, 1, 2}),
+        lambda x, n: x * len(set(np.concatenate([x, x]))),
+        lambda x, n: x * {q: i for i, q in enumerate(x)}.get(3.0, 5),
         lambda x, n: x * {n: 5.0}[2],
         lambda x, n: x * {n + 1: 5.0, n: 2.0}[2],
         lambda x, n: x * {1.0: 5.0, 2.0: 2.0}.get(x[0] * n, 1.0),
@@ -115,3 +118,48 @@ def test_code_that_chooses_by_class_is_run_as_it_is(function, value):
 @pytest.mark.parametrize("function", [lambda x: x**2, lambda x: np.clip(x, 0, np.int8(2))])
 def test_booleans_are_promoted_as_by_numpy(function):
     agree(function, (np.array([True, False]),))
+
+
+LAZY = {
+    "generator": lambda x: (a * 2 for a in x),
+    "map": lambda x: map(abs, x * 2),
+    "zip": lambda x: zip(x, x * 2),
+    "iterator": lambda x: iter(x * 2),
+    "reversed": lambda x: reversed([x, x * 2]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:jit.*returns an object")
+@pytest.mark.parametrize("name", LAZY)
+def test_results_that_compute_later(name):
+    jitted = tg.jit(LAZY[name])
+    for _ in range(4):
+        np.testing.assert_array_equal(list(jitted(V)), list(LAZY[name](V)))
+
+
+@pytest.mark.filterwarnings("ignore:jit.*returns an object")
+def test_a_result_that_is_a_function_of_the_arguments():
+    calls = []
+
+    def f(x):
+        return lambda y: x * 2 + y
+
+    def g(x):
+        calls.append(1)
+        return functools.partial(np.add, x * 2)
+
+    made, counted = tg.jit(f), tg.jit(g)
+    for i in range(4):
+        np.testing.assert_array_equal(made(V)(V), 3 * V)
+        counted(V)
+        assert len(calls) == i + 1
+
+
+@pytest.mark.filterwarnings("ignore:jit.*awaited")
+def test_a_coroutine():
+    async def f(x):
+        return x * 2
+
+    jitted = tg.jit(f)
+    for _ in range(4):
+        np.testing.assert_array_equal(asyncio.run(jitted(V)), 2 * V)
