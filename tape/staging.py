@@ -161,8 +161,9 @@ class StagingTrace(Trace):
         return _OPERATORS[ufunc.__name__](*mine)
 
     def stands_for_number(self, tensor: Tensor) -> bool:
-        """Whether a tensor stands for a number: all without axes, but for arrays that were given."""
-        return tensor.shape == () and type(self._given.get(tensor.node)) is not np.ndarray
+        """Arrays without axes that were given are none."""
+        given = type(self._given.get(tensor.node)) is np.ndarray
+        return not given and super().stands_for_number(tensor)
 
     def counts(self, tensor: Tensor) -> bool:
         """Integers repeat sequences; NumPy's do, too."""

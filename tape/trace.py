@@ -77,8 +77,13 @@ class Trace:
         return NotImplemented
 
     def stands_for_number(self, tensor: Tensor) -> bool:
-        """Whether a tensor stands for what is a number, or a NumPy scalar, without the trace."""
-        return tensor.shape == ()
+        """Whether a tensor stands for what is a number, or a NumPy scalar, without the trace.
+
+        All without axes do, but for views that are not elements: ``np.squeeze(x)``.
+        """
+        if tensor.shape != ():
+            return False
+        return tensor._base is None or tensor._path[-1][0].name == "basic_index"
 
     def counts(self, tensor: Tensor) -> bool:
         """Whether a sequence times the tensor is the sequence repeated."""

@@ -92,6 +92,24 @@ def test_an_array_without_axes_that_is_given_does_change():
         assert a == 3.0
 
 
+@pytest.mark.parametrize(
+    "view", [np.squeeze, lambda x: np.reshape(x, ()), lambda x: x.T[..., 0, 0]]
+)
+def test_a_view_without_axes_is_written_through(view):
+    def f(x):
+        y = x * 2
+        part = view(y)
+        part += 1
+        part *= x[0, 0]
+        return np.sum(y)
+
+    x = np.array([[3.0]])
+    jitted = tg.jit(tg.value_and_grad(f))
+    for _ in range(4):
+        assert f(x) == jitted(x)[0] == 21
+        assert jitted(x)[1] == tg.grad(f)(x) == 13
+
+
 def test_numbers_of_batches_are_apart():
     def f(x, a):
         b = a
