@@ -96,17 +96,13 @@ def _core(array: Any) -> Any:
 def copied(array: Any) -> Any:
     """Return a copy; NumPy's loops, and so the last bits, depend on strides, which are kept."""
     core = _core(array)
-    if core.flags.forc or not core.size:
-        copy = core.copy("K")
-    else:
+    copy = core.copy("K")
+    if copy.strides != core.strides and core.size:
         low, high = np.lib.array_utils.byte_bounds(core)
-        if high - low > 4 * core.nbytes:  # a column of a table
-            copy = core.copy("K")
-        else:
+        if high - low <= 4 * core.nbytes:  # and no column of a table
+            memory = np.empty(high - low, np.uint8)
             first = core.__array_interface__["data"][0] - low
-            copy = np.ndarray(
-                core.shape, core.dtype, np.empty(high - low, np.uint8), first, core.strides
-            )
+            copy = np.ndarray(core.shape, core.dtype, memory, first, core.strides)
             copy[...] = core
     return copy if core is array else np.broadcast_to(copy, array.shape)
 

@@ -143,3 +143,14 @@ def test_a_repeated_number_is_not_written_out():
     a = np.broadcast_to(1.5, (1000, 1000))
     copy = Keeper().copy(a)
     assert copy.strides == (0, 0) and not np.shares_memory(copy, a)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda a: a, lambda a: a.T, lambda a: a[::2], lambda a: a[::-1, 1:], lambda a: a[::9, ::-9]],
+)
+def test_copies_lie_in_memory_as_the_array(view):
+    array = view(np.arange(12.0).reshape(3, 4))
+    copy = Keeper().copy(array)
+    assert copy.strides == array.strides and not np.shares_memory(copy, array)
+    np.testing.assert_array_equal(copy, array)
