@@ -188,21 +188,23 @@ def _prepared(contestants: list[Contestant], given: Any, agree: Any, notes: list
 def _of_rows(options: Options, notes: list[str]) -> tuple[Table, list[Goal]]:
     head = ["microseconds, value and gradient (ratio to tapegrad jit)"]
     table = Table("vector_norm of 10,000 x 100", [*head, *(f"ord {o}" for o in ORDERS)])
-    cells = {c.name: [c.name] for c in ROWS}
+    rows = [c for c in ROWS if options.wants(c.name)]
+    cells = {c.name: [c.name] for c in rows}
     goals = []
-    for ord in ORDERS:
+    for ord in ORDERS if rows else ():
         value, gradient = _tapegrad(ord)()
 
         def agree(got: Any) -> bool:
             return np.allclose(got[0], value) and np.allclose(got[1], gradient)  # noqa: B023
 
-        timings = measure(_prepared(ROWS, ord, agree, notes), options.rounds)
+        timings = measure(_prepared(rows, ord, agree, notes), options.rounds)
         for name, row in cells.items():
             row.append(_cell(timings, name, OURS))
         others = [t.best for name, t in timings.items() if not name.startswith("tapegrad")]
-        goals.append(
-            Goal(f"ord {ord}: the fastest", _us(timings, OURS), min(others, default=0) * 1e6, "us")
-        )
+        if OURS in timings and others:
+            goals.append(
+                Goal(f"ord {ord}: the fastest", _us(timings, OURS), min(others) * 1e6, "us")
+            )
     table.rows += cells.values()
     return table, goals
 
@@ -220,10 +222,11 @@ def _cell(timings: dict[str, Timing], name: str, unit: str) -> str:
 
 def _of_all(options: Options, notes: list[str]) -> tuple[Table, list[Goal]]:
     table = Table("100 arrays of 10,000", ["microseconds (ratio to one read)", "2-norm"])
+    rows = [c for c in TOTAL if options.wants(c.name)]
     want = float(np.linalg.norm(np.concatenate(_gradients())))
-    calls = _prepared(TOTAL, None, lambda got: np.isclose(float(got), want), notes)
+    calls = _prepared(rows, None, lambda got: np.isclose(float(got), want), notes)
     timings = measure(calls, options.rounds)
-    table.rows += [[c.name, _cell(timings, c.name, "one read")] for c in TOTAL]
+    table.rows += [[c.name, _cell(timings, c.name, "one read")] for c in rows]
     pairs = [
         ("grad_norm: torch", "tapegrad grad_norm", "torch get_total_norm"),
         ("jit(grad_norm): torch", "tapegrad jit(grad_norm)", "torch get_total_norm"),
@@ -233,7 +236,8 @@ def _of_all(options: Options, notes: list[str]) -> tuple[Table, list[Goal]]:
             "torch clip_grad_norm_ (in place)",
         ),
     ]
-    return table, [Goal(t, _us(timings, a), _us(timings, b), "us") for t, a, b in pairs]
+    found = [(t, a, b) for t, a, b in pairs if a in timings]
+    return table, [Goal(t, _us(timings, a), _us(timings, b), "us") for t, a, b in found]
 
 
 def run(options: Options) -> Report:
@@ -241,4 +245,5 @@ def run(options: Options) -> Report:
     notes: list[str] = []
     first, goals = _of_rows(options, notes)
     second, more = _of_all(options, notes)
-    return Report([first, second], {"Goals, by the best samples": goals + more}, notes)
+    tables = [t for t in (first, second) if t.rows]
+    return Report(tables, {"Goals, by the best samples": goals + more}, notes)
