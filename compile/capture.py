@@ -27,7 +27,7 @@ import numpy as np
 from tapegrad.compile.code import facts_of
 from tapegrad.tape.tensor import Tensor
 
-__all__ = ["SETTLED", "Captures", "Reference", "survey"]
+__all__ = ["SETTLED", "Captures", "Reference", "attribute", "is_library", "survey"]
 
 #: From so many references on, installed packages are not followed; then, nothing is.
 _MANY, _MOST = 1000, 4000
@@ -60,7 +60,7 @@ MISSING = _Missing()
 class Reference:
     """A place that a function reads: how to read it again, what was there, and whose code reads it."""
 
-    __slots__ = ("expected", "key", "kind", "layout", "owner", "reader")
+    __slots__ = ("expected", "holder", "key", "kind", "layout", "owner", "reader")
 
     def __init__(self, kind: str, owner: Any, key: Any, expected: Any, reader: Any = None) -> None:
         self.kind = kind
@@ -69,6 +69,8 @@ class Reference:
         self.expected = expected
         #: The code of the function of whose closure, defaults or globals it is, or None.
         self.reader = reader
+        #: The class whose namespace the owner is, or None.
+        self.holder: Any = None
         #: Of an array, which can be changed in place, too.
         self.layout = layout_of(expected) if type(expected) is np.ndarray else None
 
@@ -89,6 +91,8 @@ class Reference:
         """Replace what is there."""
         if self.kind == "cell":
             self.owner.cell_contents = value
+        elif self.holder is not None:
+            setattr(self.holder, self.key, value)
         elif self.kind == "item":
             self.owner[self.key] = value
         else:
@@ -133,6 +137,8 @@ class Captures:
         Whether code that was followed may change containers or attributes.
     generators : list
         Random generators.
+    objects : list
+        What was followed: containers, instances, functions.
     opaque : str
         What cannot be followed, or nothing.
     """
@@ -142,6 +148,7 @@ class Captures:
     sizes: list[tuple[Any, int]] = field(default_factory=list)
     writes: bool = False
     generators: list[Any] = field(default_factory=list)
+    objects: list[Any] = field(default_factory=list)
     opaque: str = ""
 
     def hold(self) -> bool:
@@ -183,7 +190,6 @@ class _Surveyor:
         self.most = most
         self.installed = installed
         self.seen: set[int] = set()
-        self.kept: list[Any] = []  # keeps ids unique while the survey runs
         self.attributes: set[str] = set()
         self.everything = False
         self.places: list[tuple[Callable[[str], None], Any, set[str]]] = []
@@ -194,7 +200,9 @@ class _Surveyor:
         while not done:
             done = True
             for look, names, looked in list(self.places):
-                wanted = (names() if self.everything else self.attributes) - looked
+                wanted = self.attributes - looked
+                if self.everything:
+                    wanted |= names() - looked
                 looked |= wanted
                 for name in sorted(wanted):
                     done = False
@@ -215,7 +223,7 @@ class _Surveyor:
                 continue
             self.value(Reference("cell", cell, name, content, function.__code__), content)
         module = function.__globals__.get("__name__", "")
-        if _is_library(module) or not self._is_near(module):
+        if is_library(module) or not self._is_near(module):
             return  # what it was made from is the user's, the rest is not
         for key in ("__defaults__", "__kwdefaults__"):
             defaults = getattr(function, key)
@@ -249,7 +257,7 @@ class _Surveyor:
             elif reference is not None:
                 self.found.arrays.append(reference)
             return
-        bound = None if isinstance(value, types.MethodType) else getattr(value, "__self__", None)
+        bound = None if isinstance(value, types.MethodType) else attribute(value, "__self__")
         if bound is not None and callable(value) and not isinstance(bound, types.ModuleType):
             # It may change its container, behind the back of the mirror.
             self.found.writes |= isinstance(bound, list | dict | set | collections.deque)
@@ -283,7 +291,7 @@ class _Surveyor:
         elif isinstance(value, np.random.BitGenerator):
             self.found.generators.append(value)
         elif isinstance(value, types.ModuleType):
-            if not _is_library(value.__name__) and self._is_near(value.__name__):
+            if not is_library(value.__name__) and self._is_near(value.__name__):
                 self.place(vars(value))
         elif isinstance(value, type):
             self.class_(value)
@@ -303,14 +311,16 @@ class _Surveyor:
                 self.value(Reference("item", value, i, child), child)
         elif isinstance(value, collections.ChainMap):
             self.children([value.maps])
+        elif isinstance(value, collections.UserDict | collections.UserList):
+            self.children([value.data])
         elif isinstance(value, set | frozenset):
             self.found.references.append(Reference("set", value, "a set", frozenset(value)))
-        elif hasattr(value, "__wrapped__"):
-            self.value(None, value.__wrapped__)
+        elif (wrapped := attribute(value, "__wrapped__")) is not None:
+            self.value(None, wrapped)
             return
         elif type(value).__module__ in _STATEFUL:
             self.opaque(reference, value)
-        elif not isinstance(getattr(value, "__dict__", None), dict) and not _has_slots(value):
+        elif not isinstance(attribute(value, "__dict__"), dict) and not _has_slots(value):
             descriptor = hasattr(type(value), "__get__")
             if not descriptor and not type(value).__module__.startswith("tapegrad."):
                 self.opaque(reference, value)
@@ -325,23 +335,25 @@ class _Surveyor:
         name = "" if reference is None else f"{reference.name}, "
         self.found.opaque = self.found.opaque or f"{name}an object of type {type(value).__name__}"
 
-    def place(self, space: Any) -> None:
-        """Look up names in a namespace."""
+    def place(self, space: Any, holder: type | None = None) -> None:
+        """Look up names in a namespace, perhaps of a class."""
 
         def look(name: str) -> None:
             if name in space:
-                self.value(Reference("item", space, name, space[name]), space[name])
+                reference = Reference("item", space, name, space[name])
+                reference.holder = holder
+                self.value(reference, space[name])
 
         self.places.append((look, lambda: set(space), set()))
 
     def class_(self, kind: type) -> None:
         """Look up names in a class and those that it comes from."""
-        if _is_library(kind.__module__) or not self._is_near(kind.__module__):
+        if is_library(kind.__module__) or not self._is_near(kind.__module__):
             return
         for base in kind.__mro__:
-            if not _is_library(base.__module__) and self._new(vars(base)):
+            if not is_library(base.__module__) and self._new(vars(base)):
                 space = vars(base)
-                self.place(space)
+                self.place(space, base)
                 for name, value in list(space.items()):
                     special = name.startswith("__") and name.endswith("__")
                     if special and name not in _NEVER and isinstance(value, types.FunctionType):
@@ -349,7 +361,7 @@ class _Surveyor:
 
     def instance(self, value: Any) -> None:
         """Look up names in an instance and in its class."""
-        space = getattr(value, "__dict__", None)
+        space = attribute(value, "__dict__")
         kind = type(value)
         self.class_(kind)
 
@@ -376,7 +388,7 @@ class _Surveyor:
         if id(value) in self.seen:
             return False
         self.seen.add(id(value))
-        self.kept.append(value)
+        self.found.objects.append(value)  # which keeps ids unique
         return True
 
 
@@ -391,13 +403,22 @@ def _is_fixed(reference: Reference) -> bool:
     return reference.kind == "cell" and code is not None and code.co_filename.startswith(_OWN)
 
 
+def attribute(value: Any, name: str) -> Any:
+    """Return an attribute, or None; without running code of the user's."""
+    try:
+        return object.__getattribute__(value, name)
+    except (AttributeError, TypeError):
+        return None
+
+
 def _has_slots(value: Any) -> bool:
-    return any("__slots__" in vars(base) for base in type(value).__mro__) and not _is_library(
+    return any("__slots__" in vars(base) for base in type(value).__mro__) and not is_library(
         type(value).__module__
     )
 
 
-def _is_library(name: str) -> bool:
+def is_library(name: str) -> bool:
+    """Whether a module is Python's own, NumPy's or this library's."""
     root = str(name).partition(".")[0]
     if root == "__main__" or str(name).startswith("tapegrad.demo"):
         return False

@@ -7,12 +7,22 @@ on; what it kept during the recording must be what it would have kept without.
 from __future__ import annotations
 
 import collections
+import types
+from collections.abc import Iterable
 from typing import Any
 
 from tapegrad.tape.staging import StagingTrace
 from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.transforms import give_back
 
-__all__ = ["Healer"]
+__all__ = ["Healer", "is_buffer"]
+
+
+def is_buffer(tensor: Tensor, trace: StagingTrace) -> bool:
+    """Whether a tensor is an array that the function has made, ``np.zeros_like(x)``, and not filled
+    with traced values."""
+    made = tensor.node.number > trace.start
+    return tensor._trace.level == 0 and tensor.constant and made
 
 
 class Healer:
@@ -30,12 +40,18 @@ class Healer:
         self.originals = {id(cell): original for cell, original in originals}
         self.seen: dict[int, Any] = {}
 
+    def know(self, images: Iterable[tuple[Any, Any]]) -> None:
+        """Note images of the user's objects, which the function may have kept: (object, image)."""
+        self.originals.update((id(image), original) for original, image in images)
+
     def clean(self, value: Any) -> Any:
         """Return `value` without traced values; lists, dicts and instances are changed in place."""
+        if id(value) in self.originals:
+            return self.originals[id(value)]
         if type(value) is Tensor:
-            if id(value) in self.originals:
-                return self.originals[id(value)]
-            return self.trace.example(value) if value._trace is self.trace else value
+            if value._trace is self.trace:
+                return self.trace.example(value)
+            return give_back(value.value) if is_buffer(value, self.trace) else value
         if id(value) in self.seen:
             return value
         self.seen[id(value)] = value
@@ -45,6 +61,10 @@ class Healer:
             if same or type(value) is not tuple:
                 return value if same else type(value)(*inside)
             return tuple(inside)
+        if isinstance(value, types.MethodType):
+            parts = [self.clean(part) for part in (value.__func__, value.__self__)]
+            same = parts[0] is value.__func__ and parts[1] is value.__self__
+            return value if same else types.MethodType(*parts)
         if isinstance(value, dict):
             self._replace(value, list(value.items()))
         elif isinstance(value, list | collections.deque):

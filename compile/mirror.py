@@ -9,15 +9,16 @@ values where arrays are. The user's own functions and objects are not touched.
 from __future__ import annotations
 
 import builtins
+import collections
 import functools
 import types
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.capture import Captures, Reference
+from tapegrad.compile.capture import SETTLED, Captures, Reference, attribute, is_library
 from tapegrad.compile.code import facts_of
+from tapegrad.compile.healing import Healer
 from tapegrad.tape.staging import StagingTrace
 from tapegrad.tape.tensor import Tensor
 
@@ -57,6 +58,7 @@ class Mirror:
         self.places = {(r.kind, id(r.owner), r.key): r for r in captures.arrays}
         #: Containers and instances may be copied only if nobody changes them.
         self.copies = not captures.writes
+        self.raw = _seen_raw(captures.objects) if self.copies else {}
         self.cells: dict[int, tuple[Tensor, Reference, Any]] = {}
         self.covered: set[int] = set()
         self.images: dict[int, tuple[Any, Any]] = {}
@@ -141,6 +143,8 @@ class Mirror:
     def _container(self, value: Any) -> Any:
         """Return the image of a container or an instance that nobody changes."""
         kind = type(value)
+        if id(value) in self.raw:
+            return value
         if kind is dict:
             image: Any = {}
             self.images[id(value)] = (value, image)
@@ -152,7 +156,11 @@ class Mirror:
             image.extend(self.value("item", value, i, v) for i, v in enumerate(value))
             return self._noted(value, image)
         if kind is tuple:
-            return tuple(self.value("item", value, i, v) for i, v in enumerate(value))
+            image = tuple(self.value("item", value, i, v) for i, v in enumerate(value))
+            if all(a is b for a, b in zip(image, value)):
+                image = value
+            self.images[id(value)] = (value, image)
+            return image
         if _is_plain_instance(kind) and type(getattr(value, "__dict__", None)) is dict:
             image = object.__new__(kind)
             self.images[id(value)] = (value, image)
@@ -166,21 +174,16 @@ class Mirror:
         self.copied.append((value, image, _items(image)))
         return image
 
-    def give_back(self, clean: Callable[[Any], Any]) -> bool:
+    def give_back(self, healer: Healer) -> bool:
         """Do to the user's containers what was done to their images, which no name in the code told.
-
-        Parameters
-        ----------
-        clean : callable
-            Returns what a traced value stands for.
 
         Returns
         -------
         bool
             Whether there was anything to do.
         """
-        originals = {id(image): original for original, image, _ in self.copied}
-        originals.update((id(image), original) for original, image in self.images.values())
+        healer.know(self.images.values())
+        healer.know((original, image) for original, image, _ in self.copied)
         changed = False
         for original, image, contents in self.copied:
             now = _items(image)
@@ -189,7 +192,7 @@ class Mirror:
             ):
                 continue
             changed = True
-            values = [(k, originals[id(v)] if id(v) in originals else clean(v)) for k, v in now]
+            values = [(k, healer.clean(v)) for k, v in now]
             if type(original) is list:
                 original[:] = [v for _, v in values]
             else:
@@ -208,6 +211,69 @@ def _items(container: Any) -> list[tuple[Any, Any]]:
 def is_image(frame: Any) -> bool:
     """Whether a frame runs the image of a function."""
     return type(frame.f_globals) is _Globals
+
+
+def _seen_raw(objects: list[Any]) -> dict[int, Any]:
+    """Return, by their ids, objects that the function can also reach by a way without images."""
+    stack: list[Any] = []
+    for value in objects:
+        kind = type(value)
+        if kind is dict:
+            stack += value  # a key is the user's object
+        elif kind is types.FunctionType:
+            stack += _attributes(value)
+        elif kind not in (list, tuple) and not _is_plain_instance(kind):
+            stack += _children(value)
+    found: dict[int, Any] = {}
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (*SETTLED, np.ndarray)) or id(value) in found:
+            continue
+        found[id(value)] = value
+        stack += _children(value)
+    return found
+
+
+def _children(value: Any) -> list[Any]:
+    """Return what a container or an instance holds."""
+    kind = type(value)
+    if isinstance(value, type | types.ModuleType) or kind.__module__.startswith("tapegrad"):
+        return []
+    if isinstance(value, types.FunctionType):
+        cells = value.__closure__ or ()
+        return [*_attributes(value), *(content for cell in cells for content in _contents(cell))]
+    if isinstance(value, types.MethodType):
+        return [value.__self__]
+    if isinstance(value, functools.partial):
+        return [*value.args, *value.keywords.values()]
+    held: list[Any] = [attribute(value, "__wrapped__")]
+    if isinstance(value, dict | types.MappingProxyType):
+        held += [*value, *value.values()]
+    elif isinstance(value, list | tuple | set | frozenset | collections.deque):
+        held += value
+    if not is_library(kind.__module__) or kind.__module__ == "collections":
+        names = [n for base in kind.__mro__ for n in _slots(base)]
+        held += [getattr(value, name) for name in names if hasattr(value, name)]
+        held += (attribute(value, "__dict__") or {}).values()
+    return held
+
+
+def _attributes(function: types.FunctionType) -> list[Any]:
+    """Return the attributes of a function, but for the one that it wraps, which its code names."""
+    return [v for name, v in vars(function).items() if name != "__wrapped__"]
+
+
+def _contents(cell: types.CellType) -> list[Any]:
+    """Return what a cell holds, if anything."""
+    try:
+        return [cell.cell_contents]
+    except ValueError:
+        return []
+
+
+def _slots(base: type) -> list[str]:
+    """Return the names of the slots of a class."""
+    return [n for n, member in vars(base).items() if isinstance(member, types.MemberDescriptorType)]
 
 
 def _is_plain_instance(kind: type) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.compile import passes
 from tapegrad.compile.capture import SETTLED, Captures, Reference, survey
 from tapegrad.compile.effects import watched
-from tapegrad.compile.healing import Healer
+from tapegrad.compile.healing import Healer, is_buffer
 from tapegrad.compile.layout import Layout
 from tapegrad.compile.mirror import Mirror
 from tapegrad.compile.program import Program
@@ -266,7 +266,7 @@ class _Run:
             finally:
                 self._close()
             healer = Healer(self.trace, list(zip(self.cells, self.arrays)))
-            if self.mirror.give_back(healer.clean):
+            if self.mirror.give_back(healer):
                 self.trace.give_up("it changes what is outside it (an attribute, a list)")
             leaves, after = flatten(images)
             if after != nest or any(a is not b for a, b in zip(leaves, given)):
@@ -339,7 +339,7 @@ class _Run:
                 return 0.0, healer.clean(leaf)
             return leaf, leaf
         if leaf._trace is not trace:
-            if leaf._trace.level == 0 and leaf.constant and leaf.node.number > trace.start:
+            if is_buffer(leaf, trace):
                 return np.array(leaf.value), give_back(leaf.value)
             trace.give_up("it returns a tensor that is none of its own values")
             return 0.0, leaf
@@ -386,7 +386,8 @@ class _Run:
     def _heal(self, healer: Healer) -> bool:
         """Whether the function changed what it reads; traced values in it are replaced."""
         after = survey(self.function)
-        if self.captures.hold() and len(after.references) == len(self.captures.references):
+        same = all(r.read() is array for r, array, _ in self.before)
+        if same and self.captures.hold() and len(after.references) == len(self.captures.references):
             return False
         for reference in (*self.captures.references, *after.references):
             content = reference.read()

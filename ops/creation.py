@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.ufunc import as_tensor, common_dtype, data_of, flagged, operand
+from tapegrad.ops.views import data_below
 from tapegrad.tape.primitive import functions, implements
 from tapegrad.tape.tensor import Tensor
 
@@ -82,7 +83,7 @@ def ones(shape: Any, dtype: Any = np.float32, *, constant: bool | None = None) -
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, *, constant: bool | None = None) -> Tensor:
-    """Return a tensor filled with a value; no gradient flows to it.
+    """Return a tensor filled with a value; no gradient flows to it, but inside transformations.
 
     Parameters
     ----------
@@ -100,6 +101,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, constant: bool | Non
     >>> tg.full(2, 7.0)
     Tensor([7., 7.])
     """
+    if constant is not True and _is_traced(fill_value):
+        dtype = as_tensor(fill_value).dtype if dtype is None else dtype
+        return _filled(np.empty(shape, dtype), fill_value)
     return _new(np.full(shape, data_of(fill_value, "full"), dtype), constant)
 
 
@@ -324,12 +328,12 @@ def _like(
     inherited = None
     if type(other) is Tensor:
         inherited = bool(other._trace.level) or other.constant
-        like: Any = np.broadcast_to(np.empty((), other.dtype), other.shape)
-        if shape is None:
-            shape = other.shape
+        like = data_below(other)
+        if like.shape != other.shape:  # the values of a batch
+            like = np.empty(other.shape, other.dtype)
     else:
         like = other
-    array = function(like, *fill, dtype=dtype, order="C", shape=shape)
+    array = function(like, *fill, dtype=dtype, order="K", shape=shape)
     if constant is None and array.dtype.kind == "f":
         constant = inherited
     return _new(array, constant)
@@ -404,7 +408,9 @@ def empty_like(
 def full_like(
     other: Any, fill_value: Any, dtype: Any = None, shape: Any = None, constant: bool | None = None
 ) -> Tensor:
-    """Return a filled array of the shape and dtype of another; no gradient flows to the value.
+    """Return a filled array of the shape and dtype of another.
+
+    No gradient flows to the value, but inside transformations.
 
     Parameters
     ----------
@@ -422,7 +428,21 @@ def full_like(
     >>> tg.full_like(tg.arange(2), 7.9)
     Tensor([7, 7])
     """
+    if constant is not True and _is_traced(fill_value):
+        return _filled(_like(np.empty_like, other, dtype, shape, True).data, fill_value)
     return _like(np.full_like, other, dtype, shape, constant, data_of(fill_value, "full_like"))
+
+
+def _is_traced(fill_value: Any) -> bool:
+    """Whether a transformation follows the value; a tensor outside of them gives its data alone."""
+    values = fill_value if type(fill_value) in (list, tuple) else (fill_value,)
+    return any(type(v) is Tensor and v.live_trace.level for v in values)
+
+
+def _filled(array: Any, fill_value: Any) -> Tensor:
+    new = Tensor(array, constant=True, copy=False)
+    new[...] = fill_value
+    return new
 
 
 def _numpy_like(function: Any, ours: Any) -> None:

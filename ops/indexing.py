@@ -11,10 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.batch import stacked
+from tapegrad.tape.kept import copied
 from tapegrad.tape.primitive import Primitive, functions, implements, primitives
 from tapegrad.tape.tensor import Tensor
 from tapegrad.tape.trace import apply, bind
-from tapegrad.tape.views import HOLE, Hole, Path, Spec, freeze_index, place, thaw_index, write
+from tapegrad.tape.views import (
+    HOLE,
+    Hole,
+    Path,
+    Spec,
+    freeze_index,
+    note_row,
+    place,
+    thaw_index,
+    write,
+)
 
 __all__: list[str] = []
 
@@ -114,7 +126,7 @@ def _loop(primitive: Primitive, args: Any, batched: Any, size: int, params: Any)
         bind(primitive, *(a[k] if b else a for a, b in zip(args, batched)), **params)
         for k in range(size)
     ]
-    return np.stack(outs)
+    return stacked(outs)
 
 
 def _batch_gather(args: Any, batched: Any, size: int, params: Any) -> Any:
@@ -172,8 +184,13 @@ scatter_add_p: Primitive = Primitive(
 )
 
 
+def _has_gaps(a: Any) -> bool:
+    """Whether an array is laid out otherwise than its copy: a view of it may be a copy of that."""
+    return type(a) is np.ndarray and not a.flags.forc and 0 not in a.strides
+
+
 def _write(base: Any, value: Any, *arrays: Any, path: Path, spec: Spec | None) -> Any:
-    out = np.array(base, copy=True)
+    out = copied(base) if _has_gaps(base) else np.array(base, copy=True)
     place(out, value, path, spec, arrays)
     return out
 
@@ -290,6 +307,8 @@ def normalise(index: Any, ndim: int) -> tuple[Spec, tuple[Any, ...]]:
             fixed.append(i.__index__())
             used += 1
         else:
+            if type(i) in (list, tuple) and any(type(k) is Tensor for k in i):
+                i = functions[np.stack](list(i))
             array = i if type(i) is Tensor else np.asarray(i)
             if array.size == 0 and array.dtype.kind == "f" and type(i) in (list, tuple):
                 array = np.asarray(i, dtype=np.intp)
@@ -328,7 +347,10 @@ def _is_scalar_view(index: Any, spec: Spec, shape: tuple[int, ...]) -> bool:
 def _getitem(x: Tensor, index: Any) -> Any:
     spec, arrays = normalise(index, x.ndim)
     if arrays:
-        return apply(gather_p, (x, *arrays), {"spec": spec})
+        out = apply(gather_p, (x, *arrays), {"spec": spec})
+        if type(out) is Tensor and out._trace.level and out.shape:
+            note_row(out, x, arrays)
+        return out
     if (not spec or type(spec[0]) is int) and _is_scalar_view(index, spec, x.shape):
         if spec:
             last = spec[-1]
@@ -338,16 +360,28 @@ def _getitem(x: Tensor, index: Any) -> Any:
     return apply(basic_index_p, (x,), {"spec": spec})
 
 
+def _overlaps(x: Tensor, values: Any) -> bool:
+    """Whether there are views of what `x` is a view of among values."""
+    base = x if x._base is None else x._base
+    return any(type(v) is Tensor and v._base is base for v in values)
+
+
 @implements("setitem")
 def _setitem(x: Tensor, index: Any, value: Any) -> None:
     if type(value) in (list, tuple):
-        value = (
-            np.asarray(value)
-            if not any(type(v) is Tensor for v in value)
-            else (functions[np.stack](list(value)))
-        )
+        if not any(type(v) is Tensor for v in value):
+            value = np.asarray(value)
+        elif _overlaps(x, value) and x[index].shape[:1] == (len(value),):
+            part = x[index]
+            for i, v in enumerate(value):  # NumPy writes one after the other, too
+                part[i] = v
+            return
+        else:
+            value = functions[np.stack](list(value))
     if index is Ellipsis or (type(index) is slice and index == slice(None)):
         spec, arrays = None, ()
     else:
         spec, arrays = normalise(index, x.ndim)
+        if not arrays and np.ndim(value) and _is_scalar_view(index, spec, x.shape):
+            value = np.reshape(value, ())  # into a view without axes; NumPy drops axes of size 1
     write(x, value, spec, arrays)

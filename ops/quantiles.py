@@ -16,7 +16,7 @@ from tapegrad.ops.comparisons import all_axes
 from tapegrad.ops.numpy_reductions import aligned_weights
 from tapegrad.ops.reductions import _NONE, _to_back
 from tapegrad.ops.selecting import take_along_axis
-from tapegrad.ops.ufunc import as_tensor, data_of, delivered, undifferentiated
+from tapegrad.ops.ufunc import as_tensor, data_of, delivered, owned, undifferentiated
 from tapegrad.tape.primitive import functions, implements
 
 __all__ = ["nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
@@ -88,7 +88,7 @@ def _quantile(
     if keepdims and keepdims is not _NONE:
         kept = [1 if i in axes else m for i, m in enumerate(shape)]
         result = np.reshape(result, (*np.shape(q), *kept))
-    return delivered(result, out, name)
+    return delivered(owned(result, a), out, name)
 
 
 def _of_nothing(skip_nan: bool, rows: Any, q: Any, dtype: Any) -> Any:

@@ -70,7 +70,8 @@ def diag(v: Any, k: int = 0) -> Any:
     """
     v = as_tensor(v)
     if v.ndim == 2:
-        return np.copy(diagonal(v, k))
+        d = diagonal(v, k)
+        return d if v._trace.level else np.copy(d)  # inside transformations a view, as in NumPy
     if v.ndim != 1:
         raise ValueError("Input must be 1- or 2-d.")
     k = int(k)

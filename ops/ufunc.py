@@ -106,7 +106,7 @@ def owned(result: Any, *inputs: Any) -> Any:
     The last step was a view: of a tensor that nobody else will ever see, whose memory the result
     takes over, or of an input, from which it is copied.
     """
-    base = result._base
+    base = getattr(result, "_base", None)  # NumPy's scalars have none
     if base is None:
         return result
     for x in inputs:

@@ -183,9 +183,32 @@ def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
     if _is_column_major(a, order):
         a = transpose(a)
     out = reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
-    if out._base is not None and not data_below(a).flags.c_contiguous:
+    if out._base is not None and not _in_order(a):
         return apply(copy_p, (out,), {}, constant)  # type: ignore[no-any-return]
     return out
+
+
+def _in_order(a: Any) -> bool:
+    """Whether elements lie one after the other; those of a batch as they would in an example."""
+    array, hidden, below = data_below(a), 0, a
+    while type(below) is Tensor:
+        hidden += below._trace.hides_axis
+        below = below.value
+    root = a if type(a) is not Tensor or a._base is None else a._base
+    given = any(root is x for x in getattr(getattr(root, "_trace", None), "given", ()))
+    if array.flags.c_contiguous or not array.size:
+        return True
+    if given or not hidden:
+        return bool(array[(0,) * hidden].flags.c_contiguous)
+    sizes = list(zip(array.shape, array.strides))
+    others, unit = {s: n for n, s in sizes[:hidden] if n != 1}, array.itemsize
+    for n, stride in reversed(sizes[hidden:]):
+        while unit in others:  # examples lie interleaved
+            unit *= others.pop(unit)
+        if n != 1 and stride != unit:
+            return False
+        unit *= n
+    return True
 
 
 def _is_column_major(a: Any, order: str) -> bool:
@@ -392,6 +415,8 @@ def _np_broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
 @implements(np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
     shape = np.broadcast_shapes(*(_shape_of(a) for a in args))
+    if all(_shape_of(a) == shape for a in args):
+        return tuple(a if type(a) is Tensor else broadcast_to(a, shape) for a in args)
     return tuple(broadcast_to(a, shape) for a in args)
 
 
@@ -404,8 +429,9 @@ def _set_shape(tensor: Tensor, shape: Any) -> None:
     """``tensor.shape = shape``: the same cell, in the new shape, views and gradients intact."""
     new_shape = _full_shape(tensor, shape)
     value = tensor.value
-    is_array = type(value) is np.ndarray and value.size
-    if is_array and not np.shares_memory(value, value.reshape(new_shape)):
+    # A batch may be laid out in another way than its examples would be.
+    known = type(value) is np.ndarray and value.size and not tensor._trace.hides_axis
+    if known and not np.shares_memory(value, value.reshape(new_shape)):
         raise _CopyNeeded("the shape of this tensor can only be changed by copying its data")
     base = tensor._base
     if base is None and tensor._inner_shape is None:

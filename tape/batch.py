@@ -12,11 +12,12 @@ from tapegrad.tape.record import mark_view, shares
 from tapegrad.tape.tensor import Tensor, make, snapshot
 from tapegrad.tape.trace import Trace, bind
 
-__all__ = ["BatchTrace", "NeedsLoop"]
+__all__ = ["BatchTrace", "NeedsLoop", "stacked"]
 
 
 class NeedsLoop(BaseException):
-    """Python code asked for the value of a batched tensor: the examples must be run one by one.
+    """Python code asked for the value of a batched tensor, or examples differ in shape: they must
+    be run one by one.
 
     Not an Exception, so that no ``except Exception`` of the user's stops it on its way to ``vmap``.
     """
@@ -74,11 +75,13 @@ class BatchTrace(Trace):
             bind(primitive, *(v[k] if b else v for v, b in zip(values, batched)), **params)
             for k in range(self.size)
         ]
-        return np.stack(outs)
+        return stacked(outs)
 
     def variable(self, value: Any) -> Tensor:
         """Return a tensor of this trace around a batch."""
-        return make(self, snapshot(value) if type(value) is Tensor else value, None)
+        new = make(self, snapshot(value) if type(value) is Tensor else value, None)
+        self.given = (*self.given, new)
+        return new
 
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Make ``vmap`` run the examples one by one: each may take another branch."""
@@ -104,6 +107,13 @@ class BatchTrace(Trace):
 
     def clear(self, tensor: Tensor) -> None:
         """There is no graph at this level."""
+
+
+def stacked(outs: list[Any]) -> Any:
+    """Stack the results of the examples; they may differ in shape, as ``x[x > 0]`` does."""
+    if len({out.shape for out in outs}) > 1:
+        raise NeedsLoop
+    return np.stack(outs)
 
 
 def _aligned(values: list[Any], batched: list[bool]) -> list[Any]:

@@ -63,7 +63,7 @@ class Flat:
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int | np.integer):
             return self.base[self._place(index)]
-        return functions[np.ravel](self.base)[index]
+        return functions["flatten"](self.base)[index]  # NumPy copies here
 
     def _place(self, index: Any) -> tuple[Any, ...]:
         size = self.base.size

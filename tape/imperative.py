@@ -60,6 +60,8 @@ class ImperativeTrace(Trace):
         if not current.plain or not primitive.plain_entry:
             return self._process_any(primitive, args, params, constant, current)
         locking = _GuardDefault.on if current.guard is None else current.guard
+        if current.depth:
+            locking = locking and _any_variable(args)
         values: list[Any] = []
         inputs: list[Node | None] = []
         holds: list[Any] = []
@@ -269,6 +271,8 @@ class ImperativeTrace(Trace):
         """Make the node of one application, and the tensor of its result."""
         holds: list[Any] = []
         locking = _GuardDefault.on if current.guard is None else current.guard
+        if current.depth:
+            locking = locking and _any_variable(args)
         for a, kept in zip(args, primitive.pins):
             if type(a) is Tensor and primitive.view:
                 own(a)  # taking a view leaves gradient and array as they are
@@ -345,6 +349,8 @@ class ImperativeTrace(Trace):
             super().write(root, primitive, args, params)
             return
         locking = _GuardDefault.on if current.guard is None else current.guard
+        if current.depth:
+            locking = locking and _any_variable((root, *args))
         holds: list[Any] = []
         node = root._node
         old = fresh_leaf(root) if node.cleared else node
@@ -376,6 +382,12 @@ class ImperativeTrace(Trace):
         old.owner = nobody
         root._node = new
         root._version += 1
+
+
+def _any_variable(args: tuple[Any, ...]) -> bool:
+    """Whether a gradient can be asked of an argument; inside transformations arrays are locked for
+    no others, for constants are buffers of the function's own there."""
+    return any(type(a) is Tensor and not a.constant for a in args)
 
 
 def _current_node(tensor: Tensor) -> Node:

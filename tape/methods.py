@@ -242,7 +242,7 @@ class ArrayMethods(ArrayOperators):
 
     def conj(self) -> Any:
         """Complex conjugate: of real numbers the numbers themselves."""
-        return functions[np.conjugate](self)
+        return self if self.live_trace.level else functions[np.conjugate](self)
 
     conjugate = conj
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 from tapegrad.tape.primitive import functions, primitives
+from tapegrad.tape.state import state
 
 __all__ = ["ArrayOperators"]
 
@@ -86,8 +87,12 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
 
 
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
-    if x._trace.level and x._trace.stands_for_number(x):
-        return _operator(ufunc, x, y)  # numbers do not change: the name gets another one
+    # Numbers do not change: the name gets another one. Inside transformations constants stand for
+    # what NumPy has there.
+    trace = x.live_trace
+    inside = trace.level or (x._node.constant and state.get().depth)
+    if inside and trace.stands_for_number(x):
+        return _operator(ufunc, x, y)
     functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
     return x
 

@@ -37,6 +37,8 @@ class _Names:
         if type(value) is Node:
             return self.node(value, "x")
         if isinstance(value, np.ndarray):
+            if not value.size:
+                return f"np.empty({value.shape}, {value.dtype.name!r})"
             if value.size <= _SMALL and np.isfinite(value).all():
                 return f"np.array({value.tolist()!r}, {value.dtype.name!r})"
             name = f"c{len(self.constants)}"

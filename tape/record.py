@@ -103,14 +103,18 @@ class RecordTrace(Trace):
 
 def shares(out: Any, source: Any) -> bool:
     """Whether `out`, made from `source` by a view primitive, is a view of it and no copy."""
+    while type(out) is Tensor:  # the arrays at the bottom know
+        out = out.value
+    while type(source) is Tensor:
+        source = source.value
     base = out.base
-    if base is None:
-        return False
-    return base is source or type(out) is Tensor or base is getattr(source, "base", None)
+    return base is not None and (base is source or base is getattr(source, "base", None))
 
 
 def mark_view(new: Tensor, source: Tensor, primitive: Primitive, params: Mapping[str, Any]) -> None:
     """Note that `new` is a view of `source` through `primitive`."""
+    if new._trace.level and _is_copied(new, source, primitive):
+        return
     root = source._base if source._base is not None else source
     step = (primitive, dict(params))
     if source._base is None and root._inner_shape is not None:
@@ -120,6 +124,15 @@ def mark_view(new: Tensor, source: Tensor, primitive: Primitive, params: Mapping
         new._path = (*source._path, step)
     new._base = root
     new._version = root._version
+
+
+def _is_copied(new: Tensor, source: Tensor, primitive: Primitive) -> bool:
+    """Whether NumPy copies here: elements are numbers, and what is made of a number is a new array."""
+    if new.shape == () and primitive.name == "basic_index":  # with an ellipsis, it is a reshape
+        return True
+    node = source._node
+    given = type(node) is Node and node.primitive is None  # perhaps an array without axes
+    return not given and source._trace.level > 0 and source._trace.stands_for_number(source)
 
 
 def _reshape_step(root: Tensor) -> tuple[Primitive, dict[str, Any]]:

@@ -179,10 +179,11 @@ class StagingTrace(Trace):
     def _is_number(self, a: Any) -> bool:
         if type(a) is Tensor:
             return a._trace is self and a._node in self.weak
-        return type(a) is float or type(a) is int
+        return type(a) is float or type(a) is int or type(a) is bool
 
     def _between_numbers(self, primitive: Primitive, args: tuple[Any, ...]) -> Any:
         """Compute as Python does; where NumPy would differ, a guard or the values decide."""
+        args = tuple(int(a) if type(a) is bool else a for a in args)
         numbers = [a._value.item() if type(a) is Tensor else a for a in args]
         result = _OPERATORS[primitive.name](*numbers)  # raises what Python raises
         if type(result) not in (float, int) or not _safe(primitive.name, numbers, result):
@@ -249,7 +250,8 @@ class StagingTrace(Trace):
             # What backward() inside the staged function needs, as values of this trace.
             given = [snapshot(a) if type(a) is Tensor else o for a, o in zip(args, operands)]
             node.saved = primitive.save(snapshot(new), given)
-        if primitive.view and type(values[0]) is np.ndarray and shares(raw, values[0]):
+        view = primitive.view and type(values[0]) is np.ndarray and shares(raw, values[0])
+        if view and not self.stands_for_number(args[0]):  # NumPy makes new arrays of its scalars
             mark_view(new, args[0], primitive, params)
         if _depends_on_data(primitive, values):
             self.guards.append(Guard(node, "shape", np.array(out.shape), where, len(self.entries)))

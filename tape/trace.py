@@ -8,7 +8,7 @@ the imperative trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,12 @@ class Trace:
     name = "trace"
     #: Whether the values below have a batch axis in front that users do not see.
     hides_axis = False
+    #: Whether its tensors are nothing but their values to the traces further in.
+    see_through = False
+    #: Arguments that stand for arrays without axes.
+    boxes: Sequence[Tensor] = ()
+    #: Arguments of which each example is laid out in memory as it was given.
+    given: Sequence[Tensor] = ()
 
     def __init__(self, level: int) -> None:
         self.level = level
@@ -79,9 +85,10 @@ class Trace:
     def stands_for_number(self, tensor: Tensor) -> bool:
         """Whether a tensor stands for what is a number, or a NumPy scalar, without the trace.
 
-        All without axes do, but for views that are not elements: ``np.squeeze(x)``.
+        All without axes do, but for arguments that were given as arrays, and for views that are not
+        elements: ``np.squeeze(x)``.
         """
-        if tensor.shape != ():
+        if tensor.shape != () or any(tensor is box for box in self.boxes):
             return False
         return tensor._base is None or tensor._path[-1][0].name == "basic_index"
 
@@ -129,6 +136,9 @@ class Trace:
         """Return `tensor`, from an outer trace, as a value to compute with; or say it leaked."""
         if tensor._trace.closed or tensor._trace.level >= self.level:
             raise leaked(tensor)
+        if tensor._trace.see_through:
+            value = tensor.value
+            return self.lift_check(value) if type(value) is Tensor else value
         if tensor._trace is imperative.trace and made_since(tensor.node, self.start):
             # A buffer of the function's own: nobody outside can ask for its gradient. A copy, for
             # its cell may be written into before the value is used.
@@ -147,6 +157,7 @@ class Trace:
     def close(self) -> None:
         """End the trace."""
         self.closed = True
+        self.boxes = self.given = ()  # they refer to this trace
 
 
 def made_since(node: Node, start: int) -> bool:

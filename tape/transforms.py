@@ -51,6 +51,20 @@ def _differentiable(leaf: Any, what: str) -> Any:
     return value
 
 
+def _note_arguments(trace: Any, variables: list[Tensor], leaves: list[Any]) -> None:
+    """Tell a trace what is known of its arguments."""
+    pairs = list(zip(variables, leaves))
+    trace.boxes = [v for v, leaf in pairs if _is_box(leaf)]
+    trace.given = [v for v, a in pairs if type(a) is Tensor and any(a is x for x in a._trace.given)]
+
+
+def _is_box(leaf: Any) -> bool:
+    """Whether an argument is an array without axes, which can be written into, and no number."""
+    if type(leaf) is Tensor:
+        return leaf.shape == () and not leaf.live_trace.stands_for_number(leaf)
+    return isinstance(leaf, np.ndarray) and leaf.ndim == 0
+
+
 def give_back(value: Any, *, like: Any = None) -> Any:
     """Return an array as the user expects it: NumPy scalars where NumPy returns scalars."""
     if type(value) is np.ndarray and value.ndim == 0 and type(like) is not np.ndarray:
@@ -157,6 +171,7 @@ def _linearize(
     with new_trace(RecordTrace) as trace:
         trace.keeper = Keeper()
         variables = [trace.variable(value) for value in values]
+        _note_arguments(trace, variables, leaves)
         inputs = [(v._node, leaf) for v, leaf in zip(variables, leaves)]
         result = function(*unflatten(structure_in, variables))
         result, aux = _split_aux(result, has_aux, what)
@@ -416,6 +431,7 @@ def jvp(
             if t.shape != value.shape:
                 raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
             duals.append(trace.variable(value, cast(t, value.dtype)))
+        _note_arguments(trace, duals, leaves)
         result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []

@@ -16,6 +16,9 @@ from tapegrad.tape.transforms import as_value, below, wraps
 
 __all__ = ["vmap"]
 
+#: Arguments that stay what they are where they are not mapped.
+_NUMBERS = (int, float, np.generic)
+
 
 def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
     """Return a function that applies `function` to every example along an axis, all at once.
@@ -59,18 +62,21 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
         )
         values = [as_value(leaf, "vmap") for leaf in leaves]
         size = _common_size(values, axes)
-        fronted = [v if axis is None else _move(v, axis, 0) for v, axis in zip(values, axes)]
+        fronted = [
+            (leaf if isinstance(leaf, _NUMBERS) else v) if axis is None else _move(v, axis, 0)
+            for leaf, v, axis in zip(leaves, values, axes)
+        ]
 
         def run(rest: Any) -> Any:
             shared, keywords = rest
             given = [v if s is None else s for v, s in zip(fronted, shared)]
-            try:
-                return _run_batched(function, given, axes, structure, keywords, size)
-            except NeedsLoop:
-                return _run_one_by_one(function, given, axes, structure, keywords, size)
+            return _run_batched(function, given, axes, structure, keywords, size)
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
-        outs, out_structure = run_shielded(run, (shared, kwargs))
+        try:
+            outs, out_structure = run_shielded(run, (shared, kwargs))
+        except NeedsLoop:
+            outs, out_structure = _run_one_by_one(function, fronted, axes, structure, kwargs, size)
         placed = _spread(out_axes, unflatten(out_structure, outs), "out_axes")
         moved = [o if axis in (0, None) else _move(o, 0, axis) for o, axis in zip(outs, placed)]
         return unflatten(out_structure, moved)
@@ -100,11 +106,15 @@ def _run_batched(
 def _run_one_by_one(
     function: Any, values: list[Any], axes: list[Any], structure: Any, kwargs: Any, size: int
 ) -> tuple[list[Any], Structure]:
+    def call(rest: Any) -> Any:
+        example, keywords = rest
+        return function(*unflatten(structure, example), **keywords)
+
     columns: list[list[Any]] = []
     out_structure: Structure = None
     for k in range(size):
         example = [v if axis is None else v[k] for v, axis in zip(values, axes)]
-        leaves, this = flatten(function(*unflatten(structure, example), **kwargs))
+        leaves, this = flatten(run_shielded(call, (example, kwargs)))
         if k and this != out_structure:
             raise ValueError("vmap: the function returns nests of different structure")
         out_structure = this

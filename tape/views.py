@@ -8,6 +8,7 @@ imperative trace also does it in memory.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,6 +125,28 @@ def _locked_by_guard(root: Tensor) -> bool:
     return is_locked(root._value) or any(not isinstance(h, int | float | np.generic) for h in held)
 
 
+def note_row(row: Tensor, source: Tensor, index: tuple[Any, ...]) -> None:
+    """Remember that NumPy would make `row` a view of `source`: all its indices are numbers.
+
+    One of them is traced, so that it was copied. It does not matter, unless one is written into.
+    """
+    if any(np.ndim(i) for i in index):
+        return
+    root = source._base if source._base is not None else source
+    if root._trace.level:
+        row._lock = index
+        root._lock = (*(root._lock or ()), weakref.ref(row))
+
+
+def _check_rows(cell: Tensor) -> None:
+    """Ask for the numbers by which rows were taken before a write to a row, or to what has rows."""
+    for held in cell._lock:
+        row = held() if type(held) is weakref.ref else cell
+        for i in () if row is None or type(row._lock) is not tuple else row._lock:
+            if type(i) is Tensor:
+                i.consume("index")  # under vmap, the examples are run one by one
+
+
 def write(
     target: Tensor, value: Any, spec: Spec | None = None, arrays: tuple[Any, ...] = ()
 ) -> None:
@@ -136,6 +159,8 @@ def write(
         path = _outer_path(root, path)
     params = {"path": path, "spec": spec}
     trace = root._trace
+    if trace.level and type(root._lock) is tuple:
+        _check_rows(root)
     for a in (value, *arrays):
         if type(a) is Tensor and a.live_trace.level > trace.level:
             trace = a._trace

@@ -146,3 +146,45 @@ def test_running_averages_of_an_object():
             got = jitted(X)
     np.testing.assert_allclose(got, plain(X))
     assert type(state.mean) is np.ndarray and state.mean.flags.writeable
+
+
+def element(x):
+    x = x * 1
+    y = x[0]
+    x[0] = 100
+    return np.sum(x * y)
+
+
+def element_as_array(x):
+    x = x * 1
+    y = x[0][None]
+    y += 1
+    return np.sum(x * x) + y[0]
+
+
+def reshaped(x):
+    s = np.sum(x)
+    r = s.reshape(-1)
+    r += 0.5
+    t = np.atleast_1d(s)
+    t[0] = 7.0
+    return s * s + r[0]
+
+
+@pytest.mark.parametrize(
+    "function, want",
+    [
+        (element, [109, 1, 1, 1]),
+        (element_as_array, [3, 4, 6, 8]),
+        (reshaped, [21, 21, 21, 21]),
+    ],
+)
+def test_elements_are_copies_and_numbers_make_new_arrays(function, want):
+    np.testing.assert_allclose(tg.grad(function)(X), want)
+    np.testing.assert_allclose(tg.jit(tg.grad(function))(X), want)
+    stack = np.stack([X, 2 * X])
+    loop = [function(x) for x in stack]
+    np.testing.assert_allclose(tg.vmap(function)(stack), loop)
+    np.testing.assert_allclose(tg.vmap(tg.value_and_grad(function))(stack)[0], loop)
+    np.testing.assert_allclose(tg.vmap(tg.grad(function))(stack)[0], want)
+    np.testing.assert_allclose(tg.jvp(function, (X,), (np.eye(4)[0],))[1], want[0])

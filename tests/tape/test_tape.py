@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.printing import run_source
+from tapegrad.tape.printing import run_source, tape_source
 
 
 @pytest.fixture
@@ -252,3 +252,12 @@ def test_a_compiled_tape_with_writes_equals_eager():
     (value,), (g,) = tape.compile([x], [z], gradient=True)(np.array([1.0, 4.0, 5.0]))
     assert value == 2 * 4 + 8 * 5
     assert np.allclose(g, [2 * 4, 2 * 1 + 2 * 5, 2 * 4])
+
+
+def test_a_printed_tape_has_constants_without_elements():
+    x = tg.tensor([1.0, 2.0])
+    with tg.Tape() as tape:
+        y = np.sum(np.concatenate([np.zeros((0, 2)), x[None]])) + np.sum(x)
+    constants = {}
+    source = tape_source(tape.entries, list(tape.leaves), constants=constants)
+    assert run_source(source, *tape.leaves.values(), **constants) == y.data == 6
