@@ -349,7 +349,7 @@ def _getitem(x: Tensor, index: Any) -> Any:
     if arrays:
         out = apply(gather_p, (x, *arrays), {"spec": spec})
         if type(out) is Tensor and out._trace.level and out.shape:
-            note_row(out, x, arrays)
+            note_row(out, x, arrays, spec)
         return out
     if (not spec or type(spec[0]) is int) and _is_scalar_view(index, spec, x.shape):
         if spec:

@@ -46,6 +46,9 @@ def _asks(function: Callable[..., Any], convert: Callable[[Any], Any]) -> None:
 
 def _stand_in(a: Any) -> Any:
     """Return an array of the tensor's dtype that has its shape and no data of its own."""
+    number = a._trace.number_type(a) if type(a) is Tensor else None
+    if number is not None:
+        return number()
     return np.broadcast_to(np.zeros((), a.dtype), a.shape) if type(a) is Tensor else a
 
 

@@ -267,10 +267,12 @@ class Ufunc:
         constant: bool | None = None,
         **named: Any,
     ) -> Any:
+        strict, casting = False, "same_kind"
         if named or len(args) != self.ufunc.nin:
+            casting = named.pop("casting", casting)
+            for name in ("order", "subok"):  # how results lie in memory, and of what class they are
+                named.pop(name, None)
             args, out, strict = self._bind_names(args, out, named)
-        else:
-            strict = False
         primitive = self.primitive
         if strict:
             primitive = self.strict  # type: ignore[assignment]  # _bind_names has checked it
@@ -280,12 +282,12 @@ class Ufunc:
                     check_operand(a, self.__name__)
                 if type(a) is list or type(a) is tuple:
                     args = tuple(operand(b) for b in args)
-        if out is None and where is True and dtype is None:
+        if out is None and where is True and dtype is None and casting == "same_kind":
             if self.rewrite is not None:
                 primitive, args = self.rewrite(args)
             result = apply(primitive, args, _NO_PARAMS, constant)
             return plain_if_constant(result) if self.plain else result
-        return self._apply(primitive, args, out, where, dtype, constant)
+        return self._apply(primitive, args, out, where, dtype, constant, casting)
 
     def _bind_names(
         self, args: tuple[Any, ...], out: Any, named: dict[str, Any]
@@ -321,8 +323,9 @@ class Ufunc:
         where: Any,
         dtype: Any,
         constant: bool | None,
+        casting: Any,
     ) -> Any:
-        """Apply with ``out``, ``where`` or ``dtype``."""
+        """Apply with ``out``, ``where``, ``dtype`` or ``casting``."""
         out = single_out(out, self.__name__)
         masked = where is not True
         if masked and self.signature is not None:
@@ -333,8 +336,8 @@ class Ufunc:
                 a.copy() if type(a) is np.ndarray and np.may_share_memory(a, out) else a
                 for a in args
             )
-        if dtype is not None or masked:
-            args = self._cast(args, dtype)
+        if dtype is not None or masked or casting != "same_kind":
+            args = self._cast(args, dtype, casting)
         if masked:
             where = operand(where)
             if type(where) is not bool and where.dtype != bool:
@@ -357,9 +360,9 @@ class Ufunc:
             return _plain_into(out, result, self.ufunc)
         if type(out) is not Tensor and not isinstance(out, np.ndarray):
             raise TypeError("return arrays must be of ArrayType")
-        return write_into(out, result, casting="same_kind", ufunc=self.ufunc)
+        return write_into(out, result, casting=casting, ufunc=self.ufunc)
 
-    def _cast(self, args: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
+    def _cast(self, args: tuple[Any, ...], dtype: Any, casting: Any) -> tuple[Any, ...]:
         """Cast the operands to the loop that `dtype` selects; NumPy raises if there is none."""
         if dtype is not None:
             dtype = np.dtype(dtype)
@@ -369,7 +372,7 @@ class Ufunc:
         kinds = tuple(type(a) if type(a) in (int, float, bool) else a.dtype for a in args)
         kinds = tuple(np.dtype(bool) if k is bool else k for k in kinds)
         loop = self.ufunc.resolve_dtypes(
-            (*kinds, None), signature=(*(None,) * self.nin, dtype), casting="same_kind"
+            (*kinds, None), signature=(*(None,) * self.nin, dtype), casting=casting
         )
         return tuple(
             functions["cast"](a, d) if type(a) is Tensor else np.asarray(a, dtype=d)

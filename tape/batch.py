@@ -83,6 +83,10 @@ class BatchTrace(Trace):
         self.given = (*self.given, new)
         return new
 
+    def array(self, tensor: Tensor, what: str) -> Any:
+        """Make ``vmap`` run the examples one by one: NumPy wants each as an array."""
+        raise NeedsLoop
+
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Make ``vmap`` run the examples one by one: each may take another branch."""
         if kind == "repr":

@@ -141,7 +141,10 @@ class ArrayOperators:
         return _binary("divide", np.divide, other, self)
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
-        if type(other) is int and other == 2 and self.dtype == bool:  # as NumPy's operator
+        array = not (self._trace.level and self._trace.stands_for_number(self))
+        if (
+            type(other) is int and other == 2 and self.dtype == bool and array
+        ):  # as NumPy's operator
             return functions[np.square](self)
         return NotImplemented if modulus is not None else _operator(np.power, self, other)
 
@@ -254,8 +257,8 @@ class ArrayOperators:
         raise TypeError("x @= y is not supported for tensors; use x = x @ y")
 
     def __eq__(self, other: Any) -> Any:
-        if isinstance(other, str | bytes):  # no ufunc compares them with numbers
-            return np.full(self.shape, False)
+        if other is None or isinstance(other, str | bytes):  # no ufunc compares them with numbers
+            return np.full(self.shape, False)[()]
         return _operator(np.equal, self, other)
 
     def __hash__(self) -> int:
@@ -264,8 +267,8 @@ class ArrayOperators:
         return trace.hash_of(self) if trace.level else object.__hash__(self)
 
     def __ne__(self, other: Any) -> Any:
-        if isinstance(other, str | bytes):
-            return np.full(self.shape, True)
+        if other is None or isinstance(other, str | bytes):
+            return np.full(self.shape, True)[()]
         return _operator(np.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Any:

@@ -6,6 +6,7 @@ other traces. Its imperative sibling is in ``imperative``.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,6 +125,8 @@ def mark_view(new: Tensor, source: Tensor, primitive: Primitive, params: Mapping
         new._path = (*source._path, step)
     new._base = root
     new._version = root._version
+    if type(root._lock) is tuple:  # it may turn out to be a view itself: see views.note_row
+        root._lock = (*root._lock, weakref.ref(new))
 
 
 def _is_copied(new: Tensor, source: Tensor, primitive: Primitive) -> bool:

@@ -165,6 +165,10 @@ class StagingTrace(Trace):
         given = type(self._given.get(tensor.node)) is np.ndarray
         return not given and super().stands_for_number(tensor)
 
+    def number_type(self, tensor: Tensor) -> Any:
+        """Python's numbers are weak in promotion."""
+        return type(self.example(tensor)) if self._is_number(tensor) else None
+
     def counts(self, tensor: Tensor) -> bool:
         """Integers repeat sequences; NumPy's do, too."""
         return isinstance(self.example(tensor), int | np.integer)

@@ -92,6 +92,10 @@ class Trace:
             return False
         return tensor._base is None or tensor._path[-1][0].name == "basic_index"
 
+    def number_type(self, tensor: Tensor) -> Any:
+        """Return ``int`` or ``float`` if a tensor stands for such a number, else None."""
+        return None
+
     def counts(self, tensor: Tensor) -> bool:
         """Whether a sequence times the tensor is the sequence repeated."""
         return False

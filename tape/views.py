@@ -10,12 +10,13 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.tape.guard import is_locked, lock
 from tapegrad.tape.primitive import Primitive, functions, primitives
+from tapegrad.tape.record import mark_view
 from tapegrad.tape.state import guarding, state
 from tapegrad.tape.tensor import Tensor, imperative
 
@@ -125,7 +126,15 @@ def _locked_by_guard(root: Tensor) -> bool:
     return is_locked(root._value) or any(not isinstance(h, int | float | np.generic) for h in held)
 
 
-def note_row(row: Tensor, source: Tensor, index: tuple[Any, ...]) -> None:
+class _Row(NamedTuple):
+    """How a tensor was taken from another: by numbers, some of them traced."""
+
+    source: Tensor
+    numbers: tuple[Any, ...]
+    spec: Spec
+
+
+def note_row(row: Tensor, source: Tensor, index: tuple[Any, ...], spec: Spec) -> None:
     """Remember that NumPy would make `row` a view of `source`: all its indices are numbers.
 
     One of them is traced, so that it was copied. It does not matter, unless one is written into.
@@ -134,17 +143,30 @@ def note_row(row: Tensor, source: Tensor, index: tuple[Any, ...]) -> None:
         return
     root = source._base if source._base is not None else source
     if root._trace.level:
-        row._lock = index
+        row._lock = (_Row(source, index, spec),)
         root._lock = (*(root._lock or ()), weakref.ref(row))
 
 
-def _check_rows(cell: Tensor) -> None:
-    """Ask for the numbers by which rows were taken before a write to a row, or to what has rows."""
-    for held in cell._lock:
-        row = held() if type(held) is weakref.ref else cell
-        for i in () if row is None or type(row._lock) is not tuple else row._lock:
-            if type(i) is Tensor:
-                i.consume("index")  # under vmap, the examples are run one by one
+def _settle_rows(cell: Tensor) -> None:
+    """Make a row, and the rows that were taken from a cell, the views that they are in NumPy.
+
+    Before the first write to one of them they have the same values. The indices are consumed; under
+    vmap that makes the examples run one by one.
+    """
+    held, cell._lock = cell._lock, None
+    others = [entry() for entry in held if type(entry) is not _Row]
+    for entry in held:
+        if type(entry) is _Row:
+            numbers = iter([i.consume("index") if type(i) is Tensor else i for i in entry.numbers])
+            spec = tuple(int(next(numbers)) if type(i) is Hole else i for i in entry.spec)
+            mark_view(cell, entry.source, primitives["basic_index"], {"spec": spec})
+            for view in others:
+                if view is not None and view._base is cell:
+                    view._base, view._path = cell._base, (*cell._path, *view._path)
+                    view._version = cell._version
+    for row in others:
+        if row is not None and type(row._lock) is tuple:
+            _settle_rows(row)
 
 
 def write(
@@ -152,6 +174,9 @@ def write(
 ) -> None:
     """Replace the part of `target` that `spec` names by `value`, whatever trace interprets it."""
     root = target._base if target._base is not None else target
+    while root._trace.level and type(root._lock) is tuple:
+        _settle_rows(root)
+        root = target._base if target._base is not None else target
     if root._trace.closed:
         functions[np.copy](root)  # raises: the tensor leaked
     path = freeze_path(target._path) if target._base is not None else ()
@@ -159,8 +184,6 @@ def write(
         path = _outer_path(root, path)
     params = {"path": path, "spec": spec}
     trace = root._trace
-    if trace.level and type(root._lock) is tuple:
-        _check_rows(root)
     for a in (value, *arrays):
         if type(a) is Tensor and a.live_trace.level > trace.level:
             trace = a._trace

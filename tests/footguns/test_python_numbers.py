@@ -102,3 +102,30 @@ def test_strings_and_records_that_are_changed_are_noticed():
 def test_vectorize():
     agree(np.vectorize(lambda a: a * 2 if a > 1 else 0.0), (V,), (V - 3,))
     agree(lambda x: np.vectorize(lambda a: a * 2 if a > 1 else 0.0)(x), (V,), (V - 3,))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda n: np.zeros(2, np.result_type(n, np.float32)),
+        lambda n: np.ones(2, np.result_type(np.float32(1), n, 1)),
+    ],
+)
+@pytest.mark.parametrize("number", [7, 2.5, np.float64(1), np.int8(3)])
+def test_dtypes_that_are_asked_for(function, number):
+    agree(function, (number,), (number,))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.where(x == None, 1.0, x),  # noqa: E711
+        lambda x: x * (x[0] != None),  # noqa: E711
+        lambda x: np.add(x, 1, casting="unsafe", order="F", subok=False),
+        lambda x: np.add(x, 1.5, dtype=np.float32, casting="unsafe"),
+        lambda x: np.add(x.astype(int), 1.5, dtype=int, casting="unsafe"),
+        lambda x: np.add(x.astype(int), 1.5, casting="no"),
+    ],
+)
+def test_what_old_code_writes(function):
+    agree(function, (V,), (2 * V,))
