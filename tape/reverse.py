@@ -202,10 +202,11 @@ def backward(root: Node, cotangent: Any) -> None:
     given: set[int] = set()
     for node in order:
         g = cotangents.get(node)
-        tensor = None if node.owner is None else node.owner()
-        if g is not None and (node.owner is None or tensor is not None or node is root):
+        owner = node.owner
+        tensor = None if owner is None else owner()
+        if g is not None and (tensor is not None or owner is None or node is root):
             if type(g) is np.ndarray:
-                if tensor is not None and g.strides != tensor._value.strides and g.ndim > 1:
+                if tensor is not None and g.ndim > 1 and g.strides != tensor._value.strides:
                     g = _laid_out(g, tensor._value)
                 # A gradient is the user's to change: it may share memory with no other array.
                 if g.base is not None or id(g) in given:
