@@ -38,9 +38,12 @@ class RecordTrace(Trace):
         """Compute below, and link the result to the nodes of the arguments."""
         values: list[Any] = []
         inputs: list[Node | None] = []
+        plain = False
         for i, a in enumerate(args):
             node = None
-            if type(a) is Tensor:
+            if type(a) is not Tensor:
+                plain = plain or type(a) is np.ndarray
+            else:
                 if a._trace is self:
                     node = a.node if primitive.differentiable_in(i) else None
                     a = a._value
@@ -58,7 +61,7 @@ class RecordTrace(Trace):
         if out.dtype.kind != "f":
             return out
         below, out = out, snapshot(out) if type(out) is Tensor else out
-        held = values if self.keeper is None else self._held(primitive, args, values)
+        held = self._held(primitive, args, values) if plain and self.keeper else values
         saved = primitive.save(out, held)
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
         new = make(self, out, node)
