@@ -6,12 +6,12 @@ mistaken for :func:`tapegrad.grad`.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 
 from tapegrad.ops.comparisons import all_axes, one_axis
-from tapegrad.ops.convolution import convolve_p
 from tapegrad.ops.joining import concatenate, cut
 from tapegrad.ops.reductions import _NONE, _given
 from tapegrad.ops.running import part
@@ -347,6 +347,8 @@ def _correlate(a: Any, v: Any, mode: str, name: str) -> Any:
     if dtype.kind != "f":
         return as_tensor(np.correlate(data_of(a, name), data_of(v, name), mode))  # type: ignore[call-overload]
     params = {"stride": (1,), "padding": (padding,), "dilation": (1,)}
+    # Convolution is much code, which few programs use; it is loaded when one does.
+    convolve_p = importlib.import_module("tapegrad.ops.convolution").convolve_p
     result = apply(convolve_p, (a[None, None], v[None, None]), params)[0, 0]
     if mode == "same":
         start = (m - 1) // 2
