@@ -151,6 +151,15 @@ def check_operand(a: Any, name: str) -> None:
         raise TypeError(f"{name}: {what} is not supported; tensors hold real numbers")
 
 
+def _laid_out(result: Any, order: str) -> Any:
+    """Give a result the layout that ``order=`` asks for."""
+    if order not in ("C", "F", "A", "K"):
+        raise ValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
+    if type(result) is Tensor:
+        return result if order == "K" else functions[np.copy](result, order)
+    return np.array(result, order=order)  # type: ignore[call-overload]
+
+
 class Ufunc:
     """An elementwise function of tensors, with the attributes of NumPy's ufunc.
 
@@ -270,8 +279,11 @@ class Ufunc:
         strict, casting = False, "same_kind"
         if named or len(args) != self.ufunc.nin:
             casting = named.pop("casting", casting)
-            for name in ("order", "subok"):  # how results lie in memory, and of what class they are
-                named.pop(name, None)
+            named.pop("subok", None)  # tensors have no subclasses
+            order = named.pop("order", None)
+            if order is not None and out is None:
+                again = {"out": out, "where": where, "dtype": dtype, "constant": constant, **named}
+                return _laid_out(self(*args, casting=casting, **again), order)
             args, out, strict = self._bind_names(args, out, named)
         primitive = self.primitive
         if strict:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tapegrad as tg
 from tapegrad.tape.pytree import flatten
@@ -63,3 +64,20 @@ def check(function: Callable[..., Any], *calls: tuple[Any, ...], eager: bool = F
 
 X = np.linspace(-1.5, 2.0, 12).reshape(3, 4)
 V = np.array([0.5, -1.0, 2.0])
+
+
+def agree(function: Callable[..., Any], *calls: tuple[Any, ...]) -> None:
+    """Assert that jit gives, or raises, what the function does, in turns: types, dtypes and bits."""
+    jitted = tg.jit(function)
+    for args in calls * 2:
+        try:
+            want = function(*args)
+        except Exception as error:
+            with pytest.raises(type(error)):
+                jitted(*args)
+            continue
+        got = jitted(*args)
+        assert type(got) is type(want)
+        if isinstance(want, np.ndarray | np.generic):
+            assert got.dtype == want.dtype
+        np.testing.assert_equal(got, want)

@@ -5,24 +5,11 @@ import functools
 
 import numpy as np
 import pytest
+from compare import agree
 
 import tapegrad as tg
 
 V = np.array([1.0, 2.0, 3.0])
-
-
-def agree(function, *calls):
-    jitted = tg.jit(function)
-    for args in calls * 2:
-        try:
-            want = function(*args)
-        except Exception as error:
-            with pytest.raises(type(error)):
-                jitted(*args)
-            continue
-        got = jitted(*args)
-        assert type(got) is type(want) and np.asarray(got).dtype == np.asarray(want).dtype
-        np.testing.assert_array_equal(got, want)
 
 
 @functools.lru_cache

@@ -2,24 +2,11 @@
 
 import numpy as np
 import pytest
+from compare import agree
 
 import tapegrad as tg
 
 V = np.arange(1.0, 7.0)
-
-
-def agree(function, *calls):
-    jitted = tg.jit(function)
-    for args in calls * 2:
-        try:
-            want = function(*args)
-        except Exception as error:
-            with pytest.raises(type(error)):
-                jitted(*args)
-            continue
-        got = jitted(*args)
-        assert type(got) is type(want)
-        np.testing.assert_equal(got, want)
 
 
 INTEGERS = {

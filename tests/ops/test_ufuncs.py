@@ -247,3 +247,22 @@ def test_a_value_is_written_over_only_after_its_use_in_a_product() -> None:
     a = np.arange(4.0).reshape(2, 2)
     g = 2 * (a @ a) + [[0, 0], [1, 1]]
     np.testing.assert_allclose(x.grad, g @ a.T + a.T @ g)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "A", "K"])
+def test_the_layout_that_is_asked_for_is_given(order):
+    x = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    got = np.multiply(tg.tensor(x), 2.0, order=order)
+    want = np.multiply(x, 2.0, order=order)
+    assert got.data.flags.c_contiguous == want.flags.c_contiguous
+    got.sum().backward()
+    gradient = tg.grad(lambda x: np.sum(np.multiply(x, 2.0, order=order)))(x)
+    np.testing.assert_array_equal(gradient, np.full((2, 3), 2.0))
+    compiled = tg.jit(lambda x: np.multiply(x, 2.0, order=order))
+    for _ in range(4):
+        np.testing.assert_array_equal(compiled(x), want)
+
+
+def test_a_layout_that_there_is_not():
+    with pytest.raises(ValueError, match="order must be one of"):
+        np.add(tg.tensor([1.0]), 1.0, order="B")
