@@ -3,9 +3,9 @@
 Importing it does not load numba; compiling the first kernel does.
 """
 
-from tapegrad.compile.jit import Jit, Stats, jit
-from tapegrad.compile.tapes import compile_tape
-from tapegrad.tape.tapes import backend
+from tapegrad.compile.jitted.jit import Jit, Stats, jit
+from tapegrad.compile.jitted.tapes import compile_tape
+from tapegrad.tape.program.tape import backend
 
 backend.compile_tape = compile_tape
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tapegrad.nnet  # noqa: F401  # declares all primitives, with those of layers
-from tapegrad.tape.primitive import Primitive, primitives
+from tapegrad.tape.core.primitive import Primitive, primitives
 
 PAGE = Path(__file__).with_name("primitives.md")
 

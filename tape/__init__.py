@@ -1,12 +1,13 @@
 """Recording and differentiating: tensors, traces, sweeps, batching, views, the memory guard.
 
 This layer knows no particular operation. ``tapegrad.ops`` declares primitives and puts the
-functions that apply them into the registry of :mod:`tapegrad.tape.primitive`, keyed by the NumPy
+functions that apply them into the registry of :mod:`tapegrad.tape.core.primitive`, keyed by the NumPy
 function that names them; everything here finds an operation by that name. It imports only NumPy.
 """
 
-from tapegrad.tape import imperative  # noqa: F401  # makes the imperative trace
-from tapegrad.tape.errors import (
+from tapegrad.tape.array import imperative  # noqa: F401  # makes the imperative trace
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import (
     InvalidBackprop,
     InvalidGradient,
     LeakedTensorError,
@@ -15,20 +16,19 @@ from tapegrad.tape.errors import (
     TapegradError,
     TracedArrayError,
 )
-from tapegrad.tape.jacobians import hessian, jacobian
-from tapegrad.tape.operations import Operation, SkipGradient, execute_op
-from tapegrad.tape.pytree import tree_map
-from tapegrad.tape.state import (
+from tapegrad.tape.core.pytree import tree_map
+from tapegrad.tape.core.state import (
     mem_guard_off,
     mem_guard_on,
     no_autodiff,
     turn_memory_guarding_off,
     turn_memory_guarding_on,
 )
-from tapegrad.tape.tapes import Tape
-from tapegrad.tape.tensor import Tensor
-from tapegrad.tape.transforms import grad, jvp, value_and_grad, vjp
-from tapegrad.tape.vectorise import vmap
+from tapegrad.tape.program.tape import Tape
+from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
+from tapegrad.tape.transforms.jacobians import hessian, jacobian
+from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
+from tapegrad.tape.transforms.vectorisation import vmap
 
 __all__ = [
     "InvalidBackprop",

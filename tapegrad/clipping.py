@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.norms import vector_norm
-from tapegrad.ops.total_norm import total_norm_p
-from tapegrad.ops.ufunc import as_tensor, check_operand, flagged
-from tapegrad.tape.primitive import functions
-from tapegrad.tape.pytree import flatten, unflatten
-from tapegrad.tape.tensor import Tensor, imperative
-from tapegrad.tape.trace import bind
+from tapegrad.ops.algebra.norms import vector_norm
+from tapegrad.ops.algebra.total_norm import total_norm_p
+from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged
+from tapegrad.tape.array.tensor import Tensor, imperative
+from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.trace import bind
 
 __all__ = ["clip_by_global_norm", "clip_by_norm", "global_norm", "positive_order"]
 

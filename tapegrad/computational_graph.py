@@ -14,9 +14,9 @@ import numpy as np
 
 from tapegrad.compile import Jit
 from tapegrad.tape import Tape
-from tapegrad.tape.guard import locked_array
-from tapegrad.tape.node import Node
-from tapegrad.tape.tensor import Tensor, own
+from tapegrad.tape.array.guard import locked_array
+from tapegrad.tape.array.tensor import Tensor, own
+from tapegrad.tape.core.node import Node
 
 __all__ = ["build_graph"]
 
@@ -196,7 +196,10 @@ def _of_tape(tape: Tape, labels: _Labels) -> _Picture:
 
 def _of_jit(function: Jit, labels: _Labels) -> _Picture:
     """Draw the newest recording of a compiled function, with its kernels as boxes."""
-    from tapegrad.compile.fuse import Group, partition  # loads numba, which compiled functions have
+    from tapegrad.compile.fusion.groups import (  # loads numba, which compiled functions have
+        Group,
+        partition,
+    )
 
     recordings = [
         variant

@@ -1,11 +1,11 @@
-"""The exceptions of tapegrad, which :mod:`tapegrad.tape.errors` defines.
+"""The exceptions of tapegrad, which :mod:`tapegrad.tape.core.errors` defines.
 
 >>> from tapegrad.errors import InvalidBackprop, MyGradException
 >>> issubclass(InvalidBackprop, MyGradException)
 True
 """
 
-from tapegrad.tape.errors import (
+from tapegrad.tape.core.errors import (
     InvalidBackprop,
     InvalidGradient,
     LeakedTensorError,

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tapegrad.tape.tensor import Tensor, imperative
+from tapegrad.tape.array.tensor import Tensor, imperative
 
 __all__ = ["load", "save"]
 

@@ -8,6 +8,6 @@ Tensor([5.])
 """
 
 from tapegrad.ops import einsum, matmul, multi_matmul
-from tapegrad.ops.norms import matrix_norm, norm, vector_norm
+from tapegrad.ops.algebra.norms import matrix_norm, norm, vector_norm
 
 __all__ = ["einsum", "matmul", "matrix_norm", "multi_matmul", "norm", "vector_norm"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.array.tensor import Tensor
 
 __all__ = [
     "rand", "randint", "randn", "random", "random_sample", "ranf", "sample", "seed",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.tensor import Tensor
+from tapegrad.tape.array.tensor import Tensor
 
 __all__ = [
     "ArrayLike", "DTypeLike", "DTypeLikeReals", "Index", "Mask", "Real", "Scalar", "Shape",

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.nnet.activations import logsoftmax
-from tapegrad.ops.crossentropy import crossentropy_p, of_class
-from tapegrad.ops.ufunc import as_tensor, flagged
+from tapegrad.ops.declare.ufunc import as_tensor, flagged
+from tapegrad.ops.layers.crossentropy import crossentropy_p, of_class
 from tapegrad.tape import Tensor
-from tapegrad.tape.tensor import imperative
-from tapegrad.tape.trace import apply
+from tapegrad.tape.array.tensor import imperative
+from tapegrad.tape.core.trace import apply
 
 __all__ = [
     "focal_loss", "margin_ranking_loss", "multiclass_hinge", "negative_log_likelihood",

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.clipping import global_norm, positive_order
-from tapegrad.tape.pytree import flatten
-from tapegrad.tape.tensor import Tensor, imperative
+from tapegrad.tape.array.tensor import Tensor, imperative
+from tapegrad.tape.core.pytree import flatten
 
 __all__ = ["clip_grad_norm", "clip_grad_value", "grad_norm"]
 

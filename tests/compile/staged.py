@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.compile import fuse, passes
-from tapegrad.compile.capture import survey
-from tapegrad.compile.program import Program, verify
-from tapegrad.compile.recording import Recording, _Run, record
+from tapegrad.compile.fusion import groups as fuse
+from tapegrad.compile.jitted.recording import Recording, _Run, record
+from tapegrad.compile.passes import pipeline as passes
+from tapegrad.compile.passes.program import Program, verify
+from tapegrad.compile.survey.capture import survey
 
 
 def program_of(function: Callable[..., Any], *args: Any) -> Program:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.compile.capture import survey
-from tapegrad.compile.code import facts_of
+from tapegrad.compile.survey.capture import survey
+from tapegrad.compile.survey.code import facts_of
 
 SCALE = 2.0
 WEIGHTS = np.ones(3)

@@ -12,7 +12,7 @@ import pytest
 from staged import recording_of
 
 import tapegrad as tg
-from tapegrad.compile import kernels
+from tapegrad.compile.backends.numba import kernels
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 X = np.linspace(0.5, 2.0, 12).reshape(3, 4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.compile.dispatch import MISS
+from tapegrad.compile.jitted.dispatch import MISS
 
 X = np.linspace(0.1, 1.0, 10)
 

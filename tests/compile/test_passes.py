@@ -5,8 +5,8 @@ import pytest
 from staged import names, optimised, program_of
 
 import tapegrad as tg
-from tapegrad.compile import passes
-from tapegrad.compile.program import verify
+from tapegrad.compile.passes import pipeline as passes
+from tapegrad.compile.passes.program import verify
 
 X = np.linspace(0.5, 2.0, 6).reshape(2, 3)
 

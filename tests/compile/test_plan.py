@@ -8,7 +8,7 @@ import pytest
 from staged import recording_of
 
 import tapegrad as tg
-from tapegrad.compile import loops, threads
+from tapegrad.compile.backends.numba import loops, threads
 
 RNG = np.random.default_rng(7)
 SHAPES = [(5,), (3, 4), (2, 3, 4), (2, 3, 2, 3)]

@@ -7,8 +7,14 @@ import numba
 import numpy as np
 import pytest
 
-from tapegrad.compile.vecmath import LIMITS, NAMES, ULPS, intrinsics, lookup
-from tapegrad.compile.vecmath.measure import arity, errors, kernel, points, special_points
+from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES, ULPS, intrinsics, lookup
+from tapegrad.compile.backends.numba.vecmath.measure import (
+    arity,
+    errors,
+    kernel,
+    points,
+    special_points,
+)
 
 DTYPES = ["float64", "float32"]
 CASES = [(name, dtype) for name in sorted(NAMES) for dtype in DTYPES]

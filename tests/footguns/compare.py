@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.pytree import flatten
+from tapegrad.tape.core.pytree import flatten
 
 
 def close(got: Any, wanted: Any) -> None:

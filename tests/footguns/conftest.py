@@ -13,7 +13,7 @@ if _HERE not in sys.path:
 @pytest.fixture(autouse=True)
 def _verified_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check every program after every pass of the compiler."""
-    from tapegrad.compile import recording
-    from tapegrad.compile.program import verify
+    from tapegrad.compile.jitted import recording
+    from tapegrad.compile.passes.program import verify
 
     monkeypatch.setattr(recording, "check", verify)

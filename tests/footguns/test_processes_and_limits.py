@@ -125,7 +125,7 @@ def test_explain_does_not_write_into_the_arguments():
 @pytest.fixture
 def _broken_compiler(monkeypatch):
     tg.jit(lambda x: np.exp(x) + 1)(V)
-    from tapegrad.compile import plan
+    from tapegrad.compile.plans import plan
 
     def refuse(*args):
         raise RuntimeError("no machine code today")
@@ -170,7 +170,7 @@ def test_numba_is_loaded_by_the_first_compilation_and_not_before():
 
 
 def test_a_result_of_many_threads_is_that_of_one(monkeypatch):
-    from tapegrad.compile import threads
+    from tapegrad.compile.backends.numba import threads
 
     x = np.linspace(-3, 3, 200_001)
     f = tg.value_and_grad(benchmark)

@@ -16,10 +16,10 @@ import numpy as np
 from windows import REFERENCES, SUMMED
 
 import tapegrad as tg
-from tapegrad.compile.vecmath import ULPS
-from tapegrad.tape.primitive import Primitive, primitives
-from tapegrad.tape.trace import bind
-from tapegrad.tape.views import locate, place, thaw_index
+from tapegrad.compile.backends.numba.vecmath import ULPS
+from tapegrad.tape.array.mutation import locate, place, thaw_index
+from tapegrad.tape.core.primitive import Primitive, primitives
+from tapegrad.tape.core.trace import bind
 
 #: Relative to the largest value involved. The differences are good to about 1e-9.
 FIRST, SECOND = 1e-6, 1e-5

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.primitive import primitives
+from tapegrad.tape.core.primitive import primitives
 
 
 def _wide(*arrays: Any) -> list[Any]:

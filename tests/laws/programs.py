@@ -15,7 +15,7 @@ from checks import FIRST, assert_near, assert_same_bits, difference, directions,
 from hypothesis import strategies as st
 
 import tapegrad as tg
-from tapegrad.tape.printing import run_source, tape_source
+from tapegrad.tape.program.printing import run_source, tape_source
 
 UNARY = {
     "sin": np.sin,

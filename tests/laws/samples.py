@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 import tapegrad.nnet  # noqa: F401  # declares the primitives of layers
-from tapegrad.tape.primitive import primitives
-from tapegrad.tape.views import HOLE
+from tapegrad.tape.array.mutation import HOLE
+from tapegrad.tape.core.primitive import primitives
 
 Generator = np.random.Generator
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]

@@ -15,10 +15,11 @@ from checks import Application
 from hypothesis import assume
 from test_registry import sample, seeded
 
-from tapegrad.compile import passes
-from tapegrad.tape import printing, reverse
-from tapegrad.tape.primitive import primitives
-from tapegrad.tape.staging import StagingTrace
+from tapegrad.compile.passes import pipeline as passes
+from tapegrad.tape.core import reverse
+from tapegrad.tape.core.primitive import primitives
+from tapegrad.tape.program import printing
+from tapegrad.tape.program.staging import StagingTrace
 
 
 def _application(name: str, recipe: int) -> Application:

@@ -12,8 +12,9 @@ import pytest
 from checks import Kink
 from hypothesis import assume, given, reject, settings
 
-from tapegrad.compile import passes, recording
-from tapegrad.compile.program import verify
+from tapegrad.compile.jitted import recording
+from tapegrad.compile.passes import pipeline as passes
+from tapegrad.compile.passes.program import verify
 
 #: Programs that have gone wrong once, with the shapes of their arguments.
 REMEMBERED: dict[str, Any] = {

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from samples import SAMPLES
 
-from tapegrad.tape.primitive import Primitive, primitives
+from tapegrad.tape.core.primitive import Primitive, primitives
 
 #: Primitives that stand for a user's function: they have no arguments of their own to sample.
 ELSEWHERE = {

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.ops import composed
-from tapegrad.ops.composed import Layer, packed, unpacked
-from tapegrad.tape.primitive import primitives
-from tapegrad.tape.trace import apply, bind
+from tapegrad.ops.declare import composed
+from tapegrad.ops.declare.composed import Layer, packed, unpacked
+from tapegrad.tape.core.primitive import primitives
+from tapegrad.tape.core.trace import apply, bind
 
 
 class Counted:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapegrad.ops import convolution, few_channels, many_channels, workers
+from tapegrad.ops.layers import convolution, few_channels, many_channels, workers
 
 convolve = convolution.convolve_p.forward
 convolve_data = convolution.convolve_data_p.forward

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tapegrad as tg
-from tapegrad.ops import crossentropy as module
-from tapegrad.ops.crossentropy import crossentropy, crossentropy_p
-from tapegrad.tape.trace import bind
+from tapegrad.ops.layers import crossentropy as module
+from tapegrad.ops.layers.crossentropy import crossentropy, crossentropy_p
+from tapegrad.tape.core.trace import bind
 
 
 def passes(x: Any, labels: Any, g: Any) -> Any:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tapegrad as tg
-from tapegrad.ops import normalisation, rows
-from tapegrad.ops.normalisation import normalise_p
-from tapegrad.tape.trace import bind
+from tapegrad.ops.layers import normalisation
+from tapegrad.ops.layers import row_sums as rows
+from tapegrad.ops.layers.normalisation import normalise_p
+from tapegrad.tape.core.trace import bind
 
 
 def operands(seed: int, shape: Any, dtype: Any = float) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapegrad.ops import pooling, workers
+from tapegrad.ops.layers import pooling, workers
 
 max_pool = pooling.max_pool_p.forward
 window_argmax = pooling.window_argmax_p.forward

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tapegrad as tg
-from tapegrad.ops.composed import unpacked
-from tapegrad.ops.recurrent import gru_p
-from tapegrad.tape.trace import bind
+from tapegrad.ops.declare.composed import unpacked
+from tapegrad.ops.layers.recurrent import gru_p
+from tapegrad.tape.core.trace import bind
 
 
 def operands(seed: int, t: int, n: int, d: int, dtype: Any = float, scale: float = 1.0) -> Any:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapegrad.ops import rows
-from tapegrad.ops.rows import rows_of, sums
+from tapegrad.ops.layers import row_sums as rows
+from tapegrad.ops.layers.row_sums import rows_of, sums
 
 
 @given(

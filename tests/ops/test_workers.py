@@ -11,9 +11,9 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.nnet import conv_nd
-from tapegrad.ops import normalisation, workers
-from tapegrad.ops.normalisation import normalise_p
-from tapegrad.ops.workers import crew, multiply, processors, share, share_sum, work_arrays
+from tapegrad.ops.layers import normalisation, workers
+from tapegrad.ops.layers.normalisation import normalise_p
+from tapegrad.ops.layers.workers import crew, multiply, processors, share, share_sum, work_arrays
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.kept import Keeper
+from tapegrad.tape.array.originals import Keeper
 
 X = np.arange(1.0, 7.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape import guard
+from tapegrad.tape.array import guard
 
 
 def dropped(x, a):

@@ -7,7 +7,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import Operation, execute_op
-from tapegrad.tape.operations import SkipGradient
+from tapegrad.tape.transforms.operations import SkipGradient
 
 
 class Multiply(Operation):

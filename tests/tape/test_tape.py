@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.printing import run_source, tape_source
+from tapegrad.tape.program.printing import run_source, tape_source
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.nnet.layers.utils import integer, sizes, tiles
-from tapegrad.ops.convolution import convolve_p
-from tapegrad.ops.pooling import max_pool_p
-from tapegrad.ops.ufunc import as_tensor
+from tapegrad.ops.declare.ufunc import as_tensor
+from tapegrad.ops.layers.convolution import convolve_p
+from tapegrad.ops.layers.pooling import max_pool_p
 from tapegrad.tape import Tensor
-from tapegrad.tape.trace import apply
+from tapegrad.tape.core.trace import apply
 
 __all__ = ["conv_nd", "max_pool"]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.normalisation import normalise_p
-from tapegrad.ops.ufunc import as_tensor
+from tapegrad.ops.declare.ufunc import as_tensor
+from tapegrad.ops.layers.normalisation import normalise_p
 from tapegrad.tape import Tensor
-from tapegrad.tape.trace import apply
+from tapegrad.tape.core.trace import apply
 
 __all__ = ["batchnorm"]
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.nnet.layers.utils import integer
-from tapegrad.ops.recurrent import gru_p
-from tapegrad.ops.ufunc import as_tensor
+from tapegrad.ops.declare.ufunc import as_tensor
+from tapegrad.ops.layers.recurrent import gru_p
 from tapegrad.tape import Tensor
-from tapegrad.tape.tensor import imperative
-from tapegrad.tape.trace import apply
+from tapegrad.tape.array.tensor import imperative
+from tapegrad.tape.core.trace import apply
 
 __all__ = ["gru"]
 

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 import tapegrad as tg
 from tapegrad.nnet import activations as act
 from tapegrad.nnet import batchnorm, gru, losses
-from tapegrad.ops.crossentropy import crossentropy_p
-from tapegrad.tape.trace import apply
+from tapegrad.ops.layers.crossentropy import crossentropy_p
+from tapegrad.tape.core.trace import apply
 
 ACTIVATIONS: dict[str, Any] = {
     "elu": lambda x: act.elu(x, 0.3),

@@ -1,0 +1,1 @@
+"""The back end on Numba: text, loops, threads, vector mathematics."""

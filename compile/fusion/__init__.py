@@ -1,0 +1,1 @@
+"""Which entries become one kernel, and what that kernel computes."""

@@ -1,0 +1,306 @@
+"""Fusion: which entries become one kernel.
+
+A group is a set of elementwise entries and reductions over one iteration space. An entry joins a group
+if its iteration space is the group's and no value would have to leave the group and come back. What
+joins none is a step of its own: a view or a library call.
+
+Where a reduction leaves some axes and the last axis is not among them, its results belong to the
+*rows* of the space, and the group may go on with them: with operations on the rows, and with operations
+on the elements that use them (a softmax, a norm and its gradient, the normalisation of channels). The
+kernel then runs over each row several times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tapegrad.compile.fusion import scalars
+from tapegrad.compile.passes.program import Program, users
+from tapegrad.tape.core.node import Node
+from tapegrad.tape.program.staging import Entry
+
+__all__ = ["Group", "Step", "partition", "space"]
+
+#: Groups of scalars with fewer operations than this are left to NumPy: a kernel costs compile time.
+FEWEST_SCALAR_OPERATIONS = 3
+
+
+#: Kernels larger than these take longer to compile than they save: compile time grows faster than
+#: their size, and equal parts of an unrolled loop share a kernel when they are cut alike.
+MOST_ENTRIES = 96
+MOST_OPERANDS = 24
+#: How many of the latest groups over one space an entry that needs none of them is offered.
+LATEST = 4
+#: Views that only change a shape.
+ALIASES = frozenset({"reshape", "expand_dims", "squeeze"})
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Entries that become one kernel.
+
+    Attributes
+    ----------
+    space : tuple of int
+        The iteration space.
+    entries : list of Entry
+    needs : set
+        The steps whose results it uses.
+    number : int
+        Position among the steps, in order of creation.
+    above : int
+        A bit for each step that it needs, directly or through others.
+    operands : set of Node
+        The values from outside.
+    reduced : tuple of int
+        Over which axes the reductions run whose results the group uses itself; () if there are none.
+    rows : set of Node
+        The values that it has for each row.
+    """
+
+    space: tuple[int, ...]
+    entries: list[Entry] = field(default_factory=list)
+    needs: set[Any] = field(default_factory=set)
+    number: int = 0
+    above: int = 0
+    operands: set[Node] = field(default_factory=set)
+    reduced: tuple[int, ...] = ()
+    rows: set[Node] = field(default_factory=set)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The shape of a value of the rows with the reduced axes kept."""
+        return tuple(1 if i in self.reduced else n for i, n in enumerate(self.space))
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """The shape of a value of the rows without the reduced axes."""
+        return tuple(n for i, n in enumerate(self.space) if i not in self.reduced)
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """An entry that is executed by NumPy: a view or a library call."""
+
+    entry: Entry
+    needs: set[Any] = field(default_factory=set)
+    number: int = 0
+    above: int = 0
+
+
+def space(entry: Entry) -> tuple[int, ...]:
+    """Return the iteration space of an entry: the shape of a reduction's operand."""
+    if entry.primitive.family == "reduction":
+        operand = entry.inputs[0]
+        return operand.shape if type(operand) is Node else entry.output.shape
+    return entry.output.shape
+
+
+class _Partition:
+    """The steps found so far, and what each needs."""
+
+    def __init__(self, shown: set[Node]) -> None:
+        self.shown = shown
+        self.steps: list[Group | Step] = []
+        self.maker: dict[Node, Group | Step] = {}
+        self.by_space: dict[tuple[int, ...], list[Group]] = {}
+        self.reduced: set[Node] = set()
+
+    def new(self, step: Group | Step) -> Any:
+        step.number = len(self.steps)
+        self.steps.append(step)
+        return step
+
+    def sources(self, entry: Entry) -> set[Any]:
+        return {self.maker[o] for o in entry.inputs if type(o) is Node and o in self.maker}
+
+    def add(self, step: Group | Step, sources: set[Any]) -> None:
+        """Note that `step` needs `sources`, and tell everything that needs `step`."""
+        step.needs |= sources - {step}
+        above = _with_all_above(sources - {step})
+        if not above & ~step.above:
+            return
+        step.above |= above
+        if isinstance(step, Group):  # only a group grows after others have used it
+            for other in self.steps:
+                if other.above >> step.number & 1:
+                    other.above |= step.above
+
+    def place(self, entry: Entry) -> None:
+        """Put an entry that can be lowered into a group, an old or a new one."""
+        sources = self.sources(entry)
+        group = self._choose_rows(entry, sources)
+        if group is not None:
+            self._join(group, entry, sources)
+            if entry.primitive.family != "reduction":
+                group.rows.add(entry.output)
+            return
+        groups = self.by_space.setdefault(space(entry), [])
+        group = self._choose(groups, entry, sources)
+        if group is None:
+            group = self.new(Group(space(entry)))
+            groups.append(group)
+        self._join(group, entry, sources)
+        if entry.primitive.family == "reduction":
+            _note_rows(group, entry)
+
+    def place_alias(self, entry: Entry) -> bool:
+        """Put a change of shape that leaves values of rows values of rows where these are."""
+        operand = entry.inputs[0]
+        group = self.maker.get(operand) if type(operand) is Node else None
+        if not isinstance(group, Group) or operand not in group.rows or entry.output in self.shown:
+            return False
+        if entry.output.shape not in (group.kept, group.dropped):
+            return False
+        self._join(group, entry, {group})
+        group.rows.add(entry.output)
+        return True
+
+    def _join(self, group: Group, entry: Entry, sources: set[Any]) -> None:
+        group.entries.append(entry)
+        group.operands |= self._outside(entry, group)
+        self.add(group, sources)
+        self.maker[entry.output] = group
+        if entry.primitive.family == "reduction":
+            self.reduced.add(entry.output)
+
+    def _outside(self, entry: Entry, group: Group) -> set[Node]:
+        return {o for o in entry.inputs if type(o) is Node and self.maker.get(o) is not group}
+
+    def _choose(self, groups: list[Group], entry: Entry, sources: set[Any]) -> Group | None:
+        """Return a group that the entry can join: preferably one that makes its operands."""
+        making = [g for g in groups if g in sources]
+        for group in [*reversed(making), *(g for g in groups[-LATEST:] if g not in sources)]:
+            if self._fits(group, entry, sources, group.kept):
+                return group
+        return None
+
+    def _choose_rows(self, entry: Entry, sources: set[Any]) -> Group | None:
+        """Return a group that has a row for each element that the entry makes or reduces."""
+        shape = space(entry)
+        if entry.primitive.family == "reduction" and len(entry.params["axis"]) < len(shape):
+            return None
+        for group in sorted(sources, key=lambda s: -s.number):
+            if not isinstance(group, Group) or not group.reduced:
+                continue
+            if shape not in (group.kept, group.dropped):
+                continue
+            if any(o in group.rows for o in _nodes(entry)) and self._fits(
+                group, entry, sources, shape
+            ):
+                return group
+        return None
+
+    def _fits(self, group: Group, entry: Entry, sources: set[Any], rows: tuple[int, ...]) -> bool:
+        """Whether an entry can join a group; of its rows it can use values of shape `rows`."""
+        if len(group.entries) >= MOST_ENTRIES:
+            return False
+        if len(group.operands | self._outside(entry, group)) > MOST_OPERANDS:
+            return False
+        # The loops of a norm are those over a row.
+        if entry.primitive.name == "vector_norm" and (
+            group.reduced not in ((), tuple(sorted(entry.params["axis"])))
+        ):
+            return False
+        for operand in _nodes(entry):
+            if self.maker.get(operand) is not group:
+                continue
+            if operand in group.rows:
+                if operand.shape != rows:
+                    return False
+            elif operand in self.reduced:
+                return False  # its value is there only when the loops have ended
+        # No value may leave the group and come back.
+        return not _with_all_above(sources - {group}) >> group.number & 1
+
+
+def _note_rows(group: Group, entry: Entry) -> None:
+    """Note that a reduction gives a value for each row, if it does."""
+    axes = tuple(sorted(entry.params["axis"]))
+    if group.reduced not in ((), axes):
+        return
+    long = [i for i, n in enumerate(group.space) if n > 1]
+    rows = [i for i in long if i not in axes]
+    # The elements of a row should be neighbours in memory.
+    if rows and long[-1] in axes:
+        group.reduced = axes
+        group.rows.add(entry.output)
+
+
+def _nodes(entry: Entry) -> list[Node]:
+    return [o for o in entry.inputs if type(o) is Node]
+
+
+def _with_all_above(steps: set[Any]) -> int:
+    bits = 0
+    for step in steps:
+        bits |= step.above | 1 << step.number
+    return bits
+
+
+def partition(program: Program) -> list[Group | Step]:
+    """Return the steps that execute a program, in an order that respects what they need."""
+    parts = _Partition(program.shown())
+    for entry in program.entries:
+        if scalars.can_lower(entry, program.weak):
+            parts.place(entry)
+        elif entry.primitive.name not in ALIASES or not parts.place_alias(entry):
+            sources = parts.sources(entry)
+            step = parts.new(Step(entry))
+            parts.add(step, sources)
+            parts.maker[entry.output] = step
+    return _ordered(_without_small(parts.steps, program))
+
+
+def _without_small(steps: list[Group | Step], program: Program) -> list[Group | Step]:
+    """Turn groups that are not worth a kernel back into single steps."""
+    result: list[Group | Step] = []
+    replaced: dict[Any, list[Step]] = {}
+    used = users(program)
+    for step in steps:
+        if isinstance(step, Group) and not _worth_it(step, used):
+            singles: list[Step] = []
+            makers: dict[Node, Step] = {}
+            for entry in step.entries:
+                own = {makers[o] for o in entry.inputs if type(o) is Node and o in makers}
+                single = Step(entry, own | step.needs)
+                makers[entry.output] = single
+                singles.append(single)
+            replaced[step] = singles
+            result.extend(singles)
+        else:
+            result.append(step)
+    for step in result:
+        for old, new in replaced.items():
+            if old in step.needs:
+                step.needs = (step.needs - {old}) | set(new)
+    return result
+
+
+def _worth_it(group: Group, used: dict[Node, list[Entry]]) -> bool:
+    if group.space == ():
+        return len(group.entries) >= FEWEST_SCALAR_OPERATIONS
+    # One operation that NumPy does as fast: nothing is saved by compiling it.
+    only = group.entries[0]
+    return len(group.entries) > 1 or scalars.gains_alone(only)
+
+
+def _ordered(steps: list[Group | Step]) -> list[Group | Step]:
+    """Sort steps so that each comes after what it needs, and else as they were."""
+    place = {step: i for i, step in enumerate(steps)}
+    done: set[Any] = set()
+    result: list[Group | Step] = []
+    for step in steps:
+        stack = [step]
+        while stack:
+            current = stack[-1]
+            missing = [n for n in current.needs if n not in done]
+            if missing:
+                stack.extend(sorted(missing, key=place.__getitem__, reverse=True))
+                continue
+            stack.pop()
+            if current not in done:
+                done.add(current)
+                result.append(current)
+    return result

@@ -1,0 +1,1 @@
+"""``jit``: recording functions, finding their plans, and their derivatives."""

@@ -1,0 +1,70 @@
+"""Layout: how a value lies in memory, as far as kernels depend on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.core.primitive import Primitive
+
+__all__ = ["Layout", "contiguous_strides"]
+
+
+def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Return the strides of a C-contiguous array."""
+    strides = []
+    step = itemsize
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+@dataclass(slots=True, frozen=True)
+class Layout:
+    """Shape, strides and dtype of a value."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, array: Any) -> Layout:
+        """Return the layout of an array."""
+        return cls(array.shape, array.strides, array.dtype)
+
+    @classmethod
+    def fresh(cls, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Layout:
+        """Return the layout of a new array."""
+        return cls(shape, contiguous_strides(shape, dtype.itemsize), dtype)
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the array is C-contiguous."""
+        return all(
+            n == 1 or s == t
+            for n, s, t in zip(
+                self.shape, self.strides, contiguous_strides(self.shape, self.dtype.itemsize)
+            )
+        )
+
+    def through(self, primitive: Primitive, params: Any) -> Layout | None:
+        """Return the layout of a view of such an array, or None if NumPy copies."""
+        if 0 in self.shape:
+            return None
+        # The probe's strides lead outside its memory: nothing may read it, only take views.
+        probe = np.lib.stride_tricks.as_strided(
+            np.zeros((), np.int8)[...], self.shape, self.strides
+        )
+        try:
+            if primitive.name == "reshape":
+                view = np.reshape(probe, params["shape"], copy=False)
+            else:
+                view = primitive.forward(probe, **params)
+        except ValueError:
+            return None
+        if not isinstance(view, np.ndarray):
+            return None
+        return Layout(view.shape, view.strides, self.dtype)

@@ -1,0 +1,155 @@
+"""Passes over programs, each a function from program to program, in the order of ``PIPELINE``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compile.passes.expansions import expand
+from tapegrad.compile.passes.program import Program, broadcast_shape, with_entries
+from tapegrad.compile.passes.rewriter import Rewriter, uniform_value
+from tapegrad.tape.core.node import Node
+from tapegrad.tape.program.staging import Entry
+
+__all__ = ["PIPELINE", "optimise"]
+
+
+def _is_one(operand: Any) -> bool:
+    value = uniform_value(operand) if type(operand) is not Node else None
+    return value is not None and bool(value == 1)
+
+
+def simplify(program: Program) -> Program:
+    """Remove what is exactly nothing: factors of one, casts and reshapes to what is there."""
+    rewriter = Rewriter(program)
+    shown = program.shown()
+    for entry in program.entries:
+        inputs = rewriter.operands(entry)
+        same = None if entry.output in shown else _identity(entry, inputs)
+        # A Python number may not stand for a NumPy scalar: it is weak in promotion.
+        if same is not None and (same in program.weak) == (entry.output in program.weak):
+            rewriter.known[entry.output] = same
+            continue
+        rewriter.keep(entry, inputs)
+    return rewriter.finish()
+
+
+def _identity(entry: Entry, inputs: tuple[Any, ...]) -> Any:
+    """Return the operand that the result of an entry equals bit for bit, or None."""
+    name, out = entry.primitive.name, entry.output
+    candidate = None
+    if name == "multiply":
+        if _is_one(inputs[1]):
+            candidate = inputs[0]
+        elif _is_one(inputs[0]):
+            candidate = inputs[1]
+    elif (
+        (name == "divide" and _is_one(inputs[1]))
+        or name
+        in (
+            "cast",
+            "reshape",
+            "broadcast_to",
+            "positive",
+            "copy",
+        )
+        or (name == "transpose" and entry.params["axes"] == tuple(range(len(out.shape))))
+    ):
+        candidate = inputs[0]
+    if type(candidate) is Node and candidate.shape == out.shape and candidate.dtype == out.dtype:
+        return candidate
+    return None
+
+
+def fold_broadcasts(program: Program) -> Program:
+    """Let elementwise operations broadcast for themselves what ``broadcast_to`` repeats."""
+    made = {entry.output: entry for entry in program.entries}
+    rewriter = Rewriter(program)
+    for entry in program.entries:
+        inputs = entry.inputs
+        if entry.primitive.family == "elementwise":
+            for i, operand in enumerate(inputs):
+                less = (*inputs[:i], _unrepeated(operand, made), *inputs[i + 1 :])
+                if broadcast_shape(less) == entry.output.shape:  # something must have the shape
+                    inputs = less
+        rewriter.keep(entry, inputs)
+    return rewriter.finish()
+
+
+def _unrepeated(operand: Any, made: dict[Node, Entry]) -> Any:
+    while type(operand) is Node and operand in made:
+        entry = made[operand]
+        if entry.primitive.name != "broadcast_to":
+            break
+        operand = entry.inputs[0]
+    return operand
+
+
+def _key(entry: Entry, inputs: tuple[Any, ...]) -> Any:
+    parts: list[tuple[str, Any]] = []
+    for operand in inputs:
+        if type(operand) is Node:
+            parts.append(("node", id(operand)))
+        elif isinstance(operand, np.ndarray):
+            parts.append(("array", id(operand)))
+        else:
+            parts.append((type(operand).__name__, repr(operand)))
+    return (entry.primitive.name, tuple(parts), tuple(sorted(entry.params.items())))
+
+
+def share(program: Program) -> Program:
+    """Compute equal expressions once."""
+    rewriter = Rewriter(program)
+    first: dict[Any, Node] = {}
+    shown = program.shown()
+    for entry in program.entries:
+        inputs = rewriter.operands(entry)
+        try:
+            key = _key(entry, inputs)
+            earlier = first.get(key)
+        except TypeError:  # a parameter that cannot be compared
+            rewriter.keep(entry, inputs)
+            continue
+        # Two results of the function may not become one array, or views of one.
+        alike = (earlier in program.weak) == (entry.output in program.weak)
+        if earlier is not None and alike and entry.output not in shown:
+            rewriter.known[entry.output] = earlier
+            continue
+        if earlier is None:
+            first[key] = entry.output
+        rewriter.keep(entry, inputs)
+    return rewriter.finish()
+
+
+def drop_dead(program: Program) -> Program:
+    """Remove entries whose results nobody needs."""
+    needed = set(program.results())
+    kept: list[Entry] = []
+    for entry in reversed(program.entries):
+        if entry.output in needed:
+            needed.update(operand for operand in entry.inputs if type(operand) is Node)
+            kept.append(entry)
+    return with_entries(program, kept[::-1])
+
+
+#: The passes in order; each takes and returns a program.
+PIPELINE: tuple[Callable[[Program], Program], ...] = (
+    drop_dead,
+    expand,
+    fold_broadcasts,
+    simplify,
+    fold_broadcasts,
+    share,
+    drop_dead,
+)
+
+
+def optimise(program: Program, check: Callable[[Program], None] | None = None) -> Program:
+    """Run all passes, and `check` after each."""
+    for step in PIPELINE:
+        program = step(program)
+        if check is not None:
+            check(program)
+    return program

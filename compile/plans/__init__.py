@@ -1,0 +1,1 @@
+"""Plans: the straight line of kernel calls, views and library calls."""

@@ -1,0 +1,1 @@
+"""What a function reads and changes outside itself, and the image that is recorded."""

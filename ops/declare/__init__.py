@@ -1,0 +1,1 @@
+"""What declarations are made with: ufuncs, composed primitives, folds, operands."""

@@ -1,0 +1,121 @@
+"""Making tensors and arrays of what users have: ``tensor``, ``astensor``, ``asarray``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.declare.ufunc import refuse_mask
+from tapegrad.tape.array.tensor import Tensor, check_constant, imperative
+from tapegrad.tape.core.primitive import functions
+
+__all__ = ["asarray", "astensor", "tensor"]
+
+
+def tensor(
+    arr_like: Any,
+    dtype: Any = None,
+    *,
+    constant: bool | None = None,
+    copy: bool = True,
+    ndmin: int = 0,
+) -> Tensor:
+    """Create a tensor.
+
+    Parameters
+    ----------
+    arr_like : array_like
+        Numbers, nested sequences, arrays or tensors of real values.
+    dtype : dtype_like, optional
+        By default the least that holds the data.
+    constant : bool, optional
+        Whether the tensor has no gradient. By default floats are variable; integers are always
+        constant.
+    copy : bool
+        ``False`` takes the data as they are if they fit, and returns a tensor that fits unchanged.
+    ndmin : int
+        The least number of axes; axes of size 1 are put in front.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    TypeError
+        For data that is not real.
+    ValueError
+        For ``constant=False`` with integers.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.tensor([1, 2, 3.0])
+    Tensor([1., 2., 3.])
+    >>> tg.tensor([1, 2, 3], ndmin=2)
+    Tensor([[1, 2, 3]])
+    """
+    check_constant(constant)
+    refuse_mask(arr_like)
+    if isinstance(arr_like, list | tuple) and _holds_traced(arr_like):
+        arr_like = functions[np.stack]([tensor(a, copy=False) for a in arr_like])
+    if type(arr_like) is Tensor and not copy:
+        fits = (dtype is None or np.dtype(dtype) == arr_like.dtype) and (
+            constant is None or constant == arr_like.constant
+        )
+        if fits:
+            missing = ndmin - arr_like.ndim
+            return arr_like if missing <= 0 else arr_like[(None,) * missing]
+    return Tensor(arr_like, dtype=dtype, constant=constant, copy=copy, ndmin=ndmin)
+
+
+def _holds_traced(a: Any) -> bool:
+    if type(a) is Tensor:
+        return a._trace is not imperative.trace
+    return isinstance(a, list | tuple) and any(_holds_traced(b) for b in a)
+
+
+def astensor(t: Any, dtype: Any = None, *, constant: bool | None = None) -> Tensor:
+    """Return `t` as a tensor, without copying data that fit.
+
+    A tensor that fits is returned itself, with its gradient and its place in a graph.
+
+    Parameters
+    ----------
+    t : array_like
+    dtype : dtype_like, optional
+    constant : bool, optional
+        By default as `t` if that is a tensor; otherwise floats are variable.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> a = np.array([1.0, 2.0])
+    >>> tg.astensor(a).data is a
+    True
+    """
+    if constant is None and type(t) is Tensor and t.constant:
+        constant = True
+    return tensor(t, dtype=dtype, constant=constant, copy=False)
+
+
+def asarray(a: Any, dtype: Any = None, order: Any = None) -> np.ndarray[Any, Any]:
+    """Return `a` as an ndarray; the data of a tensor themselves.
+
+    Parameters
+    ----------
+    a : array_like
+    dtype : dtype_like, optional
+    order : {'C', 'F', 'A', 'K'}, optional
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> t = tg.tensor([1.0, 2.0])
+    >>> tg.asarray(t) is t.data
+    True
+    """
+    if type(a) is Tensor:
+        a = np.asarray(a)
+    return np.asarray(a, dtype=dtype, order=order)

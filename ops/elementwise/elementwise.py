@@ -1,0 +1,498 @@
+"""Elementwise operations with derivatives: one declaration each.
+
+A declaration gives NumPy's ufunc, its partial derivatives in the letters ``g`` (cotangent), ``y``
+or ``z`` (result) and ``x``, ``y`` (operands), the scalar text that the compiler fuses, and a
+sentence for the docstring. Shapes, dtypes, broadcasting, both modes, batching and lowering follow.
+
+Rules are written so that they save little (``tanh`` keeps its result only), stay finite where the
+derivative has a sane value, and can be differentiated again there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
+from tapegrad.tape.core.primitive import Primitive, Rule, functions, implements
+from tapegrad.tape.core.trace import apply
+
+__all__ = [
+    "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "cbrt", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
+    "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmax", "fmin",
+    "fmod", "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logaddexp2", "maximum", "minimum", "mod", "modf", "multiply", "multiply_sequence", "negative",
+    "positive", "pow", "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin",
+    "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
+]  # fmt: skip
+
+_LN2 = math.log(2.0)
+_LN10 = math.log(10.0)
+_DEGREE = math.pi / 180.0
+
+
+def elementwise(
+    name: str, ufunc: Any, rules: tuple[Rule | None, ...], kernel: str | None, **slots: Any
+) -> Primitive:
+    """Declare an elementwise primitive."""
+    return Primitive(
+        name,
+        slots.pop("forward", ufunc),
+        rules,
+        jvp="elementwise",
+        family="elementwise",
+        kernel=kernel,
+        ufunc=ufunc if isinstance(ufunc, np.ufunc) else None,
+        **slots,
+    )
+
+
+def unary(ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, **options: Any) -> Ufunc:
+    """Declare a function of one operand and what tensors do for NumPy's ufunc."""
+    primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel)
+    return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
+
+
+def binary(
+    ufunc: np.ufunc, first: Rule | None, second: Rule | None, kernel: str, doc: str, **options: Any
+) -> Ufunc:
+    """Declare a function of two operands and what tensors do for NumPy's ufunc."""
+    primitive = elementwise(ufunc.__name__, ufunc, (first, second), kernel)
+    return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
+
+
+# Arithmetic --------------------------------------------------------------------------------------
+
+add = binary(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, "x + y", "Sum of two operands.")
+subtract = binary(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, "x - y", "Difference.")
+multiply = binary(
+    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, "x * y", "Product."
+)
+divide = binary(
+    np.divide,
+    lambda g, z, x, y: g / y,
+    lambda g, z, x, y: -g * (z / y),
+    "x / y",
+    "Quotient; the same as ``true_divide``.",
+)
+positive = unary(np.positive, lambda g, y, x: g, "x", "A copy of the operand.")
+negative = unary(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.")
+reciprocal = unary(np.reciprocal, lambda g, y, x: -g * (y * y), "1 / x", "One over the operand.")
+square = unary(np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.")
+sqrt = unary(
+    np.sqrt, lambda g, y, x: 0.5 * g / y, "sqrt(x)", "Square root; its gradient at 0 is inf."
+)
+cbrt = unary(
+    np.cbrt, lambda g, y, x: g / (3 * (y * y)), "cbrt(x)", "Cube root; its gradient at 0 is inf."
+)
+
+_absolute_strict = elementwise(
+    "absolute_strict",
+    np.absolute,
+    (lambda g, y, x: g * np.where(x == 0, np.nan, np.sign(x)),),
+    "abs(x)",
+    source=lambda args, params: f"np.absolute({args[0]})",
+)
+absolute = unary(
+    np.absolute,
+    lambda g, y, x: g * np.sign(x),
+    "abs(x)",
+    "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
+    strict=_absolute_strict,
+)
+fabs = unary(np.fabs, lambda g, y, x: g * np.sign(x), "abs(x)", "Absolute value, as a float.")
+
+
+def _power_x(g: Any, z: Any, x: Any, y: Any) -> Any:
+    """``y * x ** (y - 1)``, which is 0 for ``x ** 0`` at x = 0 too."""
+    if isinstance(y, int | float):
+        return g * (y * x ** (y - 1)) if y else g * 0.0
+    zero = y == 0
+    return g * np.where(zero, 0.0, y * x ** np.where(zero, 1, y - 1))
+
+
+def _power_y(g: Any, z: Any, x: Any, y: Any) -> Any:
+    """``z * log(x)``, which is 0 at x = 0 (``0 ** y`` does not depend on y)."""
+    zero = x == 0
+    return g * np.where(zero, 0.0, z * np.log(np.where(zero, 1.0, x)))
+
+
+def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
+    x, y = args
+    plain = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
+    if plain and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
+        return (square if y == 2 else positive).primitive, (x,)
+    return power.primitive, args
+
+
+power = binary(
+    np.power,
+    _power_x,
+    _power_y,
+    "x ** y",
+    "The first operand to the power of the second. ``x ** 0`` has gradient 0 in x, and ``0 ** y`` "
+    "in y;\nfor a negative x the gradient in y is nan.",
+    rewrite=_power_rewrite,
+)
+float_power = binary(
+    np.float_power, _power_x, _power_y, "float_power(x, y)", "Power, computed in float64."
+)
+remainder = binary(
+    np.remainder,
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: -g * np.floor_divide(x, y),
+    "remainder(x, y)",
+    "Remainder with the sign of the divisor, as Python's ``%``. Of constants, an ndarray.",
+    plain=True,
+)
+fmod = binary(
+    np.fmod,
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: -g * np.trunc(x / y),
+    "fmod(x, y)",
+    "Remainder with the sign of the dividend. Of constants, an ndarray.",
+    plain=True,
+)
+
+# Exponentials and logarithms ---------------------------------------------------------------------
+
+exp = unary(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.")
+exp2 = unary(np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand.")
+expm1 = unary(
+    np.expm1, lambda g, y, x: g * np.exp(x), "expm1(x)", "``exp(x) - 1``, exact for small x."
+)
+log = unary(np.log, lambda g, y, x: g / x, "log(x)", "Natural logarithm; gradient inf at 0.")
+log2 = unary(np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.")
+log10 = unary(np.log10, lambda g, y, x: g / (_LN10 * x), "log10(x)", "Logarithm to base 10.")
+log1p = unary(
+    np.log1p, lambda g, y, x: g / (1 + x), "log1p(x)", "``log(1 + x)``, exact for small x."
+)
+
+
+def _below(x: Any, z: Any) -> Any:
+    """``x - z`` for z = logaddexp(x, y), without nan where both are infinite."""
+    same = np.logical_and(x == z, np.isinf(z))
+    return np.where(same, 0.0, x) - np.where(same, 0.0, z)
+
+
+def _share(exp: np.ufunc, x: Any, y: Any, z: Any) -> Any:
+    """The weight of x in z = logaddexp(x, y); what is lost in rounding z cancels."""
+    one, other = exp(_below(x, z)), exp(_below(y, z))
+    return one / (one + other)
+
+
+logaddexp = binary(
+    np.logaddexp,
+    lambda g, z, x, y: g * _share(np.exp, x, y, z),
+    lambda g, z, x, y: g * _share(np.exp, y, x, z),
+    "logaddexp(x, y)",
+    "``log(exp(x1) + exp(x2))``; neither it nor its gradient overflows.",
+)
+logaddexp2 = binary(
+    np.logaddexp2,
+    lambda g, z, x, y: g * _share(np.exp2, x, y, z),
+    lambda g, z, x, y: g * _share(np.exp2, y, x, z),
+    "logaddexp2(x, y)",
+    "``log2(2 ** x1 + 2 ** x2)``; neither it nor its gradient overflows.",
+)
+
+# Trigonometric and hyperbolic functions ----------------------------------------------------------
+
+sin = unary(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.")
+cos = unary(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.")
+tan = unary(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.")
+arcsin = unary(
+    np.arcsin, lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)), "arcsin(x)", "Inverse sine."
+)
+arccos = unary(
+    np.arccos, lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)), "arccos(x)", "Inverse cosine."
+)
+arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.")
+
+
+def _over_squares(part: Any, x: Any, y: Any) -> Any:
+    """``part / (x * x + y * y)``, whose squares may neither overflow nor vanish."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = x * x + y * y
+        if type(squares) is np.ndarray and squares.size:
+            limits = np.finfo(squares.dtype)
+            if squares.min() > limits.tiny / limits.eps and squares.max() < np.inf:
+                return part / squares
+    unit = np.maximum(np.abs(x), np.abs(y))
+    limits = np.finfo(unit.dtype)
+    one = 1.0 / np.minimum(np.maximum(unit, float(limits.tiny)), float(limits.max))
+    u, v = x * one, y * one
+    return (part * one) * (one / (u * u + v * v))
+
+
+arctan2 = binary(
+    np.arctan2,
+    lambda g, z, x, y: g * _over_squares(y, x, y),
+    lambda g, z, x, y: -g * _over_squares(x, x, y),
+    "arctan2(x, y)",
+    "Angle of the point with ordinate x1 and abscissa x2; its gradients at the origin are nan.",
+)
+hypot = binary(
+    np.hypot,
+    lambda g, z, x, y: g * (x / np.where(z == 0, 1.0, z)),
+    lambda g, z, x, y: g * (y / np.where(z == 0, 1.0, z)),
+    "hypot(x, y)",
+    "``sqrt(x1 ** 2 + x2 ** 2)`` without overflow; its gradients at the origin are 0.",
+)
+sinh = unary(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.")
+cosh = unary(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.")
+tanh = unary(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.")
+arcsinh = unary(
+    np.arcsinh, lambda g, y, x: g / np.hypot(1.0, x), "arcsinh(x)", "Inverse hyperbolic sine."
+)
+arccosh = unary(
+    np.arccosh,
+    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),
+    "arccosh(x)",
+    "Inverse hyperbolic cosine.",
+    safe=2.0,
+)
+arctanh = unary(
+    np.arctanh,
+    lambda g, y, x: g / ((1 - x) * (1 + x)),
+    "arctanh(x)",
+    "Inverse hyperbolic tangent.",
+)
+deg2rad = unary(np.deg2rad, lambda g, y, x: g * _DEGREE, "deg2rad(x)", "Degrees to radians.")
+rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, "rad2deg(x)", "Radians to degrees.")
+radians = unary(np.radians, lambda g, y, x: g * _DEGREE, "deg2rad(x)", "Degrees to radians.")
+degrees = unary(np.degrees, lambda g, y, x: g / _DEGREE, "rad2deg(x)", "Radians to degrees.")
+
+# Choices -----------------------------------------------------------------------------------------
+
+maximum = binary(
+    np.maximum,
+    lambda g, z, x, y: np.where(x > y, g, 0.0),
+    lambda g, z, x, y: np.where(x >= y, 0.0, g),
+    "maximum(x, y)",
+    "The greater operand. Where both are equal, both gradients are 0; where either is nan, the "
+    "gradient\ngoes to the second.",
+)
+minimum = binary(
+    np.minimum,
+    lambda g, z, x, y: np.where(x < y, g, 0.0),
+    lambda g, z, x, y: np.where(x <= y, 0.0, g),
+    "minimum(x, y)",
+    "The lesser operand. Where both are equal, both gradients are 0; where either is nan, the "
+    "gradient\ngoes to the second.",
+)
+fmax = binary(
+    np.fmax,
+    lambda g, z, x, y: np.where(np.logical_or(x > y, np.isnan(y)), g, 0.0),
+    lambda g, z, x, y: np.where(np.logical_or(x >= y, np.isnan(y)), 0.0, g),
+    "fmax(x, y)",
+    "The greater operand, or the one that is not nan. Where both are equal, both gradients are 0.",
+)
+fmin = binary(
+    np.fmin,
+    lambda g, z, x, y: np.where(np.logical_or(x < y, np.isnan(y)), g, 0.0),
+    lambda g, z, x, y: np.where(np.logical_or(x <= y, np.isnan(y)), 0.0, g),
+    "fmin(x, y)",
+    "The lesser operand, or the one that is not nan. Where both are equal, both gradients are 0.",
+)
+copysign = binary(
+    np.copysign,
+    lambda g, z, x, y: g * (np.sign(x) * np.copysign(1.0, y)),
+    None,
+    "copysign(x, y)",
+    "The magnitude of the first operand with the sign of the second.",
+)
+heaviside = binary(
+    np.heaviside,
+    None,
+    lambda g, z, x, y: np.where(x == 0, g, 0.0),
+    "heaviside(x, y)",
+    "0 for negative x1, 1 for positive x1, and x2 where x1 is 0.",
+)
+ldexp = binary(
+    np.ldexp,
+    lambda g, z, x, y: np.ldexp(g, y),
+    None,
+    "ldexp(x, y)",
+    "``x1 * 2 ** x2`` for integers x2.",
+)
+conjugate = unary(np.conjugate, lambda g, y, x: g, "x", "A real number is its own conjugate.")
+
+where_p = elementwise(
+    "where",
+    np.where,
+    (None, lambda g, z, c, x, y: np.where(c, g, 0.0), lambda g, z, c, x, y: np.where(c, 0.0, g)),
+    "where(x, y, z)",
+    source=numpy_source("where"),
+)
+
+MISSING: Any = object()
+
+# sinc --------------------------------------------------------------------------------------------
+
+# Coefficients in u**2 of the derivative of sin(u)/u, divided by u: it is exact below u = 1.
+_SINC = [(-1.0) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(1, 12)]
+
+
+def _sinc_slope(x: Any) -> Any:
+    """The derivative of sinc; a power series where the closed form cancels."""
+    u = math.pi * x
+    near = np.abs(u) < 1
+    small = np.where(near, u, 0.0)
+    far = np.where(near, 1.0, u)
+    squared = small * small
+    series: Any = _SINC[-1]
+    for c in _SINC[-2::-1]:
+        series = series * squared + c
+    closed = (np.cos(far) - np.sin(far) / far) / far
+    return math.pi * np.where(near, series * small, closed)
+
+
+sinc_p = elementwise(
+    "sinc", np.sinc, (lambda g, y, x: g * _sinc_slope(x),), None, source=numpy_source("sinc")
+)
+
+
+@implements(np.sinc)
+def sinc(a: Any = MISSING, *, x: Any = MISSING, constant: bool | None = None) -> Any:
+    """Return ``sin(pi * a) / (pi * a)``, which is 1 at 0; its gradient there is 0.
+
+    Parameters
+    ----------
+    a : array_like
+        Operand.
+    x : array_like
+        NumPy's name of the operand.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.sinc(0.0)
+    Tensor(1.)
+    """
+    return apply(sinc_p, (operand(x if a is MISSING else a),), {}, constant)
+
+
+# Compositions ------------------------------------------------------------------------------------
+
+
+@implements(np.real)
+def real(val: Any) -> Any:
+    """Return the real part: the tensor itself.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.real(tg.tensor(2.0))
+    Tensor(2.)
+    """
+    return as_tensor(val)
+
+
+@implements(np.imag)
+def imag(val: Any) -> Any:
+    """Return the imaginary part: zeros, without a gradient.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.imag(tg.tensor(2.0))
+    Tensor(0.)
+    """
+    return functions[np.zeros_like](as_tensor(val), constant=True)
+
+
+def _both(results: tuple[Any, Any], out: Any, name: str) -> tuple[Any, Any]:
+    """Write two results into the two arrays of ``out``, of which either may be None."""
+    if out is None:
+        return results
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"{name} has two results: out= takes a tuple of two arrays")
+    first, second = (delivered(r, o, name) for r, o in zip(results, out))
+    return first, second
+
+
+@implements(np.modf)
+def modf(x: Any, *, out: Any = None, constant: bool | None = None) -> tuple[Any, Any]:
+    """Split into a fractional and an integral part, both with the sign of the operand.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.modf(2.5)[0]
+    Tensor(0.5)
+    """
+    x = as_tensor(x)
+    x = functions["cast"](x, np.modf.resolve_dtypes((x.dtype, None, None))[0])
+    whole = np.trunc(x)
+    fraction = copysign(np.where(np.isinf(x), 0.0, x - whole), x, constant=constant)
+    return _both((fraction, whole), out, "modf")
+
+
+@implements(np.divmod)
+def divmod(x1: Any, x2: Any, *, out: Any = None) -> tuple[Any, Any]:
+    """Return ``(floor_divide(x1, x2), remainder(x1, x2))``.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.divmod(tg.tensor(7.0), 2.0)[1]
+    Tensor(1.)
+    """
+    quotient, rest = functions[np.floor_divide](x1, x2), functions[np.remainder](x1, x2)
+    return _both((quotient, rest), out, "divmod")
+
+
+def add_sequence(*variables: Any, constant: bool | None = None) -> Any:
+    """Sum two or more arrays, with broadcasting.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.add_sequence(1.0, 2.0, [3.0, 4.0])
+    Tensor([6., 7.])
+    """
+    return _fold(add, "add_sequence", variables, constant)
+
+
+def multiply_sequence(*variables: Any, constant: bool | None = None) -> Any:
+    """Multiply two or more arrays, with broadcasting; the gradients are right at zeros.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.multiply_sequence(2.0, 3.0, [4.0, 5.0])
+    Tensor([24., 30.])
+    """
+    return _fold(multiply, "multiply_sequence", variables, constant)
+
+
+def _fold(function: Ufunc, name: str, variables: tuple[Any, ...], constant: bool | None) -> Any:
+    if len(variables) < 2:
+        raise ValueError(f"{name} takes at least two arrays, not {len(variables)}")
+    result = variables[0]
+    for v in variables[1:-1]:
+        result = function(result, v)
+    return function(result, variables[-1], constant=constant)
+
+
+true_divide = divide
+abs = absolute
+mod = remainder
+conj = conjugate
+pow = power

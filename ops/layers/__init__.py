@@ -1,0 +1,1 @@
+"""Layers of networks with passes of their own; imported by ``tapegrad.nnet``."""

@@ -1,0 +1,277 @@
+"""Large work on arrays, shared by the processors.
+
+NumPy lets other threads run while it copies and multiplies. So each of our threads takes parts of the
+work from the first copy to the last, and what it works on stays in its processor's cache. BLAS has
+threads of its own, which share a single product, and fetch what they need of the operands from the
+cache of the processor that made them. So a product is kept small enough that BLAS computes it in the
+thread that asks.
+
+>>> import numpy as np
+>>> from tapegrad.ops.layers.workers import share
+>>> out = np.zeros(2)
+>>> share([lambda i=i: out.__setitem__(i, i + 1) for i in range(2)], threads=2)
+>>> out
+array([1., 2.])
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Crew", "crew", "multiply", "processors", "share", "share_sum", "work_arrays"]
+
+#: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
+_OWN_THREAD = (1 << 19) - 1
+
+#: Work of fewer multiplications does not pay for waking threads.
+_WORTHWHILE = 1 << 22
+
+#: After a product, the threads of BLAS wait for the next one at full speed, for a tenth of a second,
+#: which leaves no processor to ours. Where that goes on, as in networks that have large products of
+#: other kinds too, ours are left to BLAS as well: when threads that got a processor for less than
+#: `_UNDISTURBED` of their time have spent `_PATIENCE` seconds more than those that did get one. After
+#: `_LEAVE` seconds they try again.
+_UNDISTURBED = 0.8
+_PATIENCE = 0.3
+_LEAVE = 2.0
+
+#: Bytes that a thread keeps to work in. From 4 << 20 on NumPy asks for huge pages, which would be
+#: touched as a whole.
+_KEPT = (4 << 20) - 4096
+
+
+class Crew(NamedTuple):
+    """How work is to be done: by how many threads, and in products of how many multiplications."""
+
+    threads: int
+    limit: int
+
+    @property
+    def by_blas(self) -> bool:
+        """Whether products are left to the threads of BLAS."""
+        return self.limit > _OWN_THREAD
+
+
+class _Threads:
+    """Threads, made when first needed, and how they fared."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget the threads, of which none is left after a fork."""
+        self.count = _available()
+        self.crowded = 0.0
+        self.left_until = 0.0
+        self.calls: SimpleQueue[Callable[[], None]] | None = None
+        self.mutex = threading.Lock()
+
+    def submit(self, call: Callable[[], None], times: int) -> None:
+        """Have so many threads make a call, sooner or later."""
+        with self.mutex:
+            if self.calls is None:
+                self.calls = SimpleQueue()
+                self._start(self.calls)
+        for _ in range(times):
+            self.calls.put(call)
+
+    def _start(self, calls: SimpleQueue[Callable[[], None]]) -> None:
+        profile = sys.getprofile()
+        sys.setprofile(None)  # that threads begin here is nobody's doing: ``jit`` watches calls
+        try:
+            for _ in range(self.count - 1):
+                threading.Thread(target=_serve, args=(calls,), name="tapegrad", daemon=True).start()
+        except RuntimeError:  # the interpreter shuts down
+            pass
+        finally:
+            sys.setprofile(profile)
+
+    def note(self, used: float, took: float) -> None:
+        """Take note of the seconds of processors that threads used while they took so many."""
+        self.crowded += took if used < _UNDISTURBED * took else -took
+        self.crowded = max(self.crowded, 0.0)
+        if self.crowded > _PATIENCE:
+            self.crowded, self.left_until = 0.0, time.monotonic() + _LEAVE
+
+
+def _serve(calls: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        calls.get()()
+
+
+def _available() -> int:
+    """Return the number of processors that this process may use, at most eight."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    counts = [8, len(affinity(0)) if affinity else os.cpu_count() or 1]
+    settings = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+    return max(1, min(counts + [int(text) for text in settings if text.isdecimal()]))
+
+
+_threads = _Threads()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.renew)
+
+
+def processors(multiplications: int) -> int:
+    """Return how many processors such a piece of work is worth."""
+    return _threads.count if multiplications >= _WORTHWHILE else 1
+
+
+def crew(multiplications: int) -> Crew:
+    """Return how so many multiplications are to be done now."""
+    threads = processors(multiplications)
+    if threads > 1 and time.monotonic() < _threads.left_until:
+        return Crew(1, multiplications)
+    return Crew(threads, _OWN_THREAD)
+
+
+def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
+    """Make calls that do not depend on each other, on several threads; this is one of them.
+
+    Returns when all are done. If one raises, those not begun are left out.
+    """
+    threads = min(threads, len(tasks))
+    if threads <= 1:
+        for task in tasks:
+            task()
+        return
+    left, tickets = deque(tasks), deque([contextvars.copy_context() for _ in range(threads - 1)])
+    outcomes: SimpleQueue[tuple[float, float] | BaseException] = SimpleQueue()
+
+    def work() -> tuple[float, float]:
+        """Do what is left to do; return the seconds of a processor, and the seconds, that it took."""
+        used, began = time.thread_time(), time.monotonic()
+        while True:
+            try:
+                task = left.popleft()
+            except IndexError:
+                return time.thread_time() - used, time.monotonic() - began
+            task()
+
+    def help_out() -> None:
+        try:
+            context = tickets.popleft()  # NumPy's error state lies in the context
+        except IndexError:
+            return  # too late
+        try:
+            outcomes.put(context.run(work))
+        except BaseException as error:
+            left.clear()
+            outcomes.put(error)
+
+    _threads.submit(help_out, threads - 1)
+    try:
+        used, took = work()
+    finally:
+        left.clear()
+        late = _withdraw(tickets)
+        others = [outcomes.get() for _ in range(threads - 1 - late)]
+    took += late * took  # the time that those who came too late were wanted for
+    for outcome in others:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        used, took = used + outcome[0], took + outcome[1]
+    _threads.note(used, took)
+
+
+def _withdraw(tickets: deque[Any]) -> int:
+    """Take back the tickets that nobody has taken; return how many."""
+    count = 0
+    while True:
+        try:
+            tickets.popleft()
+        except IndexError:
+            return count
+        count += 1
+
+
+def share_sum(
+    add: Callable[[Any, Any], Any], parts: Sequence[Any], totals: Any, threads: int
+) -> Any:
+    """Return the sum over parts, of which ``add(total, part)`` adds one to an array.
+
+    Each array of `totals`, which are zeros, takes its share of the parts, in order, so that the number
+    of threads has no influence on the result.
+    """
+    count = len(totals)
+    cuts = [i * len(parts) // count for i in range(count + 1)]
+
+    def add_all(total: Any, some: Sequence[Any]) -> None:
+        for part in some:
+            add(total, part)
+
+    tasks = [
+        partial(add_all, total, parts[start:stop])
+        for total, (start, stop) in zip(totals, pairwise(cuts))
+    ]
+    share(tasks, threads)
+    for total in totals[1:]:
+        totals[0] += total
+    return totals[0]
+
+
+def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
+    """Multiply stacks of matrices, in products of at most so many multiplications.
+
+    `out` has the stacked axes of both.
+    """
+    (rows, depth), columns = a.shape[-2:], b.shape[-1]
+    if rows * depth * columns <= limit:
+        np.matmul(a, b, out=out)
+        return
+    if columns > 8 and 8 * depth * columns > limit:  # keep eight rows together
+        half = (columns // 2 + 7) // 8 * 8
+        for part in (slice(0, half), slice(half, columns)):
+            multiply(a, b[..., part], out[..., part], limit)
+        return
+    most = max(1, min(rows, limit // (depth * columns)))
+    size = next(n for n in range(most, 0, -1) if rows % n == 0)
+    if 2 * size >= min(most, 16):  # one more stacked axis
+        a = a.reshape(*a.shape[:-2], rows // size, size, depth)
+        out = out.reshape(*out.shape[:-2], rows // size, size, columns)
+        np.matmul(a, b[..., None, :, :], out=out)
+        return
+    for first in range(0, rows, most):
+        part = slice(first, first + most)
+        np.matmul(a[..., part, :], b, out=out[..., part, :])
+
+
+class _Memory(threading.local):
+    kept: Any = None
+
+
+_memory = _Memory()
+
+
+@contextmanager
+def work_arrays(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> Iterator[list[Any]]:
+    """Lend arrays with arbitrary values, in memory that the thread keeps for the next time.
+
+    The system hands out fresh memory page by page, which can take longer than what is done with it.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    offsets = [0]
+    for size in sizes:
+        offsets.append(offsets[-1] + -(-size * dtype.itemsize // 64) * 64)
+    memory = _memory.kept
+    if memory is None or memory.size < offsets[-1]:
+        memory = np.empty(max(offsets[-1], _KEPT), np.uint8)
+    else:
+        _memory.kept = None  # a finalizer that works meanwhile gets other memory
+    yield [np.ndarray(shape, dtype, memory, offset) for shape, offset in zip(shapes, offsets)]
+    if memory.size == _KEPT:
+        _memory.kept = memory

@@ -1,0 +1,122 @@
+"""NumPy functions whose results are plain: searches, histograms, index arithmetic, files.
+
+They read the values of their tensors, and no gradient flows. Transformations take the values as they
+are at the call: ``jit`` sets a guard on them, and ``vmap`` runs the examples one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand, undifferentiated
+from tapegrad.tape.core.primitive import functions, implements
+
+__all__ = [
+    "allclose", "angle", "argwhere", "array_equal", "array_equiv", "digitize", "flatnonzero",
+    "histogram", "histogram2d", "histogram_bin_edges", "histogramdd", "isin", "lexsort",
+    "nanargmax", "nanargmin", "nonzero", "ravel_multi_index", "unravel_index",
+]  # fmt: skip
+
+_DOC = """``numpy.{name}`` of the values; the result is plain, and no gradient flows.
+
+    Tracing transformations take the values as they are at the call: ``jit`` sets a guard on them.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 0.0])
+    >>> tg.{example}
+    {shown}
+    """
+
+
+def _reads_values(function: Any, example: str = "", shown: str = "") -> Callable[..., Any]:
+    """Make NumPy's function read the values of its tensors; with an example for its docstring."""
+    name = function.__name__
+
+    def read(*args: Any, **kwargs: Any) -> Any:
+        return function(
+            *(data_of(a, name) for a in args), **{k: data_of(v, name) for k, v in kwargs.items()}
+        )
+
+    read.__name__ = read.__qualname__ = name
+    read.__wrapped__ = function  # type: ignore[attr-defined]  # for its signature
+    read.__doc__ = _DOC.format(name=name, example=example, shown=shown) if example else None
+    return implements(function)(read)
+
+
+_WEIGHTS = "its weights (np.bincount(number_of_the_bin, weights) does)"
+
+
+def _histogram(function: Any, position: int, example: str, shown: str) -> Callable[..., Any]:
+    """Make a histogram of values; its weights, at `position`, would have a gradient."""
+    read = _reads_values(function, example, shown)
+    name = function.__name__
+
+    def weighted(*args: Any, **kwargs: Any) -> Any:
+        undifferentiated(kwargs.get("weights"), name, _WEIGHTS)
+        undifferentiated(args[position] if len(args) > position else None, name, _WEIGHTS)
+        return read(*args, **kwargs)
+
+    weighted.__dict__.update(read.__dict__)
+    weighted.__name__ = weighted.__qualname__ = name
+    weighted.__doc__ = read.__doc__
+    return implements(function)(weighted)
+
+
+allclose = _reads_values(np.allclose, "allclose(x, [1.0, 0.0])", "True")
+array_equal = _reads_values(np.array_equal, "array_equal(x, [1.0, 0.0])", "True")
+array_equiv = _reads_values(np.array_equiv, "array_equiv(x, [[1.0, 0.0], [1.0, 0.0]])", "True")
+nonzero = _reads_values(np.nonzero, "nonzero(x)", "(array([0]),)")
+flatnonzero = _reads_values(np.flatnonzero, "flatnonzero(x)", "array([0])")
+argwhere = _reads_values(np.argwhere, "argwhere(x)", "array([[0]])")
+digitize = _reads_values(np.digitize, "digitize(x, [0.5])", "array([1, 0])")
+isin = _reads_values(np.isin, "isin(x, [1.0])", "array([ True, False])")
+lexsort = _reads_values(np.lexsort, "lexsort((x,))", "array([1, 0])")
+nanargmax = _reads_values(np.nanargmax, "nanargmax(x)", "np.int64(0)")
+nanargmin = _reads_values(np.nanargmin, "nanargmin(x)", "np.int64(1)")
+unravel_index = _reads_values(
+    np.unravel_index, "unravel_index(2, (2, 2))", "(np.int64(1), np.int64(0))"
+)
+ravel_multi_index = _reads_values(
+    np.ravel_multi_index, "ravel_multi_index((1, 0), (2, 2))", "np.int64(2)"
+)
+histogram = _histogram(np.histogram, 4, "histogram(x, 1)", "(array([2]), array([0., 1.]))")
+histogram2d = _histogram(
+    np.histogram2d, 5, "histogram2d(x, x, 1)", "(array([[2.]]), array([0., 1.]), array([0., 1.]))"
+)
+histogramdd = _histogram(np.histogramdd, 4, "histogramdd(x.reshape(2, 1), 1)[0]", "array([2.])")
+histogram_bin_edges = _histogram(
+    np.histogram_bin_edges, 3, "histogram_bin_edges(x, 2)", "array([0. , 0.5, 1. ])"
+)
+
+for _function in (
+    np.bitwise_count, np.iscomplex, np.isreal, np.ix_, np.packbits, np.unpackbits, np.min_scalar_type,
+    np.save, np.savetxt, np.savez, np.savez_compressed,
+):  # fmt: skip
+    _reads_values(_function)
+
+
+@implements(np.angle)
+def angle(z: Any, deg: bool = False) -> Any:
+    """Angle of a real number in the complex plane: 0, or pi if it is negative; an ndarray.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.angle(tg.tensor([1.0, -1.0]), deg=True)
+    array([  0., 180.])
+    """
+    z = operand(z)
+    dtype = z.dtype if z.dtype.kind == "f" else np.dtype(float)
+    half = np.asarray(180.0 if deg else np.pi, dtype)
+    result = np.where(np.signbit(functions["cast"](as_tensor(z), dtype)), half, dtype.type(0))
+    return np.where(np.isnan(z), np.asarray(np.nan, dtype), result)
+
+
+@implements(np.real_if_close)
+def _real_if_close(a: Any, tol: float = 100) -> Any:
+    return as_tensor(a)

@@ -1,0 +1,202 @@
+"""NumPy's reductions that leave out nan: compositions, in which no gradient flows to what is nan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
+from tapegrad.ops.reduce import reductions
+from tapegrad.ops.reduce.reductions import _NONE, _given
+from tapegrad.tape.core.primitive import functions, implements
+
+__all__ = [
+    "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum",
+    "nanvar",
+]  # fmt: skip
+
+
+def without_nan(a: Any, fill: float) -> tuple[Any, Any]:
+    """Replace nan by a number that does not count, and say where it was."""
+    a = as_tensor(a)
+    hole = np.isnan(a)
+    return np.where(hole, np.asarray(fill, dtype=a.dtype), a) if a.dtype.kind == "f" else a, hole
+
+
+def _keep(a: Any, where: Any) -> Any:
+    """Mark what is not nan, and not switched off."""
+    keep = np.logical_not(np.isnan(a))
+    return keep if where is True or where is _NONE else np.logical_and(keep, operand(where))
+
+
+@implements(np.nansum)
+def nansum(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
+    initial: Any = _NONE, where: Any = True,
+) -> Any:  # fmt: skip
+    """Sum over axes, with nan counting as 0.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nansum(tg.tensor([1.0, float("nan")]))
+    Tensor(1.)
+    """
+    return functions[np.sum](
+        without_nan(a, 0.0)[0], axis, dtype, out, keepdims, initial, _mask(where)
+    )
+
+
+@implements(np.nanprod)
+def nanprod(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
+    initial: Any = _NONE, where: Any = True,
+) -> Any:  # fmt: skip
+    """Product over axes, with nan counting as 1.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanprod(tg.tensor([2.0, float("nan")]))
+    Tensor(2.)
+    """
+    return functions[np.prod](
+        without_nan(a, 1.0)[0], axis, dtype, out, keepdims, initial, _mask(where)
+    )
+
+
+def _mask(where: Any) -> Any:
+    return True if where is _NONE else where
+
+
+@implements(np.nancumsum)
+def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    """Running sum along an axis, with nan counting as 0.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nancumsum(tg.tensor([1.0, float("nan"), 2.0]))
+    Tensor([1., 1., 3.])
+    """
+    return functions[np.cumsum](without_nan(a, 0.0)[0], axis, dtype, out)
+
+
+@implements(np.nancumprod)
+def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    """Running product along an axis, with nan counting as 1.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nancumprod(tg.tensor([3.0, float("nan"), 2.0]))
+    Tensor([3., 3., 6.])
+    """
+    return functions[np.cumprod](without_nan(a, 1.0)[0], axis, dtype, out)
+
+
+@implements(np.nanmean)
+def nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, *,
+    where: Any = True,
+) -> Any:  # fmt: skip
+    """Mean over axes of what is not nan.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanmean(tg.tensor([1.0, float("nan"), 3.0]))
+    Tensor(2.)
+    """
+    a = as_tensor(a)
+    return functions[np.mean](a, axis, dtype, out, keepdims, where=_keep(a, where))
+
+
+def _spread(function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any,
+            where: Any, mean: Any, correction: Any) -> Any:  # fmt: skip
+    """Take ``np.var`` or ``np.std`` of what is not nan; nan where too little is left."""
+    a = as_tensor(a)
+    keep = _keep(a, where)
+    more = {"mean": mean, "correction": correction}
+    more = {name: value for name, value in more.items() if value is not _NONE}
+    result = functions[function](a, axis, dtype, None, ddof, keepdims, where=keep, **more)
+    free = np.sum(np.broadcast_to(keep, a.shape), axis=axis, keepdims=keepdims)
+    few = free <= reductions._ddof(ddof, correction)
+    result = np.where(few, np.asarray(np.nan, result.dtype), result)
+    return delivered(result, out, function.__name__)
+
+
+@implements(np.nanvar)
+def nanvar(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
+) -> Any:  # fmt: skip
+    """Variance over axes of what is not nan.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanvar(tg.tensor([1.0, float("nan"), 3.0]))
+    Tensor(1.)
+    """
+    return _spread(np.var, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+@implements(np.nanstd)
+def nanstd(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
+) -> Any:  # fmt: skip
+    """Standard deviation over axes of what is not nan; its gradient for constant data is 0.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanstd(tg.tensor([1.0, float("nan"), 3.0]))
+    Tensor(1.)
+    """
+    return _spread(np.std, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+@implements(np.nanmax)
+def nanmax(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
+    where: Any = True,
+) -> Any:  # fmt: skip
+    """Greatest element over axes that is not nan; nan if all are.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanmax(tg.tensor([1.0, float("nan")]))
+    Tensor(1.)
+    """
+    return _extreme(np.max, -np.inf, a, axis, out, keepdims, initial, where)
+
+
+@implements(np.nanmin)
+def nanmin(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
+    where: Any = True,
+) -> Any:  # fmt: skip
+    """Least element over axes that is not nan; nan if all are.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.nanmin(tg.tensor([1.0, float("nan")]))
+    Tensor(1.)
+    """
+    return _extreme(np.min, np.inf, a, axis, out, keepdims, initial, where)
+
+
+def _extreme(
+    function: Any, fill: float, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any
+) -> Any:
+    filled, hole = without_nan(a, fill)
+    result = functions[function](filled, axis, None, keepdims, initial, _mask(where))
+    if result.dtype.kind == "f" and not _given(initial):
+        nothing = np.all(hole, axis=axis, keepdims=keepdims is not _NONE and bool(keepdims))
+        result = np.where(nothing, np.asarray(np.nan, result.dtype), result)
+    return delivered(result, out, function.__name__)

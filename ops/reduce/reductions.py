@@ -1,0 +1,392 @@
+"""Reductions: sums, products, means, extremes and spreads over axes.
+
+Axes are normalised before a primitive sees them: a tuple of non-negative axes, and a boolean
+``keepdims``. NumPy's signatures, with ``where`` and ``initial``, are adapted elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
+from tapegrad.ops.elementwise.comparisons import all_axes, shape_of
+from tapegrad.ops.reduce.running import backwards, delay, real_dtype
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import Primitive, functions
+from tapegrad.tape.core.trace import apply, bind
+
+__all__ = [
+    "amax", "amin", "max", "mean", "min", "prod", "std", "sum", "var",
+]  # fmt: skip
+
+Axes = tuple[int, ...]
+
+_FLOAT64 = np.dtype(float)
+# Called with all arguments by position, which NumPy's stubs do not know.
+_add: Any = np.add.reduce
+_multiply: Any = np.multiply.reduce
+_maximum: Any = np.maximum.reduce
+_minimum: Any = np.minimum.reduce
+
+
+# What the rules share ----------------------------------------------------------------------------
+
+
+def _lift(g: Any, axis: Axes, keepdims: bool) -> Any:
+    """Put the reduced axes back, with size 1."""
+    return g if keepdims or not axis else np.expand_dims(g, axis)
+
+
+def _spread(g: Any, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
+    """Repeat the cotangent of a result along the axes that were reduced."""
+    if type(g) is np.ndarray and not g.ndim:  # the same as below, at a fifth of the price
+        spread: Any = np.ndarray(shape, g.dtype, g, 0, (0,) * len(shape))
+        spread.setflags(write=False)
+        return spread
+    return np.broadcast_to(_lift(g, axis, keepdims), shape)
+
+
+def _count(shape: tuple[int, ...], axis: Axes) -> int:
+    """Number of elements that go into one result."""
+    return math.prod([shape[i] for i in axis])
+
+
+def reduction(name: str, forward: Any, rule: Any, jvp: Any = None, **slots: Any) -> Primitive:
+    """Declare a reduction over the axes ``axis``."""
+
+    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+        axis = tuple(a + 1 for a in params["axis"])
+        return bind(primitive, args[0], **{**params, "axis": axis})
+
+    primitive = Primitive(
+        name,
+        forward,
+        (rule,),
+        jvp=jvp,
+        batch=batch,
+        family="reduction",
+        source=numpy_source(name),
+        **slots,
+    )
+    return primitive
+
+
+# Sum and mean ------------------------------------------------------------------------------------
+
+sum_p = reduction(
+    "sum",
+    lambda x, axis, keepdims, dtype=None: _add(x, axis, dtype, None, keepdims),
+    lambda g, y, x, axis, keepdims, dtype=None: _spread(g, x.shape, axis, keepdims),
+    jvp="linear",
+)
+
+
+def _mean(x: Any, axis: Axes, keepdims: bool, dtype: Any = None) -> Any:
+    count = _count(np.shape(x), axis)
+    if count and dtype is None and getattr(x, "dtype", None) == _FLOAT64:
+        return _add(x, axis, None, None, keepdims) / count  # NumPy's, without its checks
+    return np.mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+mean_p = reduction(
+    "mean",
+    _mean,
+    lambda g, y, x, axis, keepdims, dtype=None: _spread(
+        g * (1.0 / (_count(x.shape, axis) or 1)), x.shape, axis, keepdims
+    ),
+    jvp="linear",
+)
+
+# Maximum and minimum -----------------------------------------------------------------------------
+
+
+def _to_back(x: Any, axis: Axes) -> Any:
+    """Make the reduced axes one last axis."""
+    kept = tuple(i for i in range(len(x.shape)) if i not in axis)
+    order = kept + axis
+    if order != tuple(range(len(order))):
+        x = np.transpose(x, order)
+    shape = x.shape
+    if len(axis) == 1:
+        return x
+    return np.reshape(x, (*shape[: len(kept)], math.prod(shape[len(kept) :])))
+
+
+def _from_back(x: Any, shape: tuple[int, ...], axis: Axes) -> Any:
+    """Undo :func:`_to_back`; `shape` is that of the original."""
+    kept = tuple(i for i in range(len(shape)) if i not in axis)
+    order = kept + axis
+    if len(axis) != 1:
+        x = np.reshape(x, tuple(shape[i] for i in order))
+    if order == tuple(range(len(order))):
+        return x
+    return np.transpose(x, tuple(sorted(range(len(order)), key=order.__getitem__)))
+
+
+def _first(find: Any, x: Any, axis: Axes) -> Any:
+    """Mark the element that gave each result: the first in C order, or the first nan."""
+    if not axis:
+        return np.ones(x.shape, dtype=bool)
+    flat = _to_back(x, tuple(sorted(axis)))
+    hit = np.equal(np.expand_dims(find(flat, axis=-1), -1), np.arange(flat.shape[-1]))
+    return _from_back(hit, x.shape, tuple(sorted(axis)))
+
+
+max_p = reduction(
+    "max",
+    lambda x, axis, keepdims: _maximum(x, axis, None, None, keepdims),
+    lambda g, y, x, axis, keepdims: np.where(
+        _first(np.argmax, x, axis), _lift(g, axis, keepdims), 0.0
+    ),
+    jvp=lambda tangents, y, x, axis, keepdims: np.sum(
+        np.where(_first(np.argmax, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
+    ),
+)
+min_p = reduction(
+    "min",
+    lambda x, axis, keepdims: _minimum(x, axis, None, None, keepdims),
+    lambda g, y, x, axis, keepdims: np.where(
+        _first(np.argmin, x, axis), _lift(g, axis, keepdims), 0.0
+    ),
+    jvp=lambda tangents, y, x, axis, keepdims: np.sum(
+        np.where(_first(np.argmin, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
+    ),
+)
+
+# Variance ----------------------------------------------------------------------------------------
+
+
+def _var_scale(shape: tuple[int, ...], axis: Axes, ddof: float) -> float:
+    free = _count(shape, axis) - ddof
+    return 1.0 / free if free > 0 else math.nan
+
+
+def _centred(x: Any, axis: Axes) -> Any:
+    return x - np.mean(x, axis=axis, keepdims=True)
+
+
+def _var_slope(x: Any, axis: Axes, ddof: float) -> Any:
+    return _centred(x, axis) * (2.0 * _var_scale(x.shape, axis, ddof))
+
+
+def _std_slope(y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    """``(x - mean) / (n - ddof) / std``, which is 0 where the data are constant.
+
+    They are centred twice: where they are constant but for rounding, the error of the mean counts.
+    """
+    y = _lift(y, axis, keepdims)
+    flat = y == 0
+    scale = _var_scale(x.shape, axis, ddof)
+    return np.where(flat, 0.0, _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y))
+
+
+var_p = reduction(
+    "var",
+    lambda x, axis, keepdims, ddof, dtype=None: np.var(
+        x, axis=axis, keepdims=keepdims, ddof=ddof, dtype=dtype
+    ),
+    lambda g, y, x, axis, keepdims, ddof, dtype=None: (
+        _lift(g, axis, keepdims) * _var_slope(x, axis, ddof)
+    ),
+    jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
+        tangents[0] * _var_slope(x, axis, ddof), axis=axis, keepdims=keepdims
+    ),
+)
+std_p = reduction(
+    "std",
+    lambda x, axis, keepdims, ddof, dtype=None: np.std(
+        x, axis=axis, keepdims=keepdims, ddof=ddof, dtype=dtype
+    ),
+    lambda g, y, x, axis, keepdims, ddof, dtype=None: (
+        _lift(g, axis, keepdims) * _std_slope(y, x, axis, keepdims, ddof)
+    ),
+    jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
+        tangents[0] * _std_slope(y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
+    ),
+)
+
+# Product ------------------------------------------------------------------------------------------
+
+
+def _product_of_others(x: Any, axis: Axes) -> Any:
+    """For each element, the product of all others that go into the same result."""
+    if not axis:
+        return np.ones(x.shape, dtype=x.dtype)
+    axis = tuple(sorted(axis))
+    flat = _to_back(x, axis)
+    last = len(flat.shape) - 1
+    before = delay(np.cumprod(flat, axis=last), last, 1.0)
+    after = delay(np.cumprod(backwards(flat, last), axis=last), last, 1.0)
+    return _from_back(before * backwards(after, last), x.shape, axis)
+
+
+prod_p = reduction(
+    "prod",
+    lambda x, axis, keepdims, dtype=None: _multiply(x, axis, dtype, None, keepdims),
+    lambda g, y, x, axis, keepdims, dtype=None: (
+        _lift(g, axis, keepdims) * _product_of_others(x, axis)
+    ),
+    jvp=lambda tangents, y, x, axis, keepdims, dtype=None: np.sum(
+        tangents[0] * _product_of_others(x, axis), axis=axis, keepdims=keepdims
+    ),
+)
+
+# The functions -----------------------------------------------------------------------------------
+
+_NONE: Any = np._NoValue  # what NumPy passes for arguments that were not given
+
+
+def _given(value: Any) -> bool:
+    return value is not None and value is not _NONE
+
+
+def _reduce(
+    primitive: Primitive,
+    x: Any,
+    axis: Any,
+    keepdims: Any,
+    constant: bool | None,
+    dtype: Any = None,
+    **more: Any,
+) -> Any:
+    if type(x) is not Tensor:
+        x = operand(x)
+        check_operand(x, primitive.name)
+    axes = all_axes(axis, len(x.shape if type(x) is Tensor else shape_of(x)))
+    params = {"axis": axes, "keepdims": keepdims is not _NONE and bool(keepdims)}
+    if more:
+        params.update(more)
+    if dtype is not None:
+        params["dtype"] = real_dtype(dtype, primitive.name)
+    return apply(primitive, (x,), params, constant)
+
+
+_DOC = """
+
+    Parameters
+    ----------
+    {x} : array_like
+        Values.
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+{dtype}    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+{more}
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0, 6.0])
+    >>> tg.{name}(x)
+    Tensor({example})
+"""
+
+_DTYPE_DOC = """    dtype : dtype_like, optional
+        The dtype to compute in.
+"""
+
+
+def _documented(example: str, more: str = "", dtype: bool = False) -> Any:
+    """Complete the docstring of a reduction."""
+
+    def document(function: Any) -> Any:
+        names = function.__code__.co_varnames
+        function.__doc__ += _DOC.format(
+            x=names[0],
+            name=function.__name__,
+            example=example,
+            more=more,
+            dtype=_DTYPE_DOC if dtype else "",
+        )
+        return function
+
+    return document
+
+
+@_documented("9.", dtype=True)
+def sum(
+    x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    constant: bool | None = None,
+) -> Any:  # fmt: skip
+    """Sum over axes."""
+    return _reduce(sum_p, x, axis, keepdims, constant, dtype)
+
+
+@_documented("3.", dtype=True)
+def mean(
+    x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    constant: bool | None = None,
+) -> Any:  # fmt: skip
+    """Arithmetic mean over axes; nan of nothing."""
+    return _reduce(mean_p, x, axis, keepdims, constant, dtype)
+
+
+@_documented("12.", dtype=True)
+def prod(
+    a: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    constant: bool | None = None,
+) -> Any:  # fmt: skip
+    """Product over axes. Its gradients are right where factors are zero."""
+    return _reduce(prod_p, a, axis, keepdims, constant, dtype)
+
+
+_TIES = """
+    Notes
+    -----
+    The gradient goes to the first extreme in C order, or to the first nan.
+"""
+
+
+@_documented("6.", _TIES)
+def max(x: Any, axis: Any = None, keepdims: bool = False, *, constant: bool | None = None) -> Any:
+    """Greatest element over axes."""
+    return _reduce(max_p, x, axis, keepdims, constant)
+
+
+@_documented("1.", _TIES)
+def min(x: Any, axis: Any = None, keepdims: bool = False, *, constant: bool | None = None) -> Any:
+    """Least element over axes."""
+    return _reduce(min_p, x, axis, keepdims, constant)
+
+
+amax, amin = max, min
+
+_DDOF = """
+    Notes
+    -----
+    The divisor is N - `ddof`, in the gradient too. A `ddof` of N or more gives nan.
+"""
+
+
+def _ddof(ddof: Any, correction: Any) -> float:
+    if _given(correction):
+        if ddof != 0:
+            raise ValueError("ddof and correction can't be provided simultaneously.")
+        ddof = correction
+    return ddof if type(ddof) is int else float(ddof)
+
+
+@_documented("4.66666667", _DDOF, dtype=True)
+def var(
+    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None,
+    correction: Any = None, constant: bool | None = None,
+) -> Any:  # fmt: skip
+    """Variance over axes."""
+    return _reduce(var_p, x, axis, keepdims, constant, dtype, ddof=_ddof(ddof, correction))
+
+
+@_documented("2.1602469", _DDOF, dtype=True)
+def std(
+    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None,
+    correction: Any = None, constant: bool | None = None,
+) -> Any:  # fmt: skip
+    """Standard deviation over axes; its gradient for constant data is 0."""
+    return _reduce(std_p, x, axis, keepdims, constant, dtype, ddof=_ddof(ddof, correction))
+
+
+functions.update({"sum": sum, "mean": mean, "prod": prod, "max": max, "min": min})
+functions.update({"var": var, "std": std})

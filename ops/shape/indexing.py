@@ -1,0 +1,387 @@
+"""Indexing: basic (a view), advanced (a copy), their transposes, and writes.
+
+The index arrays of advanced indexing are positional arguments, so that they can be traced; the rest
+of the index is a hashable parameter.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.mutation import (
+    HOLE,
+    Hole,
+    Path,
+    Spec,
+    freeze_index,
+    note_row,
+    place,
+    thaw_index,
+    write,
+)
+from tapegrad.tape.array.originals import copied
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
+from tapegrad.tape.core.trace import apply, bind
+from tapegrad.tape.transforms.batching import stacked
+
+__all__: list[str] = []
+
+_ALL = ("slice", None, None, None)
+
+
+def _embed(g: Any, *, shape: tuple[int, ...], spec: Spec) -> Any:
+    out = np.zeros(shape, dtype=np.asarray(g).dtype)
+    out[thaw_index(spec)] = g
+    return out
+
+
+def _index_source(args: Any, params: Any) -> str:
+    return f"{args[0]}[{_index_text(params['spec'], args[1:])}]"
+
+
+def _index_text(spec: Spec, arrays: Any) -> str:
+    """Write an index as Python."""
+    left = iter(arrays)
+    parts = []
+    for i in spec:
+        if type(i) is tuple:
+            start, stop, step = ("" if n is None else str(n) for n in i[1:])
+            parts.append(f"{start}:{stop}" + (f":{step}" if step else ""))
+        elif type(i) is Hole:
+            parts.append(str(next(left)))
+        else:
+            parts.append("..." if i is Ellipsis else repr(i))
+    return "()" if not parts else f"{parts[0]}," if len(parts) == 1 else ", ".join(parts)
+
+
+def _zeros_source(args: Any, params: Any) -> str:
+    """Write the transpose of an index: zeros, and the parts that are added to them."""
+    index = _index_text(params["spec"], args[1:])
+    zeros = f"{{out}} = np.zeros({params['shape']}, {args[0]}.dtype)"
+    return f"{zeros}\nnp.add.at({{out}}, np.index_exp[{index}], {args[0]})"
+
+
+def _write_source(args: Any, params: Any) -> str:
+    """Write a write as Python: a copy, and an assignment to the part that is replaced."""
+    target = "{out}"
+    for name, step in params["path"]:
+        source = primitives[name].source
+        assert source is not None
+        target = source([target], dict(step))
+    index = "..." if params["spec"] is None else _index_text(params["spec"], args[2:])
+    return f"{{out}} = np.array({args[0]}, copy=True)\n{target}[{index}] = {args[1]}"
+
+
+basic_index_p: Primitive = Primitive(
+    "basic_index",
+    lambda x, *, spec: x[thaw_index(spec)],
+    (lambda g, y, x, spec: bind(embed_p, g, shape=x.shape, spec=spec),),
+    jvp="linear",
+    view=True,
+    add_into=lambda buffer, g, *_, spec: _add_at(buffer, g, spec=spec),
+    family="structural",
+    batch=lambda args, batched, size, params: bind(
+        basic_index_p, args[0], spec=(_ALL, *params["spec"])
+    ),
+    batch_params=lambda params, ndim, size: {"spec": (_ALL, *params["spec"])},
+    source=_index_source,
+)
+
+
+def _add_at(buffer: Any, g: Any, *arrays: Any, spec: Spec) -> None:
+    index = thaw_index(spec, arrays)
+    if all(np.asarray(a).dtype.kind == "b" for a in arrays):
+        buffer[index] += g  # basic indices and masks name no element twice
+    else:
+        np.add.at(buffer, index, g)
+
+
+embed_p: Primitive = Primitive(
+    "embed",
+    _embed,
+    (lambda g, y, x, shape, spec: bind(basic_index_p, g, spec=spec),),
+    jvp="linear",
+    family="structural",
+    batch=lambda args, batched, size, params: bind(
+        embed_p, args[0], shape=(size, *params["shape"]), spec=(_ALL, *params["spec"])
+    ),
+    source=_zeros_source,
+)
+
+
+def _contiguous_holes(spec: Spec) -> bool:
+    """Whether a batch axis in front leaves the result's axes in order (NumPy moves the axes of
+    separated index arrays to the front)."""
+    places = [i for i, s in enumerate(spec) if type(s) is Hole or type(s) is int]
+    return bool(places) and places[-1] - places[0] == len(places) - 1
+
+
+def _loop(primitive: Primitive, args: Any, batched: Any, size: int, params: Any) -> Any:
+    """Apply a primitive to each example, and stack."""
+    outs = [
+        bind(primitive, *(a[k] if b else a for a, b in zip(args, batched)), **params)
+        for k in range(size)
+    ]
+    return stacked(outs)
+
+
+def _batch_gather(args: Any, batched: Any, size: int, params: Any) -> Any:
+    spec = params["spec"]
+    if any(batched[1:]) or not _contiguous_holes(spec):
+        return _loop(gather_p, args, batched, size, params)
+    return bind(gather_p, *args, spec=(_ALL, *spec))
+
+
+def _gather_vjp(g: Any, y: Any, x: Any, *arrays: Any, index: int, spec: Spec) -> Any:
+    return bind(scatter_add_p, g, *arrays, shape=x.shape, spec=spec)
+
+
+gather_p: Primitive = Primitive(
+    "gather",
+    lambda x, *arrays, spec: x[thaw_index(spec, arrays)],
+    vjp=_gather_vjp,
+    saves=("none", "shape", "value"),
+    add_into=_add_at,
+    jvp=lambda tangents, y, x, *arrays, spec: bind(gather_p, tangents[0], *arrays, spec=spec),
+    differentiable_arguments=1,
+    batch=_batch_gather,
+    source=_index_source,
+)
+
+
+def _scatter_add(g: Any, *arrays: Any, shape: tuple[int, ...], spec: Spec) -> Any:
+    out = np.zeros(shape, dtype=np.asarray(g).dtype)
+    index = thaw_index(spec, arrays)
+    if all(np.asarray(a).dtype.kind == "b" for a in arrays):
+        out[index] = g  # a mask selects no element twice
+    else:
+        np.add.at(out, index, g)
+    return out
+
+
+def _batch_scatter(args: Any, batched: Any, size: int, params: Any) -> Any:
+    spec = params["spec"]
+    if any(batched[1:]) or not _contiguous_holes(spec):
+        return _loop(scatter_add_p, args, batched, size, params)
+    return bind(scatter_add_p, *args, shape=(size, *params["shape"]), spec=(_ALL, *spec))
+
+
+scatter_add_p: Primitive = Primitive(
+    "scatter_add",
+    _scatter_add,
+    vjp=lambda g, y, x, *arrays, index, shape, spec: bind(gather_p, g, *arrays, spec=spec),
+    saves=("none", "none", "value"),
+    jvp=lambda tangents, y, x, *arrays, shape, spec: bind(
+        scatter_add_p, tangents[0], *arrays, shape=shape, spec=spec
+    ),
+    differentiable_arguments=1,
+    batch=_batch_scatter,
+    source=_zeros_source,
+)
+
+
+def _has_gaps(a: Any) -> bool:
+    """Whether an array is laid out otherwise than its copy: a view of it may be a copy of that."""
+    return type(a) is np.ndarray and not a.flags.forc and 0 not in a.strides
+
+
+def _write(base: Any, value: Any, *arrays: Any, path: Path, spec: Spec | None) -> Any:
+    out = copied(base) if _has_gaps(base) else np.array(base, copy=True)
+    place(out, value, path, spec, arrays)
+    return out
+
+
+def _part(x: Any, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> Any:
+    """Take the part of a value that a write replaces."""
+    for name, params in path:
+        x = bind(primitives[name], x, **dict(params))
+    if spec is None:
+        return x
+    if arrays:
+        return bind(gather_p, x, *arrays, spec=spec)
+    return bind(basic_index_p, x, spec=spec)
+
+
+def _winners(base: Any, *arrays: Any, path: Path, spec: Spec) -> Any:
+    """Mark which elements of a written value are still there when an index occurs twice."""
+    numbers = np.full(np.shape(base), -1, dtype=np.int64)
+    part = _part(numbers, path, spec, arrays)
+    own = np.arange(part.size).reshape(part.shape)
+    place(numbers, own, path, spec, arrays)
+    return _part(numbers, path, spec, arrays) == own
+
+
+winners_p: Primitive = Primitive("winners", _winners)
+
+
+def _write_vjp(
+    g: Any, y: Any, base: Any, value: Any, *arrays: Any, index: int, path: Path, spec: Spec | None
+) -> Any:
+    if index == 0:
+        return bind(write_p, g, 0.0, *arrays, path=path, spec=spec)
+    part = _part(g, path, spec, arrays)
+    if any(a.dtype.kind != "b" for a in arrays):
+        part = np.where(bind(winners_p, g, *arrays, path=path, spec=spec), part, 0.0)
+    return part
+
+
+def _take_from(g: Any, *arrays: Any, path: Path, spec: Spec | None) -> Any:
+    part = np.array(_write_vjp(g, None, g, None, *arrays, index=1, path=path, spec=spec))
+    place(g, 0.0, path, spec, arrays)
+    return part
+
+
+def _write_jvp(
+    tangents: Any, y: Any, base: Any, value: Any, *arrays: Any, path: Path, spec: Spec | None
+) -> Any:
+    t_base = np.zeros_like(base) if tangents[0] is None else tangents[0]
+    t_value = 0.0 if tangents[1] is None else tangents[1]
+    return bind(write_p, t_base, t_value, *arrays, path=path, spec=spec)
+
+
+def _batch_write(args: Any, batched: Any, size: int, params: Any) -> Any:
+    path, spec = params["path"], params["spec"]
+    base, value, *arrays = args
+    awkward = spec is not None and arrays and not _contiguous_holes(spec)
+    if any(batched[2:]) or awkward:
+        return _loop(write_p, args, batched, size, params)
+    if not batched[0]:
+        base = np.broadcast_to(base, (size, *np.shape(base)))
+    shape = base.shape[1:]
+    inner, probe = [], np.broadcast_to(np.int8(0), shape)
+    for name, step in path:
+        step = dict(step)
+        shifted = primitives[name].batch_params(step, probe.ndim, size)  # type: ignore[misc]
+        inner.append((name, tuple(sorted(shifted.items()))))
+        probe = primitives[name].forward(probe, **step)
+    if batched[1]:
+        part = probe if spec is None else probe[thaw_index(spec, tuple(arrays))]
+        missing = part.ndim - (len(value.shape) - 1)
+        if missing > 0:
+            value = np.reshape(value, (size, *(1,) * missing, *value.shape[1:]))
+        elif missing < 0:  # leading axes of size 1, which an assignment drops
+            value = np.reshape(value, (size, *value.shape[1 - missing :]))
+    outer = None if spec is None else (_ALL, *spec)
+    return bind(write_p, base, value, *arrays, path=tuple(inner), spec=outer)
+
+
+write_p: Primitive = Primitive(
+    "write",
+    _write,
+    vjp=_write_vjp,
+    saves=("none", "none", "none", "value"),
+    take_from=_take_from,
+    jvp=_write_jvp,
+    differentiable_arguments=2,
+    batch=_batch_write,
+    source=_write_source,
+)
+
+
+def _is_basic(i: Any) -> bool:
+    return i is None or i is Ellipsis or isinstance(i, slice)
+
+
+def normalise(index: Any, ndim: int) -> tuple[Spec, tuple[Any, ...]]:
+    """Split an index into its hashable part and its arrays; the ellipsis is written out."""
+    items = index if type(index) is tuple else (index,)
+    fixed: list[Any] = []
+    arrays: list[Any] = []
+    used = 0
+    for i in items:
+        if _is_basic(i):
+            if isinstance(i, slice):
+                used += 1
+                i = slice(
+                    *(n if n is None else operator.index(n) for n in (i.start, i.stop, i.step))
+                )
+            fixed.append(i)
+        elif isinstance(i, int | np.integer) and not isinstance(i, bool | np.bool_):
+            fixed.append(int(i))
+            used += 1
+        elif type(i) is Tensor and i.dtype.kind in "iu" and not i.shape and not i._trace.level:
+            fixed.append(i.__index__())
+            used += 1
+        else:
+            if type(i) in (list, tuple) and any(type(k) is Tensor for k in i):
+                i = functions[np.stack](list(i))
+            array = i if type(i) is Tensor else np.asarray(i)
+            if array.size == 0 and array.dtype.kind == "f" and type(i) in (list, tuple):
+                array = np.asarray(i, dtype=np.intp)
+            if array.dtype.kind not in "iub":
+                raise IndexError(
+                    "arrays used as indices must be of integer (or boolean) type, "
+                    f"not {array.dtype}"
+                )
+            fixed.append(HOLE)
+            arrays.append(array)
+            used += len(array.shape) if array.dtype.kind == "b" else 1
+    if any(i is Ellipsis for i in fixed) and sum(i is Ellipsis for i in fixed) == 1:
+        at = next(k for k, i in enumerate(fixed) if i is Ellipsis)
+        fixed[at : at + 1] = [slice(None)] * max(ndim - used, 0)
+    return freeze_index(tuple(fixed)), tuple(arrays)
+
+
+def _is_scalar_view(index: Any, spec: Spec, shape: tuple[int, ...]) -> bool:
+    """Whether an index names one element with an ellipsis: a view, and not a copy, of that element.
+
+    An index without ellipsis would copy it, so it is taken as a slice, and reshaped.
+    """
+    if type(index) is not tuple:
+        return index is Ellipsis and not shape
+    for i in index:
+        if i is Ellipsis:
+            break
+    else:
+        return False
+    return len(spec) == len(shape) and all(
+        type(i) is int and -n <= i < n for i, n in zip(spec, shape)
+    )
+
+
+@implements("getitem")
+def _getitem(x: Tensor, index: Any) -> Any:
+    spec, arrays = normalise(index, x.ndim)
+    if arrays:
+        out = apply(gather_p, (x, *arrays), {"spec": spec})
+        if type(out) is Tensor and out._trace.level and out.shape:
+            note_row(out, x, arrays, spec)
+        return out
+    if (not spec or type(spec[0]) is int) and _is_scalar_view(index, spec, x.shape):
+        if spec:
+            last = spec[-1]
+            spec = (*spec[:-1], ("slice", last, last + 1 or None, None))
+            x = apply(basic_index_p, (x,), {"spec": spec})
+        return functions[np.reshape](x, ())
+    return apply(basic_index_p, (x,), {"spec": spec})
+
+
+def _overlaps(x: Tensor, values: Any) -> bool:
+    """Whether there are views of what `x` is a view of among values."""
+    base = x if x._base is None else x._base
+    return any(type(v) is Tensor and v._base is base for v in values)
+
+
+@implements("setitem")
+def _setitem(x: Tensor, index: Any, value: Any) -> None:
+    if type(value) in (list, tuple):
+        if not any(type(v) is Tensor for v in value):
+            value = np.asarray(value)
+        elif _overlaps(x, value) and x[index].shape[:1] == (len(value),):
+            part = x[index]
+            for i, v in enumerate(value):  # NumPy writes one after the other, too
+                part[i] = v
+            return
+        else:
+            value = functions[np.stack](list(value))
+    if index is Ellipsis or (type(index) is slice and index == slice(None)):
+        spec, arrays = None, ()
+    else:
+        spec, arrays = normalise(index, x.ndim)
+        if not arrays and np.ndim(value) and _is_scalar_view(index, spec, x.shape):
+            value = np.reshape(value, ())  # into a view without axes; NumPy drops axes of size 1
+    write(x, value, spec, arrays)

@@ -1,0 +1,296 @@
+"""Joining arrays: two primitives, ``concatenate`` and ``stack``, and what is made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
+from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.trace import apply, bind
+
+__all__ = ["append", "block", "column_stack", "concatenate", "dstack", "hstack", "stack", "vstack"]
+
+
+def cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
+    """Return a slice along one axis."""
+    return x[(slice(None),) * axis + (slice(start, stop, step),)]
+
+
+def _concatenate_vjp(g: Any, y: Any, *xs: Any, index: int, axis: int) -> Any:
+    start = sum(x.shape[axis] for x in xs[:index])
+    return cut(g, axis, start, start + xs[index].shape[axis])
+
+
+def _front(args: Any, batched: Any, size: int) -> list[Any]:
+    return [a if b else np.broadcast_to(a, (size, *np.shape(a))) for a, b in zip(args, batched)]
+
+
+def _filled(tangents: Any, xs: Any) -> list[Any]:
+    """Zeros for the tangents that are zero."""
+    return [np.zeros(x.shape, dtype=x.dtype) if t is None else t for t, x in zip(tangents, xs)]
+
+
+def _listed(name: str) -> Any:
+    return lambda args, params: f"np.{name}([{', '.join(args)}], axis={params['axis']})"
+
+
+concatenate_p: Primitive = Primitive(
+    "concatenate",
+    lambda *xs, axis: np.concatenate(xs, axis),
+    vjp=_concatenate_vjp,
+    saves=("none", "shape"),
+    jvp=lambda tangents, y, *xs, axis: bind(concatenate_p, *_filled(tangents, xs), axis=axis),
+    batch=lambda args, batched, size, params: bind(
+        concatenate_p, *_front(args, batched, size), axis=params["axis"] + 1
+    ),
+    family="structural",
+    source=_listed("concatenate"),
+)
+
+stack_p: Primitive = Primitive(
+    "stack",
+    lambda *xs, axis: np.stack(xs, axis),
+    vjp=lambda g, y, *xs, index, axis: g[(slice(None),) * axis + (index,)],
+    saves=("none", "none"),
+    jvp=lambda tangents, y, *xs, axis: bind(stack_p, *_filled(tangents, xs), axis=axis),
+    batch=lambda args, batched, size, params: bind(
+        stack_p, *_front(args, batched, size), axis=params["axis"] + 1
+    ),
+    family="structural",
+    source=_listed("stack"),
+)
+
+
+def _operands(tensors: Any) -> tuple[Any, ...]:
+    if type(tensors) is Tensor:
+        return tuple(tensors)
+    arrays = (operand(t) for t in tensors)
+    return tuple(a if type(a) is Tensor else np.asarray(a) for a in arrays)
+
+
+def _cast_all(arrays: tuple[Any, ...], dtype: Any, casting: str) -> tuple[Any, ...]:
+    return tuple(
+        functions["astype"](a, dtype, casting) if type(a) is Tensor
+        else a.astype(dtype, casting=casting)
+        for a in arrays
+    )  # fmt: skip
+
+
+@implements(np.concatenate)
+def concatenate(
+    tensors: Any, axis: Any = 0, out: Any = None, dtype: Any = None, *, casting: str = "same_kind",
+    constant: bool | None = None,
+) -> Any:  # fmt: skip
+    """Join arrays along an axis that they have.
+
+    Parameters
+    ----------
+    tensors : sequence of array_like
+        Arrays that differ in size along `axis` only.
+    axis : int or None
+        ``None`` joins the flattened arrays.
+    out : Tensor or ndarray, optional
+        Where the result is written to; not together with `dtype`.
+    dtype : dtype_like, optional
+        The dtype of the result.
+    casting : str
+        NumPy's rule for the cast to `dtype`.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Raises
+    ------
+    ValueError
+        If the other sizes differ, or for no arrays.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.concatenate((tg.tensor([1.0]), [2.0, 3.0]))
+    Tensor([1., 2., 3.])
+    """
+    if out is not None and dtype is not None:
+        raise TypeError("concatenate() only takes `out` or `dtype` as an argument, but both given")
+    arrays = _operands(tensors)
+    if dtype is not None:
+        arrays = _cast_all(arrays, np.dtype(dtype), casting)
+    if axis is None:
+        arrays, axis = tuple(np.ravel(a) for a in arrays), 0
+    ndim = len(shape_of(arrays[0])) if arrays else 0
+    axis = one_axis(axis, ndim) if ndim else 0  # NumPy refuses arrays without axes
+    result = apply(concatenate_p, arrays, {"axis": axis}, constant)
+    return delivered(result, out, "concatenate", casting)
+
+
+def stack(
+    tensors: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
+    casting: str = "same_kind", constant: bool | None = None,
+) -> Any:  # fmt: skip
+    """Join arrays of one shape along a new axis.
+
+    Parameters
+    ----------
+    tensors : sequence of array_like
+        Arrays of one shape.
+    axis : int
+        The place of the new axis in the result.
+    out : Tensor or ndarray, optional
+        Where the result is written to; not together with `dtype`.
+    dtype : dtype_like, optional
+        The dtype of the result.
+    casting : str
+        NumPy's rule for the cast to `dtype`.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or for no arrays.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.stack((tg.tensor([1.0, 2.0]), [3.0, 4.0]), axis=-1)
+    Tensor([[1., 3.],
+            [2., 4.]])
+    """
+    if out is not None and dtype is not None:
+        raise TypeError("concatenate() only takes `out` or `dtype` as an argument, but both given")
+    arrays = _operands(tensors)
+    if not arrays:
+        raise ValueError("need at least one array to stack")
+    if dtype is not None:
+        arrays = _cast_all(arrays, np.dtype(dtype), casting)
+    axis = one_axis(axis, len(shape_of(arrays[0])) + 1)
+    result = apply(stack_p, arrays, {"axis": axis}, constant)
+    return delivered(result, out, "stack", casting)
+
+
+@implements(np.stack)
+def _np_stack(arrays: Any, axis: int = 0, out: Any = None, **options: Any) -> Any:
+    return stack(arrays, axis, out, **options)
+
+
+@implements(np.vstack, getattr(np, "row_stack", np.vstack))
+def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Join arrays along the first axis; vectors are rows.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.vstack(([1.0, 2.0], [3.0, 4.0])).shape
+    (2, 2)
+    """
+    rows = [functions[np.atleast_2d](a) for a in _operands(tup)]
+    return concatenate(rows, 0, dtype=dtype, casting=casting)
+
+
+@implements(np.hstack)
+def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Join arrays along the second axis, vectors along the first.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.hstack(([1.0, 2.0], [3.0]))
+    Tensor([1., 2., 3.])
+    """
+    arrays = [functions[np.atleast_1d](a) for a in _operands(tup)]
+    axis = 0 if arrays and arrays[0].ndim == 1 else 1
+    return concatenate(arrays, axis, dtype=dtype, casting=casting)
+
+
+@implements(np.dstack)
+def dstack(tup: Any) -> Any:
+    """Join arrays along the third axis.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.dstack(([1.0, 2.0], [3.0, 4.0])).shape
+    (1, 2, 2)
+    """
+    return concatenate([functions[np.atleast_3d](a) for a in _operands(tup)], 2)
+
+
+@implements(np.column_stack)
+def column_stack(tup: Any) -> Any:
+    """Join vectors as columns of a matrix.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.column_stack(([1.0, 2.0], [3.0, 4.0]))
+    Tensor([[1., 3.],
+            [2., 4.]])
+    """
+    columns: list[Any] = [as_tensor(a) for a in _operands(tup)]
+    columns = [np.reshape(a, (-1, 1)) if a.ndim < 2 else a for a in columns]
+    return concatenate(columns, 1)
+
+
+@implements(np.append)
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """Join `values` to the end of an array; without an axis, both are flattened.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.append(tg.tensor([1.0]), [2.0, 3.0])
+    Tensor([1., 2., 3.])
+    """
+    return concatenate((arr, values), axis)
+
+
+@implements(np.block)
+def block(arrays: Any) -> Any:
+    """Assemble an array from nested lists of blocks: the innermost along the last axis.
+
+    Parameters
+    ----------
+    arrays : nested list of array_like
+        Lists of equal depth; blocks with fewer axes get axes of size 1 in front.
+
+    Raises
+    ------
+    TypeError
+        For tuples.
+    ValueError
+        For empty lists and lists of unequal depth, and for sizes that do not fit.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> a = tg.tensor([[1.0]])
+    >>> tg.block([[a, 2 * a], [3 * a, 4 * a]])
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
+    # NumPy checks lists and shapes, on bytes that are all the same one.
+    np.block(_nest(arrays, lambda a: np.broadcast_to(np.int8(0), np.shape(a))))
+    depth, inner = 0, arrays
+    while isinstance(inner, list):
+        depth, inner = depth + 1, inner[0]
+    ranks: list[int] = []
+    _nest(arrays, lambda a: ranks.append(np.ndim(a)))
+    ndim = max(depth, *ranks)
+
+    def join(part: Any, level: int) -> Any:
+        if level == depth:
+            a = as_tensor(part)
+            return np.reshape(a, (*(1,) * (ndim - a.ndim), *a.shape))
+        return concatenate([join(p, level + 1) for p in part], level - depth)
+
+    return join(arrays, 0) if depth else np.copy(join(arrays, 0))
+
+
+def _nest(arrays: Any, function: Any) -> Any:
+    """Apply a function to the blocks in nested lists."""
+    if isinstance(arrays, list):
+        return [_nest(a, function) for a in arrays]
+    return arrays if isinstance(arrays, tuple) else function(arrays)

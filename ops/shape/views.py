@@ -1,0 +1,447 @@
+"""Views: reshape, transpose, broadcast and what is made of them; copies and casts.
+
+Adding, removing and moving axes are reshapes and transposes, so that rules, batching and the
+compiler know two primitives in place of ten.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.checks import check_real
+from tapegrad.tape.core.errors import TapegradError
+from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
+from tapegrad.tape.core.trace import apply, bind
+
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_to",
+    "expand_dims",
+    "matrix_transpose",
+    "moveaxis",
+    "ravel",
+    "reshape",
+    "squeeze",
+    "swapaxes",
+    "transpose",
+]
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def _batch_view(primitive: str) -> Any:
+    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+        this = primitives[primitive]
+        assert this.batch_params is not None
+        inner = this.batch_params(params, len(args[0].shape) - 1, size)
+        return bind(this, args[0], **inner)
+
+    return batch
+
+
+reshape_p: Primitive = Primitive(
+    "reshape",
+    lambda x, *, shape: np.reshape(x, shape),
+    (lambda g, y, x, shape: np.reshape(g, x.shape),),
+    jvp="linear",
+    view=True,
+    family="structural",
+    batch=_batch_view("reshape"),
+    batch_params=lambda params, ndim, size: {"shape": (size, *params["shape"])},
+    source=lambda a, p: f"np.reshape({a[0]}, {p['shape']})",
+)
+
+transpose_p: Primitive = Primitive(
+    "transpose",
+    lambda x, *, axes: np.transpose(x, axes),
+    (lambda g, y, x, axes: np.transpose(g, _inverse(axes)),),
+    jvp="linear",
+    view=True,
+    family="structural",
+    batch=_batch_view("transpose"),
+    batch_params=lambda params, ndim, size: {"axes": (0, *(a + 1 for a in params["axes"]))},
+    source=lambda a, p: f"np.transpose({a[0]}, {p['axes']})",
+)
+
+broadcast_to_p: Primitive = Primitive(
+    "broadcast_to",
+    lambda x, *, shape: np.broadcast_to(x, shape),
+    (lambda g, y, x, shape: g,),  # the sweep sums what was repeated
+    jvp="linear",
+    view=True,
+    family="structural",
+    batch=lambda args, batched, size, params: bind(
+        broadcast_to_p,
+        np.reshape(
+            args[0],
+            (
+                size,
+                *(1,) * (len(params["shape"]) - len(args[0].shape) + 1),
+                *args[0].shape[1:],
+            ),
+        ),
+        shape=(size, *params["shape"]),
+    ),
+    source=lambda a, p: f"np.broadcast_to({a[0]}, {p['shape']})",
+)
+
+copy_p: Primitive = Primitive(
+    "copy",
+    lambda x, *, order="K": np.array(x, copy=True, order=order),
+    (lambda g, y, x, order="K": g,),
+    jvp="linear",
+    family="structural",
+    batch=lambda args, batched, size, params: bind(copy_p, args[0]),
+    source=lambda a, p: f"np.copy({', '.join([a[0], *map(repr, p.values())])})",
+)
+
+cast_p: Primitive = Primitive(
+    "cast",
+    lambda x, *, dtype: np.asarray(x).astype(dtype),
+    (lambda g, y, x, dtype: g,),  # the sweep casts back
+    jvp="linear",
+    family="elementwise",
+    kernel="cast(x)",
+    batch=lambda args, batched, size, params: bind(cast_p, args[0], **params),
+    source=lambda a, p: f"{a[0]}.astype({p['dtype'].name!r})",
+)
+
+
+def _shape_of(a: Any) -> tuple[int, ...]:
+    return a.shape if type(a) is Tensor else np.shape(a)
+
+
+def _full_shape(a: Any, newshape: Any) -> tuple[int, ...]:
+    """Resolve a shape with one -1; NumPy raises the error if it does not fit."""
+    old = _shape_of(a)
+    if isinstance(newshape, int | np.integer) or type(newshape) is Tensor:
+        newshape = (newshape,)
+    shape = tuple(operator.index(n) for n in newshape)
+    if -1 in shape or int(np.prod(shape, dtype=np.int64)) != int(np.prod(old, dtype=np.int64)):
+        return np.broadcast_to(np.int8(0), old).reshape(shape).shape
+    return shape
+
+
+def reshape(a: Any, newshape: Any, *, constant: bool | None = None) -> Tensor:
+    """Give an array another shape; a view if NumPy can make one.
+
+    Parameters
+    ----------
+    a : array_like
+    newshape : int or sequence of int
+        One entry may be -1 and is found from the size.
+    constant : bool, optional
+        See :class:`tapegrad.Tensor`.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.reshape(tg.arange(4.0), (2, -1))
+    Tensor([[0., 1.],
+            [2., 3.]])
+    """
+    return apply(reshape_p, (a,), {"shape": _full_shape(a, newshape)}, constant)  # type: ignore[no-any-return]
+
+
+@implements(np.reshape)
+def _np_reshape(
+    a: Any,
+    shape: Any = None,
+    order: str = "C",
+    *,
+    newshape: Any = None,
+    copy: bool | None = None,
+    constant: bool | None = None,
+) -> Tensor:
+    shape = newshape if shape is None else shape
+    if order == "K":
+        raise ValueError("order 'K' is not permitted for reshaping")
+    if _is_column_major(a, order):
+        back = reshape(transpose(a), _full_shape(a, shape)[::-1])
+        out = transpose(back, constant=constant)
+    else:
+        out = reshape(a, shape, constant=constant)
+    return functions[np.copy](out) if copy else out  # type: ignore[no-any-return]
+
+
+@implements(np.ravel)
+def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
+    """Return the elements along one axis, in C order: a view if they lie in that order."""
+    if _is_column_major(a, order):
+        a = transpose(a)
+    out = reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
+    if out._base is not None and not _in_order(a):
+        return apply(copy_p, (out,), {}, constant)  # type: ignore[no-any-return]
+    return out
+
+
+def _in_order(a: Any) -> bool:
+    """Whether elements lie one after the other; those of a batch as they would in an example."""
+    array, hidden, below = data_below(a), 0, a
+    while type(below) is Tensor:
+        hidden += below._trace.hides_axis
+        below = below.value
+    root = a if type(a) is not Tensor or a._base is None else a._base
+    given = any(root is x for x in getattr(getattr(root, "_trace", None), "given", ()))
+    if array.flags.c_contiguous or not array.size:
+        return True
+    if given or not hidden:
+        return bool(array[(0,) * hidden].flags.c_contiguous)
+    sizes = list(zip(array.shape, array.strides))
+    others, unit = {s: n for n, s in sizes[:hidden] if n != 1}, array.itemsize
+    for n, stride in reversed(sizes[hidden:]):
+        while unit in others:  # examples lie interleaved
+            unit *= others.pop(unit)
+        if n != 1 and stride != unit:
+            return False
+        unit *= n
+    return True
+
+
+def _is_column_major(a: Any, order: str) -> bool:
+    """Whether elements are read column by column: NumPy's orders A and K follow the memory."""
+    if order in ("A", "K"):
+        value = data_below(a)
+        return bool(value.flags.f_contiguous and not value.flags.c_contiguous)
+    if order not in ("C", "F"):
+        raise ValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
+    return order == "F"
+
+
+def data_below(a: Any) -> Any:
+    """Return the array at the bottom of a tensor, for what depends on its memory alone."""
+    while type(a) is Tensor:
+        a = a.value
+    return np.asarray(a)
+
+
+@implements("flatten")
+def _flatten(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
+    if _is_column_major(a, order):
+        a = transpose(a)
+    out = ravel(apply(copy_p, (a,)), constant=constant)
+    out._base, out._path = None, ()  # the copy is reached through this tensor alone
+    return out
+
+
+@implements(np.copy)
+def _copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
+    _is_column_major(a, order)  # refuses a wrong order
+    return apply(copy_p, (a,), {} if order == "K" else {"order": order})  # type: ignore[no-any-return]
+
+
+@implements("astype")
+def _astype(a: Any, dtype: Any, casting: str = "unsafe", copy: bool = True) -> Tensor:
+    dtype = np.dtype(dtype)
+    if not np.can_cast(a.dtype, dtype, casting):  # type: ignore[arg-type]
+        raise TypeError(
+            f"Cannot cast array data from {a.dtype!r} to {dtype!r} "
+            f"according to the rule {casting!r}"
+        )
+    return apply(copy_p, (a,)) if copy and a.dtype == dtype else _cast(a, dtype)
+
+
+def _np_astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """Convert to a dtype; differentiable, other than the documented method."""
+    dtype = np.dtype(dtype)
+    check_real(dtype)
+    if device not in (None, "cpu"):
+        raise ValueError(f'Device not understood. Only "cpu" is allowed, but received: {device}')
+    if x.dtype == dtype:
+        return functions[np.copy](x) if copy else x  # type: ignore[no-any-return]
+    return _cast(x, dtype)
+
+
+if hasattr(np, "astype"):  # NumPy 2.1
+    implements(np.astype)(_np_astype)
+
+
+@implements("cast")
+def _cast(a: Any, dtype: Any) -> Tensor:
+    return a if a.dtype == dtype else apply(cast_p, (a,), {"dtype": np.dtype(dtype)})
+
+
+def _permute(a: Any, axes: tuple[int, ...], constant: bool | None) -> Tensor:
+    return apply(transpose_p, (a,), {"axes": axes}, constant)  # type: ignore[no-any-return]
+
+
+def _order_of(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
+    """Find the permutation that a NumPy function does, by doing it to the axes' numbers.
+
+    NumPy checks the arguments, and raises its own errors.
+    """
+    ndim = len(_shape_of(a))
+    probe = np.empty((1,) * ndim, np.int8)
+    probe = np.lib.stride_tricks.as_strided(probe, probe.shape, tuple(range(ndim)))
+    return function(probe, *args).strides  # type: ignore[no-any-return]
+
+
+def transpose(a: Any, *axes: Any, constant: bool | None = None) -> Tensor:
+    """Permute the axes, as a view.
+
+    Parameters
+    ----------
+    a : array_like
+    *axes : int, or one sequence of int
+        Where each axis comes from; without them the order is reversed.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.transpose(tg.ones((2, 3, 4)), 1, 0, 2).shape
+    (3, 2, 4)
+    """
+    order = axes[0] if len(axes) == 1 else (axes or None)
+    if isinstance(order, int):
+        order = (order,)
+    return _permute(a, _order_of(np.transpose, a, order), constant)
+
+
+@implements(np.transpose, getattr(np, "permute_dims", np.transpose))
+def _np_transpose(a: Any, axes: Any = None, *, constant: bool | None = None) -> Tensor:
+    return transpose(a, axes, constant=constant)
+
+
+@implements(np.swapaxes)
+def swapaxes(a: Any, axis1: int, axis2: int, *, constant: bool | None = None) -> Tensor:
+    """Swap two axes, as a view."""
+    return _permute(a, _order_of(np.swapaxes, a, axis1, axis2), constant)
+
+
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Tensor:
+    """Swap the last two axes, as a view.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.matrix_transpose(tg.ones((4, 2, 3))).shape
+    (4, 3, 2)
+    """
+    if len(_shape_of(x)) < 2:
+        raise ValueError(
+            f"Input array must be at least 2-dimensional, but it is {len(_shape_of(x))}"
+        )
+    return swapaxes(x, -1, -2)
+
+
+@implements(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any, *, constant: bool | None = None) -> Tensor:
+    """Move axes to new places, as a view; the others keep their order."""
+    return _permute(a, _order_of(np.moveaxis, a, source, destination), constant)
+
+
+@implements(np.rollaxis)
+def _rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
+    return _permute(a, _order_of(np.rollaxis, a, axis, start), None)
+
+
+def _reshaped_like(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
+    """Find the shape that a NumPy function gives; NumPy checks the arguments."""
+    return function(np.broadcast_to(np.int8(0), _shape_of(a)), *args).shape  # type: ignore[no-any-return]
+
+
+@implements(np.squeeze)
+def squeeze(a: Any, axis: Any = None, *, constant: bool | None = None) -> Tensor:
+    """Remove axes of size 1, as a view; ValueError if a named axis is longer."""
+    return reshape(a, _reshaped_like(np.squeeze, a, axis), constant=constant)
+
+
+@implements(np.expand_dims)
+def expand_dims(a: Any, axis: Any, *, constant: bool | None = None) -> Tensor:
+    """Insert an axis of size 1 at `axis`, as a view."""
+    return reshape(a, _reshaped_like(np.expand_dims, a, axis), constant=constant)
+
+
+def _atleast(function: Any, arrays: tuple[Any, ...], constant: bool | None) -> Any:
+    done = []
+    for a in arrays:
+        shape = _reshaped_like(function, a)
+        if type(a) is Tensor and shape == a.shape and constant is None:
+            done.append(a)
+        else:
+            done.append(reshape(a, shape, constant=constant))
+    return done[0] if len(done) == 1 else done
+
+
+@implements(np.atleast_1d)
+def atleast_1d(*tensors: Any, constant: bool | None = None) -> Any:
+    """Return the arrays with at least one axis: one tensor, or a list of several."""
+    return _atleast(np.atleast_1d, tensors, constant)
+
+
+@implements(np.atleast_2d)
+def atleast_2d(*tensors: Any, constant: bool | None = None) -> Any:
+    """Return the arrays with at least two axes: one tensor, or a list of several."""
+    return _atleast(np.atleast_2d, tensors, constant)
+
+
+@implements(np.atleast_3d)
+def atleast_3d(*tensors: Any, constant: bool | None = None) -> Any:
+    """Return the arrays with at least three axes: one tensor, or a list of several."""
+    return _atleast(np.atleast_3d, tensors, constant)
+
+
+def broadcast_to(a: Any, shape: Any, *, constant: bool | None = None) -> Tensor:
+    """Repeat an array to `shape` without copying; the gradient sums what was repeated.
+
+    Raises
+    ------
+    ValueError
+        If the array cannot be broadcast to `shape`.
+    """
+    shape = (shape,) if isinstance(shape, int | np.integer) else shape
+    return apply(broadcast_to_p, (a,), {"shape": tuple(int(n) for n in shape)}, constant)  # type: ignore[no-any-return]
+
+
+@implements(np.broadcast_to)
+def _np_broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
+    return broadcast_to(array, shape)
+
+
+@implements(np.broadcast_arrays)
+def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
+    shape = np.broadcast_shapes(*(_shape_of(a) for a in args))
+    if all(_shape_of(a) == shape for a in args):
+        return tuple(a if type(a) is Tensor else broadcast_to(a, shape) for a in args)
+    return tuple(broadcast_to(a, shape) for a in args)
+
+
+class _CopyNeeded(AttributeError, ValueError):
+    """For ``x.shape = ...``: NumPy has the first of its bases here, the documentation the second."""
+
+
+@implements("set_shape")
+def _set_shape(tensor: Tensor, shape: Any) -> None:
+    """``tensor.shape = shape``: the same cell, in the new shape, views and gradients intact."""
+    new_shape = _full_shape(tensor, shape)
+    value = tensor.value
+    # A batch may be laid out in another way than its examples would be.
+    known = type(value) is np.ndarray and value.size and not tensor._trace.hides_axis
+    if known and not np.shares_memory(value, value.reshape(new_shape)):
+        raise _CopyNeeded("the shape of this tensor can only be changed by copying its data")
+    base = tensor._base
+    if base is None and tensor._inner_shape is None:
+        tensor._inner_shape = tensor.shape
+    new = tensor._trace.process(reshape_p, (tensor,), {"shape": new_shape})
+    if base is not None:
+        tensor._path = (*tensor._path, (reshape_p, {"shape": new_shape}))
+    if type(new) is not Tensor:
+        raise TapegradError("a value that is no tensor cannot be reshaped in place")
+    tensor._value = new._value
+    tensor._node = new._node
+    if base is None:
+        tensor._version += 1

@@ -1,0 +1,1 @@
+"""The tensor that users hold: its methods, views and writes, the memory guard, the imperative trace."""

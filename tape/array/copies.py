@@ -1,0 +1,119 @@
+"""The methods that take a tensor's data out of its graph: ``copy`` and ``astype``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.tape.core.checks import check_constant, check_real
+from tapegrad.tape.core.primitive import functions
+
+if TYPE_CHECKING:
+    from tapegrad.tape.array.tensor import Tensor
+
+__all__ = ["ArrayCopies"]
+
+_ORDERS = ("C", "F", "A", "K")
+
+
+class ArrayCopies:
+    """The part of a tensor that makes tensors without a graph."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # what Tensor brings
+        _node: Any
+
+        @property
+        def constant(self) -> bool: ...
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+        @property
+        def grad(self) -> Any: ...
+        @property
+        def live_trace(self) -> Any: ...
+        @property
+        def value(self) -> Any: ...
+
+    def copy(self, order: str = "C", *, constant: bool | None = None) -> Tensor:
+        """Return a copy of data and gradient that is in no graph.
+
+        Parameters
+        ----------
+        order : {'C', 'F', 'A', 'K'}
+            The layout in memory.
+        constant : bool, optional
+            By default as the original.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> x = tg.tensor([[1.0, 2.0]])
+        >>> (2 * x).backward()
+        >>> x.copy().grad
+        array([[2., 2.]])
+        """
+        check_constant(constant)
+        if self.live_trace.level:
+            return functions[np.copy](self, order)  # type: ignore[no-any-return]
+        if constant is None:
+            constant = self.constant
+        new: Any = type(self)(self.value.copy(order), constant=constant, copy=False)  # type: ignore[call-arg]
+        grad = self.grad
+        new._node.grad = None if grad is None or new._node.constant else grad.copy()
+        return new  # type: ignore[no-any-return]
+
+    def astype(
+        self,
+        dtype: Any,
+        casting: Any = "unsafe",
+        copy: bool = True,
+        *,
+        order: str = "K",
+        subok: bool = True,
+        constant: bool | None = None,
+    ) -> Tensor:
+        """Return the tensor with another dtype.
+
+        In imperative code the result is in no graph, as documented; traced values stay traced.
+
+        Parameters
+        ----------
+        dtype : dtype_like
+            A real dtype.
+        casting : {'no', 'equiv', 'safe', 'same_kind', 'unsafe'}
+            Which conversions are allowed. ``x.astype(dtype, order, casting)``, as NumPy has it, is
+            understood, too.
+        copy : bool
+            ``False`` returns the tensor itself if dtype, `order` and `constant` fit.
+        order : {'C', 'F', 'A', 'K'}
+            The layout in memory.
+        subok : bool
+            For NumPy's sake: tensors have no subclasses.
+        constant : bool, optional
+            By default as the original; integers are always constant.
+        """
+        check_constant(constant)
+        if casting in _ORDERS:
+            order, casting = casting, "unsafe"
+            if isinstance(copy, str):
+                casting, copy = copy, True
+        if self.live_trace.level:
+            return functions["astype"](self, dtype, casting, copy)  # type: ignore[no-any-return]
+        dtype = np.dtype(dtype)
+        check_real(dtype)
+        array = self.value.astype(dtype, order=order, casting=casting, copy=copy)
+        if array is self.value and (constant is None or constant == self.constant):
+            return self  # type: ignore[return-value]
+        if constant is None and self.dtype.kind == "f":
+            constant = self.constant or dtype.kind != "f"
+        if array is self.value:
+            array = array.copy()
+        return type(self)(array, constant=constant, copy=False)  # type: ignore[call-arg, return-value]
+
+    def __copy__(self) -> Tensor:
+        return self.copy("K")
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self.copy("K")

@@ -1,0 +1,334 @@
+"""Python's operators and protocols on tensors: ``+``, ``x[0]``, ``float(x)``, ``len(x)`` and their kin.
+
+Operators find their operation in the registry, by the NumPy function that names it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+
+from tapegrad.tape.core.primitive import functions, primitives
+from tapegrad.tape.core.state import state
+
+__all__ = ["ArrayOperators"]
+
+# Operands that need no conversion; everything else takes the slower way through NumPy.
+_PLAIN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
+
+_ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryview)
+
+
+def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
+    """Apply a binary operator of which `x` or `y` is a tensor."""
+    tx, ty = type(x), type(y)
+    if tx in _PLAIN:
+        if y._base is not None:
+            y.freshen()
+        trace = y._trace
+    elif ty in _PLAIN:
+        if x._base is not None:
+            x.freshen()
+        trace = x._trace
+    elif tx is ty:
+        if x._base is not None:
+            x.freshen()
+        if y._base is not None:
+            y.freshen()
+        trace = x._trace
+        if y._trace.level > trace.level:
+            trace = y._trace
+    elif _is_array_like(x) and _is_array_like(y):
+        if name == "multiply":
+            sequence, other = (y, x) if hasattr(x, "_trace") else (x, y)
+            if isinstance(sequence, list | tuple | array) and other._trace.counts(other):
+                return NotImplemented  # Python repeats the sequence
+        return functions[ufunc](x, y)
+    else:
+        return (x if hasattr(x, "_trace") else y)._trace.with_stranger(ufunc, (x, y))
+    if trace.closed:
+        return functions[ufunc](x, y)
+    return trace.operator(primitives[name], (x, y))
+
+
+def _is_array_like(a: Any) -> bool:
+    """Whether NumPy makes numbers of an operand, which does not ask to be left alone."""
+    if isinstance(a, _ARRAY_LIKE):
+        return True
+    kind = type(a)
+    if getattr(kind, "__array_ufunc__", a) is None or isinstance(a, str | bytes):
+        return False
+    return hasattr(kind, "__array__") or isinstance(a, Sequence)
+
+
+def _unary(name: str, x: Any) -> Any:
+    trace = x.live_trace
+    if trace.closed:
+        return functions[np.negative](x)  # raises
+    if trace.level:
+        return _operator(getattr(np, name), x)
+    return trace.unary(primitives[name], x)
+
+
+def _operator(ufunc: np.ufunc, *args: Any) -> Any:
+    """Apply a Python operator; a trace may know what it gives between Python numbers."""
+    for a in args:
+        trace = getattr(a, "_trace", None)
+        if trace is not None and trace.level:
+            done = trace.between_numbers(ufunc, args)
+            if done is NotImplemented and any(type(a) is complex for a in args):
+                done = trace.with_stranger(ufunc, args)
+            if done is not NotImplemented:
+                return done
+    return functions[ufunc](*args)
+
+
+def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
+    # Numbers do not change: the name gets another one. Inside transformations constants stand for
+    # what NumPy has there.
+    trace = x.live_trace
+    inside = trace.level or (x._node.constant and state.get().depth)
+    if inside and trace.stands_for_number(x):
+        return _operator(ufunc, x, y)
+    functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
+    return x
+
+
+class ArrayOperators:
+    """The part of a tensor that Python's syntax calls."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # what Tensor brings
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+
+        _trace: Any
+
+        def consume(self, kind: str) -> Any: ...
+
+        def freshen(self) -> None: ...
+
+    def __add__(self, other: Any) -> Any:
+        return _binary("add", np.add, self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _binary("add", np.add, other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _binary("subtract", np.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _binary("subtract", np.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _binary("multiply", np.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _binary("multiply", np.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _binary("divide", np.divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _binary("divide", np.divide, other, self)
+
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        array = not (self._trace.level and self._trace.stands_for_number(self))
+        if (
+            type(other) is int and other == 2 and self.dtype == bool and array
+        ):  # as NumPy's operator
+            return functions[np.square](self)
+        return NotImplemented if modulus is not None else _operator(np.power, self, other)
+
+    def __rpow__(self, other: Any, modulus: Any = None) -> Any:
+        return NotImplemented if modulus is not None else _operator(np.power, other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return functions[np.matmul](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return functions[np.matmul](other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _operator(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _operator(np.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return _operator(np.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _operator(np.remainder, other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return _operator(np.divmod, self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return _operator(np.divmod, other, self)
+
+    def __lshift__(self, other: Any) -> Any:
+        return _operator(np.left_shift, self, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return _operator(np.left_shift, other, self)  # type: ignore[call-overload]
+
+    def __rshift__(self, other: Any) -> Any:
+        return _operator(np.right_shift, self, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return _operator(np.right_shift, other, self)  # type: ignore[call-overload]
+
+    def __neg__(self) -> Any:
+        return _unary("negative", self)
+
+    def __pos__(self) -> Any:
+        return _operator(np.positive, self)
+
+    def __abs__(self) -> Any:
+        return _operator(np.absolute, self)
+
+    def __invert__(self) -> Any:
+        return _operator(np.invert, self)
+
+    def __and__(self, other: Any) -> Any:
+        return _operator(np.bitwise_and, self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return _operator(np.bitwise_and, other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return _operator(np.bitwise_or, self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return _operator(np.bitwise_or, other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return _operator(np.bitwise_xor, self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return _operator(np.bitwise_xor, other, self)
+
+    def __iadd__(self, other: Any) -> Any:
+        return _in_place(np.add, self, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return _in_place(np.subtract, self, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return _in_place(np.multiply, self, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return _in_place(np.divide, self, other)
+
+    def __ipow__(self, other: Any, modulus: Any = None) -> Any:
+        return NotImplemented if modulus is not None else _in_place(np.power, self, other)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return _in_place(np.floor_divide, self, other)
+
+    def __imod__(self, other: Any) -> Any:
+        return _in_place(np.remainder, self, other)
+
+    def __iand__(self, other: Any) -> Any:
+        return _in_place(np.bitwise_and, self, other)
+
+    def __ior__(self, other: Any) -> Any:
+        return _in_place(np.bitwise_or, self, other)
+
+    def __ixor__(self, other: Any) -> Any:
+        return _in_place(np.bitwise_xor, self, other)
+
+    def __ilshift__(self, other: Any) -> Any:
+        return _in_place(np.left_shift, self, other)
+
+    def __irshift__(self, other: Any) -> Any:
+        return _in_place(np.right_shift, self, other)
+
+    def __imatmul__(self, other: Any) -> Any:
+        raise TypeError("x @= y is not supported for tensors; use x = x @ y")
+
+    def __eq__(self, other: Any) -> Any:
+        if other is None or isinstance(other, str | bytes):  # no ufunc compares them with numbers
+            return np.full(self.shape, False)[()]
+        return _operator(np.equal, self, other)
+
+    def __hash__(self) -> int:
+        # By identity, although == compares elements: tape.replay({x: value}) names tensors as keys.
+        trace = self._trace
+        return trace.hash_of(self) if trace.level else object.__hash__(self)
+
+    def __ne__(self, other: Any) -> Any:
+        if other is None or isinstance(other, str | bytes):
+            return np.full(self.shape, True)[()]
+        return _operator(np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return _operator(np.less, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _operator(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _operator(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _operator(np.greater_equal, self, other)
+
+    # Python's protocols --------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        return bool(self.consume("bool"))
+
+    def __float__(self) -> float:
+        return float(self._only_element("float"))
+
+    def __int__(self) -> int:
+        return int(self._only_element("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._only_element("complex"))
+
+    def _only_element(self, kind: str) -> Any:
+        array = self.consume(kind)
+        if array.size != 1:
+            raise TypeError("only tensors with one element can be converted to Python scalars")
+        return array.item()
+
+    def __round__(self, digits: Any = None) -> Any:
+        return round(self._only_element("round"), digits)
+
+    def __index__(self) -> int:
+        array = self.consume("index")
+        if array.ndim or array.dtype.kind not in "iu":
+            raise TypeError("only integer scalar tensors can be used as an index")
+        return int(array)
+
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            raise TypeError("len() of a tensor without axes")
+        return shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a tensor without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, item: SupportsIndex | Any) -> bool:
+        value = item.consume("contains") if isinstance(item, ArrayOperators) else np.asarray(item)
+        return bool((self.consume("contains") == value).any())
+
+    def __getitem__(self, index: Any) -> Any:
+        return functions["getitem"](self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        functions["setitem"](self, index, value)

@@ -1,0 +1,118 @@
+"""Plain arrays that a graph or a tape refers to, as they were when they were used.
+
+Code may fill a buffer anew after a traced value was multiplied by it. Imperative tensors lock such
+arrays (see ``guard``); transformations lock nothing, and keep what they need: a copy of an array, or,
+of a large one, a checksum which shows that it is still the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.core.errors import InvalidBackprop
+from tapegrad.tape.core.node import Location, user_location
+
+__all__ = ["Keeper", "copied", "same_bits"]
+
+#: Bytes up to which arrays are copied. A checksum reads an array; a copy also touches new memory.
+_SMALL = 1 << 16
+
+#: Numbers that a checksum adds up apart. No power of two: rows of a matrix that change places change
+#: these sums.
+_APART = 1021
+
+
+class Keeper:
+    """Knows the arrays that one trace refers to."""
+
+    __slots__ = ("_copies", "_large")
+
+    def __init__(self) -> None:
+        self._copies: dict[int, tuple[Any, Any]] = {}
+        self._large: dict[tuple[int, bytes], tuple[Any, Location]] = {}
+
+    def copy(self, array: Any) -> Any:
+        """Return a copy; the same one as before if the array has not changed since."""
+        known = self._copies.get(id(array))
+        if known is not None and same_bits(known[1], array):
+            return known[1]
+        copy = copied(array)
+        self._copies[id(array)] = (array, copy)  # holding the array keeps its id its own
+        return copy
+
+    def hold(self, array: Any) -> Any:
+        """Return what stands for the array from now on: a copy, or itself if it is large."""
+        if not array.flags.writeable and array.flags.owndata:
+            return array
+        if array.nbytes <= _SMALL or not _core(array).flags.forc:
+            copy = self.copy(array)
+            if copy.base is None:
+                copy.flags.writeable = False  # the next trace need not copy it again
+            return copy
+        key = (id(array), _checksum(array))
+        if key not in self._large:
+            self._large[key] = (array, user_location())
+        return array
+
+    def check(self) -> None:
+        """Raise if a large array has changed.
+
+        Raises
+        ------
+        InvalidBackprop
+        """
+        for (_, checksum), (array, where) in self._large.items():
+            if _checksum(array) != checksum:
+                raise InvalidBackprop(
+                    f"an array of shape {array.shape} that the function used, at {where}, was "
+                    "changed in place before the gradient was computed, which needs the former "
+                    "values. Change a copy instead, or make it a tensor, whose writes are recorded: "
+                    "tg.zeros(...), or np.zeros_like(x) of a traced x"
+                )
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Whether two arrays have one shape, one dtype and the same bits."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.kind == "f" and a.itemsize <= 8:
+        # As integers: -0.0 is not 0.0, and nan is nan.
+        a, b = a.view(f"u{a.itemsize}"), b.view(f"u{a.itemsize}")
+    elif a.dtype.kind in "fc":
+        return a.tobytes() == b.tobytes()
+    return bool(np.array_equal(a, b))
+
+
+def _core(array: Any) -> Any:
+    """Return the array without its repetitions along axes of stride 0."""
+    if 0 not in array.strides:
+        return array
+    return array[tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)]
+
+
+def copied(array: Any) -> Any:
+    """Return a copy; NumPy's loops, and so the last bits, depend on strides, which are kept."""
+    core = _core(array)
+    copy = core.copy("K")
+    if copy.strides != core.strides and core.size:
+        low, high = np.lib.array_utils.byte_bounds(core)
+        if high - low <= 4 * core.nbytes:  # and no column of a table
+            memory = np.empty(high - low, np.uint8)
+            first = core.__array_interface__["data"][0] - low
+            copy = np.ndarray(core.shape, core.dtype, memory, first, core.strides)
+            copy[...] = core
+    return copy if core is array else np.broadcast_to(copy, array.shape)
+
+
+def _checksum(array: Any) -> bytes:
+    """Return sums of the memory of a contiguous array, as integers; and the bytes at its end."""
+    core = _core(array)
+    core = core if core.flags.c_contiguous else core.T
+    memory = core.reshape(-1).view(np.uint8)
+    rows = len(memory) // (8 * _APART)
+    inside = rows * 8 * _APART
+    table = memory[:inside].view(np.uint64).reshape(rows, _APART)
+    return table.sum(axis=0).tobytes() + memory[inside:].tobytes()

@@ -1,0 +1,55 @@
+"""NumPy's protocols: how ``np.sin(tensor)`` and ``np.sum(tensor)`` find what tensors do for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.tape.core.primitive import direct, functions
+
+__all__ = ["NumPyProtocols"]
+
+
+class NumPyProtocols:
+    """The part of a tensor that NumPy calls."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # what Tensor brings
+        _trace: Any
+        _base: Any
+
+        def freshen(self) -> None: ...
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if len(inputs) == 1 and not kwargs and method == "__call__":
+            primitive = direct.get(ufunc)
+            if self._base is not None:
+                self.freshen()
+            if primitive is not None and not self._trace.closed:
+                return self._trace.unary(primitive, inputs[0])
+        function = functions.get(ufunc)
+        if function is None:
+            method_of = getattr(ufunc, method)
+            return self._trace.unknown(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
+        if method == "__call__":
+            return function(*inputs, **kwargs)
+        applied = getattr(function, method, None)
+        if applied is None:
+            name = f"numpy.{ufunc.__name__}.{method}"
+            return self._trace.unknown(name, getattr(ufunc, method), inputs, kwargs)
+        return applied(*inputs, **kwargs)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        implementation = functions.get(function)
+        if implementation is None:
+            module = getattr(function, "__module__", "numpy")
+            name = f"{module}.{function.__name__}"
+            if name.partition(".")[0] != "numpy":
+                return NotImplemented
+            return self._trace.unknown(name, function, args, kwargs)
+        return implementation(*args, **kwargs)

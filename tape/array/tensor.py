@@ -1,0 +1,440 @@
+"""The Tensor: a NumPy-like value that users hold, imperative or traced.
+
+A tensor is a cell. It holds the current version of a value (an array, or a tensor of the trace
+below) and the node of that version. An in-place write gives the cell a new version; a view finds
+its base through ``_base`` and reads the newest version through the view primitives in ``_path``.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.attributes import ArrayAttributes
+from tapegrad.tape.array.copies import ArrayCopies
+from tapegrad.tape.array.guard import lock
+from tapegrad.tape.array.methods import ArrayMethods
+from tapegrad.tape.array.protocols import NumPyProtocols
+from tapegrad.tape.core.checks import check_constant, check_real
+from tapegrad.tape.core.node import Node
+from tapegrad.tape.core.primitive import Primitive, functions
+from tapegrad.tape.core.state import guarding, state
+
+__all__ = ["Tensor", "imperative", "make", "own", "pin_of", "snapshot"]
+
+
+class _Imperative:
+    """Holds the imperative trace, which is made by ``record`` (it needs Tensor, not the reverse)."""
+
+    trace: Any = None
+
+
+imperative = _Imperative()
+
+
+class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
+    """A NumPy-like array that records what is done with it.
+
+    Parameters
+    ----------
+    x : array_like
+        Real-valued data, or another tensor (whose data is taken).
+    dtype : dtype_like, optional
+        By default that of the data.
+    constant : bool, optional
+        A constant has no gradient. Float data is variable by default; integers and booleans are
+        always constant.
+    copy : bool
+        Whether the data is copied (the default).
+    ndmin : int
+        The least number of axes; axes of size 1 are put in front.
+
+    Raises
+    ------
+    TypeError
+        For data that is not real, and for flags of the wrong type.
+    ValueError
+        For ``constant=False`` with integer data.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0])
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_inner_shape",
+        "_lock",
+        "_node",
+        "_path",
+        "_pin",
+        "_trace",
+        "_value",
+        "_version",
+    )
+
+    _trace: Any
+    _value: Any
+    _node: Any
+    _base: Any
+    _path: tuple[tuple[Primitive, Mapping[str, Any]], ...]
+    _version: int
+    _pin: Any
+    _lock: Any
+    _inner_shape: tuple[int, ...] | None
+    __array_priority__ = 100.0
+
+    def __init__(
+        self,
+        x: Any,
+        *,
+        dtype: Any = None,
+        constant: bool | None = None,
+        copy: bool = True,
+        ndmin: int = 0,
+    ) -> None:
+        check_constant(constant)
+        if isinstance(ndmin, bool) or not isinstance(ndmin, (int, np.integer)):
+            raise TypeError(f"ndmin must be an integer, not {ndmin!r}")
+        if type(x) is Tensor:
+            if x._trace is not imperative.trace:
+                other = x._trace.detach(x)
+                self._copy_slots(other if dtype is None else other.astype(dtype))
+                return
+            x = x.value
+        if dtype is not None:
+            dtype = np.dtype(dtype)
+            check_real(dtype)
+        array = np.array(x, dtype=dtype, copy=True if copy else None, ndmin=int(ndmin))
+        check_real(array.dtype)
+        is_float = array.dtype.kind == "f"
+        if constant is False and not is_float:
+            raise ValueError(
+                f"a tensor of dtype {array.dtype} must be constant: only floats have gradients"
+            )
+        node = Node(None, (), {}, (), array.shape, array.dtype)
+        node.constant = bool(constant) or not is_float
+        self._trace = imperative.trace
+        self._value = array
+        self._node = node
+        self._base = None
+        self._path = ()
+        self._version = 0
+        self._pin = None
+        self._lock = None
+        self._inner_shape = None
+
+    def _copy_slots(self, other: Tensor) -> None:
+        for name in Tensor.__slots__:
+            if name != "__weakref__":
+                setattr(self, name, getattr(other, name))
+
+    # What the rest of the layer needs ------------------------------------------------------------
+
+    @property
+    def value(self) -> Any:
+        """The current value below this tensor's trace: an array, or a tensor of the trace below."""
+        base = self._base
+        if base is not None and self._version != base._version:
+            self.refresh()
+        return self._value
+
+    @property
+    def node(self) -> Any:
+        """The node of the current version."""
+        base = self._base
+        if base is not None and self._version != base._version:
+            self.refresh()
+        return self._node
+
+    def freshen(self) -> None:
+        """Bring a view up to date: what its base became may belong to another trace."""
+        if self._base is not None and self._version != self._base._version:
+            self.refresh()
+
+    @property
+    def live_trace(self) -> Any:
+        """The trace of the current version."""
+        self.freshen()
+        return self._trace
+
+    def refresh(self) -> None:
+        """Read a view anew from the newest version of its base."""
+        base = self._base
+        new: Any = snapshot(base)
+        current = state.get()
+        if not current.tracking:  # the view may be used again where there is tracking
+            state.set(current.replace(tracking=True))
+        if base._inner_shape is not None:
+            new = functions[np.reshape](new, base._inner_shape)
+        for primitive, params in self._path:
+            new = new._trace.process(primitive, (new,), params)
+        state.set(current)
+        self._trace = new._trace
+        self._value = new._value
+        self._node = new._node
+        self._pin = new._pin
+        self._lock = None
+        self._version = base._version
+
+    def adopt(self, new: Tensor) -> None:
+        """Take over the value of `new` as the next version of this cell."""
+        self._trace = new._trace
+        self._value = new.value
+        self._node = new._node
+        self._pin = new._pin
+        self._lock = None
+        self._version += 1
+        if isinstance(self._node, Node):
+            self._node.owner = None
+
+    # The documented face -------------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The underlying array; it is read-only while a live graph needs it, and can be replaced.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> w = tg.tensor([1.0, 2.0])
+        >>> w.data -= 0.5
+        >>> w
+        Tensor([0.5, 1.5])
+        """
+        value = self._value if self._base is None else self.value
+        if type(value) is not np.ndarray:
+            return value.data  # type: ignore[no-any-return]  # a tensor of the trace below
+        if self._trace is not imperative.trace:
+            return self._trace.array(self, "Tensor.data")  # type: ignore[no-any-return]
+        node = self._node
+        if node.primitive is not None and not node.primitive.view and guarding(state.get()):
+            node.hold(lock(value))
+        return value
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        if self.live_trace is not imperative.trace:
+            self._trace.array(self, "assignment to Tensor.data")
+        array = np.asarray(new)
+        if array is self._value:
+            return
+        check_real(array.dtype)
+        old = self._node
+        node = Node(None, (), {}, (), array.shape, array.dtype)
+        node.grad = old.grad
+        node.constant = old.constant or array.dtype.kind != "f"
+        self._value, self._node, self._pin, self._lock = array, node, None, None
+        if self._base is not None:
+            self._base, self._path = None, ()
+        self._version += 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes; assigning a shape reshapes in place (differentiably).
+
+        Raises
+        ------
+        ValueError
+            If the size does not fit or the data would have to be copied.
+        """
+        if self._base is not None:
+            self.freshen()
+        if self._trace.hides_axis:
+            return self._value.shape[1:]  # type: ignore[no-any-return]
+        return self._value.shape  # type: ignore[no-any-return]
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        functions["set_shape"](self, shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the elements."""
+        return self.value.dtype  # type: ignore[no-any-return]
+
+    @property
+    def constant(self) -> bool:
+        """Whether the tensor is a constant, to which no gradient flows."""
+        return bool(self.live_trace.is_constant(self))
+
+    @property
+    def base(self) -> Tensor | None:
+        """The tensor that owns the memory of this view; ``None`` for an owner.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> x = tg.arange(5)
+        >>> x[2:][:1].base is x
+        True
+        """
+        return self._base
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that ``backward`` has left here: an array of this shape and dtype, or None.
+
+        The gradient of a view is the same view of its base's gradient.
+        """
+        if self._base is None and self._trace is imperative.trace:
+            return self._node.grad
+        return self.live_trace.grad(self)
+
+    @property
+    def creator(self) -> Any:
+        """The operation that produced this tensor; ``None`` for leaves and after clearing."""
+        return functions["creator"](self)
+
+    def backward(self, grad: Any = None) -> None:
+        """Compute the derivatives of this tensor by all variables that it came from.
+
+        Each of them gets its gradient in ``.grad``; then the graph is cleared.
+
+        Parameters
+        ----------
+        grad : array_like, optional
+            The gradient of a later result by this tensor; it is broadcast to this shape. By default
+            ones, so that a non-scalar tensor behaves like its sum.
+
+        Raises
+        ------
+        ValueError
+            If `grad` cannot be broadcast to the tensor's shape.
+        InvalidBackprop
+            If a part of the graph has been cleared before.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> x = tg.tensor([2.0, 4.0, 8.0])
+        >>> (x * x[::-1]).backward()
+        >>> x.grad
+        array([16.,  8.,  4.])
+        """
+        self.live_trace.backward(self, grad)
+
+    def null_grad(self, *, _clear_view_info: bool = False) -> Tensor:
+        """Set the gradient to None, and return the tensor itself."""
+        self._node.grad = None
+        base = self._base
+        if base is not None and base._node.grad is None and self._node.primitive is None:
+            self._base, self._path = None, ()
+        return self
+
+    def null_gradients(self, clear_graph: bool = True) -> None:
+        """Only warn: gradients are nulled and graphs cleared without being asked to.
+
+        .. deprecated:: 0.1
+        """
+        warnings.warn(
+            "null_gradients does nothing: gradients are nulled when a tensor enters a new graph, "
+            "and backward() clears the graph",
+            FutureWarning,
+            stacklevel=2,
+        )
+
+    def clear_graph(self) -> None:
+        """Remove this tensor and all that it came from from their graph, and release their arrays.
+
+        Gradients stay as they are.
+        """
+        self.live_trace.clear(self)
+
+    def item(self, *args: Any) -> Any:
+        """Return the element as a Python scalar; ValueError unless there is exactly one."""
+        return self.consume("item").item(*args)
+
+    def consume(self, kind: str) -> Any:
+        """Return the array of values for Python code that must have it."""
+        value: Any = self
+        while type(value) is Tensor:
+            value = value.live_trace.consume(value, kind)
+        return value
+
+    # NumPy's protocols ---------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name[:1] == "_":
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+        return self._trace.attribute(self, name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self.live_trace is not imperative.trace:
+            self._trace.array(self, "np.asarray")
+        array = self.data
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            if copy is False:
+                raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
+            if np.dtype(dtype) == object and not (
+                self.constant or self._trace.level
+            ):  # np.vectorize asks for it
+                raise TypeError("an array of objects loses the graph; use t.data, or tg.vmap(f)(t)")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle carries what a copy does: data, flag and gradient, and no graph.
+        return _unpickled, (np.array(self), self.constant, self.grad)
+
+
+def _unpickled(array: Any, constant: bool, grad: Any) -> Tensor:
+    """Rebuild a tensor from its pickle."""
+    new = Tensor(array, constant=constant, copy=False)
+    new._node.grad = grad
+    return new
+
+
+def make(trace: Any, value: Any, node: Any) -> Tensor:
+    """Make a tensor of `trace` around `value`; the fast constructor of the engine."""
+    new = Tensor.__new__(Tensor)
+    new._trace = trace
+    new._value = value
+    new._node = node
+    new._base = None
+    new._path = ()
+    new._version = 0
+    new._pin = None
+    new._lock = None
+    new._inner_shape = None
+    return new
+
+
+def snapshot(tensor: Tensor) -> Tensor:
+    """Return a cell of its own for the current version of `tensor`, safe from later writes.
+
+    The pin is shared: a write to the original while the snapshot is needed copies the buffer.
+    """
+    value, node = tensor.value, tensor._node
+    new = make(tensor._trace, value, node)
+    new._pin = pin_of(tensor)
+    own(tensor)
+    return new
+
+
+def own(tensor: Tensor) -> None:
+    """Make `tensor` the one for which its node keeps gradients, unless another lives."""
+    node = tensor._node
+    if type(node) is Node and (node.owner is None or node.owner() is None):
+        node.owner = weakref.ref(tensor)
+
+
+def pin_of(tensor: Tensor) -> Any:
+    """Return the object that stands for "somebody needs this buffer as it is".
+
+    Entries that save the value hold it, so its reference count tells a write whether the buffer
+    must be kept: no registry, no bookkeeping when entries die.
+    """
+    root = tensor._base if tensor._base is not None else tensor
+    if root._pin is None:
+        root._pin = object()
+    return root._pin

@@ -1,0 +1,1 @@
+"""The engine: primitives, nodes, traces, and the reverse sweep."""

@@ -1,0 +1,324 @@
+"""Primitives: what can be recorded, and everything that the system knows about it.
+
+A primitive is declared once. Its slots are read by the reverse sweep (``vjps``), by forward mode
+(``jvp``), by ``vmap`` (``batch``) and by the compiler (``kernel``, ``reduction``); the families in
+``tapegrad.ops`` fill most of them. The registry at the end maps NumPy's own function objects to the
+functions that apply primitives: ``Tensor`` and NumPy's protocols look them up there.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property, partial
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "Primitive",
+    "Shaped",
+    "direct",
+    "functions",
+    "implements",
+    "primitives",
+]
+
+Rule = Callable[..., Any]
+
+#: Every primitive by name; the registry test and the table in the documentation walk it.
+primitives: dict[str, Primitive] = {}
+
+#: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
+functions: dict[Any, Callable[..., Any]] = {}
+
+#: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
+direct: dict[np.ufunc, Primitive] = {}
+
+_SHAPE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "size"})
+
+
+class Shaped:
+    """What a rule gets in place of a residual of which it reads only shape and dtype."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Shaped({self.shape}, {self.dtype})"
+
+
+class Primitive:
+    """An operation with rules.
+
+    Parameters
+    ----------
+    name : str
+        Unique name, as printed on a tape.
+    forward : callable
+        ``forward(*arrays, **params)`` on plain NumPy values; returns an array or a NumPy scalar.
+    vjps : tuple of rules or None, optional
+        One rule per positional argument, ``rule(g, y, *args, **params)``, in plain NumPy; ``None``
+        for an argument that has no derivative. The cotangent may still be broadcast and of another
+        dtype: the sweep sums and casts it. Without `vjps` and `vjp` the primitive is
+        not differentiable.
+    vjp : rule, optional
+        For a variable number of arguments: ``vjp(g, y, *args, index, **params)``.
+    jvp : str or callable, optional
+        ``"elementwise"`` (the partial derivatives in `vjps` serve both ways), ``"linear"`` (in all
+        differentiable arguments together), ``"multilinear"`` (in each of them), or
+        ``jvp(tangents, y, *args, **params)`` with ``None`` for zero tangents. Left out: the vjp is
+        transposed.
+    batch : callable, optional
+        ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
+        flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
+        in front. Left out: a loop.
+    view : bool
+        Whether the result may share the memory of the first argument.
+    batch_params : callable, optional
+        For views: ``batch_params(params, ndim, size)`` gives the parameters that do the same behind
+        a batch axis of `size` in front; `ndim` is the number of axes of the unbatched argument.
+    add_into : callable, optional
+        ``add_into(buffer, g, *args, **params)`` adds the first argument's cotangent to a buffer in
+        place; `args` are the saved values after the first. What picks a part saves an array of zeros
+        that way.
+    take_from : callable, optional
+        For writes: ``take_from(g, *args, **params)`` returns the written part of a cotangent and sets
+        it to zero in place: what is left is the cotangent of the first argument.
+    family : str
+        "elementwise", "reduction", "structural", "linear", "opaque": how the compiler treats it.
+    kernel : str, optional
+        Scalar text of an elementwise operation in its arguments' names ``x``, ``y``, ``z``.
+    ufunc : numpy.ufunc, optional
+        The ufunc behind an elementwise operation: its type resolution is the kernel's.
+    saves : tuple of str
+        With `vjp`: what the rule reads of ``y`` and of each argument, "value", "shape" or "none"; the
+        last holds for all further arguments. By default it may read everything.
+    differentiable_arguments : int
+        With `vjp`: how many of the leading arguments have derivatives; all by default.
+    expansion : callable, optional
+        ``expansion(args, params)``: the same result made of other primitives, which ``jit`` records in
+        its place because they fuse; it may return NotImplemented.
+    source : callable, optional
+        ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
+        expression, or statements in which ``{out}`` stands for the result.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        vjps: tuple[Rule | None, ...] | None = None,
+        *,
+        vjp: Rule | None = None,
+        jvp: str | Rule | None = None,
+        batch: Callable[..., Any] | None = None,
+        view: bool = False,
+        batch_params: Callable[..., dict[str, Any]] | None = None,
+        family: str = "opaque",
+        kernel: str | None = None,
+        ufunc: np.ufunc | None = None,
+        saves: tuple[str, ...] = ("value",),
+        add_into: Callable[..., None] | None = None,
+        take_from: Callable[..., Any] | None = None,
+        differentiable_arguments: int = 1_000_000,
+        expansion: Callable[..., Any] | None = None,
+        source: Callable[..., str] | None = None,
+        register: bool = True,
+    ) -> None:
+        self.name = name
+        self.forward = forward
+        self.vjps = vjps
+        self.vjp = vjp
+        self.jvp = jvp
+        self.batch = batch
+        self.view = view
+        self.batch_params = batch_params
+        self.family = family
+        self.kernel = kernel
+        self.ufunc = ufunc
+        self.saves = saves
+        self.add_into = add_into
+        self.take_from = take_from
+        self.in_place = add_into is not None or take_from is not None
+        self.differentiable_arguments = differentiable_arguments
+        self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
+        self.expansion = expansion
+        self.source = source
+        if register:
+            if name in primitives:
+                raise ValueError(f"a primitive named {name!r} is already declared")
+            primitives[name] = self
+
+    def differentiable_in(self, index: int) -> bool:
+        """Whether the argument at `index` has a derivative."""
+        if self.vjps is not None:
+            return index < len(self.vjps) and self.vjps[index] is not None
+        return self.vjp is not None and index < self.differentiable_arguments
+
+    def vjp_rules(self, count: int) -> tuple[Rule | None, ...]:
+        """Return the rules of a primitive with any number of arguments, for `count` of them."""
+        return tuple(
+            partial(self.vjp, index=i)
+            if self.vjp is not None and i < self.differentiable_arguments
+            else None
+            for i in range(count)
+        )
+
+    def vjp_of(self, index: int) -> Rule:
+        """Return the vjp rule of one argument."""
+        if self.vjps is not None:
+            rule = self.vjps[index]
+            assert rule is not None
+            return rule
+        assert self.vjp is not None
+        return partial(self.vjp, index=index)
+
+    @cached_property
+    def uses(self) -> tuple[str, ...] | None:
+        """What the rules read of ``y`` and of each argument: "value", "shape" or "none".
+
+        Read off the rules' byte code, so that a declaration cannot contradict its rules. ``None``
+        for rules that take any number of arguments and read them all.
+        """
+        return _read_uses(self)
+
+    @cached_property
+    def pins(self) -> Any:
+        """For each argument, whether an entry needs its value; of any length if variadic."""
+        if self.uses is None:
+            flags = [use == "value" for use in self.saves]
+            return _Endless((*flags[1:], flags[-1]))
+        return tuple(use == "value" for use in self.uses[1:])
+
+    @cached_property
+    def saves_result(self) -> bool:
+        """Whether an entry needs the value of its result."""
+        return (self.saves if self.uses is None else self.uses)[0] == "value"
+
+    @cached_property
+    def plain_entry(self) -> bool:
+        """Whether an application is recorded in the common way: with derivatives, and no view."""
+        return self.differentiable and not self.view
+
+    @cached_property
+    def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
+        """``save(y, args)`` returns what the rules need: values, stand-ins, and None."""
+        return _saver(self.uses) if self.uses is not None else _variadic_saver(self.saves)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Apply the primitive to arrays and tensors (see :func:`tapegrad.tape.core.trace.bind`)."""
+        return _bind(self, *args, **params)
+
+
+def _bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    # Replaced by trace.bind when the trace module loads (it needs Primitive, not the reverse).
+    raise RuntimeError("tapegrad.tape.core.trace is not loaded")
+
+
+def _read_uses(primitive: Primitive) -> tuple[str, ...] | None:
+    if primitive.vjps is None:
+        return None
+    uses = ["none"] * (len(primitive.vjps) + 1)
+    for rule in primitive.vjps:
+        if rule is None:
+            continue
+        code = getattr(rule, "__code__", None)
+        if code is None or code.co_flags & 0x04:  # a callable object or *args: it may read all
+            return None
+        names = code.co_varnames[1 : min(code.co_argcount, len(uses) + 1)]
+        reads = _reads_of(code)
+        for position, name in enumerate(names):
+            use = reads.get(name, "none")
+            if use == "value" or uses[position] == "none":
+                uses[position] = use
+    return tuple(uses)
+
+
+class _Endless:
+    """An iterable of flags whose last one repeats."""
+
+    __slots__ = ("flags",)
+
+    def __init__(self, flags: tuple[bool, ...]) -> None:
+        self.flags = flags
+
+    def __iter__(self) -> Iterator[bool]:
+        return chain(self.flags, repeat(self.flags[-1]))
+
+
+def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
+    pick = {"value": lambda v: v, "shape": _shaped, "none": lambda v: None}
+    first, *rest = (pick[use] for use in (*saves, saves[-1]))
+
+    def save(y: Any, args: Any) -> tuple[Any, ...]:
+        return (first(y), *(p(a) for p, a in zip(chain(rest, repeat(rest[-1])), args)))
+
+    return save
+
+
+@cache
+def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
+    """Make the function that picks residuals: it runs at every recorded operation."""
+    texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
+    names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
+    parts = [texts[use].format(name) for use, name in zip(uses, names)]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": _shaped})  # type: ignore[no-any-return]
+
+
+def _shaped(value: Any) -> Shaped:
+    if type(value) is np.ndarray:
+        return Shaped(value.shape, value.dtype)
+    return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))
+
+
+def _reads_of(code: Any) -> dict[str, str]:
+    """How a code object reads its local names: "value" or, if only ``.shape`` and such, "shape"."""
+    reads: dict[str, str] = dict.fromkeys(code.co_cellvars, "value")
+    instructions = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
+    for i, instruction in enumerate(instructions):
+        if not instruction.opname.startswith("LOAD_FAST"):
+            continue
+        loaded = instruction.argval
+        loaded = loaded if isinstance(loaded, tuple) else (loaded,)
+        following = instructions[i + 1] if i + 1 < len(instructions) else None
+        shape_only = (
+            following is not None
+            and following.opname == "LOAD_ATTR"
+            and following.argval in _SHAPE_ATTRIBUTES
+        )
+        for name in loaded[:-1]:
+            reads[name] = "value"
+        if shape_only:
+            reads.setdefault(loaded[-1], "shape")
+        else:
+            reads[loaded[-1]] = "value"
+    return reads
+
+
+def implements(*names: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as what tensors do for the NumPy functions `names`."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            functions[name] = function
+        return function
+
+    return register

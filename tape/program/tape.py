@@ -1,0 +1,246 @@
+"""The explicit tape: ``with Tape() as tape`` keeps every entry, to print, differentiate, replay and
+compile it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.node import Node, user_location
+from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.reverse import fit, sweep
+from tapegrad.tape.core.state import state
+from tapegrad.tape.program import printing
+from tapegrad.tape.program.staging import Entry
+
+__all__ = ["Replayed", "Tape", "backend"]
+
+
+class _Backend:
+    """What the compiler registers: the only way from here upwards."""
+
+    compile_tape: Callable[..., Any] | None = None
+
+
+backend = _Backend()
+
+
+class Replayed(Mapping[Tensor, Any]):
+    """The values of a replay, looked up by the tensors of the recording."""
+
+    def __init__(self, tensors: Sequence[Tensor], values: dict[Node, Any]) -> None:
+        self._tensors = tensors
+        self._values = values
+
+    def __getitem__(self, tensor: Tensor) -> Any:
+        try:
+            return self._values[tensor.node]
+        except KeyError:
+            raise KeyError("this tensor is not on the tape that was replayed") from None
+
+    def __iter__(self) -> Any:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+class Tape:
+    """Keeps what imperative tensors do inside a ``with`` block.
+
+    Every primitive is kept, also those without derivatives: comparisons and rounding give constant
+    tensors inside the block, so that a replay does not use masks of the recording.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        In order of execution.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0])
+    >>> with tg.Tape() as tape:
+    ...     y = np.sum(x * x)
+    >>> tape.gradient(y, [x])
+    [array([2., 4.])]
+    >>> tape.replay({x: np.array([3.0, 4.0])})[y]
+    array(25.)
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        #: Values that were not made on the tape: node -> array.
+        self.leaves: dict[Node, Any] = {}
+        self._made: set[Node] = set()
+        self._first: dict[Tensor, Node] = {}
+        self._before: tuple[Any, bool] | None = None
+
+    def __enter__(self) -> Tape:
+        if self._before is not None:
+            raise RuntimeError("this tape is recording already; make another Tape() to nest them")
+        current = state.get()
+        self._before = current.tape, current.tracking
+        state.set(current.replace(tape=self, tracking=True))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        assert self._before is not None
+        tape, tracking = self._before
+        state.set(state.get().replace(tape=tape, tracking=tracking))
+        self._before = None
+
+    def record(
+        self,
+        trace: Any,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        inputs: list[Node | None],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: Any,
+        constant: bool | None,
+    ) -> Tensor:
+        """Link a result as the imperative trace does, and keep the entry."""
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        live = primitive.differentiable and any(n is not None and not n.constant for n in inputs)
+        if constant is not None:
+            live = not constant
+        new: Tensor = trace.link(primitive, args, inputs, params, values, out, live, state.get())
+        operands: list[Any] = []
+        for a, node, value in zip(args, inputs, values):
+            if node is None:
+                operands.append(value)
+                continue
+            operands.append(node)
+            if node not in self._made and node not in self.leaves:
+                self.leaves[node] = value
+            if type(a) is Tensor:
+                self._first.setdefault(a, node)
+        self.entries.append(
+            Entry(primitive, tuple(operands), dict(params), new._node, user_location())
+        )
+        self._made.add(new._node)
+        return new
+
+    def enters(self, tensor: Tensor) -> None:
+        """Note the version of a tensor that is about to be written to."""
+        node = tensor.node
+        if node not in self._made:
+            self._first.setdefault(tensor, node)
+            self.leaves.setdefault(node, tensor.value)
+
+    def node_of(self, tensor: Tensor, *, first: bool) -> Node:
+        """Return the tape's node of a tensor: its first version as an input, or its newest."""
+        if type(tensor) is not Tensor:
+            raise TypeError(f"tensors of the recording are named here, not {type(tensor).__name__}")
+        node: Node = self._first.get(tensor, tensor.node) if first else tensor.node
+        if node not in self._made and node not in self.leaves:
+            raise ValueError(
+                "this tensor is not on the tape: nothing was computed from it (or to it) inside "
+                "the with block"
+            )
+        return node
+
+    def gradient(self, target: Tensor, sources: Sequence[Tensor], grad: Any = None) -> list[Any]:
+        """Return the derivatives of `target` (or of its sum) by each of `sources`.
+
+        Parameters
+        ----------
+        target : Tensor
+            A result on the tape.
+        sources : list of Tensor
+            Values on the tape.
+        grad : array_like, optional
+            The cotangent of `target`; ones by default.
+
+        Returns
+        -------
+        list of array
+            Zeros where nothing flows. The tape keeps its entries, so that this can be asked again.
+        """
+        node = self.node_of(target, first=False)
+        if grad is None:
+            seed = np.ones(node.shape, node.dtype)
+        else:
+            seed = np.array(np.broadcast_to(np.asarray(grad), node.shape), node.dtype)
+        cotangents = {} if node.constant else sweep([(node, seed)])
+        grads = []
+        for source in sources:
+            at = self.node_of(source, first=True)
+            g = cotangents.get(at)
+            grads.append(np.zeros(at.shape, at.dtype) if g is None else np.array(g, copy=True))
+        return grads
+
+    def replay(self, values: Mapping[Tensor, Any]) -> Replayed:
+        """Run the recorded primitives again with other values for some inputs.
+
+        Parameters
+        ----------
+        values : dict
+            New values by tensor; every other input keeps the value it had.
+
+        Returns
+        -------
+        Replayed
+            A mapping from the recording's tensors to the new arrays.
+
+        Notes
+        -----
+        Python code is not run again: a branch that the recording took is taken.
+        """
+        computed = dict(self.leaves)
+        for tensor, value in values.items():
+            node = self.node_of(tensor, first=True)
+            if node in self._made:
+                raise ValueError("only inputs can be replaced; this tensor was made on the tape")
+            value = np.asarray(value)
+            if value.shape != node.shape:
+                raise ValueError(
+                    f"replay: the input was recorded with shape {node.shape}, got {value.shape}"
+                )
+            computed[node] = fit(value, node.shape, node.dtype)
+        for entry in self.entries:
+            args = [computed[a] if type(a) is Node else a for a in entry.inputs]
+            computed[entry.output] = np.asarray(entry.primitive.forward(*args, **entry.params))
+        return Replayed(list(self._first), computed)
+
+    def compile(
+        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], *, gradient: bool = False
+    ) -> Callable[..., Any]:
+        """Compile the tape to a function of some inputs.
+
+        Parameters
+        ----------
+        inputs : list of Tensor
+            What the function takes, as arrays of the recorded shapes and dtypes.
+        outputs : list of Tensor
+            What it returns, as a list of arrays.
+        gradient : bool
+            Whether it returns ``(outputs, gradients)``: also the derivatives of the sum of the
+            outputs by each input.
+
+        Returns
+        -------
+        callable
+        """
+        if backend.compile_tape is None:
+            raise RuntimeError("the compiler is not loaded: import tapegrad, not tapegrad.tape")
+        ins = [self.node_of(t, first=True) for t in inputs]
+        outs = [self.node_of(t, first=False) for t in outputs]
+        return backend.compile_tape(self, ins, outs, gradient)  # type: ignore[no-any-return]
+
+    def source(self) -> str:
+        """Return the tape as NumPy source: a function of its inputs that returns its last result."""
+        return printing.tape_source(self.entries, list(self.leaves))
+
+    def __str__(self) -> str:
+        return self.source()
+
+    def __len__(self) -> int:
+        return len(self.entries)

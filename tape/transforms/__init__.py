@@ -1,0 +1,1 @@
+"""Functions to functions: ``grad``, ``vjp``, ``jvp``, ``vmap`` and their traces."""
