@@ -1,0 +1,1 @@
+"""The gate: how the user's Python is read while it is traced."""
