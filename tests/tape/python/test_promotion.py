@@ -52,7 +52,7 @@ def test_a_view_of_memory_is_the_same_view_of_the_tensor(data):
     found = table.find(view)
     assert found.shape == view.shape
     np.testing.assert_array_equal(found.data, view)
-    if view.flags.writeable and len({id for id in np.ravel(view)}) == view.size:
+    if view.flags.writeable and len(set(np.ravel(view))) == view.size:
         part = np.arange(100.0, 100.0 + view.size).reshape(view.shape)
         found[...] = tg.tensor(part)
         view[...] = part
