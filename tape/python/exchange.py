@@ -1,8 +1,8 @@
 """Exchange: traced values that user code keeps in its own objects become plain when the trace ends.
 
-``losses.append(loss)`` or ``self.last = loss`` inside a differentiated function stores a traced value. The
-gate notes each such store, with the object and the place in it; when the trace ends, the value that is
-found there is replaced by what it stood for on the level below. Only places that were noted are looked at.
+``losses.append(loss)`` or ``self.last = loss`` inside a differentiated function stores a traced value.
+The gate notes each such store, with the object and the place in it; when the trace ends, the value that
+is found there is replaced by what it stood for on the level below. Only noted places are looked at.
 
 >>> import numpy as np, tapegrad as tg
 >>> history, exchange = [], Exchange()
