@@ -289,7 +289,7 @@ _shown: WeakKeyDictionary[Node, RecordedOperation] = WeakKeyDictionary()
 @implements("creator")
 def _creator(tensor: Tensor) -> Operation | None:
     node = tensor.node
-    if not isinstance(node, Node) or node.primitive is None:
+    if not isinstance(node, Node) or not node.inputs:
         return None
     if node.primitive is custom_p:
         return node.params["call"].operation  # type: ignore[no-any-return]
