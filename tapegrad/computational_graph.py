@@ -180,7 +180,7 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
     made = sorted((n for n in order if n.primitive is not None), key=lambda n: n.number)
     values: dict[Node, Any] = {}
     operands = {node: _operands(node, values) for node in made}
-    entries = [(n.primitive.name, operands[n], n) for n in made]  # type: ignore[union-attr]
+    entries = [(n.primitive.name, operands[n], n) for n in made]
     _compute(operands, values)
     values[tensor.node] = tensor.data
     picture, known = _draw(entries, values, labels)

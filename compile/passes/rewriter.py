@@ -48,7 +48,6 @@ class Rewriter:
         if all(a is b for a, b in zip(operands, entry.operands)):
             self.entries.append(entry)
             return entry
-        assert entry.primitive is not None
         return self.replace(entry, entry.primitive, operands, entry.params)
 
     def replace(

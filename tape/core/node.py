@@ -84,6 +84,7 @@ class Node:
         "where",
     )
 
+    primitive: Any  # a Primitive, or None: readers of entries know that it is not
     operands: tuple[Any, ...]
     where: Location | None
 

@@ -106,7 +106,6 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 )
             continue
         primitive = node.primitive
-        assert primitive is not None
         saved, params, rules = node.saved, node.params, primitive.vjps
         if primitive.in_place and type(g) is np.ndarray and not _any_traced(saved):
             _pull_in_place(node, g, cotangents, owned)

@@ -259,7 +259,6 @@ class RecordedOperation(Operation):
     """What ``Tensor.creator`` shows of an entry of the tape."""
 
     def __init__(self, node: Node) -> None:
-        assert node.primitive is not None
         self.primitive = node.primitive
         self.params = node.params
         found: list[Tensor] = []
