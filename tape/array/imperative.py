@@ -26,6 +26,7 @@ from tapegrad.tape.array.tensor import (
     pin_of,
 )
 from tapegrad.tape.core import reverse
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node, nobody
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import State, _GuardDefault, state
@@ -222,6 +223,8 @@ class ImperativeTrace(Trace):
         current: State,
     ) -> Any:
         """Apply views and non-differentiable primitives; record on tapes; obey ``no_autodiff``."""
+        if current.body is not None:
+            return current.body.process(primitive, args, params, constant)
         values: list[Any] = []
         inputs: list[Node | None] = []
         live = False
@@ -238,14 +241,20 @@ class ImperativeTrace(Trace):
                 values.append(a if type(a) in _SCALARS else np.asarray(a))
                 inputs.append(None)
         out = primitive.forward(*values, **params)
-        if current.tape is not None:
-            return current.tape.record(self, primitive, args, inputs, params, values, out, constant)
-        if not primitive.differentiable:
+        if primitive.multiple:
+            live = live and not constant
+            return self._several(primitive, args, inputs, params, values, out, live, current)
+        if current.tape is None and not primitive.differentiable:
             return out
         if type(out) is not np.ndarray:
             out = np.asarray(out)
+        live = live and primitive.differentiable
         if constant is not None:
             live = _wanted(constant, primitive, out)
+        if current.tape is not None:
+            new = self.link(primitive, args, inputs, params, values, out, live, current)
+            current.tape.keep(primitive, args, inputs, params, values, new._node)
+            return new
         if not current.tracking:
             node = Node(None, (), {}, (), out.shape, out.dtype)
             node.constant = out.dtype.kind != "f" or constant is True
@@ -256,6 +265,46 @@ class ImperativeTrace(Trace):
                     release_with(out, values[0])
             return new
         return self.link(primitive, args, inputs, params, values, out, live, current)
+
+    def _several(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        inputs: list[Node | None],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+        live: bool,
+        current: State,
+    ) -> tuple[Tensor, ...]:
+        """Make the nodes of an application with several results, and their tensors."""
+        results = [np.asarray(result) for result in out]
+        live = live and current.tracking
+        holds = self._held(primitive, args, current) if live else []
+        saved = primitive.save(None, values) if live else ()
+        bundle, nodes = link_bundle(
+            primitive, inputs, params, saved, results, holds, constant=not live
+        )
+        if current.tape is not None:
+            current.tape.keep(primitive, args, inputs, params, values, bundle)
+            for node in nodes:
+                current.tape.keep(node.primitive, (None,), (bundle,), node.params, (None,), node)
+        return tuple(make(self, result, node) for result, node in zip(results, nodes))
+
+    def _held(self, primitive: Primitive, args: tuple[Any, ...], current: State) -> list[Any]:
+        """Bring the arguments into the graph; return pins and locks."""
+        holds: list[Any] = []
+        locking = _GuardDefault.on if current.guard is None else current.guard
+        if current.depth:
+            locking = locking and _any_variable(args)
+        for a, kept in zip(args, primitive.pins):
+            if type(a) is Tensor and primitive.view:
+                own(a)  # taking a view leaves gradient and array as they are
+            elif type(a) is Tensor:
+                self._enter(a, kept, holds, locking)
+            elif locking and isinstance(a, np.ndarray):
+                holds.append(lock(a))
+        return holds
 
     def link(
         self,
@@ -269,17 +318,7 @@ class ImperativeTrace(Trace):
         current: State,
     ) -> Tensor:
         """Make the node of one application, and the tensor of its result."""
-        holds: list[Any] = []
-        locking = _GuardDefault.on if current.guard is None else current.guard
-        if current.depth:
-            locking = locking and _any_variable(args)
-        for a, kept in zip(args, primitive.pins):
-            if type(a) is Tensor and primitive.view:
-                own(a)  # taking a view leaves gradient and array as they are
-            elif type(a) is Tensor:
-                self._enter(a, kept, holds, locking)
-            elif locking and isinstance(a, np.ndarray):
-                holds.append(lock(a))
+        holds = self._held(primitive, args, current)
         saved = primitive.save(out, values)
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype, holds)
         node.constant = not live or out.dtype.kind != "f"

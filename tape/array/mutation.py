@@ -174,6 +174,9 @@ def write(
 ) -> None:
     """Replace the part of `target` that `spec` names by `value`, whatever trace interprets it."""
     root = target._base if target._base is not None else target
+    body = state.get().body
+    if body is not None and root._trace.level <= body.level:
+        body.enter(root)
     while root._trace.level and type(root._lock) is tuple:
         _settle_rows(root)
         root = target._base if target._base is not None else target

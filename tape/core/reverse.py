@@ -18,7 +18,7 @@ from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import functions
 
-__all__ = ["backward", "clear", "fit", "sweep"]
+__all__ = ["backward", "clear", "fit", "sweep", "zeros"]
 
 _number = attrgetter("number")
 _NOTHING: dict[str, Any] = {}
@@ -35,6 +35,11 @@ def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     if g.shape != shape:
         g = unbroadcast(g, shape)
     return cast(g, dtype)
+
+
+def zeros(like: Any) -> Any:
+    """Return zeros of the shape and dtype of something, which take no memory: a constant of a tape."""
+    return np.broadcast_to(np.zeros((), like.dtype), like.shape)
 
 
 def cast(value: Any, dtype: np.dtype[Any]) -> Any:

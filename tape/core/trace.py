@@ -23,7 +23,7 @@ from tapegrad.tape.core.node import Node, clock
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 
-__all__ = ["Trace", "apply", "bind", "is_staged", "lower", "new_trace"]
+__all__ = ["Trace", "apply", "bind", "body_inside", "detached", "is_staged", "lower", "new_trace"]
 
 _NO_PARAMS: dict[str, Any] = {}
 #: What NumPy asks of an object that is stored into an element of an array.
@@ -42,6 +42,10 @@ class Trace:
     """
 
     name = "trace"
+    #: Whether all that is done while it runs is its own, also between values from outside.
+    records_all = False
+    #: Whether what Python takes of its values holds for all that they stand for.
+    is_concrete = True
     #: Whether the values below have a batch axis in front that users do not see.
     hides_axis = False
     #: Whether its tensors are nothing but their values to the traces further in.
@@ -165,6 +169,12 @@ class Trace:
         self.boxes = self.given = ()  # they refer to this trace
 
 
+def body_inside(trace: Trace) -> Any:
+    """Return the function further in than `trace` that is being recorded: what is done is its own."""
+    body = state.get().body
+    return body if body is not None and body.level > trace.level else None
+
+
 def made_since(node: Node, start: int) -> bool:
     """Whether a node and all that it came from were made after the number `start`."""
     stack = [node]
@@ -262,6 +272,13 @@ def _holds_tensor(a: Any) -> bool:
     return type(a) is Tensor or (type(a) in (list, tuple) and any(_holds_tensor(b) for b in a))
 
 
+def detached(value: Any) -> Any:
+    """Return a value, or several, without the graphs that led there."""
+    if type(value) is tuple:
+        return tuple(map(detached, value))
+    return value._trace.detach(value) if type(value) is Tensor else value
+
+
 def lower(value: Any, trace: Trace) -> Any:
     """Return `value` as it is below `trace`."""
     if type(value) is Tensor:
@@ -276,7 +293,7 @@ def new_trace(kind: type[Trace], *args: Any, **kwargs: Any) -> Iterator[Any]:
     """Run a transformation: a trace one level further in, closed at the end whatever happens."""
     current = state.get()
     trace = kind(current.depth + 1, *args, **kwargs)
-    inside = current.replace(depth=trace.level)
+    inside = current.replace(depth=trace.level, body=trace if trace.records_all else current.body)
     token = state.set(inside)
     try:
         yield trace
@@ -292,7 +309,7 @@ def new_trace(kind: type[Trace], *args: Any, **kwargs: Any) -> Iterator[Any]:
         if now is inside:
             state.reset(token)
         else:  # a generator that was suspended inside a switch has ended meanwhile
-            state.set(now.replace(depth=current.depth))
+            state.set(now.replace(depth=current.depth, body=current.body))
         trace.close()
 
 

@@ -17,11 +17,12 @@ from tapegrad.tape.array.originals import Keeper
 from tapegrad.tape.array.paths import mark_view, shares
 from tapegrad.tape.array.tensor import Tensor, make, snapshot
 from tapegrad.tape.core import reverse
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.location import Location, stores_item, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import tree_map
-from tapegrad.tape.core.trace import Trace, apply, bind
+from tapegrad.tape.core.trace import Trace, apply, bind, body_inside
 
 __all__ = ["Guard", "StagingTrace"]
 
@@ -32,7 +33,7 @@ class Guard:
     Attributes
     ----------
     node : Node
-        The value that was consumed.
+        The value that was consumed, on the tape as it was recorded.
     kind : str
         "bool", "float", "shape", ...
     seen : array
@@ -66,6 +67,9 @@ class StagingTrace(Trace):
     """
 
     name = "jit"
+    is_concrete = False
+    #: Whether what a primitive expands to is recorded in its place.
+    expands = True
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -175,27 +179,24 @@ class StagingTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute, and append an entry, or those of the primitive's expansion."""
-        if primitive.expansion is not None:
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
+        if primitive.expansion is not None and self.expands:
             made = primitive.expansion(args, params)
             if made is not NotImplemented:
-                if constant and type(made) is Tensor and made._trace is self:
-                    made.node.constant = True
-                return made
+                return self._cut(made) if constant else made
         values: list[Any] = []
         operands: list[Any] = []
         links: list[Node | None] = []
         live = False
         for i, a in enumerate(args):
             link = None
+            if type(a) is Tensor and a._trace is not self:
+                a = self.lift_check(a)
+                if type(a) is Tensor and a._trace is not self:
+                    return self._outside(primitive, args, params, constant)
             if type(a) is Tensor:
-                if a._trace is not self:
-                    value = self.lift_check(a)
-                    if type(value) is Tensor:
-                        return self._outside(primitive, args, params, constant)
-                    values.append(value)
-                    operands.append(value)
-                    links.append(None)
-                    continue
                 link = a.node
                 value = a._value
                 values.append(value.item() if link in self.weak else value)
@@ -208,9 +209,12 @@ class StagingTrace(Trace):
                 operands.append(a)
             links.append(link)
         out = bind(primitive, *values, **params)
+        if primitive.multiple:
+            live = live and not constant
+            return self._several(primitive, args, operands, links, params, out, live)
         raw, out = out, out if type(out) is np.ndarray else np.asarray(out)
         node = Node(primitive, tuple(links), dict(params), (), out.shape, out.dtype)
-        node.constant = not live or bool(constant) or out.dtype.kind != "f"
+        node.constant = not live or out.dtype.kind != "f"
         node.operands = tuple(operands)
         node.where = user_location()
         self.entries.append(node)
@@ -222,9 +226,40 @@ class StagingTrace(Trace):
         view = primitive.view and type(values[0]) is np.ndarray and shares(raw, values[0])
         if view and not self.stands_for_number(args[0]):  # NumPy makes new arrays of its scalars
             mark_view(new, args[0], primitive, params)
-        if _depends_on_data(primitive, values):
-            self.guards.append(Guard(node, "shape", np.array(out.shape), node.where))
-        return new
+        if primitive.masks == "result" and any(np.asarray(v).dtype.kind == "b" for v in values):
+            self.consume(new, "shape")
+        return self._cut(new) if constant and not node.constant else new
+
+    def _several(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        operands: list[Any],
+        links: list[Node | None],
+        params: Mapping[str, Any],
+        out: tuple[Any, ...],
+        live: bool,
+    ) -> tuple[Tensor, ...]:
+        """Append an entry with several results, and the entries that pick them."""
+        results = [np.asarray(result) for result in out]
+        bundle, picked = link_bundle(
+            primitive, tuple(links), dict(params), (), results, constant=not live
+        )
+        bundle.operands = tuple(operands)
+        bundle.where = user_location()
+        if live:
+            given = [snapshot(a) if type(a) is Tensor else o for a, o in zip(args, operands)]
+            bundle.saved = primitive.save(None, given)
+        self.entries.append(bundle)
+        for node in picked:
+            node.operands = (bundle,)
+            node.where = bundle.where
+            self.entries.append(node)
+        return tuple(make(self, result, node) for result, node in zip(results, picked))
+
+    def _cut(self, result: Any) -> Any:
+        """Let no gradient flow to a result, in this run and in those of its program."""
+        return bind(primitives["stop_gradient"], result) if result.dtype.kind == "f" else result
 
     def _outside(
         self, primitive: Primitive, args: tuple[Any, ...], params: Any, constant: bool | None
@@ -285,9 +320,10 @@ class StagingTrace(Trace):
         return value[()] if value.ndim == 0 else value
 
     def consume(self, tensor: Tensor, kind: str) -> Any:
-        """Note that Python saw this value."""
+        """Note that Python saw this value, or its shape."""
         value = super().consume(tensor, kind)
-        self.guards.append(Guard(tensor._node, kind, np.array(value), user_location()))
+        seen = np.shape(value) if kind == "shape" else value
+        self.guards.append(Guard(tensor._node, kind, np.array(seen), user_location()))
         return value
 
     def is_constant(self, tensor: Tensor) -> bool:
@@ -296,7 +332,8 @@ class StagingTrace(Trace):
 
     def detach(self, tensor: Tensor) -> Tensor:
         """Return the value as a leaf of this trace."""
-        new: Tensor = self.process(primitives["copy"], (tensor,), {})
+        name = "stop_gradient" if tensor.dtype.kind == "f" else "copy"
+        new: Tensor = self.process(primitives[name], (tensor,), {})
         new._node.inputs = ()
         new._node.constant = new.dtype.kind != "f"
         return new
@@ -327,13 +364,6 @@ class StagingTrace(Trace):
         for entry in self.entries:
             entry.saved = entry.inputs = ()
             entry.grad = None
-
-
-def _depends_on_data(primitive: Primitive, values: list[Any]) -> bool:
-    """Whether the shape of the result depends on the values of the arguments."""
-    if primitive.name in ("nonzero", "flatnonzero", "argwhere", "unique"):
-        return True
-    return primitive.name == "gather" and any(np.asarray(v).dtype.kind == "b" for v in values[1:])
 
 
 #: What Python computes where the named primitives stand between its numbers.

@@ -10,7 +10,7 @@ import numpy as np
 from tapegrad.tape.array.paths import mark_view, shares
 from tapegrad.tape.array.tensor import Tensor, make, snapshot
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, bind
+from tapegrad.tape.core.trace import Trace, bind, body_inside
 
 __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
 
@@ -27,6 +27,7 @@ class BatchTrace(Trace):
     """The trace of ``vmap``; its tensors hide the batch axis of the value below."""
 
     name = "vmap"
+    is_concrete = False
     hides_axis = True
 
     def __init__(self, level: int, size: int) -> None:
@@ -41,6 +42,9 @@ class BatchTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Apply the primitive to whole batches by its batching rule."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         values, batched = [], []
         for a in args:
             mine = type(a) is Tensor and a._trace is self
@@ -56,6 +60,10 @@ class BatchTrace(Trace):
             out = bind(primitive, *_aligned(values, batched), **params)
         else:
             out = self._loop(primitive, values, batched, params)
+        if primitive.multiple:
+            return tuple(
+                make(self, snapshot(r) if type(r) is Tensor else np.asarray(r), None) for r in out
+            )
         if type(out) is not Tensor and type(out) is not np.ndarray:
             out = np.asarray(out)
         below, out = out, snapshot(out) if type(out) is Tensor else out

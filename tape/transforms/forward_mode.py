@@ -11,7 +11,7 @@ from tapegrad.tape.array.paths import mark_view, shares
 from tapegrad.tape.array.tensor import Tensor, make, snapshot
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.reverse import cast, sweep
-from tapegrad.tape.core.trace import Trace, bind, new_trace
+from tapegrad.tape.core.trace import Trace, bind, body_inside, detached, new_trace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 
 __all__ = ["JVPTrace"]
@@ -30,6 +30,9 @@ class JVPTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute the value below, and its tangent by the primitive's rule."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         primals, tangents = [], []
         for i, a in enumerate(args):
             tangent = None
@@ -43,9 +46,11 @@ class JVPTrace(Trace):
             tangents.append(tangent)
         out = bind(primitive, *primals, **params)
         if constant:
-            return out._trace.detach(out) if type(out) is Tensor else out
+            return detached(out)
         if all(t is None for t in tangents):
             return out
+        if primitive.multiple:
+            return self._several(primitive, tangents, out, primals, params)
         if type(out) is not Tensor and type(out) is not np.ndarray:
             out = np.asarray(out)
         if out.dtype.kind != "f":
@@ -56,6 +61,17 @@ class JVPTrace(Trace):
         if primitive.view and shares(below, primals[0]):
             mark_view(new, args[0], primitive, params)
         return new
+
+    def _several(
+        self, primitive: Primitive, tangents: list[Any], out: Any, primals: list[Any], params: Any
+    ) -> tuple[Any, ...]:
+        """Give each of several results its tangent; those that are no floats have none."""
+        results = [snapshot(r) if type(r) is Tensor else np.asarray(r) for r in out]
+        pushed = primitive.jvp(tangents, results, *primals, **params)  # type: ignore[operator,misc]
+        return tuple(
+            below if r.dtype.kind != "f" else make(self, r, _fitted(t, r))
+            for below, r, t in zip(out, results, pushed)
+        )
 
     def variable(self, value: Any, tangent: Any) -> Tensor:
         """Return a tensor of this trace around `value`, with a tangent."""
@@ -106,11 +122,18 @@ def push_forward(
         out = rule(tangents, y, *primals, **params)  # type: ignore[operator]
     else:
         out = _transposed_vjp(primitive, tangents, y, primals, params)
-    if type(out) is not Tensor and type(out) is not np.ndarray:
-        out = np.asarray(out)
-    if out.shape != y.shape:
-        out = np.broadcast_to(out, y.shape)
-    return cast(out, y.dtype)
+    return _fitted(out, y)
+
+
+def _fitted(tangent: Any, y: Any) -> Any:
+    """Give a tangent its primal's shape and dtype; None stands for zeros."""
+    if tangent is None:
+        return np.zeros(y.shape, y.dtype)
+    if type(tangent) is not Tensor and type(tangent) is not np.ndarray:
+        tangent = np.asarray(tangent)
+    if tangent.shape != y.shape:
+        tangent = np.broadcast_to(tangent, y.shape)
+    return cast(tangent, y.dtype)
 
 
 def _transposed_vjp(

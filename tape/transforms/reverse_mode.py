@@ -14,9 +14,10 @@ import numpy as np
 from tapegrad.tape.array.originals import Keeper
 from tapegrad.tape.array.paths import mark_view, shares
 from tapegrad.tape.array.tensor import Tensor, make, snapshot
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, bind
+from tapegrad.tape.core.trace import Trace, bind, body_inside, detached
 
 __all__ = ["RecordTrace"]
 
@@ -36,6 +37,9 @@ class RecordTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute below, and link the result to the nodes of the arguments."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         values: list[Any] = []
         inputs: list[Node | None] = []
         plain = False
@@ -53,9 +57,11 @@ class RecordTrace(Trace):
             inputs.append(node)
         out = bind(primitive, *values, **params)
         if constant:
-            return out._trace.detach(out) if type(out) is Tensor else out
+            return detached(out)
         if not any(node is not None for node in inputs):
             return out
+        if primitive.multiple:
+            return self._several(primitive, inputs, params, values, out)
         if type(out) is not Tensor and type(out) is not np.ndarray:
             out = np.asarray(out)
         if out.dtype.kind != "f":
@@ -68,6 +74,23 @@ class RecordTrace(Trace):
         if primitive.view and shares(below, values[0]):
             mark_view(new, args[0], primitive, params)
         return new
+
+    def _several(
+        self,
+        primitive: Primitive,
+        inputs: list[Node | None],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+    ) -> tuple[Any, ...]:
+        """Link several results; those that are no floats are what they are below."""
+        results = [snapshot(r) if type(r) is Tensor else np.asarray(r) for r in out]
+        saved = primitive.save(None, values)
+        _, nodes = link_bundle(primitive, inputs, params, saved, results)
+        return tuple(
+            below if node.constant else make(self, result, node)
+            for below, result, node in zip(out, results, nodes)
+        )
 
     def _held(self, primitive: Primitive, args: tuple[Any, ...], values: list[Any]) -> list[Any]:
         """Return the values that a sweep may rely on."""

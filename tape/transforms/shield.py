@@ -17,7 +17,7 @@ from tapegrad.tape.array.paths import mark_view, shares
 from tapegrad.tape.array.tensor import Tensor, make, snapshot
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, unflatten
-from tapegrad.tape.core.trace import Trace, bind, new_trace
+from tapegrad.tape.core.trace import Trace, bind, body_inside, detached, new_trace
 
 __all__ = ["run_shielded"]
 
@@ -39,9 +39,16 @@ class CopyTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute; floats and views become tensors."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         values = [self._below(a) for a in args]
         out = bind(primitive, *values, **params)
-        below = out._trace.detach(out) if constant and type(out) is Tensor else out
+        below = detached(out) if constant else out
+        if primitive.multiple:
+            return tuple(
+                make(self, snapshot(r) if type(r) is Tensor else np.asarray(r), None) for r in below
+            )
         if not primitive.view and out.dtype.kind != "f":
             return below
         if type(out) is not Tensor:

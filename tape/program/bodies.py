@@ -1,0 +1,189 @@
+"""Functions as programs: what a Python function does, recorded on example values.
+
+A body is recorded without knowing the values that it will compute with. Every operation inside it
+becomes an entry, also one between values from outside alone, which are inputs of the program, too.
+Where Python asks for a value, or the function writes into what is outside, there is no program, and
+:class:`NotRecordable` is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.tape.array.tensor import Tensor, imperative, snapshot
+from tapegrad.tape.core.pytree import Structure, flatten, unflatten
+from tapegrad.tape.core.trace import leaked, made_since, new_trace
+from tapegrad.tape.program.examples import example
+from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.staging import StagingTrace
+
+__all__ = ["Body", "BodyTrace", "NotRecordable", "record_body", "record_program"]
+
+
+class NotRecordable(BaseException):
+    """A function asked for a value, or did what no program can.
+
+    Not an Exception, so that no ``except Exception`` of the user's stops it on its way.
+    """
+
+
+class BodyTrace(StagingTrace):
+    """The trace of a body, whose values are examples.
+
+    Attributes
+    ----------
+    hidden : dict
+        The values from outside that the body uses, in the order of the inputs that stand for them; by
+        which tensors they were, in which version.
+    """
+
+    name = "a branch"
+    records_all = True
+    expands = False
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.hidden: dict[tuple[int, int], Tensor] = {}
+        self._inside: dict[tuple[int, int], Tensor] = {}
+        self.alive: list[Tensor] = []
+
+    def like(self, value: Any) -> Tensor:
+        """Return an input that stands for a value: an example of its kind."""
+        kind = value.dtype.kind
+        if kind not in "fiub":
+            raise NotRecordable(f"a value of dtype {value.dtype}")
+        array = example(np.shape(value), value.dtype)
+        if type(value) is not Tensor:
+            return self.variable(array, given=array[()] if isinstance(value, np.generic) else None)
+        given = value.live_trace.number_type(value)
+        if given is not None:
+            return self.variable(array, given=given(array))
+        number = value.live_trace.stands_for_number(value)
+        return self.variable(array, given=array[()] if number else None)
+
+    def lift_check(self, tensor: Tensor) -> Any:
+        """Return the input that stands for a value from outside."""
+        trace = tensor.live_trace
+        if trace.closed or trace.level >= self.level:
+            raise leaked(tensor)
+        if trace is imperative.trace and made_since(tensor.node, self.start):
+            return np.array(tensor.value)  # a buffer of the function's own
+        key = (id(tensor), tensor._version)
+        if key not in self._inside:
+            self._inside[key] = self.like(tensor)
+            self.hidden[key] = snapshot(tensor)
+            self.alive.append(tensor)  # which keeps its id its own
+        return self._inside[key]
+
+    def give_up(self, reason: str) -> None:
+        """There is no other way than a program."""
+        raise NotRecordable(reason)
+
+    def consume(self, tensor: Tensor, kind: str) -> Any:
+        """Refuse: the value is not known."""
+        raise NotRecordable(f"the function asks for a value ({kind})")
+
+    def array(self, tensor: Tensor, what: str) -> Any:
+        """Refuse: the value is not known."""
+        raise NotRecordable(what)
+
+    def enter(self, root: Tensor) -> None:
+        """Refuse to write into an array that is not the function's own; its arguments are not."""
+        if root._trace is self:
+            own = root.node not in self._given
+        else:
+            own = root._trace is imperative.trace and made_since(root.node, self.start)
+        if not own:
+            raise NotRecordable("the function writes into an array from outside")
+
+    def backward(self, tensor: Tensor, grad: Any) -> None:
+        """Refuse: gradients that are left at tensors are no results."""
+        raise NotRecordable("backward()")
+
+
+class Body(NamedTuple):
+    """A recorded function: its program, the structure of its result, the values from outside."""
+
+    program: Program
+    structure: Structure
+    hidden: dict[tuple[int, int], Tensor]
+    alive: list[Tensor]
+
+
+def record_body(
+    function: Callable[..., Any], operands: Sequence[Any], structure: Structure
+) -> Body:
+    """Record what a function does with arguments like these.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the arguments, and returns a nest of arrays and numbers.
+    operands : sequence
+        The leaves of the arguments: arrays and tensors become inputs; everything else is passed as it
+        is.
+    structure : Structure
+        Of the tuple of arguments.
+
+    Raises
+    ------
+    NotRecordable
+    """
+    with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
+        given = [trace.like(o) if is_operand(o) else o for o in operands]
+        result = function(*unflatten(structure, given))
+        leaves, out_structure = flatten(result)
+        program = _program(trace, leaves)
+    return Body(program, out_structure, trace.hidden, trace.alive)
+
+
+def record_program(
+    function: Callable[..., Sequence[Any]], inputs: Sequence[Any], weak: Collection[Any] = ()
+) -> Program:
+    """Record a function of arrays that uses no values from outside.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a sequence of arrays and numbers.
+    inputs : sequence
+        What has the shape and dtype of each argument: nodes, say.
+    weak : collection
+        Which of these are Python numbers.
+    """
+    with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
+        given = []
+        for node in inputs:
+            array = example(node.shape, node.dtype)
+            given.append(trace.variable(array, given=array.item() if node in weak else None))
+        program = _program(trace, function(*given))
+    assert not trace.hidden, "the function uses values from outside"
+    return program
+
+
+def _program(trace: BodyTrace, results: Sequence[Any]) -> Program:
+    outputs = [_output(leaf, trace) for leaf in results]
+    return Program(trace.inputs, trace.entries, outputs, trace.weak).select(outputs)
+
+
+def is_operand(leaf: Any) -> bool:
+    """Whether an argument is a value that may differ at each call."""
+    return type(leaf) is Tensor or isinstance(leaf, np.ndarray | np.generic)
+
+
+def _output(leaf: Any, trace: BodyTrace) -> Any:
+    """Return a result as a node or a constant."""
+    if type(leaf) is Tensor:
+        if leaf.live_trace is not trace:
+            leaf = trace.lift_check(leaf)
+        return leaf.node if type(leaf) is Tensor else leaf
+    if isinstance(leaf, np.ndarray):
+        leaf = trace.keeper.copy(leaf)
+    if not isinstance(leaf, np.ndarray | np.generic | float | int) or (
+        not isinstance(leaf, float | int) and leaf.dtype.kind not in "fiub"
+    ):
+        raise NotRecordable(f"the function returns an object of type {type(leaf).__name__}")
+    return leaf
