@@ -12,10 +12,10 @@ import numpy as np
 
 from tapegrad.compile.survey.capture import SETTLED, survey
 from tapegrad.compile.survey.effects import watched
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, unflatten
-from tapegrad.tape.core.trace import apply
 from tapegrad.tape.program.staging import StagingTrace
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 
@@ -87,7 +87,7 @@ def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
     call = Call(jitted, structure, leaves, places)
     arrays = tuple(leaves[i] for i in places)
     values = [bottom(a) for a in arrays]
-    if any(type(a) is Tensor and np.shape(v) != a.shape for a, v in zip(arrays, values)):
+    if any(isinstance(a, Tensor) and np.shape(v) != a.shape for a, v in zip(arrays, values)):
         # Batched: the values below have another rank; the primitive batches itself.
         return jitted._function(*args, **kwargs)
     copies = [v.copy() for v in values]
@@ -136,8 +136,8 @@ def _is_array(leaf: Any) -> bool:
 def _staged(leaves: list[Any]) -> bool:
     """Whether any value is staged, at any depth."""
     for leaf in leaves:
-        while type(leaf) is Tensor:
-            if isinstance(leaf._trace, StagingTrace):
+        while isinstance(leaf, Tensor):
+            if isinstance(leaf.live_trace, StagingTrace):
                 return True
             leaf = leaf.value
     return False
@@ -145,7 +145,7 @@ def _staged(leaves: list[Any]) -> bool:
 
 def bottom(value: Any) -> Any:
     """Return the array at the bottom of a stack of tensors."""
-    while type(value) is Tensor:
+    while isinstance(value, Tensor):
         value = value.value
     return np.asarray(value)
 

@@ -103,7 +103,7 @@ class Jit:
         """Find the recording that stands for this call, or make one."""
         leaves, structure = flatten((args, kwargs))
         for leaf in leaves:
-            if type(leaf) is Tensor:
+            if isinstance(leaf, Tensor):
                 return call_through(self, leaves, structure)
         if self._eager:
             return self._run_eagerly(self._eager, args, kwargs)
@@ -292,7 +292,7 @@ class Jit:
         """
         leaves, structure = flatten((args, kwargs))
         leaves = [np.array(v) if isinstance(v, np.ndarray) else v for v in leaves]
-        leaves = [np.array(v.consume("explain")) if type(v) is Tensor else v for v in leaves]
+        leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
         captures = survey(self._function)
         problem = captures.opaque and f"it reads {captures.opaque}"

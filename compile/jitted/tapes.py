@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.jitted.jit import jit
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.trace import bind
 from tapegrad.tape.program.tape import Tape
 from tapegrad.tape.transforms.derivatives import vjp
 

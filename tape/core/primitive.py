@@ -224,13 +224,8 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        """Apply the primitive to arrays and tensors (see :func:`tapegrad.tape.core.trace.bind`)."""
-        return _bind(self, *args, **params)
-
-
-def _bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
-    # Replaced by trace.bind when the trace module loads (it needs Primitive, not the reverse).
-    raise RuntimeError("tapegrad.tape.core.trace is not loaded")
+        """Apply the primitive to arrays and tensors (see ``tape.array.application.bind``)."""
+        return functions["bind"](self, *args, **params)
 
 
 def _read_uses(primitive: Primitive) -> tuple[str, ...] | None:

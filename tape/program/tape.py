@@ -120,12 +120,12 @@ class Tape:
             operands.append(node)
             if node not in self._made and node not in self.leaves:
                 self.leaves[node] = value
-            if type(a) is Tensor:
+            if isinstance(a, Tensor):
                 self._first.setdefault(a, node)
         self.entries.append(
-            Entry(primitive, tuple(operands), dict(params), new._node, user_location())
+            Entry(primitive, tuple(operands), dict(params), new.node, user_location())
         )
-        self._made.add(new._node)
+        self._made.add(new.node)
         return new
 
     def enters(self, tensor: Tensor) -> None:
@@ -137,7 +137,7 @@ class Tape:
 
     def node_of(self, tensor: Tensor, *, first: bool) -> Node:
         """Return the tape's node of a tensor: its first version as an input, or its newest."""
-        if type(tensor) is not Tensor:
+        if not isinstance(tensor, Tensor):
             raise TypeError(f"tensors of the recording are named here, not {type(tensor).__name__}")
         node: Node = self._first.get(tensor, tensor.node) if first else tensor.node
         if node not in self._made and node not in self.leaves:
