@@ -101,9 +101,10 @@ def test_the_rooms_of_a_layer_are_known_and_import_one_way(layer: str) -> None:
     for item in all_imports(layer):
         own = item.file.relative_to(ROOT / layer).parts[0]
         other = room_of(layer, item.module)
-        if own in folders and other is not None and order(other) > order(own):
-            if not item.for_types:
-                bad.append(item)
+        if own not in folders or other is None or item.for_types:
+            continue
+        if order(other) > order(own):
+            bad.append(item)
     assert not bad, complaints(bad)
 
 
@@ -197,9 +198,10 @@ def test_only_the_folder_of_tensors_touches_what_is_private_to_them() -> None:
         if file.is_relative_to(ROOT / "tape" / "array"):
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and node.attr in private:
-                if ast.unparse(node.value) not in ("self", "cls"):
-                    bad.append(f"{file.relative_to(ROOT)}:{node.lineno} touches {node.attr}")
+            if not isinstance(node, ast.Attribute) or node.attr not in private:
+                continue
+            if ast.unparse(node.value) not in ("self", "cls"):
+                bad.append(f"{file.relative_to(ROOT)}:{node.lineno} touches {node.attr}")
     assert not bad, "\n".join(bad)
 
 

@@ -22,7 +22,7 @@ from tapegrad.tape.array.paths import (
     mark_view,
     own_memory,
     thaw_index,
-)  # fmt: skip
+)
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import TapegradError
 from tapegrad.tape.core.primitive import functions, primitives

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.tape.core.errors import TracedArrayError
-from tapegrad.tape.core.node import stores_item, user_location
+from tapegrad.tape.core.location import stores_item, user_location
 from tapegrad.tape.core.state import state
 
 if TYPE_CHECKING:

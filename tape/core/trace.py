@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.errors import LeakedTensorError, TracedArrayError
-from tapegrad.tape.core.node import clock, user_location
+from tapegrad.tape.core.location import user_location
+from tapegrad.tape.core.node import clock
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 

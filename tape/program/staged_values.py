@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.tape.array.application import belongs, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import Appearance
-from tapegrad.tape.core.node import stores_item
+from tapegrad.tape.core.location import stores_item
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import tree_map
 from tapegrad.tape.core.trace import Traced

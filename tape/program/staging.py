@@ -18,51 +18,18 @@ from tapegrad.tape.array.application import (
     bind,
     lower_arguments,
     make_result,
-)  # fmt: skip
+)
 from tapegrad.tape.array.mutation import place
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
-from tapegrad.tape.core.node import Location, Node, user_location
+from tapegrad.tape.core.location import Location, user_location
+from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.trace import Trace, Traced
 from tapegrad.tape.program.staged_values import StagedAppearance
 
-__all__ = ["Entry", "Guard", "StagingTrace"]
-
-
-class Entry:
-    """One application of a primitive on a linear tape.
-
-    Attributes
-    ----------
-    primitive : Primitive
-    inputs : tuple
-        A :class:`Node` for a value of the tape, and an array or scalar for a constant.
-    params : dict
-    output : Node
-    where : Location
-        The user's line.
-    """
-
-    __slots__ = ("inputs", "output", "params", "primitive", "where")
-
-    def __init__(
-        self,
-        primitive: Primitive,
-        inputs: tuple[Any, ...],
-        params: Mapping[str, Any],
-        output: Node,
-        where: Location | None,
-    ) -> None:
-        self.primitive = primitive
-        self.inputs = inputs
-        self.params = params
-        self.output = output
-        self.where = where
-
-    def __repr__(self) -> str:
-        return f"<entry {self.output.number} {self.primitive.name}>"
+__all__ = ["Guard", "StagingTrace"]
 
 
 class Guard:
@@ -78,18 +45,15 @@ class Guard:
         What the recording saw.
     where : Location
         The line that consumed it.
-    position : int
-        How many entries the tape had.
     """
 
-    __slots__ = ("kind", "node", "position", "seen", "where")
+    __slots__ = ("kind", "node", "seen", "where")
 
-    def __init__(self, node: Node, kind: str, seen: Any, where: Location, position: int) -> None:
+    def __init__(self, node: Node, kind: str, seen: Any, where: Location) -> None:
         self.node = node
         self.kind = kind
         self.seen = seen
         self.where = where
-        self.position = position
 
 
 class StagingTrace(Trace):
@@ -97,7 +61,7 @@ class StagingTrace(Trace):
 
     Attributes
     ----------
-    entries : list of Entry
+    entries : list of Node
     guards : list of Guard
     inputs : list of Node
     weak : set of Node
@@ -112,7 +76,7 @@ class StagingTrace(Trace):
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self.entries: list[Entry] = []
+        self.entries: list[Node] = []
         self.guards: list[Guard] = []
         self.inputs: list[Node] = []
         self.weak: set[Node] = set()
@@ -162,15 +126,16 @@ class StagingTrace(Trace):
             out = np.asarray(out)
         node = Node(primitive, tuple(links), dict(params), (), out.shape, out.dtype)
         node.constant = not live or bool(constant) or out.dtype.kind != "f"
-        where = user_location()
-        self.entries.append(Entry(primitive, tuple(operands), node.params, node, where))
+        node.operands = tuple(operands)
+        node.where = user_location()
+        self.entries.append(node)
         new = make_result(self, primitive, args, params, values[0], out, node)
         if live and not node.constant:
             # What backward() inside the staged function needs, as values of this trace.
             saved = [a.snapshot() if isinstance(a, Tensor) else o for a, o in zip(args, operands)]
             node.saved = primitive.save(new.snapshot(), saved)
         if _depends_on_data(primitive, values):
-            self.guards.append(Guard(node, "shape", np.array(out.shape), where, len(self.entries)))
+            self.guards.append(Guard(node, "shape", np.array(out.shape), node.where))
         return new
 
     def _outside(
@@ -192,8 +157,7 @@ class StagingTrace(Trace):
 
     def guard(self, tensor: Traced, kind: str, seen: Any) -> None:
         """Note what Python code saw of a value."""
-        guard = Guard(tensor.node, kind, np.array(seen), user_location(), len(self.entries))
-        self.guards.append(guard)
+        self.guards.append(Guard(tensor.node, kind, np.array(seen), user_location()))
 
     def expand(
         self, expansion: Callable[[Any, Any], Any], args: tuple[Any, ...], params: Mapping[str, Any]
@@ -230,7 +194,6 @@ class StagingTrace(Trace):
         new: Tensor = self.process(primitives["copy"], (tensor,), {})
         node = new.node
         node.inputs = ()
-        node.primitive = None
         node.constant = node.dtype.kind != "f"
         return new
 
@@ -244,13 +207,13 @@ class StagingTrace(Trace):
         seed = np.ones(node.shape, node.dtype) if grad is None else grad
         cotangent = np.broadcast_to(seed, node.shape)
         if node.constant:
-            reverse.clear(node)
+            reverse.clear(node, forget=False)
         else:
-            reverse.backward(node, cotangent)
+            reverse.backward(node, cotangent, forget=False)
 
     def clear(self, tensor: Traced) -> None:
         """Clear the graph that led to `tensor`; the entries stay."""
-        reverse.clear(tensor.node)
+        reverse.clear(tensor.node, forget=False)
 
     def close(self) -> None:
         """End the trace, and let go of the values that it was recorded with."""
@@ -258,9 +221,8 @@ class StagingTrace(Trace):
         self.passed.clear()
         self.originals = Originals()
         for entry in self.entries:
-            entry.output.saved = ()
-            entry.output.inputs = ()
-            entry.output.grad = None
+            entry.saved = entry.inputs = ()
+            entry.grad = None
 
 
 def _depends_on_data(primitive: Primitive, values: list[Any]) -> bool:

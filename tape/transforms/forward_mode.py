@@ -13,7 +13,7 @@ from tapegrad.tape.array.application import (
     detached,
     lower_arguments,
     make_result,
-)  # fmt: skip
+)
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.reverse import cast, sweep

@@ -18,7 +18,7 @@ from tapegrad.tape.array.application import (
     detached,
     lower_arguments,
     make_result,
-)  # fmt: skip
+)
 from tapegrad.tape.array.originals import copied, same_bits
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
