@@ -30,7 +30,7 @@ class NumPyProtocols:
                 self.freshen()
             if primitive is not None and not self._trace.closed:
                 return self._trace.unary(primitive, inputs[0])
-        function = functions.get(ufunc)
+        function = functions.find(ufunc)
         if function is None:
             method_of = getattr(ufunc, method)
             return self._trace.unknown(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
@@ -45,7 +45,7 @@ class NumPyProtocols:
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        implementation = functions.get(function)
+        implementation = functions.find(function)
         if implementation is None:
             module = getattr(function, "__module__", "numpy")
             name = f"{module}.{function.__name__}"

@@ -9,15 +9,17 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property, partial
+from importlib import import_module
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 __all__ = [
     "Primitive",
+    "Registry",
     "Shaped",
     "direct",
     "functions",
@@ -27,11 +29,47 @@ __all__ = [
 
 Rule = Callable[..., Any]
 
+
+class Registry(dict[Any, Any]):
+    """A table that some families add to only when something is missed in it.
+
+    Attributes
+    ----------
+    waiting : sequence of str
+        The modules that declare these families, for all registries together.
+    """
+
+    __slots__ = ()
+    waiting: ClassVar[Sequence[str]] = ()
+
+    def find(self, key: Any) -> Any:
+        """Return what is registered, or None; families are loaded until one of them declares it."""
+        found = self.get(key)
+        for module in self.waiting if found is None else ():
+            import_module(module)
+            found = self.get(key)
+            if found is not None:
+                break
+        return found
+
+    def complete(self) -> Registry:
+        """Load all families; for code that walks a registry."""
+        for module in self.waiting:
+            import_module(module)
+        return self
+
+    def __missing__(self, key: Any) -> Any:
+        found = self.find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+
 #: Every primitive by name; the registry test and the table in the documentation walk it.
-primitives: dict[str, Primitive] = {}
+primitives: Registry = Registry()
 
 #: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
-functions: dict[Any, Callable[..., Any]] = {}
+functions: Registry = Registry()
 
 #: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
 direct: dict[np.ufunc, Primitive] = {}
