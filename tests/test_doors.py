@@ -176,14 +176,36 @@ def test_every_family_that_declares_something_is_loaded_with_the_registry() -> N
     assert fresh(code).strip() == "True"
 
 
-def test_a_family_that_is_first_met_under_jit_does_not_count_as_an_effect() -> None:
-    code = (
-        "import numpy as np, tapegrad as tg\n"
-        "f = tg.jit(lambda x: np.sum(np.convolve(x, x)))\n"
-        "for _ in range(3): f(np.ones(3))\n"
-        "print(f.stats().eager_calls)"
-    )
-    assert fresh(code, "-W", "error").strip() == "0"
+HOOK = """
+import sys
+from pathlib import Path
+class Hook:  # as test runners and bundlers have them: it looks at the disk
+    def find_spec(name, path=None, target=None):
+        Path("/nowhere").exists()
+sys.meta_path.insert(0, Hook)
+import numpy as np, tapegrad as tg
+"""
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "lambda x: np.sum(np.convolve(x, x))",
+        "lambda x: tg.linalg.norm(x) + np.ptp(x)",
+        "lambda x: np.sum(tg.nnet.activations.softmax(x) ** 2)",
+    ],
+)
+def test_what_is_first_met_under_jit_and_loaded_then_is_not_taken_for_an_effect(
+    function: str,
+) -> None:
+    code = f"f = tg.jit({function}, strict=True)\nfor _ in range(3): f(np.arange(3.0))\n"
+    assert fresh(HOOK + code + "print(f.stats().eager_calls)").strip() == "0"
+
+
+def test_an_import_under_jit_leaves_the_calls_after_it_to_be_seen() -> None:
+    code = "def f(x):\n    import colorsys\n    print('called')\n    return np.sum(x)\n"
+    code += "f = tg.jit(f)\nfor _ in range(4): f(np.ones(3))\n"
+    assert fresh(HOOK + code).split() == ["called"] * 4
 
 
 USE = """
