@@ -180,7 +180,7 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
     made = sorted((n for n in order if n.primitive is not None), key=lambda n: n.number)
     values: dict[Node, Any] = {}
     operands = {node: _operands(node, values) for node in made}
-    entries = [(n.primitive.name, operands[n], n) for n in made]  # type: ignore[union-attr]
+    entries = [(n.primitive.name, operands[n], n) for n in made]
     _compute(operands, values)
     values[tensor.node] = tensor.data
     picture, known = _draw(entries, values, labels)
@@ -190,8 +190,12 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
 
 
 def _of_tape(tape: Tape, labels: _Labels) -> _Picture:
-    entries = [(e.primitive.name, e.inputs, e.output) for e in tape.entries]
-    return _draw(entries, tape.leaves, labels)[0]
+    nodes = {record: node for node, record in tape.records.items()}  # these know their tensors
+    entries = [
+        (e.primitive.name, [nodes[o] if type(o) is Node else o for o in e.operands], nodes[e])
+        for e in tape.entries
+    ]
+    return _draw(entries, {nodes[leaf]: value for leaf, value in tape.leaves.items()}, labels)[0]
 
 
 def _of_jit(function: Jit, labels: _Labels) -> _Picture:
@@ -217,7 +221,7 @@ def _of_jit(function: Jit, labels: _Labels) -> _Picture:
     for step in partition(program):
         inside = step.entries if isinstance(step, Group) else [step.entry]
         first = len(entries)
-        entries += [(e.primitive.name, e.inputs, e.output) for e in inside]
+        entries += [(e.primitive.name, e.operands, e) for e in inside]
         if isinstance(step, Group):
             title = f"kernel {len(groups)} over {step.space}"
             groups.append((title, range(first, len(entries))))

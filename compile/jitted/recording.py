@@ -14,7 +14,6 @@ import numpy as np
 from tapegrad.compile.backends import numba as backend
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.program import Program
 from tapegrad.compile.passes.rewriter import uniform_value
 from tapegrad.compile.survey.capture import SETTLED, Captures, Reference, survey
 from tapegrad.compile.survey.effects import watched
@@ -27,6 +26,7 @@ from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.printing import tape_source
+from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
 from tapegrad.tape.transforms.derivatives import give_back
 
@@ -440,7 +440,7 @@ def _note_constants(recording: Recording) -> None:
     program = recording.program
     fresh: list[Any] = []
     for entry in program.entries:
-        for operand in entry.inputs:
+        for operand in entry.operands:
             if type(operand) is Node:
                 continue
             if type(operand) is np.ndarray:

@@ -35,8 +35,8 @@ def compile_tape(
         computed = dict(leaves)
         computed.update(zip(inputs, values))
         for entry in entries:
-            args = [computed[a] if type(a) is Node else a for a in entry.inputs]
-            computed[entry.output] = bind(entry.primitive, *args, **entry.params)
+            args = [computed[a] if type(a) is Node else a for a in entry.operands]
+            computed[entry] = bind(entry.primitive, *args, **entry.params)
         return [computed[node] for node in outputs]
 
     def with_gradient(*values: Any) -> Any:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.passes.program import Program, with_entries
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.program.staging import Entry, Guard
+from tapegrad.tape.core.node import entry as make_entry
+from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.program.program import Program, with_entries
+from tapegrad.tape.program.staging import Guard
 
 __all__ = ["Rewriter", "uniform_value"]
 
@@ -28,38 +29,53 @@ class Rewriter:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.entries: list[Entry] = []
+        self.entries: list[Node] = []
+        #: What stands for each value of the old program that is not there any more.
         self.known: dict[Node, Any] = {}
+        self.weak = set(program.weak)
 
-    def operands(self, entry: Entry) -> tuple[Any, ...]:
-        return tuple(
-            self.known.get(operand, operand) if type(operand) is Node else operand
-            for operand in entry.inputs
-        )
+    def known_as(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what stands for operands of the old program."""
+        known = self.known
+        return tuple(known.get(o, o) if type(o) is Node else o for o in operands)
 
-    def keep(self, entry: Entry, inputs: tuple[Any, ...]) -> None:
-        if inputs != entry.inputs if _plain(inputs, entry.inputs) else True:
-            entry = Entry(entry.primitive, inputs, entry.params, entry.output, entry.where)
-        self.entries.append(entry)
+    def operands(self, entry: Node) -> tuple[Any, ...]:
+        """Return what stands for the operands of an entry."""
+        return self.known_as(entry.operands)
 
-    def add(self, name: str, inputs: tuple[Any, ...], params: Any, like: Node, where: Any) -> Node:
-        """Append a new entry; its result has shape and dtype of the node `like`."""
-        node = Node(None, (), {}, (), like.shape, like.dtype)
-        self.entries.append(Entry(primitives[name], inputs, params, node, where))
-        return node
+    def keep(self, entry: Node, operands: tuple[Any, ...]) -> Node:
+        """Append an entry, with other operands if they differ."""
+        if all(a is b for a, b in zip(operands, entry.operands)):
+            self.entries.append(entry)
+            return entry
+        return self.replace(entry, entry.primitive, operands, entry.params)
+
+    def replace(
+        self, entry: Node, primitive: Primitive, operands: tuple[Any, ...], params: Any
+    ) -> Node:
+        """Append what makes the value of an old entry."""
+        new = self.add(primitive, operands, params, entry, entry.where)
+        self.known[entry] = new
+        if entry in self.weak:
+            self.weak.add(new)
+        return new
+
+    def add(
+        self, primitive: Primitive, operands: tuple[Any, ...], params: Any, like: Any, where: Any
+    ) -> Node:
+        """Append a new entry; its result has shape and dtype of `like`."""
+        new = make_entry(primitive, operands, params, like.shape, like.dtype, where)
+        self.entries.append(new)
+        return new
 
     def finish(self) -> Program:
+        """Return the new program."""
         known = self.known
         program = with_entries(self.program, self.entries)
         program.outputs = [known.get(o, o) if type(o) is Node else o for o in program.outputs]
         program.guards = [
-            Guard(known.get(g.node, g.node), g.kind, g.seen, g.where, g.position)
-            for g in program.guards
+            Guard(known.get(g.node, g.node), g.kind, g.seen, g.where) for g in program.guards
         ]
         program.writes = [(old, known.get(new, new)) for old, new in program.writes]
+        program.weak = self.weak
         return program
-
-
-def _plain(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    """Whether two operand tuples can be compared with == (no arrays among them)."""
-    return not any(isinstance(x, np.ndarray) for x in (*a, *b))

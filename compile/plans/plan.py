@@ -19,9 +19,9 @@ from tapegrad.compile.backends.numba.kernels import compiled, kernel_type
 from tapegrad.compile.fusion import groups as fuse
 from tapegrad.compile.fusion import lowering as codegen
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.program import Program
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.program.staging import Entry, Guard
+from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.staging import Guard
 
 __all__ = ["Miss", "Plan", "build"]
 
@@ -46,7 +46,7 @@ class Plan:
         Takes the inputs; returns a tuple of output leaves, or a :class:`Miss`.
     source : str
     kernels : list of KernelPlan
-    library_steps : list of Entry
+    library_steps : list of Node
         What is executed by NumPy because it has no lowering.
     compiled, reused : int
         Kernels compiled for this plan, and found compiled.
@@ -55,7 +55,7 @@ class Plan:
     run: Callable[..., Any]
     source: str
     kernels: list[codegen.KernelPlan]
-    library_steps: list[Entry] = field(default_factory=list)
+    library_steps: list[Node] = field(default_factory=list)
     compiled: int = 0
     reused: int = 0
 
@@ -91,7 +91,7 @@ class _Writer:
         self.names: dict[Node, str] = {}
         self.layouts: dict[Node, Layout] = {}
         self.kernels: list[codegen.KernelPlan] = []
-        self.library_steps: list[Entry] = []
+        self.library_steps: list[Node] = []
         self.by_library: set[Node] = set()
         self.compiled = 0
         self.reused = 0
@@ -128,20 +128,20 @@ class _Writer:
                 )
                 for entry in step.entries:
                     self.library_step(entry)
-                return [entry.output for entry in step.entries]
+                return list(step.entries)
         self.library_step(step.entry)
-        return [step.entry.output]
+        return [step.entry]
 
-    def library_step(self, entry: Entry) -> None:
+    def library_step(self, entry: Node) -> None:
         """Write a view or a library call."""
         primitive, params = entry.primitive, entry.params
         # A Python number must be one here, for NumPy's promotion.
         weak = self.program.weak
         args = ", ".join(
             self.name(o) + (".item()" if type(o) is Node and o in weak else "")
-            for o in entry.inputs
+            for o in entry.operands
         )
-        source = entry.inputs[0] if entry.inputs else None
+        source = entry.operands[0] if entry.operands else None
         layout = None
         if primitive.view and type(source) is Node:
             layout = self.layouts[source].through(primitive, params)
@@ -149,11 +149,11 @@ class _Writer:
         call = f"{function}({args})"
         if layout is None:
             call = f"as_c({call})"
-            layout = Layout.fresh(entry.output.shape, entry.output.dtype)
-        name = self.new(entry.output)
+            layout = Layout.fresh(entry.shape, entry.dtype)
+        name = self.new(entry)
         self.lines.append(f"{name} = {call}  # {primitive.name}")
-        self.layouts[entry.output] = layout
-        self.by_library.add(entry.output)
+        self.layouts[entry] = layout
+        self.by_library.add(entry)
         if not primitive.view:
             self.library_steps.append(entry)
 
@@ -367,7 +367,7 @@ def _needed_outside(steps: list[fuse.Group | fuse.Step], program: Program) -> se
     needed = set(program.results())
     for step in steps:
         entries = step.entries if isinstance(step, fuse.Group) else [step.entry]
-        own = {entry.output for entry in entries}
+        own = set(entries)
         for entry in entries:
-            needed.update(o for o in entry.inputs if type(o) is Node and o not in own)
+            needed.update(o for o in entry.operands if type(o) is Node and o not in own)
     return needed

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.errors import InvalidBackprop
-from tapegrad.tape.core.node import Location, user_location
+from tapegrad.tape.core.location import Location, user_location
 
 __all__ = ["Keeper", "copied", "same_bits"]
 

@@ -327,7 +327,7 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         """Set the gradient to None, and return the tensor itself."""
         self._node.grad = None
         base = self._base
-        if base is not None and base._node.grad is None and self._node.primitive is None:
+        if base is not None and base._node.grad is None and not self._node.inputs:
             self._base, self._path = None, ()
         return self
 

@@ -96,8 +96,8 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
         g = cotangents.get(node)
         if g is None:
             continue
-        primitive = node.primitive
-        if primitive is None:
+        inputs = node.inputs
+        if not inputs:
             if node.cleared:
                 raise InvalidBackprop(
                     "a part of this graph, or all of it, has been cleared: backward() or "
@@ -105,13 +105,14 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                     "shares the part. Sweep the sum of the results once, or compute them again."
                 )
             continue
+        primitive = node.primitive
         saved, params, rules = node.saved, node.params, primitive.vjps
         if primitive.in_place and type(g) is np.ndarray and not _any_traced(saved):
             _pull_in_place(node, g, cotangents, owned)
             continue
         if rules is None:
-            rules = primitive.vjp_rules(len(node.inputs))
-        for source, rule in zip(node.inputs, rules):
+            rules = primitive.vjp_rules(len(inputs))
+        for source, rule in zip(inputs, rules):
             if rule is None or source is None or source.constant:
                 continue
             part = rule(g, *saved, **params) if params else rule(g, *saved)
@@ -195,8 +196,11 @@ def _own_buffer(node: Node, cotangents: dict[Node, Any], owned: set[Node]) -> An
     return old
 
 
-def backward(root: Node, cotangent: Any) -> None:
-    """Sweep from `root`, leave the gradient at every variable whose tensor lives, clear the graph."""
+def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
+    """Sweep from `root`, leave the gradient at every variable whose tensor lives, clear the graph.
+
+    Where a tape is kept, its entries are not to be forgotten.
+    """
     order = reachable((root,), variable=False)
     cotangents = sweep([(root, cotangent)], order)
     given: set[int] = set()
@@ -213,12 +217,13 @@ def backward(root: Node, cotangent: Any) -> None:
                     g = g.copy("K")
                 given.add(id(g))
             node.grad = g
-        if node.primitive is not None:  # Node.clear, unrolled
-            node.primitive = None
+        if node.inputs:  # Node.clear, unrolled
             node.inputs = node.saved = ()
-            node.params = _NOTHING
             node.cleared = True
             node.settled = False
+            if forget:
+                node.primitive = None
+                node.params = _NOTHING
         node.holds = None
 
 
@@ -233,7 +238,7 @@ def _laid_out(g: Any, value: Any) -> Any:
     return out
 
 
-def clear(root: Node) -> None:
+def clear(root: Node, *, forget: bool = True) -> None:
     """Clear the graph that led to `root` without a sweep; gradients stay."""
     for node in reachable([root], variable=False):
-        node.clear()
+        node.clear(forget=forget)

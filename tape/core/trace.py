@@ -18,7 +18,8 @@ import tapegrad.tape.core.primitive as primitive_module
 from tapegrad.tape.array.attributes import missing
 from tapegrad.tape.array.tensor import Tensor, imperative, snapshot
 from tapegrad.tape.core.errors import LeakedTensorError, TracedArrayError
-from tapegrad.tape.core.node import Node, clock, stores_item, user_location
+from tapegrad.tape.core.location import stores_item, user_location
+from tapegrad.tape.core.node import Node, clock
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 

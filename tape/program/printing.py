@@ -14,7 +14,6 @@ import numpy as np
 from tapegrad.tape.array.mutation import HOLE
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.program.staging import Entry
 
 __all__ = ["run_source", "tape_source"]
 
@@ -51,7 +50,7 @@ class _Names:
         return repr(value)
 
 
-def _call(entry: Entry, args: list[str]) -> str:
+def _call(entry: Node, args: list[str]) -> str:
     primitive = entry.primitive
     if primitive.source is not None:
         return primitive.source(args, entry.params)
@@ -74,7 +73,7 @@ def _describe(node: Node) -> str:
 
 
 def tape_source(
-    entries: Sequence[Entry],
+    entries: Sequence[Node],
     inputs: Iterable[Node],
     outputs: Sequence[Node] | None = None,
     constants: dict[str, Any] | None = None,
@@ -83,7 +82,7 @@ def tape_source(
 
     Parameters
     ----------
-    entries : list of Entry
+    entries : list of Node
     inputs : list of Node
         Its arguments.
     outputs : list of Node, optional
@@ -95,15 +94,15 @@ def tape_source(
     heads = [f"{names.node(node, 'x')}: {_describe(node)}" for node in inputs]
     lines = []
     for entry in entries:
-        args = [names.operand(a) for a in entry.inputs]
+        args = [names.operand(a) for a in entry.operands]
         text = _call(entry, args)
-        out = names.node(entry.output, "t")
+        out = names.node(entry, "t")
         where = f"  {entry.where}" if entry.where is not None else ""
         # A write takes several statements, in which {out} stands for its result.
         statements = text.format(out=out).split("\n") if "{out}" in text else [f"{out} = {text}"]
-        statements[-1] += f"  # {_describe(entry.output)}{where}"
+        statements[-1] += f"  # {_describe(entry)}{where}"
         lines += [f"    {statement}" for statement in statements]
-    results = [entries[-1].output] if outputs is None and entries else list(outputs or [])
+    results = [entries[-1]] if outputs is None and entries else list(outputs or [])
     returned = ", ".join(names.operand(node) for node in results) or "None"
     arguments = ", ".join(h.partition(":")[0] for h in heads)
     extra = ", ".join(f"{name}=None" for name in names.constants)

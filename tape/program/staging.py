@@ -17,46 +17,13 @@ from tapegrad.tape.array.originals import Keeper
 from tapegrad.tape.array.paths import mark_view, shares
 from tapegrad.tape.array.tensor import Tensor, make, snapshot
 from tapegrad.tape.core import reverse
-from tapegrad.tape.core.node import Location, Node, stores_item, user_location
+from tapegrad.tape.core.location import Location, stores_item, user_location
+from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import tree_map
 from tapegrad.tape.core.trace import Trace, apply, bind
 
-__all__ = ["Entry", "Guard", "StagingTrace"]
-
-
-class Entry:
-    """One application of a primitive on a linear tape.
-
-    Attributes
-    ----------
-    primitive : Primitive
-    inputs : tuple
-        A :class:`Node` for a value of the tape, and an array or scalar for a constant.
-    params : dict
-    output : Node
-    where : Location
-        The user's line.
-    """
-
-    __slots__ = ("inputs", "output", "params", "primitive", "where")
-
-    def __init__(
-        self,
-        primitive: Primitive,
-        inputs: tuple[Any, ...],
-        params: Mapping[str, Any],
-        output: Node,
-        where: Location | None,
-    ) -> None:
-        self.primitive = primitive
-        self.inputs = inputs
-        self.params = params
-        self.output = output
-        self.where = where
-
-    def __repr__(self) -> str:
-        return f"<entry {self.output.number} {self.primitive.name}>"
+__all__ = ["Guard", "StagingTrace"]
 
 
 class Guard:
@@ -72,18 +39,15 @@ class Guard:
         What the recording saw.
     where : Location
         The line that consumed it.
-    position : int
-        How many entries the tape had.
     """
 
-    __slots__ = ("kind", "node", "position", "seen", "where")
+    __slots__ = ("kind", "node", "seen", "where")
 
-    def __init__(self, node: Node, kind: str, seen: Any, where: Location, position: int) -> None:
+    def __init__(self, node: Node, kind: str, seen: Any, where: Location) -> None:
         self.node = node
         self.kind = kind
         self.seen = seen
         self.where = where
-        self.position = position
 
 
 class StagingTrace(Trace):
@@ -91,7 +55,7 @@ class StagingTrace(Trace):
 
     Attributes
     ----------
-    entries : list of Entry
+    entries : list of Node
     guards : list of Guard
     inputs : list of Node
     weak : set of Node
@@ -105,7 +69,7 @@ class StagingTrace(Trace):
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self.entries: list[Entry] = []
+        self.entries: list[Node] = []
         self.guards: list[Guard] = []
         self.inputs: list[Node] = []
         self.weak: set[Node] = set()
@@ -247,8 +211,9 @@ class StagingTrace(Trace):
         raw, out = out, out if type(out) is np.ndarray else np.asarray(out)
         node = Node(primitive, tuple(links), dict(params), (), out.shape, out.dtype)
         node.constant = not live or bool(constant) or out.dtype.kind != "f"
-        where = user_location()
-        self.entries.append(Entry(primitive, tuple(operands), node.params, node, where))
+        node.operands = tuple(operands)
+        node.where = user_location()
+        self.entries.append(node)
         new = make(self, out, node)
         if live and not node.constant:
             # What backward() inside the staged function needs, as values of this trace.
@@ -258,7 +223,7 @@ class StagingTrace(Trace):
         if view and not self.stands_for_number(args[0]):  # NumPy makes new arrays of its scalars
             mark_view(new, args[0], primitive, params)
         if _depends_on_data(primitive, values):
-            self.guards.append(Guard(node, "shape", np.array(out.shape), where, len(self.entries)))
+            self.guards.append(Guard(node, "shape", np.array(out.shape), node.where))
         return new
 
     def _outside(
@@ -322,9 +287,7 @@ class StagingTrace(Trace):
     def consume(self, tensor: Tensor, kind: str) -> Any:
         """Note that Python saw this value."""
         value = super().consume(tensor, kind)
-        self.guards.append(
-            Guard(tensor._node, kind, np.array(value), user_location(), len(self.entries))
-        )
+        self.guards.append(Guard(tensor._node, kind, np.array(value), user_location()))
         return value
 
     def is_constant(self, tensor: Tensor) -> bool:
@@ -335,7 +298,6 @@ class StagingTrace(Trace):
         """Return the value as a leaf of this trace."""
         new: Tensor = self.process(primitives["copy"], (tensor,), {})
         new._node.inputs = ()
-        new._node.primitive = None
         new._node.constant = new.dtype.kind != "f"
         return new
 
@@ -349,13 +311,13 @@ class StagingTrace(Trace):
         seed = np.ones(node.shape, node.dtype) if grad is None else grad
         cotangent = np.broadcast_to(seed, node.shape)
         if node.constant:
-            reverse.clear(node)
+            reverse.clear(node, forget=False)
         else:
-            reverse.backward(node, cotangent)
+            reverse.backward(node, cotangent, forget=False)
 
     def clear(self, tensor: Tensor) -> None:
         """Clear the graph that led to `tensor`; the entries stay."""
-        reverse.clear(tensor.node)
+        reverse.clear(tensor.node, forget=False)
 
     def close(self) -> None:
         """End the trace, and let go of the values that it was recorded with."""
@@ -363,9 +325,8 @@ class StagingTrace(Trace):
         self._given.clear()
         self.keeper = Keeper()
         for entry in self.entries:
-            entry.output.saved = ()
-            entry.output.inputs = ()
-            entry.output.grad = None
+            entry.saved = entry.inputs = ()
+            entry.grad = None
 
 
 def _depends_on_data(primitive: Primitive, values: list[Any]) -> bool:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.node import Node, user_location
+from tapegrad.tape.core.location import user_location
+from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.reverse import fit, sweep
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program import printing
-from tapegrad.tape.program.staging import Entry
 
 __all__ = ["Replayed", "Tape", "backend"]
 
@@ -32,13 +32,16 @@ backend = _Backend()
 class Replayed(Mapping[Tensor, Any]):
     """The values of a replay, looked up by the tensors of the recording."""
 
-    def __init__(self, tensors: Sequence[Tensor], values: dict[Node, Any]) -> None:
+    def __init__(
+        self, tensors: Sequence[Tensor], records: Mapping[Node, Node], values: dict[Node, Any]
+    ) -> None:
         self._tensors = tensors
+        self._records = records
         self._values = values
 
     def __getitem__(self, tensor: Tensor) -> Any:
         try:
-            return self._values[tensor.node]
+            return self._values[self._records[tensor.node]]
         except KeyError:
             raise KeyError("this tensor is not on the tape that was replayed") from None
 
@@ -57,8 +60,10 @@ class Tape:
 
     Attributes
     ----------
-    entries : list of Entry
+    entries : list of Node
         In order of execution.
+    leaves : dict
+        The inputs, as nodes, with their values: what was not made on the tape.
 
     Examples
     --------
@@ -73,10 +78,10 @@ class Tape:
     """
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        #: Values that were not made on the tape: node -> array.
+        self.entries: list[Node] = []
         self.leaves: dict[Node, Any] = {}
-        self._made: set[Node] = set()
+        #: The tape's own node for each node of the graph, which may be cleared.
+        self.records: dict[Node, Node] = {}
         self._first: dict[Tensor, Node] = {}
         self._before: tuple[Any, bool] | None = None
 
@@ -117,30 +122,37 @@ class Tape:
             if node is None:
                 operands.append(value)
                 continue
-            operands.append(node)
-            if node not in self._made and node not in self.leaves:
-                self.leaves[node] = value
+            record = self.records.get(node)
+            operands.append(self._leaf(node, value) if record is None else record)
             if type(a) is Tensor:
                 self._first.setdefault(a, node)
-        self.entries.append(
-            Entry(primitive, tuple(operands), dict(params), new._node, user_location())
-        )
-        self._made.add(new._node)
+        made = entry(primitive, tuple(operands), dict(params), out.shape, out.dtype)
+        made.where = user_location()
+        self.entries.append(made)
+        self.records[new._node] = made
         return new
+
+    def _leaf(self, node: Node, value: Any) -> Node:
+        """Return the record of a value that was not made on the tape."""
+        leaf = self.records[node] = Node(None, (), {}, (), node.shape, node.dtype)
+        self.leaves[leaf] = value
+        return leaf
 
     def enters(self, tensor: Tensor) -> None:
         """Note the version of a tensor that is about to be written to."""
         node = tensor.node
-        if node not in self._made:
+        record = self.records.get(node)
+        if record is None:
+            record = self._leaf(node, tensor.value)
+        if record in self.leaves:
             self._first.setdefault(tensor, node)
-            self.leaves.setdefault(node, tensor.value)
 
-    def node_of(self, tensor: Tensor, *, first: bool) -> Node:
-        """Return the tape's node of a tensor: its first version as an input, or its newest."""
+    def _node_of(self, tensor: Tensor, *, first: bool) -> Node:
+        """Return the graph's node of a tensor: its first version as an input, or its newest."""
         if type(tensor) is not Tensor:
             raise TypeError(f"tensors of the recording are named here, not {type(tensor).__name__}")
         node: Node = self._first.get(tensor, tensor.node) if first else tensor.node
-        if node not in self._made and node not in self.leaves:
+        if node not in self.records:
             raise ValueError(
                 "this tensor is not on the tape: nothing was computed from it (or to it) inside "
                 "the with block"
@@ -164,7 +176,7 @@ class Tape:
         list of array
             Zeros where nothing flows. The tape keeps its entries, so that this can be asked again.
         """
-        node = self.node_of(target, first=False)
+        node = self._node_of(target, first=False)
         if grad is None:
             seed = np.ones(node.shape, node.dtype)
         else:
@@ -172,7 +184,7 @@ class Tape:
         cotangents = {} if node.constant else sweep([(node, seed)])
         grads = []
         for source in sources:
-            at = self.node_of(source, first=True)
+            at = self._node_of(source, first=True)
             g = cotangents.get(at)
             grads.append(np.zeros(at.shape, at.dtype) if g is None else np.array(g, copy=True))
         return grads
@@ -196,8 +208,8 @@ class Tape:
         """
         computed = dict(self.leaves)
         for tensor, value in values.items():
-            node = self.node_of(tensor, first=True)
-            if node in self._made:
+            node = self.records[self._node_of(tensor, first=True)]
+            if node not in self.leaves:
                 raise ValueError("only inputs can be replaced; this tensor was made on the tape")
             value = np.asarray(value)
             if value.shape != node.shape:
@@ -205,10 +217,10 @@ class Tape:
                     f"replay: the input was recorded with shape {node.shape}, got {value.shape}"
                 )
             computed[node] = fit(value, node.shape, node.dtype)
-        for entry in self.entries:
-            args = [computed[a] if type(a) is Node else a for a in entry.inputs]
-            computed[entry.output] = np.asarray(entry.primitive.forward(*args, **entry.params))
-        return Replayed(list(self._first), computed)
+        for made in self.entries:
+            args = [computed[a] if type(a) is Node else a for a in made.operands]
+            computed[made] = np.asarray(made.primitive.forward(*args, **made.params))
+        return Replayed(list(self._first), self.records, computed)
 
     def compile(
         self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], *, gradient: bool = False
@@ -231,8 +243,8 @@ class Tape:
         """
         if backend.compile_tape is None:
             raise RuntimeError("the compiler is not loaded: import tapegrad, not tapegrad.tape")
-        ins = [self.node_of(t, first=True) for t in inputs]
-        outs = [self.node_of(t, first=False) for t in outputs]
+        ins = [self.records[self._node_of(t, first=True)] for t in inputs]
+        outs = [self.records[self._node_of(t, first=False)] for t in outputs]
         return backend.compile_tape(self, ins, outs, gradient)  # type: ignore[no-any-return]
 
     def source(self) -> str:

@@ -259,7 +259,6 @@ class RecordedOperation(Operation):
     """What ``Tensor.creator`` shows of an entry of the tape."""
 
     def __init__(self, node: Node) -> None:
-        assert node.primitive is not None
         self.primitive = node.primitive
         self.params = node.params
         found: list[Tensor] = []
@@ -289,7 +288,7 @@ _shown: WeakKeyDictionary[Node, RecordedOperation] = WeakKeyDictionary()
 @implements("creator")
 def _creator(tensor: Tensor) -> Operation | None:
     node = tensor.node
-    if not isinstance(node, Node) or node.primitive is None:
+    if not isinstance(node, Node) or not node.inputs:
         return None
     if node.primitive is custom_p:
         return node.params["call"].operation  # type: ignore[no-any-return]

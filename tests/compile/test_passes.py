@@ -6,7 +6,7 @@ from staged import names, optimised, program_of
 
 import tapegrad as tg
 from tapegrad.compile.passes import pipeline as passes
-from tapegrad.compile.passes.program import verify
+from tapegrad.tape.program.program import verify
 
 X = np.linspace(0.5, 2.0, 6).reshape(2, 3)
 

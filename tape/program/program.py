@@ -1,6 +1,6 @@
-"""A program: a staged tape with its inputs, outputs and guards, and the check that it is one.
+"""A program: a tape with its inputs and outputs, and the check that it is one.
 
-Passes take a program and return one. Values are nodes; each is made by one entry, before its uses.
+Passes take a program and return one. Values are nodes; each is an input, or an entry before its uses.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.passes.layout import Layout
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.program.staging import Entry, Guard
+from tapegrad.tape.program.staging import Guard
 
 __all__ = ["Program", "broadcast_shape", "users", "verify", "with_entries"]
 
@@ -25,7 +24,7 @@ class Program:
     ----------
     inputs : list of Node
         Values given at each call: the leaves of the arguments, then the captured arrays.
-    entries : list of Entry
+    entries : list of Node
         In order of execution.
     outputs : list
         A node, or a constant, for each leaf of the result.
@@ -42,13 +41,13 @@ class Program:
     """
 
     inputs: list[Node]
-    entries: list[Entry]
+    entries: list[Node]
     outputs: list[Any]
     guards: list[Guard] = field(default_factory=list)
     writes: list[tuple[Node, Node]] = field(default_factory=list)
     weak: set[Node] = field(default_factory=set)
     scalars: set[Node] = field(default_factory=set)
-    layouts: dict[Node, Layout] = field(default_factory=dict)
+    layouts: dict[Node, Any] = field(default_factory=dict)
 
     def results(self) -> list[Node]:
         """Return the nodes that must be computed: outputs, guards and writes."""
@@ -59,21 +58,21 @@ class Program:
         """Return the results and what they are views of: whose memory users see."""
         shown = set(self.results())
         for entry in reversed(self.entries):
-            if entry.output in shown and entry.primitive.view:
-                shown.update(o for o in entry.inputs if type(o) is Node)
+            if entry in shown and entry.primitive.view:
+                shown.update(o for o in entry.operands if type(o) is Node)
         return shown
 
 
-def with_entries(program: Program, entries: list[Entry]) -> Program:
+def with_entries(program: Program, entries: list[Node]) -> Program:
     """Return the program with other entries."""
     return replace(program, entries=entries)
 
 
-def users(program: Program) -> dict[Node, list[Entry]]:
+def users(program: Program) -> dict[Node, list[Node]]:
     """Return the entries that use each node."""
-    found: dict[Node, list[Entry]] = {}
+    found: dict[Node, list[Node]] = {}
     for entry in program.entries:
-        for operand in entry.inputs:
+        for operand in entry.operands:
             if type(operand) is Node:
                 found.setdefault(operand, []).append(entry)
     return found
@@ -95,7 +94,7 @@ def verify(program: Program) -> None:
     known = set(program.inputs)
     assert len(known) == len(program.inputs), "an input occurs twice"
     for entry in program.entries:
-        for operand in entry.inputs:
+        for operand in entry.operands:
             if type(operand) is Node:
                 assert operand in known, f"{entry} uses a value that is not made before it"
             else:
@@ -103,8 +102,8 @@ def verify(program: Program) -> None:
                     f"{entry} has an operand of type {type(operand).__name__}"
                 )
         if entry.primitive.family == "elementwise":
-            assert broadcast_shape(entry.inputs) == entry.output.shape, f"{entry}: another shape"
-        assert entry.output not in known, f"{entry} makes a value that is made already"
-        known.add(entry.output)
+            assert broadcast_shape(entry.operands) == entry.shape, f"{entry}: another shape"
+        assert entry not in known, f"{entry} makes a value that is made already"
+        known.add(entry)
     for node in program.results():
         assert node in known, "a result is not made by the program"
