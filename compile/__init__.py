@@ -5,8 +5,5 @@ Importing it does not load numba; compiling the first kernel does.
 
 from tapegrad.compile.jitted.jit import Jit, Stats, jit
 from tapegrad.compile.jitted.tapes import compile_tape
-from tapegrad.tape.program.tape import backend
-
-backend.compile_tape = compile_tape
 
 __all__ = ["Jit", "Stats", "compile_tape", "jit"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends import numba as backend
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.rewriter import uniform_value
@@ -202,7 +203,7 @@ def record(
     """
     run = _Run(function, captures, args, kwargs)
     recording = Recording(run.program, None, run.traced, run.captured, run.structure)
-    recording.problem = run.problem
+    recording.problem = run.problem or ("" if backend.usable() else backend.problems[0])
     if recording.problem:
         return recording, function(*args, **kwargs) if run.lazy and run.calm else run.result
     recording.watched = run.watched

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dis
+import opcode
 import sys
 from typing import Any
 
@@ -45,7 +45,7 @@ def user_location() -> Location:
     return Location(frame.f_code, frame.f_lasti)
 
 
-_STORE = dis.opmap["STORE_SUBSCR"]
+_STORE = opcode.opmap["STORE_SUBSCR"]
 
 
 def stores_item() -> bool:
