@@ -13,63 +13,14 @@ import numpy as np
 
 from tapegrad.compile.survey.capture import SETTLED, survey
 from tapegrad.compile.survey.effects import watched
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import unflatten
-from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.core.state import state
-from tapegrad.tape.core.trace import apply, bind
-from tapegrad.tape.program.program import Program
+from tapegrad.tape.transforms.calls import jit_call_p
 
-__all__ = ["call_through", "jit_call_p"]
-
-
-# The primitive -----------------------------------------------------------------------------------
-
-
-def _forward(*values: Any, program: Program) -> tuple[Any, ...]:
-    return tuple(np.asarray(out) for out in program.compile()(*values))
-
-
-def _pull(g: Any, y: Any, *values: Any, program: Program) -> list[Any]:
-    floats = [i for i, node in enumerate(program.inputs) if node.dtype.kind == "f"]
-    cotangents = [
-        zeros(o) if type(part) is int else fit(part, o.shape, o.dtype)
-        for part, o in zip(g, program.outputs)
-        if o.dtype.kind == "f"
-    ]
-    parts = bind(jit_call_p, *values, *cotangents, program=program.pullback(floats))
-    pulled = dict(zip(floats, parts))
-    return [pulled.get(i) for i in range(len(values))]
-
-
-def _push(tangents: Any, y: Any, *values: Any, program: Program) -> list[Any]:
-    moved = [i for i, t in enumerate(tangents) if t is not None]
-    given = [tangents[i] for i in moved]
-    pushed = iter(bind(jit_call_p, *values, *given, program=program.pushforward(moved)))
-    return [next(pushed) if o.dtype.kind == "f" else None for o in program.outputs]
-
-
-def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[Any, ...]:
-    program = params["program"].batch(size, batched)
-    return bind(jit_call_p, *args, program=program)  # type: ignore[no-any-return]
-
-
-jit_call_p = Primitive(
-    "jit_call",
-    _forward,
-    pull=_pull,
-    jvp=_push,
-    batch=_batch,
-    multiple=True,
-    saves=("none", "value"),
-    expansion=lambda args, params: params["program"](*args),
-    source=lambda args, params: f"{params['program']}({', '.join(args)})",
-)
-
-
-# The call ----------------------------------------------------------------------------------------
+__all__ = ["call_through"]
 
 
 def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
@@ -77,7 +28,7 @@ def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
     args, kwargs = unflatten(structure, leaves)
     if state.get().body is not None:
         return jitted._function(*args, **kwargs)
-    arrays = [bottom(leaf) if type(leaf) is Tensor else leaf for leaf in leaves]
+    arrays = [bottom(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     if not _is_one_entry(leaves, arrays):
         return jitted._function(*args, **kwargs)
     recording = jitted.recording_of(arrays, structure)
@@ -115,8 +66,8 @@ def _is_one_entry(leaves: list[Any], arrays: list[Any]) -> bool:
     for leaf, array in zip(leaves, arrays):
         if not isinstance(leaf, (Tensor, np.ndarray, np.generic, *SETTLED)):
             return False
-        while type(leaf) is Tensor:
-            if not leaf.live_trace.is_concrete or leaf.shape != array.shape:
+        while isinstance(leaf, Tensor):
+            if leaf.live_trace.appearance.peek(leaf) is None or leaf.shape != array.shape:
                 return False
             leaf = leaf.value
     return True
@@ -138,6 +89,6 @@ def _first_call(jitted: Any, args: Any, kwargs: Any, arrays: list[Any], structur
 
 def bottom(value: Any) -> Any:
     """Return the array at the bottom of a stack of tensors."""
-    while type(value) is Tensor:
+    while isinstance(value, Tensor):
         value = value.value
     return np.asarray(value)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.compile.backends.numba import problems
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
@@ -30,6 +31,9 @@ __all__ = ["Jit", "Stats", "jit"]
 MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
+
+#: Reasons to compile nothing in this process that have been given.
+_told: set[str] = set()
 
 
 class Stats(NamedTuple):
@@ -102,9 +106,11 @@ class Jit:
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Find the recording that stands for this call, or make one."""
+        if problems:
+            return self._run_eagerly(problems[0], args, kwargs)
         leaves, structure = flatten((args, kwargs))
         for leaf in leaves:
-            if type(leaf) is Tensor:
+            if isinstance(leaf, Tensor):
                 return call_through(self, leaves, structure)
         if self._eager:
             return self._run_eagerly(self._eager, args, kwargs)
@@ -225,13 +231,14 @@ class Jit:
         name = getattr(self, "__name__", "function")
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
-        if not self._warned:
+        if reason in problems:
+            what, told = "jit runs functions as they are", reason in _told
+            _told.add(reason)
+        else:
+            what, told = f"jit({name}) runs without compiling from here on", self._warned
             self._warned = True
-            warnings.warn(
-                f"jit({name}) runs without compiling from here on: {reason}",
-                RuntimeWarning,
-                stacklevel=5,
-            )
+        if not told:
+            warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=5)
 
     def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:
         self._warn(reason)
@@ -305,7 +312,7 @@ class Jit:
         """
         leaves, structure = flatten((args, kwargs))
         leaves = [np.array(v) if isinstance(v, np.ndarray) else v for v in leaves]
-        leaves = [np.array(v.consume("explain")) if type(v) is Tensor else v for v in leaves]
+        leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
         captures = survey(self._function)
         problem = captures.opaque and f"it reads {captures.opaque}"

@@ -12,7 +12,7 @@ from tapegrad.compile.passes.expansions import stage
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary
-from tapegrad.tape.program.program import Program, later
+from tapegrad.tape.program.program import Program
 
 __all__ = ["compile_program"]
 
@@ -53,6 +53,3 @@ def _as_input(value: Any, node: Any, position: int) -> Any:
             f"{array.shape}"
         )
     return array if array.flags.aligned else array.copy()
-
-
-later.compile = compile_program

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends import numba as backend
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.uniform import uniform_value
@@ -238,7 +239,7 @@ def record(
     recording = Recording(
         run.program, run.boundary, None, run.traced, run.captured, run.structure, run.program
     )
-    recording.problem = run.problem
+    recording.problem = run.problem or ("" if backend.usable() else backend.problems[0])
     if recording.problem:
         return recording, function(*args, **kwargs) if run.lazy and run.calm else run.result
     recording.watched = run.watched
@@ -287,7 +288,7 @@ class _Run:
             given = list(self.leaves)
             for i in self.traced:
                 leaf = self.leaves[i]
-                given[i] = self.trace.variable(np.asarray(leaf), given=leaf)
+                given[i] = self.trace.variable(np.asarray(leaf), original=leaf)
             self.cells = [given[i] for i in self.traced]
             image = self.mirror.value("", None, None, function)
             images = unflatten(nest, given)
@@ -340,9 +341,9 @@ class _Run:
     def _writes(self) -> list[tuple[int, Node]]:
         places = enumerate(zip(self.cells, self.trace.inputs, self.arrays))
         return [
-            (i, cell._node)
+            (i, cell.node)
             for i, (cell, node, array) in places
-            if cell._node is not node and type(array) is np.ndarray
+            if cell.node is not node and type(array) is np.ndarray
         ]
 
     def _take_outputs(self, result: Any, healer: Healer) -> None:
@@ -362,14 +363,14 @@ class _Run:
 
     def _output(self, leaf: Any, healer: Healer) -> tuple[Any, Any]:
         trace = self.trace
-        if type(leaf) is not Tensor:
+        if not isinstance(leaf, Tensor):
             reference = next((r for r, array, _ in self.before if array is leaf), None)
             if reference is not None and leaf.dtype.kind in "fiub":
                 cell = trace.variable(leaf)
                 self.cells.append(cell)
                 self.captured.append(reference)
                 self.arrays.append(leaf)
-                return cell._node, leaf
+                return cell.node, leaf
             if type(leaf) is np.ndarray and not self._is_outside(leaf):
                 return leaf.copy(), leaf  # a constant, which its caller may change
             if not isinstance(leaf, SETTLED):
@@ -377,7 +378,7 @@ class _Run:
                 trace.give_up(f"it returns an object of type {type(leaf).__name__}")
                 return 0.0, healer.clean(leaf)
             return leaf, leaf
-        if leaf._trace is not trace:
+        if leaf.live_trace is not trace:
             if is_buffer(leaf, trace):
                 return np.array(leaf.value), give_back(leaf.value)
             trace.give_up("it returns a tensor that is none of its own values")
@@ -385,12 +386,12 @@ class _Run:
         for cell, node, array in zip(self.cells, trace.inputs, self.arrays):
             if leaf is cell or leaf.node is node:
                 return node, array  # the argument itself, whatever was written into it
-            if leaf._base is cell and cell.node is not node:
+            if leaf.base is cell and cell.node is not node:
                 trace.give_up("it returns a view of an argument that it writes into")
         value = leaf.value
-        if leaf._node in trace.weak:
-            return leaf._node, value.item()
-        return leaf._node, give_back(value)
+        if leaf.node in trace.weak:
+            return leaf.node, value.item()
+        return leaf.node, give_back(value)
 
     def _is_outside(self, array: Any) -> bool:
         """Whether an array that is returned belongs to somebody else."""

@@ -52,9 +52,9 @@ def stage(program: Program) -> Program:
         for node in program.inputs:
             array = example(node.shape, node.dtype)
             values.append(
-                trace.variable(array, given=array.item() if node in program.weak else None)
+                trace.variable(array, original=array.item() if node in program.weak else None)
             )
-        outputs = [o.node if type(o) is Tensor else o for o in program(*values)]
+        outputs = [o.node if isinstance(o, Tensor) else o for o in program(*values)]
     return Program(trace.inputs, trace.entries, outputs, trace.weak)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.guard import lock, release_with
 from tapegrad.tape.array.mutation import write_in_memory
-from tapegrad.tape.array.paths import mark_view, shares
+from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.tensor import (
     Tensor,
     check_constant,
@@ -30,7 +30,7 @@ from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node, nobody
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import State, _GuardDefault, state
-from tapegrad.tape.core.trace import Trace, leaked
+from tapegrad.tape.core.trace import Trace, Traced, leaked
 
 __all__ = ["ImperativeTrace"]
 
@@ -179,7 +179,7 @@ class ImperativeTrace(Trace):
         new._trace = self
         new._value = out
         new._node = node
-        new._base = new._lock = new._inner_shape = None
+        new._base = new._lock = new._latent = new._inner_shape = None
         new._path = ()
         new._version = 0
         if live and (dtype is _FLOAT64 or dtype.kind == "f"):
@@ -259,7 +259,7 @@ class ImperativeTrace(Trace):
             node = Node(None, (), {}, (), out.shape, out.dtype)
             node.constant = out.dtype.kind != "f" or constant is True
             new = make(self, out, node)
-            if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
+            if primitive.view and shares_memory(out, values[0]):
                 mark_view(new, args[0], primitive, params)
                 if not out.flags.writeable:
                     release_with(out, values[0])
@@ -323,7 +323,7 @@ class ImperativeTrace(Trace):
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype, holds)
         node.constant = not live or out.dtype.kind != "f"
         new = make(self, out, node)
-        if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
+        if primitive.view and shares_memory(out, values[0]):
             mark_view(new, args[0], primitive, params)
             if not out.flags.writeable:
                 release_with(out, values[0])
@@ -331,7 +331,21 @@ class ImperativeTrace(Trace):
             holds.append(pin_of(new))
         return new
 
-    def is_constant(self, tensor: Tensor) -> bool:
+    def variable(self, value: Any, *, original: Any = None) -> Tensor:
+        """Return a tensor that holds an array."""
+        return Tensor(value, copy=False)
+
+    def lend(self, tensor: Traced, inner: Trace) -> Any:
+        """Return a snapshot; of a buffer that the transformation made for itself, a copy.
+
+        Nobody outside can ask for the gradient of such a buffer, which may be written into before the
+        value is used.
+        """
+        if _made_since(tensor.node, inner.start):
+            return np.array(tensor.value)
+        return tensor.snapshot()
+
+    def is_constant(self, tensor: Traced) -> bool:
         """Whether no gradient flows to `tensor`."""
         return tensor.node.constant  # type: ignore[no-any-return]
 
@@ -421,6 +435,17 @@ class ImperativeTrace(Trace):
         old.owner = nobody
         root._node = new
         root._version += 1
+
+
+def _made_since(node: Node, start: int) -> bool:
+    """Whether a node and all that it came from were made after the number `start`."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current.number <= start:
+            return False
+        stack.extend(source for source in current.inputs if source is not None)
+    return True
 
 
 def _any_variable(args: tuple[Any, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dis
+import opcode
 import sys
 from contextvars import ContextVar
 from typing import Any
@@ -53,7 +53,7 @@ def user_location() -> Location | str:
     return Location(frame.f_code, frame.f_lasti)
 
 
-_STORE = dis.opmap["STORE_SUBSCR"]
+_STORE = opcode.opmap["STORE_SUBSCR"]
 
 
 def stores_item() -> bool:

@@ -8,18 +8,19 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 
 from __future__ import annotations
 
-import dis
-import importlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property, partial
+from importlib import import_module
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from tapegrad.tape.core.residuals import uses_of
+
 __all__ = [
     "Primitive",
+    "Registry",
     "Shaped",
     "direct",
     "functions",
@@ -29,16 +30,50 @@ __all__ = [
 
 Rule = Callable[..., Any]
 
+
+class Registry(dict[Any, Any]):
+    """A table that some families add to only when something is missed in it.
+
+    Attributes
+    ----------
+    waiting : sequence of str
+        The modules that declare these families, for all registries together.
+    """
+
+    __slots__ = ()
+    waiting: ClassVar[Sequence[str]] = ()
+
+    def find(self, key: Any) -> Any:
+        """Return what is registered, or None; families are loaded until one of them declares it."""
+        found = self.get(key)
+        for module in self.waiting if found is None else ():
+            import_module(module)
+            found = self.get(key)
+            if found is not None:
+                break
+        return found
+
+    def complete(self) -> Registry:
+        """Load all families; for code that walks a registry."""
+        for module in self.waiting:
+            import_module(module)
+        return self
+
+    def __missing__(self, key: Any) -> Any:
+        found = self.find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+
 #: Every primitive by name; the registry test and the table in the documentation walk it.
-primitives: dict[str, Primitive] = {}
+primitives: Registry = Registry()
 
 #: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
-functions: dict[Any, Callable[..., Any]] = {}
+functions: Registry = Registry()
 
 #: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
 direct: dict[np.ufunc, Primitive] = {}
-
-_SHAPE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "size"})
 
 
 class Shaped:
@@ -175,7 +210,6 @@ class Primitive:
         self.differentiable_arguments = differentiable_arguments
         self.differentiable = self.vjp is not None or any(r is not None for r in vjps or ())
         self.masks = masks
-        self.module = _declaring_module()
         self.expansion = expansion
         self.source = source
         if multiple and not (callable(jvp) and batch):
@@ -231,7 +265,7 @@ class Primitive:
         Read off the rules' byte code, so that a declaration cannot contradict its rules. ``None``
         for rules that take any number of arguments and read them all.
         """
-        return _read_uses(self)
+        return None if self.vjps is None else uses_of(self.vjps)
 
     @cached_property
     def pins(self) -> Any:
@@ -262,50 +296,19 @@ class Primitive:
     def __reduce__(self) -> Any:
         if primitives.get(self.name) is not self:
             raise TypeError(f"{self.name} is a user's operation, which cannot be pickled")
-        return (_registered, (self.name, self.module))
+        return (_registered, (self.name,))
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        """Apply the primitive to arrays and tensors (see :func:`tapegrad.tape.core.trace.bind`)."""
-        return _bind(self, *args, **params)
+        """Apply the primitive to arrays and tensors (see ``tape.array.application.bind``)."""
+        return functions["bind"](self, *args, **params)
 
 
-def _declaring_module() -> str:
-    """Return the name of the module that is being loaded, or of the outermost one that runs."""
-    frame: Any = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_name != "<module>":
-        frame = frame.f_back
-    return str(frame.f_globals.get("__name__", ""))
-
-
-def _registered(name: str, module: str) -> Primitive:
-    """Return a primitive from its pickle; some modules are loaded only when they are needed."""
-    if name not in primitives:
-        importlib.import_module(module)
-    return primitives[name]
-
-
-def _bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
-    # Replaced by trace.bind when the trace module loads (it needs Primitive, not the reverse).
-    raise RuntimeError("tapegrad.tape.core.trace is not loaded")
-
-
-def _read_uses(primitive: Primitive) -> tuple[str, ...] | None:
-    if primitive.vjps is None:
-        return None
-    uses = ["none"] * (len(primitive.vjps) + 1)
-    for rule in primitive.vjps:
-        if rule is None:
-            continue
-        code = getattr(rule, "__code__", None)
-        if code is None or code.co_flags & 0x04:  # a callable object or *args: it may read all
-            return None
-        names = code.co_varnames[1 : min(code.co_argcount, len(uses) + 1)]
-        reads = _reads_of(code)
-        for position, name in enumerate(names):
-            use = reads.get(name, "none")
-            if use == "value" or uses[position] == "none":
-                uses[position] = use
-    return tuple(uses)
+def _registered(name: str) -> Primitive:
+    """Return a primitive from its pickle."""
+    found: Primitive | None = primitives.find(name)
+    if found is None:
+        raise LookupError(f"there is no primitive named {name!r} in this version of tapegrad")
+    return found
 
 
 class _Endless:
@@ -343,30 +346,6 @@ def _shaped(value: Any) -> Shaped:
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)
     return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))
-
-
-def _reads_of(code: Any) -> dict[str, str]:
-    """How a code object reads its local names: "value" or, if only ``.shape`` and such, "shape"."""
-    reads: dict[str, str] = dict.fromkeys(code.co_cellvars, "value")
-    instructions = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
-    for i, instruction in enumerate(instructions):
-        if not instruction.opname.startswith("LOAD_FAST"):
-            continue
-        loaded = instruction.argval
-        loaded = loaded if isinstance(loaded, tuple) else (loaded,)
-        following = instructions[i + 1] if i + 1 < len(instructions) else None
-        shape_only = (
-            following is not None
-            and following.opname == "LOAD_ATTR"
-            and following.argval in _SHAPE_ATTRIBUTES
-        )
-        for name in loaded[:-1]:
-            reads[name] = "value"
-        if shape_only:
-            reads.setdefault(loaded[-1], "shape")
-        else:
-            reads[loaded[-1]] = "value"
-    return reads
 
 
 def implements(*names: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

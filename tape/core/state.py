@@ -8,7 +8,6 @@ defines to be global.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import warnings
 from collections.abc import Callable
@@ -116,6 +115,8 @@ class _Switch:
             state.set(state.get().replace(**{self._switch: before[-1]}))
 
     def __call__(self, function: F) -> F:
+        import inspect  # needed when a function is decorated, not to import the package
+
         kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
         if any(is_kind(function) for is_kind in kinds):
             raise TypeError(

@@ -8,14 +8,16 @@ Where Python asks for a value, or the function writes into what is outside, ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.tape.array.tensor import Tensor, imperative, snapshot
+from tapegrad.tape.array.application import belongs
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
-from tapegrad.tape.core.trace import leaked, made_since, new_trace
+from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
@@ -36,70 +38,78 @@ class BodyTrace(StagingTrace):
     Attributes
     ----------
     hidden : dict
-        The values from outside that the body uses, in the order of the inputs that stand for them; by
-        which tensors they were, in which version.
+        The values from outside that the body uses, in the order of the inputs that stand for them, by
+        their identity.
     """
 
     name = "a branch"
     records_all = True
-    expands = False
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
         self.hidden: dict[tuple[int, int], Tensor] = {}
         self._inside: dict[tuple[int, int], Tensor] = {}
-        self.alive: list[Tensor] = []
+
+    def process(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: Mapping[str, Any],
+        constant: bool | None = None,
+    ) -> Any:
+        """Append an entry; values from outside become inputs first."""
+        mine = tuple(
+            self.lift(a) if isinstance(a, Tensor) and not belongs(a, self) else a for a in args
+        )
+        return super().process(primitive, mine, params, constant)
 
     def like(self, value: Any) -> Tensor:
         """Return an input that stands for a value: an example of its kind."""
-        kind = value.dtype.kind
-        if kind not in "fiub":
+        if value.dtype.kind not in "fiub":
             raise NotRecordable(f"a value of dtype {value.dtype}")
         array = example(np.shape(value), value.dtype)
-        if type(value) is not Tensor:
-            return self.variable(array, given=array[()] if isinstance(value, np.generic) else None)
-        given = value.live_trace.number_type(value)
-        if given is not None:
-            return self.variable(array, given=given(array))
-        number = value.live_trace.stands_for_number(value)
-        return self.variable(array, given=array[()] if number else None)
+        is_number = isinstance(value, np.generic)
+        if isinstance(value, Tensor):
+            looks = value.live_trace.appearance
+            number = looks.number_type(value)
+            if number is not None:
+                return self.variable(array, original=number(array))
+            is_number = looks.stands_for_number(value)
+        return self.variable(array, original=array[()] if is_number else None)
 
-    def lift_check(self, tensor: Tensor) -> Any:
+    def lift(self, value: Traced) -> Any:
         """Return the input that stands for a value from outside."""
-        trace = tensor.live_trace
-        if trace.closed or trace.level >= self.level:
-            raise leaked(tensor)
-        if trace is imperative.trace and made_since(tensor.node, self.start):
-            return np.array(tensor.value)  # a buffer of the function's own
-        key = (id(tensor), tensor._version)
+        lent = super().lift(value)
+        if not isinstance(lent, Tensor) or belongs(lent, self):
+            return lent
+        key = (id(lent.value), id(lent.node))
         if key not in self._inside:
-            self._inside[key] = self.like(tensor)
-            self.hidden[key] = snapshot(tensor)
-            self.alive.append(tensor)  # which keeps its id its own
+            self._inside[key] = self.like(value)
+            self.hidden[key] = lent
         return self._inside[key]
+
+    def expand(self, expansion: Any, args: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
+        """Keep entries as they are; who compiles the program expands them."""
+        return NotImplemented
 
     def give_up(self, reason: str) -> None:
         """There is no other way than a program."""
         raise NotRecordable(reason)
 
-    def consume(self, tensor: Tensor, kind: str) -> Any:
+    def guard(self, tensor: Traced, kind: str, seen: Any) -> None:
         """Refuse: the value is not known."""
         raise NotRecordable(f"the function asks for a value ({kind})")
 
-    def array(self, tensor: Tensor, what: str) -> Any:
-        """Refuse: the value is not known."""
-        raise NotRecordable(what)
-
     def enter(self, root: Tensor) -> None:
         """Refuse to write into an array that is not the function's own; its arguments are not."""
-        if root._trace is self:
-            own = root.node not in self._given
+        if belongs(root, self):
+            own = root.node not in self.passed
         else:
-            own = root._trace is imperative.trace and made_since(root.node, self.start)
+            own = not isinstance(root.live_trace.lend(root, self), Tensor)
         if not own:
             raise NotRecordable("the function writes into an array from outside")
 
-    def backward(self, tensor: Tensor, grad: Any) -> None:
+    def backward(self, tensor: Traced, grad: Any) -> None:
         """Refuse: gradients that are left at tensors are no results."""
         raise NotRecordable("backward()")
 
@@ -110,7 +120,6 @@ class Body(NamedTuple):
     program: Program
     structure: Structure
     hidden: dict[tuple[int, int], Tensor]
-    alive: list[Tensor]
 
 
 def record_body(
@@ -137,7 +146,7 @@ def record_body(
         result = function(*unflatten(structure, given))
         leaves, out_structure = flatten(result)
         program = _program(trace, leaves)
-    return Body(program, out_structure, trace.hidden, trace.alive)
+    return Body(program, out_structure, trace.hidden)
 
 
 def record_program(
@@ -158,7 +167,7 @@ def record_program(
         given = []
         for node in inputs:
             array = example(node.shape, node.dtype)
-            given.append(trace.variable(array, given=array.item() if node in weak else None))
+            given.append(trace.variable(array, original=array.item() if node in weak else None))
         program = _program(trace, function(*given))
     assert not trace.hidden, "the function uses values from outside"
     return program
@@ -171,17 +180,17 @@ def _program(trace: BodyTrace, results: Sequence[Any]) -> Program:
 
 def is_operand(leaf: Any) -> bool:
     """Whether an argument is a value that may differ at each call."""
-    return type(leaf) is Tensor or isinstance(leaf, np.ndarray | np.generic)
+    return isinstance(leaf, Tensor | np.ndarray | np.generic)
 
 
 def _output(leaf: Any, trace: BodyTrace) -> Any:
     """Return a result as a node or a constant."""
-    if type(leaf) is Tensor:
-        if leaf.live_trace is not trace:
-            leaf = trace.lift_check(leaf)
-        return leaf.node if type(leaf) is Tensor else leaf
+    if isinstance(leaf, Tensor):
+        if not belongs(leaf, trace):
+            leaf = trace.lift(leaf)
+        return leaf.node if isinstance(leaf, Tensor) else leaf
     if isinstance(leaf, np.ndarray):
-        leaf = trace.keeper.copy(leaf)
+        leaf = trace.originals.copy(leaf)
     if not isinstance(leaf, np.ndarray | np.generic | float | int) or (
         not isinstance(leaf, float | int) and leaf.dtype.kind not in "fiub"
     ):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.tape.array.mutation import HOLE
+from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.content import is_program

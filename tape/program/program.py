@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.reverse import cast
-from tapegrad.tape.core.trace import bind
 from tapegrad.tape.program import content, printing, verification
 from tapegrad.tape.program.content import bodies
 
@@ -105,9 +105,9 @@ class Program:
                     f"{node.shape}"
                 )
             if node in self.weak:
-                value = value if type(value) is Tensor else np.asarray(value).item()
+                value = value if isinstance(value, Tensor) else np.asarray(value).item()
             else:
-                value = cast(value if type(value) is Tensor else np.asarray(value), node.dtype)
+                value = cast(value if isinstance(value, Tensor) else np.asarray(value), node.dtype)
             computed[node] = value
         replay(self.entries, computed, self.weak)
         return tuple(computed[o] if type(o) is Node else o for o in self.outputs)
@@ -288,8 +288,8 @@ def replay(
             args = [computed[o] if type(o) is Node else o for o in entry.operands]
             out = bind(entry.primitive, *args, **entry.params)
             if not entry.primitive.multiple:
-                out = out if type(out) is Tensor else np.asarray(out)
-                if entry in weak and type(out) is not Tensor:
+                out = out if isinstance(out, Tensor) else np.asarray(out)
+                if entry in weak and not isinstance(out, Tensor):
                     out = out.item()
                 else:  # a tensor that stands for a Python number may not be weak in promotion
                     out = cast(out, entry.dtype)

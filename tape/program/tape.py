@@ -108,7 +108,7 @@ class Tape:
                 continue
             record = self.records.get(source)
             operands.append(self._leaf(source, value) if record is None else record)
-            if type(a) is Tensor:
+            if isinstance(a, Tensor):
                 self._first.setdefault(a, source)
         made = self._append(primitive, tuple(operands), dict(params), node)
         cut = node.constant and node.dtype.kind == "f" and primitive.differentiable
@@ -141,7 +141,7 @@ class Tape:
 
     def _node_of(self, tensor: Tensor, *, first: bool) -> Node:
         """Return the graph's node of a tensor: its first version as an input, or its newest."""
-        if type(tensor) is not Tensor:
+        if not isinstance(tensor, Tensor):
             raise TypeError(f"tensors of the recording are named here, not {type(tensor).__name__}")
         node: Node = self._first.get(tensor, tensor.node) if first else tensor.node
         if node not in self.records:

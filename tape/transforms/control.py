@@ -13,13 +13,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tapegrad.tape.array.tensor import Tensor, imperative
+from tapegrad.tape.array.application import bind
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node, clock, entry
 from tapegrad.tape.core.primitive import Primitive, functions, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.core.state import state
-from tapegrad.tape.core.trace import bind
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
 
@@ -211,7 +211,7 @@ def cond(
 
 def _predicate(pred: Any) -> Any:
     """Return a predicate as a bool or a boolean tensor."""
-    value = pred if type(pred) is Tensor else np.asarray(pred)
+    value = pred if isinstance(pred, Tensor) else np.asarray(pred)
     if value.dtype.kind not in "fiub":
         raise TypeError(f"cond: the predicate must be a truth value, not {type(pred).__name__}")
     if value.shape != ():
@@ -219,19 +219,18 @@ def _predicate(pred: Any) -> Any:
             f"cond: the predicate must be a scalar, and has shape {value.shape}. To choose element by "
             "element, use np.where; to choose for each example, tg.vmap"
         )
-    if type(value) is not Tensor:
+    if not isinstance(value, Tensor):
         return bool(value)
     return value if value.dtype.kind == "b" else functions[np.not_equal](value, 0)
 
 
 def _is_concrete(pred: Any) -> bool:
     """Whether a predicate is one value, for this run and for all that its trace stands for."""
-    while type(pred) is Tensor:
-        trace = pred.live_trace
-        if not trace.is_concrete or (trace is imperative.trace and state.get().tape is not None):
+    while isinstance(pred, Tensor):
+        if not pred.live_trace.level and state.get().tape is not None:
             return False
-        pred = pred.value
-    return True
+        pred = pred.live_trace.appearance.peek(pred)
+    return pred is not None
 
 
 def _called(function: Callable[..., Any], operands: Any) -> Any:
@@ -240,7 +239,7 @@ def _called(function: Callable[..., Any], operands: Any) -> Any:
     leaves, structure = flatten(function(*operands))
     own: list[Any] = []
     for leaf in leaves:
-        if type(leaf) is Tensor:
+        if isinstance(leaf, Tensor):
             node = leaf.node
             is_new = type(node) is Node and node.number > start and leaf.base is None
             leaf = leaf if is_new else functions[np.copy](leaf)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Shaped
 from tapegrad.tape.core.reverse import sweep, zeros
-from tapegrad.tape.core.trace import lower, new_trace
+from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.program import Program, later
 from tapegrad.tape.transforms.batching import BatchTrace
@@ -35,7 +36,7 @@ def reverse(program: Program, wrt: Sequence[int]) -> Program:
         for out in outputs:
             if _is_float(out):
                 g = next(cotangents)
-                if type(out) is Tensor:
+                if isinstance(out, Tensor):
                     roots.append((out.node, g))
         pulled = sweep(roots)
         parts = [pulled.get(primals[i].node) for i in wrt]
@@ -55,7 +56,7 @@ def forward(program: Program, wrt: Sequence[int]) -> Program:
         with new_trace(JVPTrace) as trace:
             given = list(values[:count])
             for i, tangent in zip(wrt, values[count:]):
-                given[i] = trace.variable(given[i], tangent)
+                given[i] = trace.variable(given[i], tangent=tangent)
             outputs = program(*given)
             tangents = [_tangent(out, trace) for out in outputs if _is_float(out)]
             return [*(lower(out, trace) for out in outputs), *tangents]
@@ -100,13 +101,13 @@ def _like(value: Any) -> Shaped:
 
 
 def _tangent(out: Any, trace: JVPTrace) -> Any:
-    if type(out) is Tensor and out.live_trace is trace:
+    if belongs(out, trace):
         return out.node
     return zeros(_like(out))
 
 
 def _batch_of(out: Any, trace: BatchTrace, size: int) -> Any:
-    if type(out) is Tensor and out.live_trace is trace:
+    if belongs(out, trace):
         return out.value
     value = lower(out, trace)
     return np.broadcast_to(value, (size, *np.shape(value)))
