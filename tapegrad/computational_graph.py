@@ -15,7 +15,7 @@ import numpy as np
 from tapegrad.compile import Jit
 from tapegrad.tape import Tape
 from tapegrad.tape.array.guard import locked_array
-from tapegrad.tape.array.tensor import Tensor, own
+from tapegrad.tape.array.tensor import Tensor, own, tensor_at
 from tapegrad.tape.core.node import Node
 
 __all__ = ["build_graph"]
@@ -77,13 +77,8 @@ class _Labels:
         return f" {text} ." if text.startswith("<") else text  # and markup in angle brackets
 
 
-def _owner(node: Node) -> Any:
-    owner = None if node.owner is None else node.owner()
-    return owner if owner is not None and owner._node is node else None
-
-
 def _value(node: Node) -> Any:
-    owner = _owner(node)
+    owner = tensor_at(node)
     if owner is not None:
         return owner.data
     return node.saved[0] if node.saved and isinstance(node.saved[0], np.ndarray) else None
@@ -103,7 +98,7 @@ def _draw(
         if type(value) is Node:
             known[value] = key
             picture.values[key] = labels.of(
-                values.get(value, _value(value)), _owner(value), value.shape, value.dtype
+                values.get(value, _value(value)), tensor_at(value), value.shape, value.dtype
             )
         elif value is None:
             picture.values[key] = "Constant"
@@ -180,7 +175,7 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
     made = sorted((n for n in order if n.primitive is not None), key=lambda n: n.number)
     values: dict[Node, Any] = {}
     operands = {node: _operands(node, values) for node in made}
-    entries = [(n.primitive.name, operands[n], n) for n in made]  # type: ignore[union-attr]
+    entries = [(n.primitive.name, operands[n], n) for n in made]
     _compute(operands, values)
     values[tensor.node] = tensor.data
     picture, known = _draw(entries, values, labels)
@@ -190,8 +185,12 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
 
 
 def _of_tape(tape: Tape, labels: _Labels) -> _Picture:
-    entries = [(e.primitive.name, e.inputs, e.output) for e in tape.entries]
-    return _draw(entries, tape.leaves, labels)[0]
+    nodes = {record: node for node, record in tape.records.items()}  # these know their tensors
+    entries = [
+        (e.primitive.name, [nodes[o] if type(o) is Node else o for o in e.operands], nodes[e])
+        for e in tape.entries
+    ]
+    return _draw(entries, {nodes[leaf]: value for leaf, value in tape.leaves.items()}, labels)[0]
 
 
 def _of_jit(function: Jit, labels: _Labels) -> _Picture:
@@ -217,7 +216,7 @@ def _of_jit(function: Jit, labels: _Labels) -> _Picture:
     for step in partition(program):
         inside = step.entries if isinstance(step, Group) else [step.entry]
         first = len(entries)
-        entries += [(e.primitive.name, e.inputs, e.output) for e in inside]
+        entries += [(e.primitive.name, e.operands, e) for e in inside]
         if isinstance(step, Group):
             title = f"kernel {len(groups)} over {step.space}"
             groups.append((title, range(first, len(entries))))

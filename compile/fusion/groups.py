@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.compile.fusion import scalars
-from tapegrad.compile.passes.program import Program, users
+from tapegrad.compile.passes.pipeline import shown
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.program.staging import Entry
+from tapegrad.tape.program.program import Program, users
 
 __all__ = ["Group", "Step", "partition", "space"]
 
@@ -44,7 +44,7 @@ class Group:
     ----------
     space : tuple of int
         The iteration space.
-    entries : list of Entry
+    entries : list of Node
     needs : set
         The steps whose results it uses.
     number : int
@@ -60,7 +60,7 @@ class Group:
     """
 
     space: tuple[int, ...]
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Node] = field(default_factory=list)
     needs: set[Any] = field(default_factory=set)
     number: int = 0
     above: int = 0
@@ -83,18 +83,18 @@ class Group:
 class Step:
     """An entry that is executed by NumPy: a view or a library call."""
 
-    entry: Entry
+    entry: Node
     needs: set[Any] = field(default_factory=set)
     number: int = 0
     above: int = 0
 
 
-def space(entry: Entry) -> tuple[int, ...]:
+def space(entry: Node) -> tuple[int, ...]:
     """Return the iteration space of an entry: the shape of a reduction's operand."""
     if entry.primitive.family == "reduction":
-        operand = entry.inputs[0]
-        return operand.shape if type(operand) is Node else entry.output.shape
-    return entry.output.shape
+        operand = entry.operands[0]
+        return operand.shape if type(operand) is Node else entry.shape
+    return entry.shape
 
 
 class _Partition:
@@ -112,8 +112,8 @@ class _Partition:
         self.steps.append(step)
         return step
 
-    def sources(self, entry: Entry) -> set[Any]:
-        return {self.maker[o] for o in entry.inputs if type(o) is Node and o in self.maker}
+    def sources(self, entry: Node) -> set[Any]:
+        return {self.maker[o] for o in entry.operands if type(o) is Node and o in self.maker}
 
     def add(self, step: Group | Step, sources: set[Any]) -> None:
         """Note that `step` needs `sources`, and tell everything that needs `step`."""
@@ -127,14 +127,14 @@ class _Partition:
                 if other.above >> step.number & 1:
                     other.above |= step.above
 
-    def place(self, entry: Entry) -> None:
+    def place(self, entry: Node) -> None:
         """Put an entry that can be lowered into a group, an old or a new one."""
         sources = self.sources(entry)
         group = self._choose_rows(entry, sources)
         if group is not None:
             self._join(group, entry, sources)
             if entry.primitive.family != "reduction":
-                group.rows.add(entry.output)
+                group.rows.add(entry)
             return
         groups = self.by_space.setdefault(space(entry), [])
         group = self._choose(groups, entry, sources)
@@ -145,30 +145,30 @@ class _Partition:
         if entry.primitive.family == "reduction":
             _note_rows(group, entry)
 
-    def place_alias(self, entry: Entry) -> bool:
+    def place_alias(self, entry: Node) -> bool:
         """Put a change of shape that leaves values of rows values of rows where these are."""
-        operand = entry.inputs[0]
+        operand = entry.operands[0]
         group = self.maker.get(operand) if type(operand) is Node else None
-        if not isinstance(group, Group) or operand not in group.rows or entry.output in self.shown:
+        if not isinstance(group, Group) or operand not in group.rows or entry in self.shown:
             return False
-        if entry.output.shape not in (group.kept, group.dropped):
+        if entry.shape not in (group.kept, group.dropped):
             return False
         self._join(group, entry, {group})
-        group.rows.add(entry.output)
+        group.rows.add(entry)
         return True
 
-    def _join(self, group: Group, entry: Entry, sources: set[Any]) -> None:
+    def _join(self, group: Group, entry: Node, sources: set[Any]) -> None:
         group.entries.append(entry)
         group.operands |= self._outside(entry, group)
         self.add(group, sources)
-        self.maker[entry.output] = group
+        self.maker[entry] = group
         if entry.primitive.family == "reduction":
-            self.reduced.add(entry.output)
+            self.reduced.add(entry)
 
-    def _outside(self, entry: Entry, group: Group) -> set[Node]:
-        return {o for o in entry.inputs if type(o) is Node and self.maker.get(o) is not group}
+    def _outside(self, entry: Node, group: Group) -> set[Node]:
+        return {o for o in entry.operands if type(o) is Node and self.maker.get(o) is not group}
 
-    def _choose(self, groups: list[Group], entry: Entry, sources: set[Any]) -> Group | None:
+    def _choose(self, groups: list[Group], entry: Node, sources: set[Any]) -> Group | None:
         """Return a group that the entry can join: preferably one that makes its operands."""
         making = [g for g in groups if g in sources]
         for group in [*reversed(making), *(g for g in groups[-LATEST:] if g not in sources)]:
@@ -176,7 +176,7 @@ class _Partition:
                 return group
         return None
 
-    def _choose_rows(self, entry: Entry, sources: set[Any]) -> Group | None:
+    def _choose_rows(self, entry: Node, sources: set[Any]) -> Group | None:
         """Return a group that has a row for each element that the entry makes or reduces."""
         shape = space(entry)
         if entry.primitive.family == "reduction" and len(entry.params["axis"]) < len(shape):
@@ -192,7 +192,7 @@ class _Partition:
                 return group
         return None
 
-    def _fits(self, group: Group, entry: Entry, sources: set[Any], rows: tuple[int, ...]) -> bool:
+    def _fits(self, group: Group, entry: Node, sources: set[Any], rows: tuple[int, ...]) -> bool:
         """Whether an entry can join a group; of its rows it can use values of shape `rows`."""
         if len(group.entries) >= MOST_ENTRIES:
             return False
@@ -215,7 +215,7 @@ class _Partition:
         return not _with_all_above(sources - {group}) >> group.number & 1
 
 
-def _note_rows(group: Group, entry: Entry) -> None:
+def _note_rows(group: Group, entry: Node) -> None:
     """Note that a reduction gives a value for each row, if it does."""
     axes = tuple(sorted(entry.params["axis"]))
     if group.reduced not in ((), axes):
@@ -225,11 +225,11 @@ def _note_rows(group: Group, entry: Entry) -> None:
     # The elements of a row should be neighbours in memory.
     if rows and long[-1] in axes:
         group.reduced = axes
-        group.rows.add(entry.output)
+        group.rows.add(entry)
 
 
-def _nodes(entry: Entry) -> list[Node]:
-    return [o for o in entry.inputs if type(o) is Node]
+def _nodes(entry: Node) -> list[Node]:
+    return [o for o in entry.operands if type(o) is Node]
 
 
 def _with_all_above(steps: set[Any]) -> int:
@@ -241,7 +241,7 @@ def _with_all_above(steps: set[Any]) -> int:
 
 def partition(program: Program) -> list[Group | Step]:
     """Return the steps that execute a program, in an order that respects what they need."""
-    parts = _Partition(program.shown())
+    parts = _Partition(shown(program))
     for entry in program.entries:
         if scalars.can_lower(entry, program.weak):
             parts.place(entry)
@@ -249,7 +249,7 @@ def partition(program: Program) -> list[Group | Step]:
             sources = parts.sources(entry)
             step = parts.new(Step(entry))
             parts.add(step, sources)
-            parts.maker[entry.output] = step
+            parts.maker[entry] = step
     return _ordered(_without_small(parts.steps, program))
 
 
@@ -263,9 +263,9 @@ def _without_small(steps: list[Group | Step], program: Program) -> list[Group | 
             singles: list[Step] = []
             makers: dict[Node, Step] = {}
             for entry in step.entries:
-                own = {makers[o] for o in entry.inputs if type(o) is Node and o in makers}
+                own = {makers[o] for o in entry.operands if type(o) is Node and o in makers}
                 single = Step(entry, own | step.needs)
-                makers[entry.output] = single
+                makers[entry] = single
                 singles.append(single)
             replaced[step] = singles
             result.extend(singles)
@@ -278,7 +278,7 @@ def _without_small(steps: list[Group | Step], program: Program) -> list[Group | 
     return result
 
 
-def _worth_it(group: Group, used: dict[Node, list[Entry]]) -> bool:
+def _worth_it(group: Group, used: dict[Node, list[Node]]) -> bool:
     if group.space == ():
         return len(group.entries) >= FEWEST_SCALAR_OPERATIONS
     # One operation that NumPy does as fast: nothing is saved by compiling it.

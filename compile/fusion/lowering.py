@@ -20,7 +20,7 @@ from tapegrad.compile.fusion import scalars
 from tapegrad.compile.fusion.groups import ALIASES, Group
 from tapegrad.compile.fusion.nest import Nest, Operand, Reduced, Value
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.rewriter import uniform_value
+from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
 
 __all__ = ["KernelPlan", "Operand", "generate"]
@@ -159,10 +159,10 @@ class _Builder:
 
     def _value(self, entry: Any, name: str, text: str, **slots: Any) -> Value:
         uses = self._uses()
-        row = entry.output in self.group.rows
+        row = entry in self.group.rows
         value = Value(name, text, uses, self._level(uses, row), row, **slots)
         self.values[name] = value
-        self.names[entry.output] = name
+        self.names[entry] = name
         return value
 
     def elementwise(self, entry: Any) -> Value:
@@ -170,8 +170,8 @@ class _Builder:
         dtypes = scalars.loop_dtypes(entry, self.weak)
         assert dtypes is not None
         drops = self._drops(entry)
-        texts = [self.operand(o, d, drops) for o, d in zip(entry.inputs, dtypes)]
-        out = entry.output.dtype
+        texts = [self.operand(o, d, drops) for o, d in zip(entry.operands, dtypes)]
+        out = entry.dtype
         kind = out if out.kind == "f" else dtypes[0]
         text, functions = scalars.expression(entry.primitive, texts, kind)
         self.functions |= functions
@@ -186,45 +186,43 @@ class _Builder:
 
     def alias(self, entry: Any) -> Value:
         """Note that a value of a row goes by another shape."""
-        text = self.operand(entry.inputs[0], entry.output.dtype)
-        dtype = scalars.NUMBA_NAMES[entry.output.dtype]
+        text = self.operand(entry.operands[0], entry.dtype)
+        dtype = scalars.NUMBA_NAMES[entry.dtype]
         return self._value(entry, f"t{len(self.values)}", text, dtype=dtype)
 
     def _drops(self, entry: Any) -> bool:
         group = self.group
-        return entry.output in group.rows and entry.output.shape == group.dropped
+        return entry in group.rows and entry.shape == group.dropped
 
     def reduction(self, entry: Any, needed: set[Node]) -> None:
         """Note a reduction: over the space, over the elements of each row, or over rows."""
-        operand, group = entry.inputs[0], self.group
+        operand, group = entry.operands[0], self.group
         over_rows = operand in group.rows
         text = self.operand(operand, operand.dtype)
         name = f"r{len(self.reductions)}"
         axes = tuple(over_rows or i in entry.params["axis"] for i in range(self.rank))
-        row = entry.output in group.rows
+        row = entry in group.rows
         uses = self._uses()
         level = self._level(uses, over_rows)
-        stored = not all(axes) and (entry.output in needed or not row)
+        stored = not all(axes) and (entry in needed or not row)
         self.reductions.append(
-            Reduced(
-                entry.output, name, entry.primitive.name, text, uses, axes, level, over_rows, stored
-            )
+            Reduced(entry, name, entry.primitive.name, text, uses, axes, level, over_rows, stored)
         )
         self.functions.add((scalars.REDUCTIONS[entry.primitive.name][1], ""))
         if entry.primitive.name == "vector_norm":
             ord = self.reductions[-1].ord = entry.params["ord"]
-            suffix = "f32" if entry.output.dtype == np.float32 else "f64"
+            suffix = "f32" if entry.dtype == np.float32 else "f64"
             self.functions |= {(name, suffix) for name in scalars.functions_of_norm(ord)}
             self.functions.add(("maximum", ""))
         if row:
-            self.names[entry.output] = f"s_{name}"
+            self.names[entry] = f"s_{name}"
             self.values[f"s_{name}"] = Value(f"s_{name}", "", (), level, True)
 
     def output(self, entry: Any, value: Value) -> None:
         """Note that a value is written to an array."""
         reduced = self.group.reduced
         axes = tuple(not value.row or i not in reduced for i in range(self.rank))
-        out = Operand(entry.output, f"o{len(self.outputs)}", entry.output.dtype, axes)
+        out = Operand(entry, f"o{len(self.outputs)}", entry.dtype, axes)
         self.outputs.append(out)
         value.stored = out.name
 
@@ -258,9 +256,9 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
             continue
         alias = entry.primitive.name in ALIASES
         value = builder.alias(entry) if alias else builder.elementwise(entry)
-        if entry.output in needed and not group.space:
-            returned.append((entry.output, value.name))
-        elif entry.output in needed:
+        if entry in needed and not group.space:
+            returned.append((entry, value.name))
+        elif entry in needed:
             builder.output(entry, value)
     reductions = builder.reductions
     blocks = _collapse(group, builder.operands, reductions)

@@ -17,7 +17,6 @@ from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES
 from tapegrad.compile.passes.expansions import is_norm_of_rows
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.program.staging import Entry
 
 __all__ = [
     "NUMBA_NAMES",
@@ -113,28 +112,28 @@ def _resolved(ufunc: np.ufunc, given: tuple[Any, ...]) -> tuple[np.dtype[Any], .
         return None
 
 
-def loop_dtypes(entry: Entry, weak: Any) -> tuple[np.dtype[Any], ...] | None:
+def loop_dtypes(entry: Node, weak: Any) -> tuple[np.dtype[Any], ...] | None:
     """Return the dtypes in which the operands of an elementwise entry are computed with."""
-    primitive, out = entry.primitive, entry.output.dtype
+    primitive, out = entry.primitive, entry.dtype
     if primitive.name == "where":
         return (np.dtype(bool), out, out)
     if primitive.name == "cast":
-        return (_weak_or_own(entry.inputs[0]),)
+        return (_weak_or_own(entry.operands[0]),)
     if primitive.ufunc is None:
-        return (out,) * len(entry.inputs)
+        return (out,) * len(entry.operands)
     if entry.params:
         return None
-    return _resolved(primitive.ufunc, tuple(_weak_type(o, weak) for o in entry.inputs))
+    return _resolved(primitive.ufunc, tuple(_weak_type(o, weak) for o in entry.operands))
 
 
 def _weak_or_own(operand: Any) -> np.dtype[Any]:
     return operand.dtype if hasattr(operand, "dtype") else np.asarray(operand).dtype
 
 
-def can_lower(entry: Entry, weak: Any) -> bool:
+def can_lower(entry: Node, weak: Any) -> bool:
     """Whether an entry can be part of a kernel, and its text vectorises there."""
     primitive = entry.primitive
-    if not all(_supported(o) for o in (*entry.inputs, entry.output)):
+    if not all(_supported(o) for o in (*entry.operands, entry)):
         return False
     if primitive.family == "reduction":
         return _can_reduce(entry)
@@ -143,9 +142,9 @@ def can_lower(entry: Entry, weak: Any) -> bool:
     dtypes = loop_dtypes(entry, weak)
     if dtypes is None or not all(d in _DTYPES for d in dtypes):
         return False
-    if not all(_fits(o, d, weak) for o, d in zip(entry.inputs, dtypes)):
+    if not all(_fits(o, d, weak) for o, d in zip(entry.operands, dtypes)):
         return False
-    return _text_is_safe(primitive, dtypes, entry.output.dtype)
+    return _text_is_safe(primitive, dtypes, entry.dtype)
 
 
 def _fits(operand: Any, dtype: np.dtype[Any], weak: Any) -> bool:
@@ -163,8 +162,8 @@ def _supported(operand: Any) -> bool:
     return operand.dtype in _DTYPES
 
 
-def _can_reduce(entry: Entry) -> bool:
-    operand, out = entry.inputs[0], entry.output
+def _can_reduce(entry: Node) -> bool:
+    operand, out = entry.operands[0], entry
     if entry.primitive.name not in REDUCTIONS or type(operand) is not Node:
         return False
     if entry.primitive.name == "vector_norm" and not is_norm_of_rows(entry):
@@ -230,7 +229,7 @@ def _text_is_safe(
     return not booleans or not operators & {ast.Sub, ast.USub}
 
 
-def gains_alone(entry: Entry) -> bool:
+def gains_alone(entry: Node) -> bool:
     """Whether an entry is worth a kernel of its own: NumPy's loop for it is slow."""
     primitive = entry.primitive
     if primitive.kernel is None:
@@ -238,7 +237,7 @@ def gains_alone(entry: Entry) -> bool:
     return bool(functions_of(primitive.kernel) & NAMES - {"sqrt", "square", "reciprocal"})
 
 
-def limit_of(entry: Entry, dtypes: tuple[np.dtype[Any], ...]) -> float | None:
+def limit_of(entry: Node, dtypes: tuple[np.dtype[Any], ...]) -> float | None:
     """Return the magnitude up to which the vectorising form of an entry is right, or None."""
     if entry.primitive.family == "reduction" or entry.primitive.kernel is None:
         return None

@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.passes.program import Program
-from tapegrad.compile.passes.rewriter import Rewriter
 from tapegrad.ops.algebra.norms import norm_of_total_p
 from tapegrad.ops.algebra.total_norm import norm_of_totals_p
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.program.staging import Entry
+from tapegrad.tape.core.primitive import Shaped, primitives
+from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.program.examples import example
+from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.rewriter import Rewriter
+from tapegrad.tape.program.staging import StagingTrace
 
-__all__ = ["expand", "is_norm_of_rows"]
+__all__ = ["expand", "is_norm_of_rows", "stage"]
 
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -31,7 +34,7 @@ def expand(program: Program) -> Program:
     for entry in program.entries:
         inputs = rewriter.operands(entry)
         rule = _EXPANSIONS.get(entry.primitive.name)
-        if rule is None or not all(_fits(x, entry.output) for x in inputs):
+        if rule is None or not all(_fits(x, entry) for x in inputs):
             rewriter.keep(entry, inputs)
             continue
         work = _Expansion(rewriter, entry, inputs)
@@ -41,9 +44,23 @@ def expand(program: Program) -> Program:
     return rewriter.finish()
 
 
-def is_norm_of_rows(entry: Entry) -> bool:
+def stage(program: Program) -> Program:
+    """Record a program anew as ``jit`` records functions: primitives that have a form in which they
+    fuse are written out."""
+    with new_trace(StagingTrace) as trace:
+        values = []
+        for node in program.inputs:
+            array = example(node.shape, node.dtype)
+            values.append(
+                trace.variable(array, original=array.item() if node in program.weak else None)
+            )
+        outputs = [o.node if isinstance(o, Tensor) else o for o in program(*values)]
+    return Program(trace.inputs, trace.entries, outputs, trace.weak)
+
+
+def is_norm_of_rows(entry: Node) -> bool:
     """Whether an entry is a p-norm of rows, which kernels compute without overflow or underflow."""
-    ord, axis, shape = entry.params["ord"], entry.params["axis"], entry.inputs[0].shape
+    ord, axis, shape = entry.params["ord"], entry.params["axis"], entry.operands[0].shape
     long = [i for i, n in enumerate(shape) if n > 1]
     return 0 < ord < math.inf and any(i not in axis for i in long) and long[-1] in axis
 
@@ -55,20 +72,20 @@ def _fits(x: Any, output: Node) -> bool:
 class _Expansion:
     """Writes the entries that replace one."""
 
-    def __init__(self, rewriter: Rewriter, entry: Entry, inputs: tuple[Any, ...]) -> None:
+    def __init__(self, rewriter: Rewriter, entry: Node, inputs: tuple[Any, ...]) -> None:
         self.rewriter = rewriter
         self.entry = entry
         self.inputs = inputs
         self.x = inputs[0]
         self.params = entry.params
-        self.dtype = entry.output.dtype
+        self.dtype = entry.dtype
         self.finished = False
 
     def add(self, name: str, *inputs: Any, of: Any = None, **params: Any) -> Node:
         """Append an elementwise entry or a reduction, whose result has the dtype `of`."""
         shape = self._shape(name, inputs, params)
-        like = Node(None, (), {}, (), shape, np.dtype(of or self.dtype))
-        return self.rewriter.add(name, inputs, params, like, self.entry.where)
+        like = Shaped(shape, np.dtype(of or self.dtype))
+        return self.rewriter.add(primitives[name], inputs, params, like, self.entry.where)
 
     def _shape(self, name: str, inputs: Any, params: Any) -> tuple[int, ...]:
         if primitives[name].family != "reduction":
@@ -82,8 +99,7 @@ class _Expansion:
         """Append the entry that makes the result."""
         if isinstance(primitive, str):
             primitive = primitives[primitive]
-        out = self.entry.output
-        self.rewriter.entries.append(Entry(primitive, inputs, params, out, self.entry.where))
+        self.rewriter.replace(self.entry, primitive, inputs, params)
         self.finished = True
 
     def reduced(self) -> dict[str, Any]:
@@ -184,7 +200,7 @@ def _scaled_norm(work: _Expansion, ord: float, axis: Any, keepdims: bool) -> Non
         work.finish("multiply", unit, root)
     else:
         norm = work.add("multiply", unit, root)
-        work.finish("reshape", norm, shape=work.entry.output.shape)
+        work.finish("reshape", norm, shape=work.entry.shape)
 
 
 def _total_norm(work: _Expansion) -> None:

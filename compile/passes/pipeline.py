@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.passes.expansions import expand
-from tapegrad.compile.passes.program import Program, broadcast_shape, with_entries
-from tapegrad.compile.passes.rewriter import Rewriter, uniform_value
+from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.program.staging import Entry
+from tapegrad.tape.program.program import Program, broadcast_shape
+from tapegrad.tape.program.rewriter import Rewriter
 
 __all__ = ["PIPELINE", "optimise"]
 
@@ -21,24 +21,33 @@ def _is_one(operand: Any) -> bool:
     return value is not None and bool(value == 1)
 
 
+def shown(program: Program) -> set[Node]:
+    """Return the outputs and what they are views of: whose memory users see."""
+    found = set(program.results())
+    for entry in reversed(program.entries):
+        if entry in found and entry.primitive.view:
+            found.update(o for o in entry.operands if type(o) is Node)
+    return found
+
+
 def simplify(program: Program) -> Program:
     """Remove what is exactly nothing: factors of one, casts and reshapes to what is there."""
     rewriter = Rewriter(program)
-    shown = program.shown()
+    seen = shown(program)
     for entry in program.entries:
         inputs = rewriter.operands(entry)
-        same = None if entry.output in shown else _identity(entry, inputs)
+        same = None if entry in seen else _identity(entry, inputs)
         # A Python number may not stand for a NumPy scalar: it is weak in promotion.
-        if same is not None and (same in program.weak) == (entry.output in program.weak):
-            rewriter.known[entry.output] = same
+        if same is not None and (same in rewriter.weak) == (entry in rewriter.weak):
+            rewriter.known[entry] = same
             continue
         rewriter.keep(entry, inputs)
     return rewriter.finish()
 
 
-def _identity(entry: Entry, inputs: tuple[Any, ...]) -> Any:
+def _identity(entry: Node, inputs: tuple[Any, ...]) -> Any:
     """Return the operand that the result of an entry equals bit for bit, or None."""
-    name, out = entry.primitive.name, entry.output
+    name = entry.primitive.name
     candidate = None
     if name == "multiply":
         if _is_one(inputs[1]):
@@ -54,40 +63,44 @@ def _identity(entry: Entry, inputs: tuple[Any, ...]) -> Any:
             "broadcast_to",
             "positive",
             "copy",
+            "stop_gradient",
         )
-        or (name == "transpose" and entry.params["axes"] == tuple(range(len(out.shape))))
+        or (name == "transpose" and entry.params["axes"] == tuple(range(len(entry.shape))))
     ):
         candidate = inputs[0]
-    if type(candidate) is Node and candidate.shape == out.shape and candidate.dtype == out.dtype:
+    if (
+        type(candidate) is Node
+        and candidate.shape == entry.shape
+        and candidate.dtype == entry.dtype
+    ):
         return candidate
     return None
 
 
 def fold_broadcasts(program: Program) -> Program:
     """Let elementwise operations broadcast for themselves what ``broadcast_to`` repeats."""
-    made = {entry.output: entry for entry in program.entries}
+    made = set(program.entries)
     rewriter = Rewriter(program)
     for entry in program.entries:
-        inputs = entry.inputs
+        inputs = entry.operands
         if entry.primitive.family == "elementwise":
             for i, operand in enumerate(inputs):
                 less = (*inputs[:i], _unrepeated(operand, made), *inputs[i + 1 :])
-                if broadcast_shape(less) == entry.output.shape:  # something must have the shape
+                if broadcast_shape(less) == entry.shape:  # something must have the shape
                     inputs = less
-        rewriter.keep(entry, inputs)
+        rewriter.keep(entry, rewriter.known_as(inputs))
     return rewriter.finish()
 
 
-def _unrepeated(operand: Any, made: dict[Node, Entry]) -> Any:
+def _unrepeated(operand: Any, made: set[Node]) -> Any:
     while type(operand) is Node and operand in made:
-        entry = made[operand]
-        if entry.primitive.name != "broadcast_to":
+        if operand.primitive.name != "broadcast_to":
             break
-        operand = entry.inputs[0]
+        operand = operand.operands[0]
     return operand
 
 
-def _key(entry: Entry, inputs: tuple[Any, ...]) -> Any:
+def _key(entry: Node, inputs: tuple[Any, ...]) -> Any:
     parts: list[tuple[str, Any]] = []
     for operand in inputs:
         if type(operand) is Node:
@@ -103,7 +116,7 @@ def share(program: Program) -> Program:
     """Compute equal expressions once."""
     rewriter = Rewriter(program)
     first: dict[Any, Node] = {}
-    shown = program.shown()
+    seen = shown(program)
     for entry in program.entries:
         inputs = rewriter.operands(entry)
         try:
@@ -113,25 +126,19 @@ def share(program: Program) -> Program:
             rewriter.keep(entry, inputs)
             continue
         # Two results of the function may not become one array, or views of one.
-        alike = (earlier in program.weak) == (entry.output in program.weak)
-        if earlier is not None and alike and entry.output not in shown:
-            rewriter.known[entry.output] = earlier
+        alike = (earlier in rewriter.weak) == (entry in rewriter.weak)
+        if earlier is not None and alike and entry not in seen:
+            rewriter.known[entry] = earlier
             continue
+        kept = rewriter.keep(entry, inputs)
         if earlier is None:
-            first[key] = entry.output
-        rewriter.keep(entry, inputs)
+            first[key] = kept
     return rewriter.finish()
 
 
 def drop_dead(program: Program) -> Program:
     """Remove entries whose results nobody needs."""
-    needed = set(program.results())
-    kept: list[Entry] = []
-    for entry in reversed(program.entries):
-        if entry.output in needed:
-            needed.update(operand for operand in entry.inputs if type(operand) is Node)
-            kept.append(entry)
-    return with_entries(program, kept[::-1])
+    return program.select(program.outputs)
 
 
 #: The passes in order; each takes and returns a program.

@@ -1,36 +1,41 @@
-"""A node: one version of one value in a trace, with the entry that produced it.
+"""A node: one version of one value, with the entry that produced it.
 
-Nodes are the vertices of the graph that the reverse sweep walks. They point only backwards, to the
-nodes that they came from: whoever drops a result drops the graph that led to it.
+Nodes are the vertices of the graph that the reverse sweep walks, and the entries of tapes and programs.
+They point only backwards, to the nodes that they came from: whoever drops a result drops the graph that
+led to it.
 """
 
 from __future__ import annotations
 
-import dis
 import itertools
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.location import Location
 from tapegrad.tape.core.primitive import Primitive
 
-__all__ = ["Location", "Node", "nobody", "stores_item", "user_location"]
+__all__ = ["Node", "entry", "nobody"]
 
 #: The running number that gives the linear order of a tape.
 clock = itertools.count(1).__next__
 
 
 class Node:
-    """One value in a trace and the application of a primitive that produced it.
+    """One value and the application of a primitive that produced it.
+
+    In a graph, `inputs`, `saved` and `holds` are what the sweep needs, and are forgotten after it. On a
+    tape, `operands` and `where` are set too, and say with `primitive` and `params` what the entry is: a
+    tape that is kept keeps them. The same node may be both.
 
     Attributes
     ----------
     primitive : Primitive or None
         ``None`` for a leaf.
     inputs : sequence of (Node or None)
-        Aligned with the primitive's positional arguments; ``None`` for constants.
+        Aligned with the primitive's positional arguments; ``None`` for constants. Empty for a leaf, and
+        where the graph has been cut.
     params : mapping
         The primitive's parameters.
     saved : tuple
@@ -53,6 +58,11 @@ class Node:
         operation must know of most of its arguments.
     cleared : bool
         Whether a sweep has cleared the entry that led here.
+    operands : tuple
+        On a tape: all positional arguments, a :class:`Node` for a value of the tape, and an array or
+        scalar for a constant.
+    where : Location, str or None
+        On a tape: the user's line.
     """
 
     __slots__ = (
@@ -64,13 +74,19 @@ class Node:
         "holds",
         "inputs",
         "number",
+        "operands",
         "owner",
         "params",
         "primitive",
         "saved",
         "settled",
         "shape",
+        "where",
     )
+
+    primitive: Any  # a Primitive, or None: readers of entries know that it is not
+    operands: tuple[Any, ...]
+    where: Location | str | None
 
     def __init__(
         self,
@@ -95,21 +111,23 @@ class Node:
         self.cleared = False
         self.constant = False
         self.settled = False
+        # `operands` and `where` are set by who keeps a tape, so that others do not pay for them.
 
     def hold(self, what: Any) -> None:
         """Keep `what` (a lock) alive as long as the entry."""
         if what is not None:
             self.holds = [what] if self.holds is None else [*self.holds, what]
 
-    def clear(self) -> None:
-        """Forget the entry that led here; the value stays."""
-        if self.primitive is not None:
-            self.primitive = None
+    def clear(self, *, forget: bool = True) -> None:
+        """Cut the graph that led here; the value stays, and its entry where a tape keeps it."""
+        if self.inputs:
             self.inputs = ()
             self.saved = ()
-            self.params = {}
             self.cleared = True
             self.settled = False
+            if forget:
+                self.primitive = None
+                self.params = {}
         self.holds = None
 
     def __repr__(self) -> str:
@@ -117,56 +135,20 @@ class Node:
         return f"<node {self.number} {made_by} {self.dtype}{list(self.shape)}>"
 
 
+def entry(
+    primitive: Primitive,
+    operands: tuple[Any, ...],
+    params: Mapping[str, Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    where: Location | str | None = None,
+) -> Node:
+    """Return a node that stands on a tape and in no graph."""
+    node = Node(primitive, (), params, (), shape, dtype)
+    node.operands = operands
+    node.where = where
+    return node
+
+
 def nobody() -> None:
     """Stand for the owner of a version that no tensor holds any more."""
-
-
-class Location:
-    """A line of the user's, resolved only when it is shown."""
-
-    __slots__ = ("code", "offset")
-
-    def __init__(self, code: Any, offset: int) -> None:
-        self.code = code
-        self.offset = offset
-
-    @property
-    def line(self) -> int:
-        """The line number in the user's file."""
-        position = -1
-        for start, end, line in self.code.co_lines():
-            if start <= self.offset < end and line is not None:
-                position = line
-        return position
-
-    def __str__(self) -> str:
-        return f"{self.code.co_filename}:{self.line}"
-
-
-_INTERNAL = frozenset({"tapegrad", "numpy", "functools", "contextlib"})
-
-
-def user_location() -> Location:
-    """Return the innermost running line that belongs neither to tapegrad nor to NumPy."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] not in _INTERNAL or name.startswith("tapegrad.demo"):
-            break
-        frame = frame.f_back
-    return Location(frame.f_code, frame.f_lasti)
-
-
-_STORE = dis.opmap["STORE_SUBSCR"]
-
-
-def stores_item() -> bool:
-    """Whether the line that runs outside of tapegrad is at an item assignment, ``a[i] = value``.
-
-    NumPy converts a value that is stored into one element by ``float(value)``. Only the caller's
-    instruction tells that from a ``float(value)`` that somebody wrote.
-    """
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
-        frame = frame.f_back
-    return frame is not None and frame.f_code.co_code[frame.f_lasti] == _STORE

@@ -10,35 +10,30 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.node import Node, user_location
-from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.location import user_location
+from tapegrad.tape.core.node import Node, entry
+from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.reverse import fit, sweep
 from tapegrad.tape.core.state import state
-from tapegrad.tape.program import printing
-from tapegrad.tape.program.staging import Entry
+from tapegrad.tape.program.program import Program, replay
+from tapegrad.tape.program.rewriter import Rewriter
 
-__all__ = ["Replayed", "Tape", "backend"]
-
-
-class _Backend:
-    """What the compiler registers: the only way from here upwards."""
-
-    compile_tape: Callable[..., Any] | None = None
-
-
-backend = _Backend()
+__all__ = ["Replayed", "Tape"]
 
 
 class Replayed(Mapping[Tensor, Any]):
     """The values of a replay, looked up by the tensors of the recording."""
 
-    def __init__(self, tensors: Sequence[Tensor], values: dict[Node, Any]) -> None:
+    def __init__(
+        self, tensors: Sequence[Tensor], records: Mapping[Node, Node], values: dict[Node, Any]
+    ) -> None:
         self._tensors = tensors
+        self._records = records
         self._values = values
 
     def __getitem__(self, tensor: Tensor) -> Any:
         try:
-            return self._values[tensor.node]
+            return self._values[self._records[tensor.node]]
         except KeyError:
             raise KeyError("this tensor is not on the tape that was replayed") from None
 
@@ -57,8 +52,10 @@ class Tape:
 
     Attributes
     ----------
-    entries : list of Entry
+    entries : list of Node
         In order of execution.
+    leaves : dict
+        The inputs, as nodes, with their values: what was not made on the tape.
 
     Examples
     --------
@@ -73,10 +70,10 @@ class Tape:
     """
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        #: Values that were not made on the tape: node -> array.
+        self.entries: list[Node] = []
         self.leaves: dict[Node, Any] = {}
-        self._made: set[Node] = set()
+        #: The tape's own node for each node of the graph, which may be cleared.
+        self.records: dict[Node, Node] = {}
         self._first: dict[Tensor, Node] = {}
         self._before: tuple[Any, bool] | None = None
 
@@ -94,53 +91,60 @@ class Tape:
         state.set(state.get().replace(tape=tape, tracking=tracking))
         self._before = None
 
-    def record(
+    def keep(
         self,
-        trace: Any,
         primitive: Primitive,
         args: tuple[Any, ...],
-        inputs: list[Node | None],
+        inputs: Sequence[Node | None],
         params: Mapping[str, Any],
-        values: list[Any],
-        out: Any,
-        constant: bool | None,
-    ) -> Tensor:
-        """Link a result as the imperative trace does, and keep the entry."""
-        if type(out) is not np.ndarray:
-            out = np.asarray(out)
-        live = primitive.differentiable and any(n is not None and not n.constant for n in inputs)
-        if constant is not None:
-            live = not constant
-        new: Tensor = trace.link(primitive, args, inputs, params, values, out, live, state.get())
+        values: Sequence[Any],
+        node: Node,
+    ) -> None:
+        """Keep the application of a primitive that made `node` of the graph."""
         operands: list[Any] = []
-        for a, node, value in zip(args, inputs, values):
-            if node is None:
+        for a, source, value in zip(args, inputs, values):
+            if source is None:
                 operands.append(value)
                 continue
-            operands.append(node)
-            if node not in self._made and node not in self.leaves:
-                self.leaves[node] = value
-            if type(a) is Tensor:
-                self._first.setdefault(a, node)
-        self.entries.append(
-            Entry(primitive, tuple(operands), dict(params), new._node, user_location())
-        )
-        self._made.add(new._node)
-        return new
+            record = self.records.get(source)
+            operands.append(self._leaf(source, value) if record is None else record)
+            if isinstance(a, Tensor):
+                self._first.setdefault(a, source)
+        made = self._append(primitive, tuple(operands), dict(params), node)
+        cut = node.constant and node.dtype.kind == "f" and primitive.differentiable
+        if cut and not _all_constant(inputs):
+            # The user said so: a gradient that was to flow there would flow in a replay, too.
+            self._append(primitives["stop_gradient"], (made,), {}, node)
+
+    def _append(
+        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any], node: Node
+    ) -> Node:
+        made = entry(primitive, operands, params, node.shape, node.dtype, user_location())
+        self.entries.append(made)
+        self.records[node] = made
+        return made
+
+    def _leaf(self, node: Node, value: Any) -> Node:
+        """Return the record of a value that was not made on the tape."""
+        leaf = self.records[node] = Node(None, (), {}, (), node.shape, node.dtype)
+        self.leaves[leaf] = value
+        return leaf
 
     def enters(self, tensor: Tensor) -> None:
         """Note the version of a tensor that is about to be written to."""
         node = tensor.node
-        if node not in self._made:
+        record = self.records.get(node)
+        if record is None:
+            record = self._leaf(node, tensor.value)
+        if record in self.leaves:
             self._first.setdefault(tensor, node)
-            self.leaves.setdefault(node, tensor.value)
 
-    def node_of(self, tensor: Tensor, *, first: bool) -> Node:
-        """Return the tape's node of a tensor: its first version as an input, or its newest."""
-        if type(tensor) is not Tensor:
+    def _node_of(self, tensor: Tensor, *, first: bool) -> Node:
+        """Return the graph's node of a tensor: its first version as an input, or its newest."""
+        if not isinstance(tensor, Tensor):
             raise TypeError(f"tensors of the recording are named here, not {type(tensor).__name__}")
         node: Node = self._first.get(tensor, tensor.node) if first else tensor.node
-        if node not in self._made and node not in self.leaves:
+        if node not in self.records:
             raise ValueError(
                 "this tensor is not on the tape: nothing was computed from it (or to it) inside "
                 "the with block"
@@ -164,7 +168,7 @@ class Tape:
         list of array
             Zeros where nothing flows. The tape keeps its entries, so that this can be asked again.
         """
-        node = self.node_of(target, first=False)
+        node = self._node_of(target, first=False)
         if grad is None:
             seed = np.ones(node.shape, node.dtype)
         else:
@@ -172,7 +176,7 @@ class Tape:
         cotangents = {} if node.constant else sweep([(node, seed)])
         grads = []
         for source in sources:
-            at = self.node_of(source, first=True)
+            at = self._node_of(source, first=True)
             g = cotangents.get(at)
             grads.append(np.zeros(at.shape, at.dtype) if g is None else np.array(g, copy=True))
         return grads
@@ -196,8 +200,8 @@ class Tape:
         """
         computed = dict(self.leaves)
         for tensor, value in values.items():
-            node = self.node_of(tensor, first=True)
-            if node in self._made:
+            node = self.records[self._node_of(tensor, first=True)]
+            if node not in self.leaves:
                 raise ValueError("only inputs can be replaced; this tensor was made on the tape")
             value = np.asarray(value)
             if value.shape != node.shape:
@@ -205,10 +209,8 @@ class Tape:
                     f"replay: the input was recorded with shape {node.shape}, got {value.shape}"
                 )
             computed[node] = fit(value, node.shape, node.dtype)
-        for entry in self.entries:
-            args = [computed[a] if type(a) is Node else a for a in entry.inputs]
-            computed[entry.output] = np.asarray(entry.primitive.forward(*args, **entry.params))
-        return Replayed(list(self._first), computed)
+        replay(self.entries, computed)
+        return Replayed(list(self._first), self.records, computed)
 
     def compile(
         self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], *, gradient: bool = False
@@ -229,18 +231,81 @@ class Tape:
         -------
         callable
         """
-        if backend.compile_tape is None:
-            raise RuntimeError("the compiler is not loaded: import tapegrad, not tapegrad.tape")
-        ins = [self.node_of(t, first=True) for t in inputs]
-        outs = [self.node_of(t, first=False) for t in outputs]
-        return backend.compile_tape(self, ins, outs, gradient)  # type: ignore[no-any-return]
+        program = self.program(inputs, outputs)
+        if gradient:
+            return _with_gradients(program)
+        compiled = program.compile()
+        return lambda *arrays: list(compiled(*arrays))
+
+    def program(
+        self, inputs: Sequence[Tensor] | None = None, outputs: Sequence[Tensor] | None = None
+    ) -> Program:
+        """Return the tape as a program.
+
+        Parameters
+        ----------
+        inputs : list of Tensor, optional
+            What the program takes. Results of the recording may be among them: the program begins
+            there. Whatever else it needs is a constant. By default everything that was not made on
+            the tape.
+        outputs : list of Tensor, optional
+            What it returns; by default the last result.
+
+        Returns
+        -------
+        Program
+            With all entries of the tape, or, if `outputs` are given, those that they need.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> x = tg.tensor([1.0, 2.0])
+        >>> with tg.Tape() as tape:
+        ...     y = np.sum(x * x)
+        >>> tape.program([x], [y]).reverse()(np.array([3.0, 4.0]), np.array(1.0))
+        (array(25.), array([6., 8.]))
+        """
+        if inputs is None:
+            given = list(self.leaves)
+        else:
+            given = [self.records[self._node_of(t, first=True)] for t in inputs]
+        results = self.entries[-1:]
+        if outputs is not None:
+            results = [self.records[self._node_of(t, first=False)] for t in outputs]
+        rewriter = Rewriter(Program(given, self.entries, results))
+        apart = set(given)
+        for leaf, value in self.leaves.items():
+            if leaf not in apart:
+                rewriter.known[leaf] = np.array(value)
+        for made in self.entries:
+            if made not in apart:
+                rewriter.keep(made, rewriter.operands(made))
+        program = rewriter.finish()
+        return program if outputs is None else program.select(program.outputs)
 
     def source(self) -> str:
         """Return the tape as NumPy source: a function of its inputs that returns its last result."""
-        return printing.tape_source(self.entries, list(self.leaves))
+        return self.program().source()
 
     def __str__(self) -> str:
         return self.source()
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def _all_constant(inputs: Sequence[Node | None]) -> bool:
+    return all(node is None or node.constant for node in inputs)
+
+
+def _with_gradients(program: Program) -> Callable[..., Any]:
+    """Return a compiled function that gives ``(outputs, gradients)`` for cotangents of one."""
+    both = program.reverse(range(len(program.inputs)))
+    seeds = [np.ones(o.shape, o.dtype) for o in program.outputs if o.dtype.kind == "f"]
+    compiled, count = both.compile(), len(program.outputs)
+
+    def run(*arrays: Any) -> tuple[list[Any], list[Any]]:
+        results = compiled(*arrays, *seeds)
+        return list(results[:count]), list(results[count:])
+
+    return run
