@@ -1,0 +1,253 @@
+"""Byte code taken apart into instructions, and put together again around what was inserted.
+
+What is known here of CPython's byte code is how it is laid out: words of an opcode and an argument,
+inline caches, relative jumps, the table of exception handlers, the table of source positions. What
+the instructions mean is the matter of :mod:`tapegrad.tape.python.treatments`. Instructions that are
+inserted get the source position of the instruction they belong to, so that tracebacks, debuggers and
+coverage see the user's lines as before.
+"""
+
+from __future__ import annotations
+
+import dis
+import opcode
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
+
+__all__ = [
+    "OPCODES",
+    "VERSION",
+    "Assembly",
+    "Instruction",
+    "encode",
+    "put_together",
+    "stack_depths",
+    "take_apart",
+]
+
+VERSION = sys.version_info[:2]
+OPCODES: dict[str, int] = {name: number for name, number in opcode.opmap.items() if number < 256}
+
+_NAMES = {number: name for name, number in OPCODES.items()}
+_ENTRIES = opcode._inline_cache_entries  # type: ignore[attr-defined]  # a dict by name since 3.13
+_CACHES = {
+    number: _ENTRIES.get(name, 0) if isinstance(_ENTRIES, dict) else _ENTRIES[number]
+    for name, number in OPCODES.items()
+}
+_EXTENDED = OPCODES["EXTENDED_ARG"]
+_JUMPS = frozenset(dis.hasjrel)
+_BACKWARD = frozenset(number for name, number in OPCODES.items() if "BACKWARD" in name)
+_ENDS = frozenset(
+    OPCODES[name]
+    for name in (
+        "RETURN_VALUE",
+        "RETURN_CONST",
+        "RAISE_VARARGS",
+        "RERAISE",
+        "JUMP_FORWARD",
+        "JUMP_BACKWARD",
+        "JUMP_BACKWARD_NO_INTERRUPT",
+    )
+    if name in OPCODES
+)
+
+
+@dataclass(slots=True, eq=False)
+class Instruction:
+    """One instruction; places are counted in code units of two bytes."""
+
+    opcode: int
+    name: str
+    arg: int
+    start: int  # with the EXTENDED_ARG words in front of it
+    end: int  # with its inline caches
+    target: int | None = None  # of a jump: the index of the instruction that it leads to
+
+
+#: What an instruction is written as. With a jump: bytes before it, its opcode and target, bytes after.
+Assembly = bytes | tuple[bytes, int, int, bytes]
+
+
+@lru_cache(maxsize=4096)
+def encode(number: int, arg: int = 0) -> bytes:
+    """Write one instruction, with empty caches."""
+    word = bytes((number, arg & 255)) + bytes(2 * _CACHES[number])
+    while arg > 255:
+        arg >>= 8
+        word = bytes((_EXTENDED, arg & 255)) + word
+    return word
+
+
+def take_apart(code: CodeType) -> list[Instruction]:
+    """Return the instructions of `code`."""
+    raw = code.co_code
+    instructions: list[Instruction] = []
+    index_at: dict[int, int] = {}
+    start = at = high = 0
+    while at < len(raw):
+        number, arg = raw[at], raw[at + 1] | high
+        at += 2
+        if number == _EXTENDED:
+            high = arg << 8
+            continue
+        at += 2 * _CACHES[number]
+        index_at[start] = len(instructions)
+        instructions.append(Instruction(number, _NAMES[number], arg, start, at // 2))
+        start, high = at // 2, 0
+    for each in instructions:
+        if each.opcode in _JUMPS:
+            away = -each.arg if each.opcode in _BACKWARD else each.arg
+            each.target = index_at[each.end + away]
+    return instructions
+
+
+def stack_depths(code: CodeType, instructions: Sequence[Instruction]) -> list[int | None]:
+    """Return how many values lie on the stack before each instruction; None where none gets to."""
+    depths: list[int | None] = [None] * len(instructions)
+    index_at = {each.start: index for index, each in enumerate(instructions)}
+    todo = [(0, 0)]
+    for _, _, target, depth in _handlers(code):
+        todo.append((index_at[target], (depth >> 1) + (depth & 1) + 1))
+    effect = dis.stack_effect
+    while todo:
+        index, depth = todo.pop()
+        while index < len(instructions) and depths[index] is None:
+            depths[index] = depth
+            each = instructions[index]
+            arg = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
+            if each.target is not None:
+                todo.append((each.target, depth + effect(each.opcode, arg, jump=True)))
+            if each.opcode in _ENDS:
+                break
+            depth += effect(each.opcode, arg, jump=False)
+            index += 1
+    return depths
+
+
+def put_together(
+    code: CodeType,
+    instructions: Sequence[Instruction],
+    written: Sequence[Assembly],
+    *,
+    constants: Sequence[object],
+    names: Sequence[str],
+    deeper: int,
+) -> CodeType:
+    """Return `code` with each of its instructions replaced by what was written for it.
+
+    `deeper` is how much more stack it needs.
+    """
+    # Every jump gets as many words as the longest could need, so that all sizes are known before.
+    units = sum(
+        len(one) // 2 if isinstance(one, bytes) else (len(one[0]) + len(one[3])) // 2 + 6
+        for one in written
+    )
+    words = 1 if units < 256 else 2 if units < 65536 else 3
+    starts = [0]
+    for one in written:
+        if isinstance(one, bytes):
+            size = len(one) // 2
+        else:
+            size = (len(one[0]) + len(one[3])) // 2 + words + _CACHES[one[1]]
+        starts.append(starts[-1] + size)
+    pieces: list[bytes] = []
+    for index, one in enumerate(written):
+        if isinstance(one, bytes):
+            pieces.append(one)
+            continue
+        before, number, target, after = one
+        away = starts[target] - (starts[index + 1] - len(after) // 2)
+        arg = -away if number in _BACKWARD else away
+        pieces.append(before)
+        pieces.extend(bytes((_EXTENDED, arg >> 8 * word & 255)) for word in range(words - 1, 0, -1))
+        pieces.append(bytes((number, arg & 255)) + bytes(2 * _CACHES[number]) + after)
+    return code.replace(
+        co_code=b"".join(pieces),
+        co_consts=tuple(constants),
+        co_names=tuple(names),
+        co_stacksize=code.co_stacksize + deeper,
+        co_linetable=_positions(code, instructions, starts),
+        co_exceptiontable=_moved_handlers(code, instructions, starts),
+    )
+
+
+# The table of positions has an entry for every one to eight code units: a byte with the kind of the
+# entry and the number of units, then the position, whose line is counted from the entry before.
+
+_SAME_LINE = 10  # kinds 10 to 12: the next 0 to 2 lines, with columns
+_NO_COLUMNS, _LONG = 13, 14
+
+
+def _entries(table: bytes) -> list[tuple[int, int, bytes, int, bytes]]:
+    """Return the entries as the unit where each ends, its kind and rest, and the same for its line."""
+    entries, at, unit = [], 0, 0
+    while at < len(table):
+        first = table[at]
+        kind, unit = first >> 3 & 15, unit + (first & 7) + 1
+        start = at = at + 1
+        while at < len(table) and table[at] < 128:
+            at += 1
+        rest = table[start:at]
+        again, same = kind, rest
+        if kind in (_SAME_LINE + 1, _SAME_LINE + 2):
+            again = _SAME_LINE
+        elif kind in (_NO_COLUMNS, _LONG):
+            line = next(n for n, byte in enumerate(rest) if not byte & 64) + 1
+            same = b"\0" + rest[line:]
+        entries.append((unit, kind, rest, again, same))
+    return entries
+
+
+def _positions(code: CodeType, instructions: Sequence[Instruction], starts: list[int]) -> bytes:
+    entries = iter(_entries(code.co_linetable))
+    table = bytearray()
+    unit, kind, rest, again, same = next(entries)
+    for index, each in enumerate(instructions):
+        while unit <= each.start:
+            unit, kind, rest, again, same = next(entries)
+        size = starts[index + 1] - starts[index]
+        while size > 0:
+            part = min(size, 8)
+            table.append(128 | kind << 3 | part - 1)
+            table += rest
+            kind, rest, size = again, same, size - part
+        while unit < each.end:  # one instruction with several entries, all at one position
+            unit, other, ignored, again, same = next(entries)
+            if (other, ignored) != (again, same):
+                raise ValueError("an instruction lies on two lines")
+            kind, rest = again, same
+    return bytes(table)
+
+
+def _handlers(code: CodeType) -> list[tuple[int, int, int, int]]:
+    """Return start, end and target of each handler, and its stack depth with a flag as last bit."""
+    numbers: list[int] = []
+    value = 0
+    for byte in code.co_exceptiontable:
+        value = value << 6 | byte & 63
+        if not byte & 64:
+            numbers.append(value)
+            value = 0
+    four = [iter(numbers)] * 4
+    return [(start, start + size, target, depth) for start, size, target, depth in zip(*four)]
+
+
+def _moved_handlers(
+    code: CodeType, instructions: Sequence[Instruction], starts: list[int]
+) -> bytes:
+    moved = {each.start: start for each, start in zip(instructions, starts)}
+    moved[instructions[-1].end] = starts[-1]
+    table = bytearray()
+    for start, end, target, depth in _handlers(code):
+        first = len(table)
+        for value in (moved[start], moved[end] - moved[start], moved[target], depth):
+            shift = max(0, (value.bit_length() - 1) // 6 * 6)
+            while shift:
+                table.append(64 | value >> shift & 63)
+                shift -= 6
+            table.append(value & 63)
+        table[first] |= 128
+    return bytes(table)
