@@ -6,6 +6,7 @@ from tapegrad.ops.elementwise import (
     comparisons,
     elementwise,
     logistic,  # noqa: F401  # registers what it declares
+    special,  # noqa: F401  # finds functions of SciPy's
 )
 from tapegrad.ops.elementwise.choice import *
 from tapegrad.ops.elementwise.comparisons import *

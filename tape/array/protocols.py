@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.tape.core.primitive import direct, functions
+from tapegrad.tape.core.primitive import direct, find
 
 __all__ = ["NumPyProtocols"]
 
@@ -30,22 +30,22 @@ class NumPyProtocols:
                 self.freshen()
             if primitive is not None and not self._trace.closed:
                 return self._trace.unary(primitive, inputs[0])
-        function = functions.get(ufunc)
+        function = find(ufunc)
         if function is None:
             method_of = getattr(ufunc, method)
-            return self._trace.unknown(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
+            return self._trace.unknown(_name_of(ufunc), method_of, inputs, kwargs)
         if method == "__call__":
             return function(*inputs, **kwargs)
         applied = getattr(function, method, None)
         if applied is None:
-            name = f"numpy.{ufunc.__name__}.{method}"
+            name = f"{_name_of(ufunc)}.{method}"
             return self._trace.unknown(name, getattr(ufunc, method), inputs, kwargs)
         return applied(*inputs, **kwargs)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        implementation = functions.get(function)
+        implementation = find(function)
         if implementation is None:
             module = getattr(function, "__module__", "numpy")
             name = f"{module}.{function.__name__}"
@@ -53,3 +53,9 @@ class NumPyProtocols:
                 return NotImplemented
             return self._trace.unknown(name, function, args, kwargs)
         return implementation(*args, **kwargs)
+
+
+def _name_of(ufunc: np.ufunc) -> str:
+    """Return a ufunc's name; those that are not NumPy's do not tell where they are from."""
+    name = ufunc.__name__
+    return f"numpy.{name}" if getattr(np, name, None) is ufunc else f"the ufunc {name}"

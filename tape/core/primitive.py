@@ -20,6 +20,8 @@ __all__ = [
     "Primitive",
     "Shaped",
     "direct",
+    "find",
+    "finders",
     "functions",
     "implements",
     "primitives",
@@ -32,6 +34,9 @@ primitives: dict[str, Primitive] = {}
 
 #: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
 functions: dict[Any, Callable[..., Any]] = {}
+
+#: Asked about functions that are not registered: each returns what it has then registered, or None.
+finders: list[Callable[[Any], Any]] = []
 
 #: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
 direct: dict[np.ufunc, Primitive] = {}
@@ -311,6 +316,14 @@ def _reads_of(code: Any) -> dict[str, str]:
         else:
             reads[loaded[-1]] = "value"
     return reads
+
+
+def find(function: Any) -> Any:
+    """Return what is registered for a function, or None; those who know more functions are asked."""
+    found = functions.get(function)
+    if found is None:
+        found = next((made for made in (f(function) for f in finders) if made is not None), None)
+    return found
 
 
 def implements(*names: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
