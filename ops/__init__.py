@@ -8,7 +8,14 @@ tensors do for NumPy's functions (``functions``). Layers of networks, in ``layer
 """
 # ruff: noqa: F403  # each folder lists what it offers
 
-from tapegrad.ops import algebra, elementwise, numpy, reduce, shape
+from tapegrad.ops import (
+    algebra,
+    elementwise,
+    numpy,
+    python,  # noqa: F401  # registers what it declares
+    reduce,
+    shape,
+)
 from tapegrad.ops.algebra import *
 from tapegrad.ops.declare.conversion import asarray, astensor, tensor
 from tapegrad.ops.elementwise import *

@@ -1,4 +1,4 @@
-"""SciPy's special functions that are no ufuncs: softmax and its kin, polygamma, spherical Bessel functions.
+"""SciPy's special functions that are no ufuncs: softmax, polygamma, spherical Bessel functions.
 
 The forward function of each primitive is SciPy's own; derivatives are those of a composition, or a
 formula of the Digital Library of Mathematical Functions (DLMF).

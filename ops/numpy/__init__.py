@@ -3,8 +3,12 @@
 
 from tapegrad.ops.numpy import (
     callbacks,
+    conversions,  # noqa: F401  # these register what they declare
     creation,
-    inspection,  # noqa: F401  # registers what it declares
+    elementwise_calls,  # noqa: F401
+    grids,  # noqa: F401
+    inspection,  # noqa: F401
+    methods,  # noqa: F401
     queries,
 )
 from tapegrad.ops.numpy.callbacks import *

@@ -1,16 +1,30 @@
-"""Numbers: what a tensor without axes, or with one element, is to Python code.
+"""What a value stands for: a Python number, a NumPy scalar, or an array; and conversions to numbers.
 
-Python converts (``float(x)``, ``math.sin(x)``), compares and raises by the number that a value stands
-for. Here is how that number is looked at, and how a conversion stays traced.
+Python code converts (``float(x)``, ``math.sin(x)``), asks for classes and raises by the number that it
+has in hand. Here is how the number behind a value is looked at, and how a conversion stays traced.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.tape.array.tensor import Tensor
+import numpy as np
 
-__all__ = ["is_differentiated"]
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import TracedArrayError
+from tapegrad.tape.core.location import user_location
+from tapegrad.tape.core.primitive import functions, primitives
+from tapegrad.tape.core.trace import apply
+
+__all__ = [
+    "as_array", "as_number", "as_python_number", "is_differentiated", "known_number", "plain_array",
+    "plain_value", "sets_guards", "stand_in", "stands_for",
+]  # fmt: skip
+
+
+def _looks(a: Tensor) -> Any:
+    """Return what knows how the values of a trace look to Python."""
+    return a.live_trace
 
 
 def is_differentiated(a: Any) -> bool:
@@ -21,3 +35,128 @@ def is_differentiated(a: Any) -> bool:
             return True
         a = a.value
     return False
+
+
+def sets_guards(a: Any) -> bool:
+    """Whether a later call may have another number in place of `a`, so that branches are noted."""
+    while isinstance(a, Tensor):
+        if hasattr(a.live_trace, "guards"):
+            return True
+        a = a.value
+    return False
+
+
+# What a value stands for ---------------------------------------------------------------------------
+
+
+def stands_for(a: Tensor) -> type:
+    """Return the class of what a program without us would have in place of a tensor.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> stands_for(tg.tensor([1.0, 2.0])), stands_for(tg.tensor([1.0, 2.0]).sum())
+    (<class 'numpy.ndarray'>, <class 'numpy.float64'>)
+    """
+    looks = _looks(a)
+    number: type | None = looks.number_type(a)
+    if number is not None:
+        return number
+    return a.dtype.type if looks.stands_for_number(a) else np.ndarray
+
+
+def stand_in(a: Tensor) -> Any:
+    """Return zeros of the class, shape and dtype of what a tensor stands for."""
+    kind = stands_for(a)
+    return np.zeros(a.shape, a.dtype) if kind is np.ndarray else kind(0)
+
+
+def known_number(a: Any) -> Any:
+    """Return the number that `a` stands for, without a trace of the look; None for many examples.
+
+    What depends on the number needs a guard, see :func:`sets_guards`.
+    """
+    while isinstance(a, Tensor):
+        if a.live_trace.hides_axis:
+            return None
+        a = a.value
+    return a.item() if isinstance(a, np.ndarray | np.generic) else a
+
+
+def plain_value(a: Any, kind: str) -> Any:
+    """Return what a tensor stands for, without its trace; anything else as it is.
+
+    The values are consumed: ``jit`` sets a guard, ``vmap`` runs the examples one by one.
+    """
+    if not isinstance(a, Tensor):
+        return a
+    standing = stands_for(a)
+    array = a.consume(kind)
+    if standing is np.ndarray:
+        return array.copy()
+    return array[()] if issubclass(standing, np.generic) else standing(array.item())
+
+
+def plain_array(a: Any, what: str) -> Any:
+    """Return the array of a tensor for code that tapegrad does not follow; refuse to lose a derivative.
+
+    `what` names the code in the error.
+    """
+    if is_differentiated(a):
+        raise TracedArrayError(
+            f"{what}: a value that is being differentiated would become a plain array and lose its "
+            f"derivative, at {user_location()}. Use what tapegrad differentiates in its place, or "
+            "pass tg.stop_gradient(x) if no derivative is meant."
+        )
+    return np.asarray(a) if isinstance(a, Tensor) else a
+
+
+# Conversions ---------------------------------------------------------------------------------------
+
+
+def as_number(a: Any, kind: type = float) -> Any:
+    """Return what ``kind(a)`` is without a trace: a float stays traced, other numbers are constant.
+
+    The traced float stands for a Python float: it computes in float64, and is weak in NumPy's promotion
+    where its trace knows weak numbers.
+
+    Parameters
+    ----------
+    a : Tensor
+        With one element; NumPy's error says so otherwise.
+    kind : type
+        ``float``, ``int`` or ``bool``.
+    """
+    if not isinstance(a, Tensor):
+        return kind(a)
+    if a.shape:
+        kind(np.zeros(a.shape, a.dtype))  # raises, or warns, as NumPy does
+        a = functions[np.reshape](a, ())
+    if kind is not float:
+        return kind(a.consume(kind.__name__).item())
+    if a.dtype != np.float64:
+        return as_python_number(functions["cast"](a, np.dtype(float)))
+    return as_python_number(apply(primitives["positive"], (a,)))
+
+
+def as_python_number(a: Any) -> Any:
+    """Return `a`, a new value in float64 without axes, as one that stands for a Python float."""
+    if not isinstance(a, Tensor):
+        return float(a)
+    below = a
+    while isinstance(below, Tensor):
+        weak = getattr(below.live_trace, "weak", None)
+        if weak is not None:
+            weak.add(below.node)
+        below = below.value
+    return a
+
+
+def as_array(a: Tensor) -> Tensor:
+    """Return a new array without axes for what stands for a number."""
+    new: Tensor = functions[np.copy](a)
+    trace = new.live_trace
+    if trace.level:
+        trace.boxes = (*trace.boxes, new)
+        return new
+    return functions[np.reshape](new, ())  # type: ignore[no-any-return]  # views are no numbers

@@ -43,7 +43,7 @@ np.asin(v) np.acos(v) np.atan(v) np.atan2(v, 0.7) np.asinh(v) np.acosh(u) np.ata
 np.hypot(v, 0.7) np.deg2rad(v) np.rad2deg(v) np.degrees(v) np.radians(v) np.copysign(v, -1.0)
 np.heaviside(0.0, v) np.ldexp(v, 2) np.conjugate(v) np.conj(v) np.matmul(m, m.T) np.modf(v)[0]
 np.divmod(v, 0.31)[1] np.vecdot(m, m) np.matvec(m, [1.0, 2, 3, 4]) np.vecmat([1.0, 2, 3], m)
-np.sinc(v) np.real(v) np.abs(v)
+np.sinc(v) np.real(v) np.abs(v) np.frexp(v)[0]
 
 np.sum(m, 0) np.prod(m, 1) np.mean(m, 1, keepdims=True) np.var(m, 0, ddof=1) np.std(m)
 np.max(m, 0) np.amax(m) np.min(m, 1) np.amin(m) np.ptp(m, 1) np.average(m, 1, [1.0, 2, 3, 4])
@@ -127,7 +127,7 @@ np.fft.fft2(s) np.fft.ifft2(s) np.fft.rfft2(s) np.fft.irfft2(s) np.fft.fftn(s) n
 np.fft.rfftn(s) np.fft.irfftn(s)
 np.emath.sqrt(v) np.emath.log(v) np.emath.log2(v) np.emath.log10(v) np.emath.logn(2, v)
 np.emath.power(v, 2) np.emath.arcsin(v) np.emath.arccos(v) np.emath.arctanh(v)
-np.i0(v) np.frexp(v) np.poly(v) np.roots(v) np.polyfit(v, v, 1) np.polydiv(v, v) np.sort_complex(v)
+np.i0(v) np.poly(v) np.roots(v) np.polyfit(v, v, 1) np.polydiv(v, v) np.sort_complex(v)
 np.busday_count(v, v) np.busday_offset(v, v) np.is_busday(v) np.datetime_as_string(v)
 """
 
