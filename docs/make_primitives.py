@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tapegrad.nnet  # noqa: F401  # declares all primitives, with those of layers
 from tapegrad.tape.core.primitive import Primitive, primitives
 
 PAGE = Path(__file__).with_name("primitives.md")
@@ -22,8 +21,6 @@ Made from the registry by `python docs/make_primitives.py`; a test keeps it up t
 - *batching*: a rule, the elementwise default, or a loop over the examples.
 - *kernel*: the scalar text that the compiler fuses; a reduction is fused, too. Everything else is a view
   or a library step of a plan.
-- Functions of Python's library and of SciPy that are called as they are (`math.erf`, `scipy.special.jv`)
-  are left out.
 - *saves*: what an entry keeps for its rules: `y` and arguments by value, by shape (in brackets), or not.
 
 | primitive | family | derivatives | forward mode | batching | kernel | saves |
@@ -73,7 +70,7 @@ def saves(primitive: Primitive) -> str:
 def page() -> str:
     """Return the whole page."""
     rows = []
-    for name, primitive in sorted(primitives.items()):
+    for name, primitive in sorted(primitives.complete().items()):
         if "." in name:
             continue
         kernel = f"`{primitive.kernel}`".replace("|", "\\|") if primitive.kernel else ""

@@ -5,9 +5,7 @@ from tapegrad.ops.elementwise import (
     choice,
     comparisons,
     elementwise,
-    exponents,  # noqa: F401  # registers what it declares
     logistic,  # noqa: F401  # registers what it declares
-    special,  # noqa: F401  # finds functions of SciPy's
 )
 from tapegrad.ops.elementwise.choice import *
 from tapegrad.ops.elementwise.comparisons import *

@@ -8,8 +8,8 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import operand
 from tapegrad.ops.elementwise.elementwise import _both, elementwise
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
-from tapegrad.tape.core.trace import apply
 
 __all__: list[str] = []
 

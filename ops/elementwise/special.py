@@ -18,9 +18,9 @@ from tapegrad.ops.declare.ufunc import Ufunc, operand
 from tapegrad.ops.elementwise import special_families, special_functions, special_rules
 from tapegrad.ops.elementwise.elementwise import _both, elementwise
 from tapegrad.ops.elementwise.special_rules import Rules
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.numbers import is_differentiated
-from tapegrad.tape.core.primitive import Primitive, finders, functions
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.core.primitive import Primitive, Registry, functions
 
 __all__ = ["find_special"]
 
@@ -48,7 +48,7 @@ def find_special(function: Any) -> Callable[..., Any] | None:
     return None
 
 
-finders.append(find_special)
+Registry.finders.append(find_special)
 
 
 def _registered(function: Any, ours: Any) -> Any:

@@ -19,8 +19,8 @@ from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.ops.elementwise.special_rules import sc
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = ["MAKERS"]
 

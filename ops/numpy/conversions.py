@@ -22,7 +22,7 @@ from tapegrad.tape.array.numbers import (
 )
 from tapegrad.tape.array.replacements import holds_tensor, replaces
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import finders, functions
+from tapegrad.tape.core.primitive import Registry, functions
 
 __all__ = ["array_of", "cast_to"]
 
@@ -80,7 +80,7 @@ def _example(a: Tensor) -> Any:
     below: Any = a
     hidden = 0
     while isinstance(below, Tensor):
-        hidden += below.live_trace.hides_axis
+        hidden += below.live_trace.appearance.hidden_axes
         below = below.value
     if not below.size:
         return np.zeros(a.shape, a.dtype)
@@ -327,4 +327,4 @@ def find_masked(function: Any) -> Any:
     return functions[function]
 
 
-finders.append(find_masked)
+Registry.finders.append(find_masked)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.python.scalars import applied, declare_of_vectors, vector
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, finders, functions
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.core.primitive import Primitive, Registry, functions
 
 __all__ = ["find_average"]
 
@@ -62,7 +62,7 @@ def find_average(function: Any) -> Any:
     return functions[function]
 
 
-finders.append(find_average)
+Registry.finders.append(find_average)
 
 
 def _register(name: str, original: Function) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.python.scalars import applied, declare_of_vectors, vector
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.numbers import (
     as_number,
     plain_array,
@@ -25,7 +26,6 @@ from tapegrad.tape.array.numbers import (
 from tapegrad.tape.array.replacements import holds_tensor, replaces, takes_tensors
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
-from tapegrad.tape.core.trace import apply
 
 __all__ = ["plain_copy"]
 

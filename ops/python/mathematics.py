@@ -22,11 +22,11 @@ from tapegrad.ops.python.scalars import (
     real_operand,
     vector,
 )
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.numbers import as_number, as_python_number, plain_array
 from tapegrad.tape.array.replacements import replaces, takes_tensors
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Rule
-from tapegrad.tape.core.trace import apply
 
 __all__: list[str] = []
 

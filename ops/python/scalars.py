@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.ops.declare.composed import Composed
 from tapegrad.ops.elementwise.elementwise import elementwise
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.numbers import (
     as_number,
     as_python_number,
@@ -24,7 +25,6 @@ from tapegrad.tape.array.numbers import (
 )
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Rule
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["applied", "declare", "declare_of_vectors", "real_operand", "vector"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions, primitives
-from tapegrad.tape.core.trace import apply
 
 __all__ = [
     "as_array", "as_number", "as_python_number", "is_differentiated", "known_number", "plain_array",
@@ -22,16 +22,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _looks(a: Tensor) -> Any:
-    """Return what knows how the values of a trace look to Python."""
-    return a.live_trace
-
-
 def is_differentiated(a: Any) -> bool:
     """Whether a derivative is lost if code takes the value of `a` for a constant."""
     while isinstance(a, Tensor):
-        trace = a.live_trace
-        if trace.name in ("grad", "jvp") or (not trace.level and not a.constant):
+        if a.live_trace.appearance.is_lost(a):
             return True
         a = a.value
     return False
@@ -40,7 +34,8 @@ def is_differentiated(a: Any) -> bool:
 def sets_guards(a: Any) -> bool:
     """Whether a later call may have another number in place of `a`, so that branches are noted."""
     while isinstance(a, Tensor):
-        if hasattr(a.live_trace, "guards"):
+        looks = a.live_trace.appearance
+        if not looks.hidden_axes and looks.peek(a) is None:
             return True
         a = a.value
     return False
@@ -58,7 +53,7 @@ def stands_for(a: Tensor) -> type:
     >>> stands_for(tg.tensor([1.0, 2.0])), stands_for(tg.tensor([1.0, 2.0]).sum())
     (<class 'numpy.ndarray'>, <class 'numpy.float64'>)
     """
-    looks = _looks(a)
+    looks = a.live_trace.appearance
     number: type | None = looks.number_type(a)
     if number is not None:
         return number
@@ -77,7 +72,7 @@ def known_number(a: Any) -> Any:
     What depends on the number needs a guard, see :func:`sets_guards`.
     """
     while isinstance(a, Tensor):
-        if a.live_trace.hides_axis:
+        if a.live_trace.appearance.hidden_axes:
             return None
         a = a.value
     return a.item() if isinstance(a, np.ndarray | np.generic) else a
@@ -108,7 +103,9 @@ def plain_array(a: Any, what: str) -> Any:
             f"derivative, at {user_location()}. Use what tapegrad differentiates in its place, or "
             "pass tg.stop_gradient(x) if no derivative is meant."
         )
-    return np.asarray(a) if isinstance(a, Tensor) else a
+    if not isinstance(a, Tensor):
+        return a
+    return np.asarray(a) if stands_for(a) is np.ndarray else np.asarray(a)[()]
 
 
 # Conversions ---------------------------------------------------------------------------------------
@@ -157,6 +154,6 @@ def as_array(a: Tensor) -> Tensor:
     new: Tensor = functions[np.copy](a)
     trace = new.live_trace
     if trace.level:
-        trace.boxes = (*trace.boxes, new)
+        trace.appearance.note_array(new)
         return new
     return functions[np.reshape](new, ())  # type: ignore[no-any-return]  # views are no numbers

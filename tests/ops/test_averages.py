@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.core.primitive import find
+from tapegrad.tape.core.primitive import functions
 
 X = np.array([0.7, 1.3, 2.9])
 W = [1.0, 2.5, 0.5]
 
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-    found = find(function)
+    found = functions.find(function)
     return (function if found is None else found)(*args, **kwargs)
 
 
@@ -68,7 +68,10 @@ def test_values_are_exact_and_derivatives_right(name: str) -> None:
 
 def test_classes_are_those_of_the_data() -> None:
     x = np.float32(1.0)
-    assert tg.jit(lambda x, y: call(statistics.fmean, [x, y]) * np.float32(2))(x, x).dtype == np.float32
+    assert (
+        tg.jit(lambda x, y: call(statistics.fmean, [x, y]) * np.float32(2))(x, x).dtype
+        == np.float32
+    )
     weak = tg.jit(lambda x, y: call(statistics.mean, [x, y]) * np.ones(1, np.float32))
     assert weak(1.0, 2.0).dtype == np.float32 and weak(np.float64(1), 2.0).dtype == np.float64
 

@@ -13,6 +13,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.ops.python.conversions import plain_copy
 from tapegrad.tape.array.replacements import called_for
+from tapegrad.tape.core.primitive import functions
 
 X = np.array([0.7, -1.3, 2.9])
 HOWS: dict[str, Callable[..., Any]] = {
@@ -20,6 +21,8 @@ HOWS: dict[str, Callable[..., Any]] = {
     "jit(grad)": lambda f: tg.jit(tg.grad(f)),
     "vmap(grad)": lambda f: lambda x: tg.vmap(tg.grad(f))(np.stack([x, x]))[0],
 }
+
+functions.complete()
 
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -50,7 +53,7 @@ def seen(f: Any, x: Any) -> Any:
 
 def raised(f: Any, x: Any) -> tuple[type, str]:
     """How a function raises, plain and inside grad: the same."""
-    with pytest.raises(Exception) as plain:  # noqa: PT011
+    with pytest.raises(Exception) as plain:
         f(x)
     with pytest.raises(type(plain.value)) as traced:
         tg.grad(lambda x: f(x) or np.sum(x))(x)
@@ -109,7 +112,7 @@ def test_floats_are_computed_in_double_precision() -> None:
 def test_more_than_one_element_is_no_number() -> None:
     for f in (float, int):
         kind, message = raised(lambda x, f=f: call(f, x), X)
-        assert kind is TypeError and "0-dim" in message or "size-1" in message
+        assert (kind is TypeError and "0-dim" in message) or "size-1" in message
 
 
 def test_integers_are_constant() -> None:
@@ -240,7 +243,9 @@ def test_plain_copies_are_deep_and_leave_the_rest_alone() -> None:
     objects[0] = tensor.sum()
     ordered = collections.OrderedDict(a=[tensor], b=1)
     counts = collections.defaultdict(list, a=tensor)
-    got = plain_copy([point(tensor, 1), ordered, {tensor.sum()}, counts, objects, slice(tensor[0], 2)])
+    got = plain_copy(
+        [point(tensor, 1), ordered, {tensor.sum()}, counts, objects, slice(tensor[0], 2)]
+    )
     assert type(got[0]) is point and got[0].x.tolist() == X.tolist()
     assert type(got[1]) is collections.OrderedDict and type(got[1]["a"][0]) is np.ndarray
     assert got[2] == {np.sum(X)} and got[3].default_factory is list

@@ -1,4 +1,4 @@
-"""``math`` and ``cmath`` of traced numbers: values, errors and classes as in Python, derivatives right."""
+"""``math`` and ``cmath`` of traced numbers: values, errors and classes as in Python."""
 
 import cmath
 import math
@@ -12,6 +12,8 @@ import tapegrad as tg
 from tapegrad.ops.elementwise.digamma import digamma
 from tapegrad.tape.array.replacements import Replacement, called_for
 from tapegrad.tape.core.primitive import functions
+
+functions.complete()
 
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -91,7 +93,9 @@ def test_derivatives_agree_with_differences(f: Any, args: Any, i: int) -> None:
 @pytest.mark.parametrize("f", [math.sin, math.erf, math.atan2, math.hypot, math.fsum, math.floor])
 def test_without_tensors_the_function_itself_is_called(f: Any) -> None:
     assert called_for(f, (1.0, 2.0)) is f or functions[f].within == "anywhere"
-    args = ([1.0, 2.0],) if f is math.fsum else (1.0, 2.0) if f in (math.atan2, math.hypot) else (1.0,)
+    args = (
+        ([1.0, 2.0],) if f is math.fsum else (1.0, 2.0) if f in (math.atan2, math.hypot) else (1.0,)
+    )
     assert type(call(f, *args)) is type(f(*args)) and call(f, *args) == f(*args)
     with pytest.raises(TypeError, match="must be real number"):
         call(math.sin, "1")
@@ -129,7 +133,9 @@ def test_in_a_batch_the_result_is_nan_or_inf() -> None:
     x = np.array([-1.0, 4.0])
     np.testing.assert_array_equal(tg.vmap(gated(math.sqrt))(x), [np.nan, 2.0])
     np.testing.assert_array_equal(tg.vmap(gated(math.exp))(np.array([0.0, 1e4])), [1.0, np.inf])
-    np.testing.assert_array_equal(tg.vmap(gated(math.gamma))(np.array([-1.0, 200.0])), [np.nan, np.inf])
+    np.testing.assert_array_equal(
+        tg.vmap(gated(math.gamma))(np.array([-1.0, 200.0])), [np.nan, np.inf]
+    )
 
 
 def test_a_compiled_function_raises_when_a_later_number_asks_for_it() -> None:
@@ -269,7 +275,13 @@ def test_questions_give_bools() -> None:
 
     assert tg.grad(f)(0.7001) == 2.0 and tg.grad(f)(0.8) == 3.0
     assert tg.jit(f)(0.8) == pytest.approx(2.4)
-    near = [(1.0, 1.0 + 1e-10), (1.0, 1.1), (math.inf, math.inf), (math.inf, 1.0), (math.nan, math.nan)]
+    near = [
+        (1.0, 1.0 + 1e-10),
+        (1.0, 1.1),
+        (math.inf, math.inf),
+        (math.inf, 1.0),
+        (math.nan, math.nan),
+    ]
     for a, b in near:
         assert call(math.isclose, tg.tensor(a), b) is math.isclose(a, b)
     with pytest.raises(ValueError, match="non-negative"):
@@ -303,7 +315,9 @@ def test_integers_are_used_as_indices() -> None:
 
 
 def test_complex_results_are_refused_if_a_derivative_is_lost() -> None:
-    with pytest.raises(tg.TracedArrayError, match=r"cmath\.sqrt.*lose its derivative.*stop_gradient"):
+    with pytest.raises(
+        tg.TracedArrayError, match=r"cmath\.sqrt.*lose its derivative.*stop_gradient"
+    ):
         tg.grad(lambda x: call(cmath.sqrt, x).real)(2.0)
     with pytest.raises(tg.TracedArrayError, match=r"cmath\.exp"):
         call(cmath.exp, tg.tensor(1.0))
@@ -316,7 +330,9 @@ def test_complex_results_are_refused_if_a_derivative_is_lost() -> None:
 def test_real_results_of_complex_functions() -> None:
     assert tg.grad(lambda x: call(cmath.polar, x)[0])(-2.0) == -1.0
     assert call(cmath.phase, tg.tensor(-2.0)).item() == cmath.phase(-2.0)
-    assert all(type(functions[getattr(cmath, name)]) is Replacement for name in ("rect", "log", "polar"))
+    assert all(
+        type(functions[getattr(cmath, name)]) is Replacement for name in ("rect", "log", "polar")
+    )
 
 
 # Digamma -------------------------------------------------------------------------------------------
