@@ -23,7 +23,7 @@ class _SciPy:
     """``scipy.special``, which users have imported when a rule runs."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(sys.modules["scipy.special"], name)
+        return getattr(sys.modules.get("scipy.special"), name)
 
 
 sc: Any = _SciPy()

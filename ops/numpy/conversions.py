@@ -190,6 +190,7 @@ def _full(
     if not holds_tensor(fill_value):
         return np.full(sizes, fill_value, dtype, order, device=device)
     fill = array_of(fill_value, dtype, what="np.full")
+    np.copyto(np.empty(sizes, bool), np.zeros(fill.shape, bool))  # raises
     return functions[np.copy](np.broadcast_to(fill, sizes), order)
 
 
@@ -216,7 +217,10 @@ def _arange(
     if not floats or probe.dtype.kind != "f":
         plain = [plain_value(a, "arange") for a in (start, stop, step)]
         return np.arange(*plain, dtype=dtype, device=device)
-    length = as_number(np.ceil((stop - start) / step), int)
+    length = np.ceil((stop - start) / step)
+    if not bool(np.isfinite(length)):
+        np.arange(*(plain_value(a, "arange") for a in (start, stop, step)))  # raises
+    length = as_number(length, int)
     if length <= 0:
         return probe
     first = functions["cast"](start, probe.dtype) if isinstance(start, Tensor) else start

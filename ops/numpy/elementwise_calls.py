@@ -87,7 +87,7 @@ def _results(result: Any) -> tuple[Any, ...]:
 
 
 def _dtype_of(result: Any) -> Any:
-    return np.asarray(_standing(result)).dtype
+    return np.asarray(_standing(result)).dtype.char
 
 
 def _standing(a: Any) -> Any:

@@ -62,7 +62,8 @@ def _directive(text: str, axis: int, ndmin: int, trans1d: int) -> tuple[int, int
     try:
         found = [int(n) for n in text.split(",")[:3]]
     except ValueError:
-        raise ValueError(f"unknown special directive {text!r}") from None
+        name = f" {text!r}" if "," in text else ""
+        raise ValueError(f"unknown special directive{name}") from None
     axis, ndmin, trans1d = (*found, *(axis, ndmin, trans1d)[len(found) :])
     return axis, ndmin, trans1d
 

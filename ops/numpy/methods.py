@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.numbers import as_number, plain_value
+from tapegrad.tape.array.numbers import as_number
 from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements
@@ -41,7 +41,7 @@ def _item(tensor: Tensor, *args: Any) -> Any:
 def _tolist(tensor: Tensor) -> Any:
     """The elements as numbers in nested lists: floats stay traced."""
     if tensor.dtype.kind != "f":
-        return plain_value(tensor, "tolist").tolist()
+        return tensor.consume("tolist").tolist()
     if not tensor.shape:
         return _number(tensor)
     return [_tolist(tensor[i]) for i in range(tensor.shape[0])]

@@ -16,13 +16,7 @@ import numpy as np
 
 from tapegrad.ops.python.scalars import applied, declare_of_vectors, vector
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.array.numbers import (
-    as_number,
-    plain_array,
-    plain_value,
-    stand_in,
-    stands_for,
-)
+from tapegrad.tape.array.numbers import as_number, plain_array, plain_value, stand_in, stands_for
 from tapegrad.tape.array.replacements import holds_tensor, replaces, takes_tensors
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions

@@ -23,7 +23,8 @@ from tapegrad.ops.python.scalars import (
     vector,
 )
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.array.numbers import as_number, as_python_number, plain_array
+from tapegrad.tape.array.floats import as_float
+from tapegrad.tape.array.numbers import as_number, plain_array
 from tapegrad.tape.array.replacements import replaces, takes_tensors
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Rule
@@ -108,7 +109,7 @@ def _ldexp(x: Any, i: Any) -> Any:
 def _frexp(x: Any) -> tuple[Any, int]:
     """The mantissa has a derivative; the exponent is consumed."""
     mantissa, exponent = np.frexp(real_operand(x))
-    return as_python_number(mantissa), as_number(exponent, int)
+    return as_float(mantissa), as_number(exponent, int)
 
 
 def _next(x: float, y: float, steps: float) -> float:

@@ -16,13 +16,8 @@ import numpy as np
 from tapegrad.ops.declare.composed import Composed
 from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.tape.array.application import bind
-from tapegrad.tape.array.numbers import (
-    as_number,
-    as_python_number,
-    known_number,
-    sets_guards,
-    stand_in,
-)
+from tapegrad.tape.array.floats import as_float, check_outcome, known_number
+from tapegrad.tape.array.numbers import as_number, stand_in
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Rule
 
@@ -65,15 +60,12 @@ def applied(
         original(*numbers)
     result = compute(*(real_operand(a) for a in args))
     results = result if isinstance(result, tuple) else (result,)
-    if known and not total and any(sets_guards(a) for a in args):
+    if known and not total:
         for part in results:
-            if not bool(np.isfinite(part)):  # another number may not raise, or raise
-                for a in args:
-                    if isinstance(a, Tensor):
-                        a.consume("float")
+            check_outcome(part, args)
     if not python:
         return result
-    numbered = tuple(as_python_number(part) for part in results)
+    numbered = tuple(as_float(part) for part in results)
     return numbered if isinstance(result, tuple) else numbered[0]
 
 

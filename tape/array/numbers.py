@@ -11,34 +11,21 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.array.floats import Float, as_float, is_differentiated
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions, primitives
 
 __all__ = [
-    "as_array", "as_number", "as_python_number", "is_differentiated", "known_number", "plain_array",
-    "plain_value", "sets_guards", "stand_in", "stands_for",
-]  # fmt: skip
-
-
-def is_differentiated(a: Any) -> bool:
-    """Whether a derivative is lost if code takes the value of `a` for a constant."""
-    while isinstance(a, Tensor):
-        if a.live_trace.appearance.is_lost(a):
-            return True
-        a = a.value
-    return False
-
-
-def sets_guards(a: Any) -> bool:
-    """Whether a later call may have another number in place of `a`, so that branches are noted."""
-    while isinstance(a, Tensor):
-        looks = a.live_trace.appearance
-        if not looks.hidden_axes and looks.peek(a) is None:
-            return True
-        a = a.value
-    return False
+    "as_array",
+    "as_number",
+    "as_passed",
+    "plain_array",
+    "plain_value",
+    "stand_in",
+    "stands_for",
+]
 
 
 # What a value stands for ---------------------------------------------------------------------------
@@ -53,6 +40,8 @@ def stands_for(a: Tensor) -> type:
     >>> stands_for(tg.tensor([1.0, 2.0])), stands_for(tg.tensor([1.0, 2.0]).sum())
     (<class 'numpy.ndarray'>, <class 'numpy.float64'>)
     """
+    if isinstance(a, Float):
+        return float
     looks = a.live_trace.appearance
     number: type | None = looks.number_type(a)
     if number is not None:
@@ -64,18 +53,6 @@ def stand_in(a: Tensor) -> Any:
     """Return zeros of the class, shape and dtype of what a tensor stands for."""
     kind = stands_for(a)
     return np.zeros(a.shape, a.dtype) if kind is np.ndarray else kind(0)
-
-
-def known_number(a: Any) -> Any:
-    """Return the number that `a` stands for, without a trace of the look; None for many examples.
-
-    What depends on the number needs a guard, see :func:`sets_guards`.
-    """
-    while isinstance(a, Tensor):
-        if a.live_trace.appearance.hidden_axes:
-            return None
-        a = a.value
-    return a.item() if isinstance(a, np.ndarray | np.generic) else a
 
 
 def plain_value(a: Any, kind: str) -> Any:
@@ -114,8 +91,7 @@ def plain_array(a: Any, what: str) -> Any:
 def as_number(a: Any, kind: type = float) -> Any:
     """Return what ``kind(a)`` is without a trace: a float stays traced, other numbers are constant.
 
-    The traced float stands for a Python float: it computes in float64, and is weak in NumPy's promotion
-    where its trace knows weak numbers.
+    The traced float stands for a Python float, see :class:`tapegrad.tape.array.floats.Float`.
 
     Parameters
     ----------
@@ -132,21 +108,16 @@ def as_number(a: Any, kind: type = float) -> Any:
     if kind is not float:
         return kind(a.consume(kind.__name__).item())
     if a.dtype != np.float64:
-        return as_python_number(functions["cast"](a, np.dtype(float)))
-    return as_python_number(apply(primitives["positive"], (a,)))
+        return as_float(functions["cast"](a, np.dtype(float)))
+    return as_float(apply(primitives["positive"], (a,)))
 
 
-def as_python_number(a: Any) -> Any:
-    """Return `a`, a new value in float64 without axes, as one that stands for a Python float."""
-    if not isinstance(a, Tensor):
-        return float(a)
-    below = a
-    while isinstance(below, Tensor):
-        weak = getattr(below.live_trace, "weak", None)
-        if weak is not None:
-            weak.add(below.node)
-        below = below.value
-    return a
+def as_passed(a: Tensor, original: Any) -> Tensor:
+    """Return an argument of a transformation, for which the user passed `original`: of its class."""
+    is_float = (
+        stands_for(original) is float if isinstance(original, Tensor) else type(original) is float
+    )
+    return as_float(a) if is_float else a  # type: ignore[no-any-return]
 
 
 def as_array(a: Tensor) -> Tensor:

@@ -26,8 +26,6 @@ from tapegrad.tape.core.primitive import functions
 __all__ = ["Replacement", "called_for", "holds_tensor", "image_of", "replaces", "takes_tensors"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
-#: What a tensor may be in, and tensors.
-_SEARCHED = (Tensor, list, tuple, dict, set, frozenset, slice, np.ndarray)
 #: Types of most elements; a sequence of nothing else is not searched.
 _ATOMS = frozenset({float, int, bool, str, bytes, complex, type(None), np.float64, np.int64})
 
@@ -41,23 +39,27 @@ def holds_tensor(tree: Any) -> bool:
     >>> holds_tensor([1.0, [tg.tensor(2.0)]]), holds_tensor(([1.0], 2.0))
     (True, False)
     """
-    if isinstance(tree, Tensor):
-        return True
-    if isinstance(tree, list | tuple | set | frozenset):
-        return _any_holds(tree)
-    if isinstance(tree, dict):
-        return _any_holds(tree.values())
-    if type(tree) is slice:
-        return _any_holds((tree.start, tree.stop, tree.step))
-    return (
-        isinstance(tree, np.ndarray) and tree.dtype == object and _any_holds(tree.ravel().tolist())
-    )
+    return _any_holds((tree,))
 
 
 def _any_holds(items: Iterable[Any]) -> bool:
-    if _ATOMS.issuperset(map(type, items)):
-        return False
-    return any(holds_tensor(a) for a in items if isinstance(a, _SEARCHED))
+    waiting = [items]
+    while waiting:
+        items = waiting.pop()
+        if _ATOMS.issuperset(map(type, items)):
+            continue
+        for a in items:
+            if isinstance(a, Tensor):
+                return True
+            if isinstance(a, list | tuple | set | frozenset):
+                waiting.append(a)
+            elif isinstance(a, dict):
+                waiting.append(a.values())
+            elif type(a) is slice:
+                waiting.append((a.start, a.stop, a.step))
+            elif isinstance(a, np.ndarray) and a.dtype == object:
+                waiting.append(a.ravel().tolist())
+    return False
 
 
 class Replacement:

