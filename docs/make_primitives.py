@@ -71,6 +71,8 @@ def page() -> str:
     """Return the whole page."""
     rows = []
     for name, primitive in sorted(primitives.complete().items()):
+        if "." in name:
+            continue
         kernel = f"`{primitive.kernel}`".replace("|", "\\|") if primitive.kernel else ""
         cells = (
             f"`{name}`" + (" (view)" if primitive.view else ""),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.algebra.singular import nuclear_norm_p, svd_packed_p
-from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, owned
+from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, operand, owned
 from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
 from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
 from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
@@ -197,7 +197,8 @@ def _order(ord: Any, name: str) -> float:
 
 
 def _operand(x: Any, name: str) -> Any:
-    check_operand(np.asarray(x) if isinstance(x, list | tuple) else x, name)
+    x = operand(x)
+    check_operand(x, name)
     return as_tensor(x)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.array.replacements import holds_tensor
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 
@@ -147,8 +148,12 @@ def one_axis(axis: Any, ndim: int) -> int:
 
 
 def shape_of(a: Any) -> tuple[int, ...]:
-    """Return the shape of a tensor, array or scalar."""
-    return a.shape if isinstance(a, Tensor) else np.shape(a)
+    """Return the shape of a tensor, array or scalar, or of nested sequences of these."""
+    if isinstance(a, Tensor):
+        return a.shape
+    if isinstance(a, list | tuple) and holds_tensor(a):
+        return (len(a), *shape_of(a[0]))
+    return np.shape(a)
 
 
 def _truth(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.elementwise.comparisons import shape_of
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import reshape_in_place
 from tapegrad.tape.array.paths import own_memory
@@ -116,13 +117,9 @@ cast_p: Primitive = Primitive(
 )
 
 
-def _shape_of(a: Any) -> tuple[int, ...]:
-    return a.shape if isinstance(a, Tensor) else np.shape(a)
-
-
 def _full_shape(a: Any, newshape: Any) -> tuple[int, ...]:
     """Resolve a shape with one -1; NumPy raises the error if it does not fit."""
-    old = _shape_of(a)
+    old = shape_of(a)
     if isinstance(newshape, int | np.integer | Tensor):
         newshape = (newshape,)
     shape = tuple(operator.index(n) for n in newshape)
@@ -183,7 +180,7 @@ def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
     """Return the elements along one axis, in C order: a view if they lie in that order."""
     if _is_column_major(a, order):
         a = transpose(a)
-    out = reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
+    out = reshape(a, (int(np.prod(shape_of(a), dtype=np.int64)),), constant=constant)
     if out.base is not None and not _in_order(a):
         return apply(copy_p, (out,), {}, constant)  # type: ignore[no-any-return]
     return out
@@ -232,7 +229,7 @@ def data_below(a: Any) -> Any:
     """Return the array at the bottom of a tensor, for what depends on its memory alone."""
     while isinstance(a, Tensor):
         a = a.value
-    return np.asarray(a)
+    return np.empty(shape_of(a)) if isinstance(a, list | tuple) else np.asarray(a)
 
 
 @implements("flatten")
@@ -290,7 +287,7 @@ def _order_of(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
 
     NumPy checks the arguments, and raises its own errors.
     """
-    ndim = len(_shape_of(a))
+    ndim = len(shape_of(a))
     probe = np.empty((1,) * ndim, np.int8)
     probe = np.lib.stride_tricks.as_strided(probe, probe.shape, tuple(range(ndim)))
     return function(probe, *args).strides  # type: ignore[no-any-return]
@@ -338,9 +335,9 @@ def matrix_transpose(x: Any, /) -> Tensor:
     >>> tg.matrix_transpose(tg.ones((4, 2, 3))).shape
     (4, 3, 2)
     """
-    if len(_shape_of(x)) < 2:
+    if len(shape_of(x)) < 2:
         raise ValueError(
-            f"Input array must be at least 2-dimensional, but it is {len(_shape_of(x))}"
+            f"Input array must be at least 2-dimensional, but it is {len(shape_of(x))}"
         )
     return swapaxes(x, -1, -2)
 
@@ -358,7 +355,7 @@ def _rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
 
 def _reshaped_like(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
     """Find the shape that a NumPy function gives; NumPy checks the arguments."""
-    return function(np.broadcast_to(np.int8(0), _shape_of(a)), *args).shape  # type: ignore[no-any-return]
+    return function(np.broadcast_to(np.int8(0), shape_of(a)), *args).shape  # type: ignore[no-any-return]
 
 
 @implements(np.squeeze)
@@ -421,8 +418,8 @@ def _np_broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
 
 @implements(np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
-    shape = np.broadcast_shapes(*(_shape_of(a) for a in args))
-    if all(_shape_of(a) == shape for a in args):
+    shape = np.broadcast_shapes(*(shape_of(a) for a in args))
+    if all(shape_of(a) == shape for a in args):
         return tuple(a if isinstance(a, Tensor) else broadcast_to(a, shape) for a in args)
     return tuple(broadcast_to(a, shape) for a in args)
 

@@ -38,16 +38,24 @@ class Registry(dict[Any, Any]):
     ----------
     waiting : sequence of str
         The modules that declare these families, for all registries together.
+    finders : list of callable
+        Asked about keys that no family declares: they register what they know of it.
     """
 
     __slots__ = ()
     waiting: ClassVar[Sequence[str]] = ()
+    finders: ClassVar[list[Callable[[Any], Any]]] = []
 
     def find(self, key: Any) -> Any:
         """Return what is registered, or None; families are loaded until one of them declares it."""
         found = self.get(key)
         for module in self.waiting if found is None else ():
             import_module(module)
+            found = self.get(key)
+            if found is not None:
+                break
+        for finder in self.finders if found is None else ():
+            finder(key)
             found = self.get(key)
             if found is not None:
                 break

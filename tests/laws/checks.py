@@ -203,6 +203,7 @@ def _polar(x: Any) -> Any:
 #: What each primitive is in NumPy, where it is not the function of its name.
 IN_NUMPY = {
     "absolute_strict": np.absolute,
+    "frexp_exponent": lambda x: np.frexp(x)[1],
     "cast": lambda x, dtype: x.astype(dtype),
     "reshape": lambda x, shape: np.reshape(x, shape),
     "basic_index": lambda x, spec: x[thaw_index(spec)],

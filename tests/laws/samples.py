@@ -93,7 +93,7 @@ one("sqrt log log2 log10", 0.3, 3.0)
 one("log1p arcsin arccos arctanh", -0.8, 0.8)
 one("tan", -1.2, 1.2)
 one("arccosh", 1.2, 3.0)
-one("floor ceil trunc rint spacing", 0.1, 0.4)
+one("floor ceil trunc rint spacing frexp_exponent", 0.1, 0.4)
 
 two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
