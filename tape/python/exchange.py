@@ -34,13 +34,16 @@ Plain = Callable[[Tensor], Any]
 class Exchange:
     """The places into which one run of a function has stored traced values."""
 
-    __slots__ = ("_attributes", "_cells", "_containers")
+    __slots__ = ("_attributes", "_cells", "_containers", "_keys", "finished")
 
     def __init__(self) -> None:
         #: What was stored into, by id; holding the objects keeps their ids their own.
         self._containers: dict[int, Any] = {}
         self._attributes: dict[tuple[int, str], Any] = {}
         self._cells: dict[int, types.CellType] = {}
+        self._keys: dict[tuple[int, str], dict[str, Any]] = {}
+        #: What the last `finish` has looked at.
+        self.finished: tuple[dict[Any, Any], ...] = ()
 
     def note(self, container: Any) -> None:
         """Note that a list, dict, set or deque holds a traced value."""
@@ -53,6 +56,19 @@ class Exchange:
     def note_cell(self, cell: types.CellType) -> None:
         """Note that a variable of an enclosing function is a traced value."""
         self._cells[id(cell)] = cell
+
+    def note_key(self, space: dict[str, Any], name: str) -> None:
+        """Note that a global variable is a traced value."""
+        self._keys[id(space), name] = space
+
+    def join(self, other: Exchange) -> None:
+        """Note what another exchange has finished: values of the level below are traced here."""
+        for mine, theirs in zip(self._tables(), other.finished):
+            mine.update(theirs)
+        other.finished = ()
+
+    def _tables(self) -> tuple[dict[Any, Any], ...]:
+        return self._containers, self._attributes, self._cells, self._keys
 
     def finish(self, plain: Plain) -> None:
         """Replace the traced values in all places that were noted.
@@ -71,9 +87,12 @@ class Exchange:
                 cell.cell_contents = _exchanged(cell.cell_contents, plain)
             except ValueError:  # the variable was deleted
                 continue
-        self._containers.clear()
-        self._attributes.clear()
-        self._cells.clear()
+        for (_, name), space in self._keys.items():
+            if name in space:
+                space[name] = _exchanged(space[name], plain)
+        self.finished = tuple(dict(table) for table in self._tables())
+        for table in self._tables():
+            table.clear()
 
     def clean_exception(self, error: BaseException, plain: Plain) -> None:
         """Replace the traced values among the arguments of an exception, and of those it came from."""

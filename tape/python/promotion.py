@@ -59,8 +59,8 @@ class Promotions:
         self._ends: list[int] = []
         self._owners: list[Array] = []
         self._tensors: list[Tensor] = []
-        #: Arrays that were asked for, and the tensors that stand for them, by id.
-        self._views: dict[int, tuple[Array, Tensor]] = {}
+        #: Arrays that were asked for, the tensors that stand for them, and their layouts, by id.
+        self._views: dict[int, tuple[Array, Tensor, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -89,7 +89,7 @@ class Promotions:
     def find(self, array: Array) -> Tensor | None:
         """Return the tensor that stands for `array`; None if its memory is not promoted."""
         known = self._views.get(id(array))
-        if known is not None:
+        if known is not None and known[2] == (array.shape, array.strides):
             return known[1]
         at = self._place_of(array)
         if at is None:
@@ -98,7 +98,7 @@ class Promotions:
         tensor = self._tensors[at]
         if array is not owner:
             tensor = view_of(tensor, owner, array)
-        self._views[id(array)] = (array, tensor)
+        self._views[id(array)] = (array, tensor, (array.shape, array.strides))
         return tensor
 
     def tensor_of(self, array: Array) -> Tensor:
