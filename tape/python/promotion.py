@@ -26,7 +26,7 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import TracedArrayError
-from tapegrad.tape.core.node import user_location
+from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions
 
 __all__ = ["Promotions", "address_of", "owner_of", "view_of"]

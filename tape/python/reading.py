@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tapegrad.tape.array.flat import Flat
+from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.replacements import Replacement, called_for, holds_tensor
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import TracedArrayError
@@ -35,7 +36,7 @@ from tapegrad.tape.python.promotion import Promotions, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
-__all__ = ["Reader", "read"]
+__all__ = ["Reader", "called", "promoted", "read"]
 
 _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
@@ -96,7 +97,7 @@ class Reader(Imaging):
         """Give a promoted array what it holds on the level below."""
         trace = self.trace
         if trace is not None and tensor.live_trace is trace:
-            if trace.appearance.hides_axis:
+            if trace.appearance.hidden_axes:
                 # The table, its iteration and this call's names; views count, too.
                 if sys.getrefcount(owner) > 6:
                     raise TracedArrayError(
@@ -118,6 +119,8 @@ class Reader(Imaging):
         if trace is None or tensor.live_trace is not trace:
             return tensor
         below = tensor.value
+        if stands_for(tensor) is float and not isinstance(below, Tensor):
+            return float(below)
         if isinstance(below, Tensor) or not trace.appearance.stands_for_number(tensor):
             return below
         return below[()]
@@ -168,7 +171,9 @@ class Reader(Imaging):
         if kind is np.ufunc:
             return None if len(self.promotions) else _of_lists(function)
         if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
-            if kind is not type and isinstance(function.__self__, (np.ndarray, *_CONTAINERS)):
+            if kind is BuiltinFunctionType and isinstance(
+                function.__self__, (np.ndarray, *_CONTAINERS)
+            ):
                 return None
             found = functions.find(function)
             if found is not None:
@@ -345,6 +350,15 @@ def read(
         What the function returned, in which tensors stand for promoted arrays.
     """
     return Reader(trace, lent).read(function, args, kwargs)
+
+
+def called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what the running reader calls in place of a function: its image."""
+    gate = current.get()
+    if not isinstance(gate, Reader):
+        return function
+    what = gate.callee(function)
+    return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()
 
 
 def promoted(array: Any) -> Tensor | None:

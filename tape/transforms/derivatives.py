@@ -23,6 +23,7 @@ from tapegrad.tape.core.reverse import cast, fit, sweep
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
+from tapegrad.tape.python.reading import called, read
 from tapegrad.tape.transforms.shield import run_shielded
 
 __all__ = ["as_value", "below", "give_back", "grad", "jvp", "value_and_grad", "vjp", "wraps"]
@@ -159,7 +160,7 @@ def _linearize(
         trace.originals = Originals()
         variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
         inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
-        result = function(*unflatten(structure_in, variables))
+        result = read(trace, function, unflatten(structure_in, variables), {})
         result, aux = _split_aux(result, has_aux, what)
         out_leaves, structure_out = flatten(result)
         if check is not None:
@@ -309,7 +310,7 @@ def _value_and_grad(
                 full = list(others)
                 for i, value in zip(numbers, given):
                     full[i] = value
-                return function(*full, **keywords)
+                return called(function)(*full, **keywords)
 
             return _linearize(partial, chosen, has_aux, what, check)
 
@@ -418,7 +419,7 @@ def jvp(
                 raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
-        result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
+        result, aux = _split_aux(read(trace, function, unflatten(structure, duals), {}), has_aux, "jvp")
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []
         for leaf in out_leaves:

@@ -12,6 +12,7 @@ from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
 from tapegrad.tape.transforms.derivatives import as_value, below, wraps
+from tapegrad.tape.python.reading import read
 from tapegrad.tape.transforms.shield import run_shielded
 
 __all__ = ["vmap"]
@@ -89,7 +90,7 @@ def _run_batched(
 ) -> tuple[list[Any], Structure]:
     with new_trace(BatchTrace, size) as trace:
         examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
-        result = function(*unflatten(structure, examples), **kwargs)
+        result = read(trace, function, unflatten(structure, examples), kwargs)
         leaves, out_structure = flatten(result)
         outs = []
         for leaf in leaves:
