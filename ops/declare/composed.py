@@ -20,7 +20,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind, innermost
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, Rule
+from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 
 __all__ = ["Composed", "Layer", "packed", "unpacked"]
@@ -70,7 +70,7 @@ class Composed(Primitive):
         super().__init__(
             name,
             forward,
-            vjp=self._rule,
+            pull_all=self._pull_all,
             jvp=self._push,
             differentiable_arguments=count,
             **slots,
@@ -78,23 +78,8 @@ class Composed(Primitive):
         self.composition = composition
         self.count = count
 
-    def vjp_rules(self, count: int) -> tuple[Rule | None, ...]:
-        """Return rules that compute the cotangents of one application together."""
-        known: dict[str, Any] = {}
-        return tuple(
-            partial(self._rule, index=i, known=known) if i < self.count else None
-            for i in range(count)
-        )
-
-    def _rule(
-        self, g: Any, y: Any, *args: Any, index: int, known: dict[str, Any] | None = None,
-        **params: Any,
-    ) -> Any:  # fmt: skip
-        if known is None:
-            known = {}
-        if "parts" not in known:
-            known["parts"] = self._pull(g, y, args, params)
-        return known["parts"][index]
+    def _pull_all(self, g: Any, y: Any, *args: Any, **params: Any) -> Sequence[Any]:
+        return self._pull(g, y, args, params)
 
     def _pull(self, g: Any, y: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Sequence[Any]:
         """Return the cotangents of the leading arguments."""

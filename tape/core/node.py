@@ -62,7 +62,7 @@ class Node:
         On a tape: all positional arguments, a :class:`Node` for a value of the tape, and an array or
         scalar for a constant.
     where : Location, str or None
-        On a tape: the user's line.
+        On a tape, and where values of a tape are differentiated: the user's line.
     """
 
     __slots__ = (

@@ -116,8 +116,8 @@ class Primitive:
         not differentiable.
     vjp : rule, optional
         For a variable number of arguments: ``vjp(g, y, *args, index, **params)``.
-    pull : rule, optional
-        In place of `vjp`: ``pull(g, y, *args, **params)`` returns the cotangents of all arguments
+    pull_all : rule, optional
+        In place of `vjp`: ``pull_all(g, y, *args, **params)`` returns the cotangents of all arguments
         together, with ``None`` for those that have none.
     jvp : str or callable, optional
         ``"elementwise"`` (the partial derivatives in `vjps` serve both ways), ``"linear"`` (in all
@@ -125,8 +125,8 @@ class Primitive:
         ``jvp(tangents, y, *args, **params)`` with ``None`` for zero tangents. Left out: the vjp is
         transposed.
     multiple : bool
-        Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull` gets
-        for `g` an array of objects (see ``bundles``), and `pull`, `jvp` and `batch` must be there.
+        Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull_all`
+        gets for `g` an array of objects (see ``bundles``), and with `jvp` and `batch` must be there.
     batch : callable, optional
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
@@ -172,7 +172,7 @@ class Primitive:
         vjps: tuple[Rule | None, ...] | None = None,
         *,
         vjp: Rule | None = None,
-        pull: Rule | None = None,
+        pull_all: Rule | None = None,
         jvp: str | Rule | None = None,
         multiple: bool = False,
         batch: Callable[..., Any] | None = None,
@@ -193,8 +193,8 @@ class Primitive:
         self.name = name
         self.forward = forward
         self.vjps = vjps
-        self.vjp = vjp if pull is None else self._pulled
-        self.pull = pull
+        self.vjp = vjp if pull_all is None else self._pulled
+        self.pull_all = pull_all
         self.multiple = multiple
         self.jvp = jvp
         self.batch = batch
@@ -232,7 +232,7 @@ class Primitive:
         """
         if self.vjp is None:
             return (None,) * count
-        rule = self.vjp if self.pull is None else partial(self._pulled, known={})
+        rule = self.vjp if self.pull_all is None else partial(self._pulled, known={})
         return tuple(
             partial(rule, index=i) if i < self.differentiable_arguments else None
             for i in range(count)
@@ -242,11 +242,11 @@ class Primitive:
         self, *args: Any, index: int, known: dict[str, Any] | None = None, **params: Any
     ) -> Any:
         """Return the cotangent of one argument."""
-        assert self.pull is not None
+        assert self.pull_all is not None
         if known is None:
-            return self.pull(*args, **params)[index]
+            return self.pull_all(*args, **params)[index]
         if "parts" not in known:
-            known["parts"] = self.pull(*args, **params)
+            known["parts"] = self.pull_all(*args, **params)
         return known["parts"][index]
 
     def vjp_of(self, index: int) -> Rule:

@@ -7,18 +7,19 @@ the gradient can itself be differentiated, batched and compiled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from tapegrad.tape.core.errors import InvalidBackprop
+from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.trace import Traced
 
-__all__ = ["backward", "clear", "fit", "sweep", "zeros"]
+__all__ = ["backward", "clear", "fit", "sweep", "sweep_by_line", "zeros"]
 
 _number = attrgetter("number")
 _NOTHING: dict[str, Any] = {}
@@ -79,7 +80,12 @@ def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     return found
 
 
-def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dict[Node, Any]:
+def sweep(
+    roots: list[tuple[Node, Any]],
+    order: list[Node] | None = None,
+    *,
+    before: Callable[[Node], None] | None = None,
+) -> dict[Node, Any]:
     """Return the cotangent of every variable node that the roots came from.
 
     Parameters
@@ -88,6 +94,8 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
         Where to start; a node may occur twice.
     order : list of Node, optional
         What the roots came from, if the caller knows it; constants in it are passed over.
+    before : callable, optional
+        Is called with a node before its rules are run.
     """
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()
@@ -109,6 +117,8 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                     "shares the part. Sweep the sum of the results once, or compute them again."
                 )
             continue
+        if before is not None:
+            before(node)
         primitive = node.primitive
         saved, params, rules = node.saved, node.params, primitive.vjps
         if primitive.in_place and type(g) is np.ndarray and not _any_traced(saved):
@@ -138,6 +148,21 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 elif isinstance(new, np.generic):
                     cotangents[source] = np.asarray(new)
     return cotangents
+
+
+def sweep_by_line(
+    roots: list[tuple[Node, Any]], order: list[Node] | None = None
+) -> dict[Node, Any]:
+    """Sweep, and do the work for each node in the name of the user's line that made it."""
+    line = current_line.set(None)
+    try:
+        return sweep(roots, order, before=_name_line)
+    finally:
+        current_line.reset(line)
+
+
+def _name_line(node: Node) -> None:
+    current_line.set(getattr(node, "where", None))
 
 
 def _any_traced(saved: tuple[Any, ...]) -> bool:
@@ -206,7 +231,7 @@ def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
     Where a tape is kept, its entries are not to be forgotten.
     """
     order = reachable((root,), variable=False)
-    cotangents = sweep([(root, cotangent)], order)
+    cotangents = (sweep if forget else sweep_by_line)([(root, cotangent)], order)
     given: set[int] = set()
     for node in order:
         g = cotangents.get(node)

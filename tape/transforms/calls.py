@@ -48,7 +48,7 @@ def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[
 jit_call_p = Primitive(
     "jit_call",
     _forward,
-    pull=_pull,
+    pull_all=_pull,
     jvp=_push,
     batch=_batch,
     multiple=True,

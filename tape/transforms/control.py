@@ -133,7 +133,7 @@ def _floats(values: Sequence[Any]) -> tuple[int, ...]:
 cond_p = Primitive(
     "cond",
     _forward,
-    pull=_pull,
+    pull_all=_pull,
     jvp=_push,
     batch=_batch,
     multiple=True,

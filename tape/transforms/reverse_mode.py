@@ -62,10 +62,14 @@ class RecordTrace(Trace):
             out = np.asarray(out)
         if out.dtype.kind != "f":
             return out
+        where = None
         if type(out) is not np.ndarray:
             out = out.snapshot()
+            where = getattr(out.node, "where", None)
         saved = primitive.save(out, self._kept(primitive, args, values))
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
+        if where is not None:
+            node.where = where
         return make_result(self, primitive, args, params, values[0], out, node)
 
     def _several(
