@@ -279,7 +279,8 @@ class ImperativeTrace(Trace):
     ) -> tuple[Tensor, ...]:
         """Make the nodes of an application with several results, and their tensors."""
         results = [np.asarray(result) for result in out]
-        live = live and current.tracking
+        if not current.tracking:
+            return tuple(Tensor(result, copy=False) for result in results)
         holds = self._held(primitive, args, current) if live else []
         saved = primitive.save(None, values) if live else ()
         bundle, nodes = link_bundle(

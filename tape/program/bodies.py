@@ -18,6 +18,7 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
+from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
@@ -89,8 +90,8 @@ class BodyTrace(StagingTrace):
         return self._inside[key]
 
     def expand(self, expansion: Any, args: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
-        """Keep entries as they are; who compiles the program expands them."""
-        return NotImplemented
+        """Write out the calls of programs; who compiles this one expands the rest."""
+        return expansion(args, params) if any(bodies(params)) else NotImplemented
 
     def give_up(self, reason: str) -> None:
         """There is no other way than a program."""
@@ -162,13 +163,21 @@ def record_program(
         What has the shape and dtype of each argument: nodes, say.
     weak : collection
         Which of these are Python numbers.
+
+    Raises
+    ------
+    TypeError
+        If it needs values, or has effects.
     """
-    with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
-        given = []
-        for node in inputs:
-            array = example(node.shape, node.dtype)
-            given.append(trace.variable(array, original=array.item() if node in weak else None))
-        program = _program(trace, function(*given))
+    try:
+        with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
+            given = []
+            for node in inputs:
+                array = example(node.shape, node.dtype)
+                given.append(trace.variable(array, original=array.item() if node in weak else None))
+            program = _program(trace, function(*given))
+    except NotRecordable as reason:
+        raise TypeError(f"there is no such program: {reason}") from None
     assert not trace.hidden, "the function uses values from outside"
     return program
 

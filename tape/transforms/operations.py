@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import write_into
 from tapegrad.tape.array.tensor import Tensor, tensor_at
+from tapegrad.tape.core.bundles import output_p
 from tapegrad.tape.core.errors import InvalidGradient
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
@@ -290,6 +291,8 @@ def _creator(tensor: Tensor) -> Operation | None:
     node = tensor.node
     if not isinstance(node, Node) or not node.inputs:
         return None
+    if node.primitive is output_p:
+        node = node.inputs[0]  # the entry that has several results
     if node.primitive is custom_p:
         return node.params["call"].operation  # type: ignore[no-any-return]
     operation = _shown.get(node)

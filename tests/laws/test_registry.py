@@ -26,7 +26,9 @@ ELSEWHERE = {
     "custom": "users' operations, tests/tape",
     "custom_jvp": "users' operations, tests/tape",
     "custom_vjp": "users' operations, tests/tape",
+    "cond": "branches that are functions, tests/tape/test_control.py",
     "jit_call": "grad, jvp and vmap of jitted functions, test_transform_stacks.py",
+    "output": "picks from what several results are, tests/tape/test_control.py",
 }
 NAMES = sorted(set(primitives.complete()) - set(ELSEWHERE))
 DIFFERENTIABLE = [name for name in NAMES if primitives[name].differentiable]
