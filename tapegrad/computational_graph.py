@@ -16,6 +16,7 @@ from tapegrad.compile import Jit
 from tapegrad.tape import Tape
 from tapegrad.tape.array.guard import locked_array
 from tapegrad.tape.array.tensor import Tensor, own, tensor_at
+from tapegrad.tape.core.bundles import output_p
 from tapegrad.tape.core.node import Node
 
 __all__ = ["build_graph"]
@@ -87,9 +88,10 @@ def _value(node: Node) -> Any:
 def _draw(
     entries: Iterable[tuple[Any, Any, Node]], values: Mapping[Node, Any], labels: _Labels
 ) -> tuple[_Picture, dict[Node, str]]:
-    """Draw operations, each with its inputs (nodes and constants) and its result."""
+    """Draw operations, each with its inputs (nodes and constants) and its result, or results."""
     picture = _Picture()
     known: dict[Node, str] = {}
+    makers: dict[Node, str] = {}
 
     def place(value: Any) -> str:
         if type(value) is Node and value in known:
@@ -108,10 +110,16 @@ def _draw(
 
     for number, (name, inputs, output) in enumerate(entries):
         operation = f"o{number}"
+        if output.primitive is output_p:  # one of several results
+            picture.arrows.append((makers[inputs[0]], place(output)))
+            continue
         picture.operations[operation] = name
         for value in inputs:
             picture.arrows.append((place(value), operation))
-        picture.arrows.append((operation, place(output)))
+        if output.primitive is not None and output.primitive.multiple:
+            makers[output] = operation
+        else:
+            picture.arrows.append((operation, place(output)))
     return picture, known
 
 
@@ -154,7 +162,8 @@ def _compute(operands: Mapping[Node, list[Any]], values: dict[Node, Any]) -> Non
         if value is None and node.primitive is not None and node.primitive.name != "custom":
             arrays = [values.get(i, _value(i)) if type(i) is Node else i for i in inputs]
             if not any(a is None for a in arrays):
-                value = np.asarray(node.primitive.forward(*arrays, **node.params))
+                value = node.primitive.forward(*arrays, **node.params)
+                value = value if node.primitive.multiple else np.asarray(value)
         if value is not None:
             values[node] = value
 
@@ -187,7 +196,11 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
 def _of_tape(tape: Tape, labels: _Labels) -> _Picture:
     nodes = {record: node for node, record in tape.records.items()}  # these know their tensors
     entries = [
-        (e.primitive.name, [nodes[o] if type(o) is Node else o for o in e.operands], nodes[e])
+        (
+            e.primitive.name,
+            [nodes.get(o, o) if type(o) is Node else o for o in e.operands],
+            nodes.get(e, e),
+        )
         for e in tape.entries
     ]
     return _draw(entries, {nodes[leaf]: value for leaf, value in tape.leaves.items()}, labels)[0]
