@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.passes import pipeline as passes
+from tapegrad.compile.jitted.labels import labels
 from tapegrad.compile.passes.layout import Layout
+from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.passes.rewriter import uniform_value
+from tapegrad.compile.plans.plan import KernelStep, build
+from tapegrad.compile.plans.script import lines_of, operations_of
 from tapegrad.compile.survey.capture import SETTLED, Captures, Reference, survey
 from tapegrad.compile.survey.effects import watched
 from tapegrad.compile.survey.healing import Healer, is_buffer
@@ -83,7 +85,7 @@ class Recording:
     Attributes
     ----------
     program : Program
-    plan : Plan
+    plan : Plan or None
     traced : list of int
         Which leaves of the arguments the plan takes.
     captured : list of Reference
@@ -178,9 +180,23 @@ class Recording:
             parts.append(f"# library steps: {steps}")
         for guard in program.guards:
             parts.append(f"# guard: {guard.kind} was {guard.seen}, consumed at {guard.where}")
-        for i, kernel in enumerate(plan.kernels):
-            parts += ["", f"# kernel {i}, over {kernel.sizes}:", kernel.source.rstrip()]
+        kernels: dict[str, list[KernelStep]] = {}
+        for kernel in plan.kernels:
+            kernels.setdefault(kernel.name, []).append(kernel)
+        for steps in kernels.values():
+            parts += ["", _explained(steps), steps[0].source.rstrip()]
         return "\n".join(parts)
+
+
+def _explained(steps: list[KernelStep]) -> str:
+    """Return a comment on a kernel: what it does, over what sizes, and for which lines."""
+    sizes = dict.fromkeys(" x ".join(map(str, step.call.sizes)) or "one number" for step in steps)
+    often = f" ({len(steps)} times)" * (len(steps) > 1)
+    lines = lines_of(entry for step in steps for entry in step.entries)
+    return (
+        f"# {steps[0].name}, over {' or '.join(sizes)}{often}: "
+        f"{operations_of(steps[0].entries)}  ({lines})"
+    )
 
 
 def _overlap(arrays: list[Any]) -> bool:
@@ -207,10 +223,8 @@ def record(
         return recording, function(*args, **kwargs) if run.lazy and run.calm else run.result
     recording.watched = run.watched
     _note_constants(recording)
-    # The builder imports numba, which is loaded when something is compiled and not before.
-    builder = importlib.import_module("tapegrad.compile.plans.plan")
-    recording.program = passes.optimise(run.program, check)
-    recording.plan = builder.build(recording.program, strict=strict)
+    recording.program = optimise(run.program, check)
+    recording.plan = build(recording.program, strict=strict, names=run.names)
     return recording, run.result
 
 
@@ -242,6 +256,7 @@ class _Run:
         self.function = function
         self.captures = captures
         self.leaves, nest = flatten((args, kwargs))
+        self.labels = labels(function, nest)
         self.traced = [i for i, leaf in enumerate(self.leaves) if _is_traced(leaf)]
         self.drawn = captures.random_state()
         self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
@@ -276,6 +291,11 @@ class _Run:
             self.watched = self._watched()
             self.program = self._program()
             self.problem = self._problem(healer)
+
+    @property
+    def names(self) -> list[str]:
+        """What to call the inputs of the program."""
+        return [*(self.labels[i] for i in self.traced), *(r.name for r in self.captured)]
 
     def _program(self) -> Program:
         trace = self.trace

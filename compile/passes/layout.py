@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,3 +69,9 @@ class Layout:
         if not isinstance(view, np.ndarray):
             return None
         return Layout(view.shape, view.strides, self.dtype)
+
+    def keeps_order(self, primitive: Primitive, params: Any) -> bool:
+        """Whether a view of such an array shows all of its elements in the same order."""
+        view = self.through(primitive, params)
+        same = view is not None and math.prod(view.shape) == math.prod(self.shape)
+        return same and self.contiguous and view.contiguous  # type: ignore[union-attr]

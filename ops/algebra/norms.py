@@ -18,7 +18,7 @@ from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
 from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
 from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
 from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
-from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.primitive import Primitive, Reduction, functions, implements
 from tapegrad.tape.core.trace import apply
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
@@ -155,6 +155,24 @@ def _raised(ratio: Any, exponent: int) -> Any:
     return ratio if exponent == 1 else ratio * ratio if exponent == 2 else ratio**exponent
 
 
+def _in_kernels(params: dict[str, Any], dtype: np.dtype[Any]) -> Reduction | None:
+    """Say how a kernel computes the norm of a row: at once, if its sum is a number of normal size."""
+    ord = params["ord"]
+    if not 0 < ord < math.inf:
+        return None
+    limits = np.finfo(dtype)
+    powers = {1: "abs(x)", 2: "x * x", 3: "abs(x) * (x * x)", 4: "(x * x) * (x * x)"}
+    roots = {1: "x", 2: "sqrt(x)", 3: "cbrt(x)"}
+    return Reduction(
+        "add",
+        0.0,
+        each=powers.get(ord, f"abs(x) ** {ord!r}"),
+        finish=roots.get(ord, f"x ** {1.0 / ord!r}"),
+        safe=f"x >= {float(limits.tiny) / float(limits.eps)!r} and x < inf",
+        rounding="wide",
+    )
+
+
 vector_norm_p = reduction(
     "vector_norm",
     _vector_norm,
@@ -162,6 +180,7 @@ vector_norm_p = reduction(
     jvp=lambda tangents, y, x, ord, axis, keepdims, strict=False: np.sum(
         tangents[0] * _slope(y, x, ord, axis, keepdims, strict), axis=axis, keepdims=keepdims
     ),
+    reduction=_in_kernels,
 )
 vector_norm_p.source = None  # NumPy has no function that cannot overflow
 

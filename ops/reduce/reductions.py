@@ -15,7 +15,7 @@ from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
 from tapegrad.ops.elementwise.comparisons import all_axes, shape_of
 from tapegrad.ops.reduce.running import backwards, delay, real_dtype
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, functions
+from tapegrad.tape.core.primitive import Primitive, Reduction, functions
 from tapegrad.tape.core.trace import apply, bind
 
 __all__ = [
@@ -81,6 +81,7 @@ sum_p = reduction(
     lambda x, axis, keepdims, dtype=None: _add(x, axis, dtype, None, keepdims),
     lambda g, y, x, axis, keepdims, dtype=None: _spread(g, x.shape, axis, keepdims),
     jvp="linear",
+    reduction=Reduction("add", 0.0, rounding="wide"),
 )
 
 
@@ -144,6 +145,7 @@ max_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims: np.sum(
         np.where(_first(np.argmax, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
     ),
+    reduction=Reduction("maximum", -math.inf),
 )
 min_p = reduction(
     "min",
@@ -154,6 +156,7 @@ min_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims: np.sum(
         np.where(_first(np.argmin, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
     ),
+    reduction=Reduction("minimum", math.inf),
 )
 
 # Variance ----------------------------------------------------------------------------------------
@@ -232,6 +235,8 @@ prod_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims, dtype=None: np.sum(
         tangents[0] * _product_of_others(x, axis), axis=axis, keepdims=keepdims
     ),
+    # In float64 a product would not overflow as NumPy's does.
+    reduction=Reduction("multiply", 1.0, rounding="blocks"),
 )
 
 # The functions -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import chain, repeat
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 __all__ = [
     "Primitive",
+    "Reduction",
     "Shaped",
     "direct",
     "functions",
@@ -62,6 +64,37 @@ class Shaped:
         return f"Shaped({self.shape}, {self.dtype})"
 
 
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """How a reduction is computed from one element after another, so that kernels can do it.
+
+    Attributes
+    ----------
+    combine : str
+        NumPy's name of the ufunc that combines two numbers, in any order.
+    initial : float
+        What it starts from.
+    each : str
+        Kernel text of what is combined, for an element ``x``.
+    finish : str
+        Kernel text of the result, for a total ``x``.
+    safe : str
+        Kernel text of whether a total ``x`` is good, if that is not certain. The elements of one that is
+        not are divided by the greatest of their magnitudes, and the result is multiplied by it, which
+        must make no other difference. Only rows of an array, which lie in the cache, are computed so.
+    rounding : str
+        "none" if every order gives the same; "blocks" if long reductions are to be made of short ones,
+        so that errors stay small; "wide" if these are moreover combined in float64.
+    """
+
+    combine: str
+    initial: float
+    each: str = "x"
+    finish: str = "x"
+    safe: str = ""
+    rounding: str = "none"
+
+
 class Primitive:
     """An operation with rules.
 
@@ -103,6 +136,8 @@ class Primitive:
         "elementwise", "reduction", "structural", "linear", "opaque": how the compiler treats it.
     kernel : str, optional
         Scalar text of an elementwise operation in its arguments' names ``x``, ``y``, ``z``.
+    reduction : Reduction or callable, optional
+        How kernels compute a reduction; or ``reduction(params, dtype)``, which may return None.
     ufunc : numpy.ufunc, optional
         The ufunc behind an elementwise operation: its type resolution is the kernel's.
     saves : tuple of str
@@ -131,6 +166,7 @@ class Primitive:
         batch_params: Callable[..., dict[str, Any]] | None = None,
         family: str = "opaque",
         kernel: str | None = None,
+        reduction: Reduction | Callable[..., Reduction | None] | None = None,
         ufunc: np.ufunc | None = None,
         saves: tuple[str, ...] = ("value",),
         add_into: Callable[..., None] | None = None,
@@ -150,6 +186,7 @@ class Primitive:
         self.batch_params = batch_params
         self.family = family
         self.kernel = kernel
+        self.reduction = reduction
         self.ufunc = ufunc
         self.saves = saves
         self.add_into = add_into
