@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.compile.fusion import scalars
-from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.reductions import leaves_rows, reduction_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
@@ -146,15 +145,11 @@ class _Partition:
 
     def place_alias(self, entry: Node) -> bool:
         """Put a view that changes only the shape of values of rows where these are, if it can be."""
-        operand = entry.operands[0] if entry.primitive.view else None
+        operand = entry.operands[0] if entry.primitive.shows == "reshaped" else None
         group = self.maker.get(operand) if type(operand) is Node else None
         if not isinstance(group, Group) or operand not in group.per_row or entry in self.shown:
             return False
         if entry.shape not in (group.keepdims_shape, group.dropped_shape):
-            return False
-        if not Layout.fresh(operand.shape, operand.dtype).keeps_order(
-            entry.primitive, entry.params
-        ):
             return False
         self._join(group, entry, {group})
         group.per_row.add(entry)

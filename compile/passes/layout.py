@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +59,7 @@ class Layout:
             np.zeros((), np.int8)[...], self.shape, self.strides
         )
         try:
-            if primitive.name == "reshape":
+            if primitive.shows == "reshaped":
                 view = np.reshape(probe, params["shape"], copy=False)
             else:
                 view = primitive.forward(probe, **params)
@@ -69,9 +68,3 @@ class Layout:
         if not isinstance(view, np.ndarray):
             return None
         return Layout(view.shape, view.strides, self.dtype)
-
-    def keeps_order(self, primitive: Primitive, params: Any) -> bool:
-        """Whether a view of such an array shows all of its elements in the same order."""
-        view = self.through(primitive, params)
-        same = view is not None and math.prod(view.shape) == math.prod(self.shape)
-        return same and self.contiguous and view.contiguous  # type: ignore[union-attr]

@@ -20,7 +20,7 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Rule
-from tapegrad.tape.core.trace import bind, is_staged
+from tapegrad.tape.core.trace import bind
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 
 __all__ = ["Composed", "Layer", "packed", "unpacked"]
@@ -144,19 +144,6 @@ class _Last(threading.local):
 _last = _Last()
 
 
-def _expansion(composition: Callable[..., Any]) -> Callable[..., Any]:
-    def expansion(args: Any, params: Any) -> Any:
-        return composition(*args, **params) if _is_uniform(args) else NotImplemented
-
-    return expansion
-
-
-def _is_uniform(args: Any) -> bool:
-    """Whether the passes compute in the dtype of the arguments, as their compositions do."""
-    kinds = {a.dtype for a in args if a.dtype.kind == "f"}
-    return kinds in ({np.dtype(np.float64)}, {np.dtype(np.float32)})
-
-
 class Layer(Composed):
     """A composed primitive with a backward pass over arrays.
 
@@ -185,8 +172,8 @@ class Layer(Composed):
     pull_batch : callable, optional
         The batching rule of the backward pass.
     expands : bool
-        Whether ``jit`` records the compositions in place of the passes: they are a few kernels, which
-        fuse with what is around them.
+        Whether ``jit`` writes out the compositions in place of the passes: they are a few kernels,
+        which fuse with what is around them.
     slots
         Further slots of :class:`Primitive`.
     """
@@ -207,12 +194,11 @@ class Layer(Composed):
     ) -> None:
         saves = ("value" if reads_result else "none", "value")
         if expands:
-            slots["expansion"] = _expansion(composition)
+            slots["expansion"] = composition
         super().__init__(name, self._forward, composition, count, saves=saves, **slots)
         self._forward_pass = forward
         self._backward_pass = backward
         self._reads_result = reads_result
-        self._expands = expands
         backwards = pull or self._pull_of_composition
         self.pull = Composed(
             f"{name}_pull",
@@ -220,7 +206,7 @@ class Layer(Composed):
             backwards,
             count + 1 + reads_result,
             batch=pull_batch,
-            expansion=_expansion(backwards) if expands else None,
+            expansion=backwards if expands else None,
         )
 
     def save(self, y: Any, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -269,8 +255,6 @@ class Layer(Composed):
         result = (y,) if self._reads_result else ()
         shapes = [a.shape for a in args[: self.count]]
         if Tensor in map(type, (g, *result, *args)):
-            if self._expands and is_staged((g, *args)) and _is_uniform((g, *args)):
-                return Composed._pull(self, g, y, args, params)  # the same, not packed
             return unpacked(bind(self.pull, g, *result, *args, **params), shapes)
         arrays, _ = self._uniform(args)
         out = [np.empty(shape, arrays[0].dtype) for shape in shapes]

@@ -99,6 +99,9 @@ mean_p = reduction(
         g * (1.0 / (_count(x.shape, axis) or 1)), x.shape, axis, keepdims
     ),
     jvp="linear",
+    expansion=lambda x, axis, keepdims, dtype=None: (
+        np.sum(x, axis=axis, keepdims=keepdims) / float(_count(x.shape, axis))
+    ),
 )
 
 # Maximum and minimum -----------------------------------------------------------------------------
@@ -186,6 +189,13 @@ def _std_slope(y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
     return np.where(flat, 0.0, _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y))
 
 
+def _var_of_sums(x: Any, axis: Axes, keepdims: bool, ddof: float, dtype: Any = None) -> Any:
+    deviation = _centred(x, axis)
+    squares = np.sum(deviation * deviation, axis=axis, keepdims=keepdims)
+    free = float(_count(x.shape, axis) - ddof)
+    return squares / (free if free > 0 else 0.0)
+
+
 var_p = reduction(
     "var",
     lambda x, axis, keepdims, ddof, dtype=None: np.var(
@@ -197,6 +207,7 @@ var_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
         tangents[0] * _var_slope(x, axis, ddof), axis=axis, keepdims=keepdims
     ),
+    expansion=_var_of_sums,
 )
 std_p = reduction(
     "std",
@@ -208,6 +219,9 @@ std_p = reduction(
     ),
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
         tangents[0] * _std_slope(y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
+    ),
+    expansion=lambda x, axis, keepdims, ddof, dtype=None: np.sqrt(
+        _var_of_sums(x, axis, keepdims, ddof)
     ),
 )
 

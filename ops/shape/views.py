@@ -52,7 +52,7 @@ reshape_p: Primitive = Primitive(
     lambda x, *, shape: np.reshape(x, shape),
     (lambda g, y, x, shape: np.reshape(g, x.shape),),
     jvp="linear",
-    view=True,
+    view="reshaped",
     family="structural",
     batch=_batch_view("reshape"),
     batch_params=lambda params, ndim, size: {"shape": (size, *params["shape"])},
@@ -76,7 +76,7 @@ broadcast_to_p: Primitive = Primitive(
     lambda x, *, shape: np.broadcast_to(x, shape),
     (lambda g, y, x, shape: g,),  # the sweep sums what was repeated
     jvp="linear",
-    view=True,
+    view="repeated",
     family="structural",
     batch=lambda args, batched, size, params: bind(
         broadcast_to_p,
@@ -99,6 +99,7 @@ copy_p: Primitive = Primitive(
     (lambda g, y, x, order="K": g,),
     jvp="linear",
     family="structural",
+    kernel="x",
     batch=lambda args, batched, size, params: bind(copy_p, args[0]),
     source=lambda a, p: f"np.copy({', '.join([a[0], *map(repr, p.values())])})",
 )

@@ -120,8 +120,9 @@ class Primitive:
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
         in front. Left out: a loop.
-    view : bool
-        Whether the result may share the memory of the first argument.
+    view : bool or str
+        Whether the result may share the memory of the first argument. A text says what it shows:
+        "reshaped" all elements in the same order, "repeated" what NumPy's broadcasting does.
     batch_params : callable, optional
         For views: ``batch_params(params, ndim, size)`` gives the parameters that do the same behind
         a batch axis of `size` in front; `ndim` is the number of axes of the unbatched argument.
@@ -146,8 +147,8 @@ class Primitive:
     differentiable_arguments : int
         With `vjp`: how many of the leading arguments have derivatives; all by default.
     expansion : callable, optional
-        ``expansion(args, params)``: the same result made of other primitives, which ``jit`` records in
-        its place because they fuse; it may return NotImplemented.
+        ``expansion(*args, **params)``: the same result made of other functions, in plain NumPy, which
+        ``jit`` writes out in its place because they fuse; it may return NotImplemented.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
@@ -162,7 +163,7 @@ class Primitive:
         vjp: Rule | None = None,
         jvp: str | Rule | None = None,
         batch: Callable[..., Any] | None = None,
-        view: bool = False,
+        view: bool | str = False,
         batch_params: Callable[..., dict[str, Any]] | None = None,
         family: str = "opaque",
         kernel: str | None = None,
@@ -182,7 +183,8 @@ class Primitive:
         self.vjp = vjp
         self.jvp = jvp
         self.batch = batch
-        self.view = view
+        self.view = bool(view)
+        self.shows = view if isinstance(view, str) else ""
         self.batch_params = batch_params
         self.family = family
         self.kernel = kernel

@@ -8,7 +8,7 @@ the imperative trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from tapegrad.tape.core.node import Node, clock
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 
-__all__ = ["Trace", "apply", "bind", "is_staged", "lower", "new_trace"]
+__all__ = ["Trace", "apply", "bind", "lower", "new_trace"]
 
 _NO_PARAMS: dict[str, Any] = {}
 #: What NumPy asks of an object that is stored into an element of an array.
@@ -202,12 +202,6 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     if top.closed:
         raise leaked(next(a for a in args if type(a) is Tensor and a._trace is top))
     return top.process(primitive, args, params)
-
-
-def is_staged(args: Iterable[Any]) -> bool:
-    """Whether the innermost trace among tensors is that of ``jit``."""
-    traces = [a._trace for a in args if type(a) is Tensor]
-    return bool(traces) and max(traces, key=lambda t: t.level).name == "jit"
 
 
 def apply(

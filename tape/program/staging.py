@@ -174,13 +174,7 @@ class StagingTrace(Trace):
         params: Mapping[str, Any],
         constant: bool | None = None,
     ) -> Any:
-        """Compute, and append an entry, or those of the primitive's expansion."""
-        if primitive.expansion is not None:
-            made = primitive.expansion(args, params)
-            if made is not NotImplemented:
-                if constant and type(made) is Tensor and made._trace is self:
-                    made.node.constant = True
-                return made
+        """Compute, and append an entry."""
         values: list[Any] = []
         operands: list[Any] = []
         links: list[Node | None] = []
