@@ -57,6 +57,11 @@ class Backend(Protocol):
 
     #: What its kernels compute with.
     DTYPES: frozenset[np.dtype[Any]]
+    #: Why it cannot be used, as far as that has been tried.
+    problems: list[str]
+
+    def usable(self) -> bool:
+        """Whether it can be used; if not, `problems` says why."""
 
     def supports(self, call: Call) -> bool:
         """Whether a kernel can compute a call as NumPy does, within the stated error."""

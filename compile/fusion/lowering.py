@@ -24,7 +24,7 @@ from tapegrad.compile.backends.nest import Argument, Nest, Reduced, Value
 from tapegrad.compile.fusion import scalars
 from tapegrad.compile.fusion.groups import Group
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.rewriter import uniform_value
+from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
 
 __all__ = ["KernelCall", "Partial", "Passed", "lower"]

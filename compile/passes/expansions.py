@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.passes.reductions import reduction_of
-from tapegrad.compile.passes.rewriter import Rewriter
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.rewriter import Rewriter
 from tapegrad.tape.program.staging import StagingTrace
 
 __all__ = ["expand"]
+
 
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -62,15 +64,12 @@ def _has_parts(rewriter: Rewriter, entry: Node, operands: tuple[Any, ...]) -> bo
 def _recorded(entry: Node, operands: tuple[Any, ...]) -> tuple[StagingTrace, Node] | None:
     """Record the expansion of an entry; the values it computes with are of no importance."""
     with new_trace(StagingTrace) as trace, np.errstate(all="ignore"):
-        arguments = [trace.variable(_stand_in(o)) if type(o) is Node else o for o in operands]
+        arguments = [
+            trace.variable(example(o.shape, o.dtype)) if type(o) is Node else o for o in operands
+        ]
         result = entry.primitive.expansion(*arguments, **entry.params)
         ours = isinstance(result, Tensor) and result.live_trace is trace
     if not ours or trace.guards or trace.problem or result.node in trace.inputs:
         return None
     node: Node = result.node
     return (trace, node) if (node.shape, node.dtype) == (entry.shape, entry.dtype) else None
-
-
-def _stand_in(node: Node) -> np.ndarray[Any, Any]:
-    """Return an array in place of a value: numbers of which none is special, and valid indices."""
-    return np.full(node.shape, node.dtype.kind == "f", node.dtype)

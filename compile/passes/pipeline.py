@@ -10,35 +10,45 @@ import numpy as np
 from tapegrad.compile.backends.expressions import Call, Expression, Name, read
 from tapegrad.compile.passes.expansions import expand
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.rewriter import Rewriter, uniform_value
+from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.program.program import Program, broadcast_shape, with_entries
+from tapegrad.tape.program.program import Program, broadcast_shape
+from tapegrad.tape.program.rewriter import Rewriter
 
 __all__ = ["PIPELINE", "optimise"]
 
 _ANY = np.dtype(float)
 
 
+def shown(program: Program) -> set[Node]:
+    """Return the outputs and what they are views of: whose memory users see."""
+    found = set(program.results())
+    for entry in reversed(program.entries):
+        if entry in found and entry.primitive.view:
+            found.update(o for o in entry.operands if type(o) is Node)
+    return found
+
+
 def simplify(program: Program) -> Program:
     """Remove what is exactly nothing: factors of one, casts, reshapes and slices to what is there."""
     rewriter = Rewriter(program)
-    shown, results, inputs = program.shown(), set(program.results()), set(program.inputs)
+    seen, results, inputs = shown(program), set(program.results()), set(program.inputs)
     for entry in program.entries:
         operands = rewriter.operands(entry)
         same = None
         # What results are views of stays, unless it is found that the results are something else.
-        if entry not in shown or entry in results:
+        if entry not in seen or entry in results:
             # Two results of the function may not become one array, nor may one become an argument.
-            taken = shown | inputs if entry in results else set()
+            taken = seen | inputs if entry in results else set()
             same = _equal_to(entry, operands, taken)
         # A Python number may not stand for a NumPy scalar: it is weak in promotion.
         if same is not None and (same in rewriter.weak) == (entry in rewriter.weak):
             rewriter.known[entry] = same
-            shown.update(_memory_of(same) if entry in results else ())
+            seen.update(_memory_of(same) if entry in results else ())
             continue
         kept = rewriter.keep(entry, operands)
-        if entry in shown:
-            shown.add(kept)
+        if entry in seen:
+            seen.add(kept)
     return rewriter.finish()
 
 
@@ -166,7 +176,7 @@ def share(program: Program) -> Program:
     """Compute equal expressions once."""
     rewriter = Rewriter(program)
     first: dict[Any, Node] = {}
-    shown = program.shown()
+    seen = shown(program)
     for entry in program.entries:
         inputs = rewriter.operands(entry)
         try:
@@ -177,7 +187,7 @@ def share(program: Program) -> Program:
             continue
         # Two results of the function may not become one array, or views of one.
         alike = (earlier in rewriter.weak) == (entry in rewriter.weak)
-        if earlier is not None and alike and entry not in shown:
+        if earlier is not None and alike and entry not in seen:
             rewriter.known[entry] = earlier
             continue
         kept = rewriter.keep(entry, inputs)
@@ -188,13 +198,7 @@ def share(program: Program) -> Program:
 
 def drop_dead(program: Program) -> Program:
     """Remove entries whose results nobody needs."""
-    needed = set(program.results())
-    kept: list[Node] = []
-    for entry in reversed(program.entries):
-        if entry in needed:
-            needed.update(operand for operand in entry.operands if type(operand) is Node)
-            kept.append(entry)
-    return with_entries(program, kept[::-1])
+    return program.select(program.outputs)
 
 
 #: The passes in order; each takes and returns a program.

@@ -7,22 +7,23 @@ not.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends import interface
 from tapegrad.compile.backends.expressions import Expression, evaluate
-from tapegrad.compile.backends.interface import Kernel
+from tapegrad.compile.backends.interface import Kernel, current
 from tapegrad.compile.fusion.groups import Group, Step, partition
 from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.plans.script import Script, lines_of, operations_of
+from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.plans.boundary import Boundary, guard_holds
+from tapegrad.compile.plans.script import Script, line_of, lines_of, operations_of, shortened
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import Guard
 
@@ -70,6 +71,8 @@ class Plan:
     kernels : list of KernelStep
     library_steps : list of Node
         What is executed by NumPy because it has no lowering.
+    bodies : list of (str, Node, Plan)
+        The plans of the programs that are parameters of entries: the parameter, the entry, its plan.
     compiled, reused : int
         Kernels compiled for this plan, and found compiled.
     """
@@ -78,28 +81,17 @@ class Plan:
     source: str
     kernels: list[KernelStep]
     library_steps: list[Node] = field(default_factory=list)
+    bodies: list[tuple[str, Node, Plan]] = field(default_factory=list)
     compiled: int = 0
     reused: int = 0
-
-
-def guard_holds(guard: Guard, value: Any) -> bool:
-    """Whether Python code would see in `value` what the recording saw."""
-    if guard.kind == "bool":
-        return bool(value) == bool(guard.seen)
-    if guard.kind == "shape":
-        return np.shape(value) == tuple(guard.seen)
-    value = np.asarray(value)
-    if value.shape != np.shape(guard.seen):
-        return False
-    # The bits: code may have seen the sign of a zero, or printed a nan.
-    return value.tobytes() == guard.seen.tobytes() and value.dtype == guard.seen.dtype
 
 
 class _Writer:
     """Writes the source of a plan, and collects what it refers to."""
 
-    def __init__(self, program: Program, strict: bool) -> None:
+    def __init__(self, program: Program, boundary: Boundary, strict: bool) -> None:
         self.program = program
+        self.boundary = boundary
         self.strict = strict
         self.script = Script(
             {
@@ -115,15 +107,17 @@ class _Writer:
         self.layouts: dict[Node, Layout] = {}
         self.kernels: list[KernelStep] = []
         self.library_steps: list[Node] = []
+        self.bodies: list[tuple[str, Node, Plan]] = []
         self.by_library: set[Node] = set()
         self.compiled = 0
         self.reused = 0
 
-    def inputs(self, names: Sequence[str]) -> None:
+    def inputs(self) -> None:
         """Name the inputs."""
-        for i, node in enumerate(self.program.inputs):
-            name = self.names[node] = self.script.unique(names[i] if i < len(names) else f"x{i}")
-            self.layouts[node] = self.program.layouts.get(node) or _fresh(node)
+        names = self.boundary.names or [f"x{i}" for i in range(len(self.program.inputs))]
+        for hint, node in zip(names, self.program.inputs):
+            name = self.names[node] = self.script.unique(hint)
+            self.layouts[node] = self.boundary.layouts.get(node) or _fresh(node)
             shape = ", ".join(map(str, node.shape))
             self.script.comment(f"{name}: {node.dtype.name}[{shape}]")
 
@@ -175,22 +169,30 @@ class _Writer:
         layout = None
         if primitive.view and type(source) is Node:
             layout = self.layouts[source].through(primitive, params)
-        call = f"{self._forward(primitive, params)}({arguments})"
-        if layout is None:
+        call = f"{self._forward(entry)}({arguments})"
+        if layout is None and not primitive.multiple:
             call = f"as_c({call})"
             layout = _fresh(entry)
-        words = [f"{key}={value!r}" for key, value in params.items()]
+        words = [f"{key}={shortened(value)}" for key, value in entry.params.items()]
         script.add(
             f"{self.new(entry)} = {call}",
             ", ".join(part for part in (*words, lines_of([entry])) if part),
         )
-        self.layouts[entry] = layout
+        if layout is not None:
+            self.layouts[entry] = layout
         self.by_library.add(entry)
         if not primitive.view:
             self.library_steps.append(entry)
 
-    def _forward(self, primitive: Primitive, params: Any) -> str:
-        """Return the name of a primitive's function with its parameters."""
+    def _forward(self, entry: Node) -> str:
+        """Return the name of a primitive's function with its parameters; programs are planned."""
+        primitive, params = entry.primitive, dict(entry.params)
+        for name, body in bodies(entry.params):
+            plan = build(optimise(body), strict=self.strict)
+            self.bodies.append((name, entry, plan))
+            self.compiled += plan.compiled
+            self.reused += plan.reused
+            params[name] = partial(_run_body, plan.run)
         function = partial(primitive.forward, **params) if params else primitive.forward
         prefix = "np" if hasattr(np, primitive.name) else "run"
         return self.script.refer(function, f"{prefix}_{primitive.name}")
@@ -198,7 +200,7 @@ class _Writer:
     def kernel(self, group: Group, needed: set[Node]) -> list[Node]:
         """Write the call of a kernel, and the arrays that it fills."""
         call = lower(group, self.layouts, self.program.weak, needed)
-        kernel = interface.current().compile(call.nest, call.sizes)
+        kernel = current().compile(call.nest, call.sizes)
         self.compiled += kernel.new
         self.reused += not kernel.new
         name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
@@ -275,14 +277,11 @@ class _Writer:
 
     # The rest ------------------------------------------------------------------------------------
 
-    def guards(self, guards: list[Guard], there: set[Node]) -> list[Guard]:
-        """Write the checks of the guards whose values are there; return the others."""
-        for guard in guards:
-            if guard.node in there:
-                name, seen = self.names[guard.node], self.script.refer(guard, "guard")
-                self.script.add(f"if not guard_holds({seen}, {name}):", str(guard.where))
-                self.script.add(f"    return Miss({seen}, {name})")
-        return [guard for guard in guards if guard.node not in there]
+    def guard(self, guard: Guard, node: Node) -> None:
+        """Write the check of a guard, of which a node has the value."""
+        name, seen = self.names[node], self.script.refer(guard, "guard")
+        self.script.add(f"if not guard_holds({seen}, {name}):", line_of(guard.where))
+        self.script.add(f"    return Miss({seen}, {name})")
 
     def output(self, value: Any) -> str:
         """Return the source of one leaf of the result, as NumPy would return it."""
@@ -293,7 +292,7 @@ class _Writer:
         name = self.names[value]
         if value in self.program.weak:
             return f"{name}.item()"  # a Python number
-        if value in self.program.scalars:
+        if value in self.boundary.scalars:
             return f"{name}[()]"
         if value.shape == () and value in self.by_library:
             return f"{name}[()]"  # NumPy gives scalars where the library step gave an array
@@ -308,40 +307,52 @@ def _finished(finish: Expression, total: Any) -> Any:
     return evaluate(finish, {"x": total})
 
 
+def _run_body(run: Callable[..., Any], *values: Any) -> Any:
+    """Run the plan of a body, whose inputs are C-contiguous arrays."""
+    return run(*map(_as_c, values))
+
+
 def _fresh(node: Node) -> Layout:
     return Layout.fresh(node.shape, node.dtype)
 
 
-def build(program: Program, *, strict: bool = False, names: Sequence[str] = ()) -> Plan:
+def build(program: Program, boundary: Boundary | None = None, *, strict: bool = False) -> Plan:
     """Make the plan of a program.
 
     Parameters
     ----------
     program : Program
         After all passes.
+    boundary : Boundary, optional
+        By default all outputs are results, and all inputs C-contiguous arrays.
     strict : bool
         Whether a kernel that does not compile raises.
-    names : sequence of str
-        What to call the inputs.
     """
-    writer = _Writer(program, strict)
-    writer.inputs(names)
+    boundary = boundary or Boundary(len(program.outputs))
+    results = program.outputs[: boundary.results]
+    rest = iter(program.outputs[boundary.results :])
+    guards = list(zip(boundary.guards, rest))
+    writer = _Writer(program, boundary, strict)
+    writer.inputs()
     steps = partition(program)
     needed = _needed_outside(steps, program)
-    waiting = writer.guards(program.guards, set(writer.names))
-    for step in steps:
-        waiting = writer.guards(waiting, set(writer.step(step, needed)))
-    script = writer.script
-    for old, new in program.writes:
-        script.add(f"{writer.names[old]}[...] = {writer.names[new]}")
-    outputs = [writer.output(o) for o in program.outputs]
-    script.tuple("return ", outputs)
-    inputs = [writer.names[node] for node in program.inputs]
+    there = set(program.inputs)
+    for step in (None, *steps):
+        if step is not None:
+            there = set(writer.step(step, needed))
+        for guard, node in guards:
+            if node in there:
+                writer.guard(guard, node)
+    script, inputs = writer.script, [writer.names[node] for node in program.inputs]
+    for i, new in zip(boundary.writes, rest):
+        script.add(f"{inputs[i]}[...] = {writer.names[new]}")
+    script.tuple("return ", [writer.output(o) for o in results])
     return Plan(
         script.function("plan", inputs),
         script.source("plan", inputs),
         writer.kernels,
         writer.library_steps,
+        writer.bodies,
         writer.compiled,
         writer.reused,
     )

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.location import Location
 from tapegrad.tape.core.node import Node
 
-__all__ = ["Script", "lines_of", "operations_of"]
+__all__ = ["Script", "line_of", "lines_of", "operations_of", "shortened"]
 
 #: Longer calls are broken, and so are longer comments.
 WIDTH = 96
@@ -106,13 +107,18 @@ class Script:
         return self.space[name]
 
 
+def line_of(where: Location | str) -> str:
+    """Return a line of the user's without the folders: ``model.py:12``."""
+    return PurePath(str(where)).name
+
+
 def lines_of(entries: Iterable[Node]) -> str:
     """Return the user's lines that entries come from: ``model.py:12, 14``."""
-    found: dict[str, dict[int, None]] = {}
+    found: dict[str, set[int]] = {}
     for entry in entries:
         if entry.where is not None:
-            file = PurePath(entry.where.code.co_filename).name
-            found.setdefault(file, {})[entry.where.line] = None
+            file, _, line = line_of(entry.where).rpartition(":")
+            found.setdefault(file, set()).add(int(line))
     return "; ".join(f"{file}:{', '.join(map(str, sorted(of)))}" for file, of in found.items())
 
 
@@ -120,3 +126,9 @@ def operations_of(entries: Iterable[Node], most: int = 8) -> str:
     """Return the names of what entries do, each once."""
     names = list(dict.fromkeys(entry.primitive.name for entry in entries))
     return ", ".join([*names[:most], *["..."] * (len(names) > most)])
+
+
+def shortened(value: Any, most: int = 60) -> str:
+    """Return how an object is written, on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive, Reduction, functions
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["is_normal", "power_sum", "powers", "pull", "root", "slope", "vector_norm_p"]
 

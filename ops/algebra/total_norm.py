@@ -22,8 +22,8 @@ from tapegrad.ops.algebra.power_norm import (
     vector_norm_p,
 )
 from tapegrad.ops.shape.joining import _filled, _front
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["total_norm_p"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Rule
-from tapegrad.tape.core.trace import bind
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 
 __all__ = ["Composed", "Layer", "packed", "unpacked"]
@@ -254,7 +254,7 @@ class Layer(Composed):
             kept = held.taken()
         result = (y,) if self._reads_result else ()
         shapes = [a.shape for a in args[: self.count]]
-        if Tensor in map(type, (g, *result, *args)):
+        if any(isinstance(a, Tensor) for a in (g, *result, *args)):
             return unpacked(bind(self.pull, g, *result, *args, **params), shapes)
         arrays, _ = self._uniform(args)
         out = [np.empty(shape, arrays[0].dtype) for shape in shapes]
