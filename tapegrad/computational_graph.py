@@ -208,10 +208,7 @@ def _of_tape(tape: Tape, labels: _Labels) -> _Picture:
 
 def _of_jit(function: Jit, labels: _Labels) -> _Picture:
     """Draw the newest recording of a compiled function, with its kernels as boxes."""
-    from tapegrad.compile.fusion.groups import (  # loads numba, which compiled functions have
-        Group,
-        partition,
-    )
+    from tapegrad.compile.fusion.groups import Group, partition
 
     recordings = [
         variant

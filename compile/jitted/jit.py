@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.backends.numba import problems
+from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
@@ -114,6 +114,7 @@ class Jit:
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Find the recording that stands for this call, or make one."""
+        problems = current().problems
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
         leaves, structure = flatten((args, kwargs))
@@ -239,7 +240,7 @@ class Jit:
         name = getattr(self, "__name__", "function")
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
-        if reason in problems:
+        if reason in current().problems:
             tell_once(reason, 6)
         elif not self._warned:
             self._warned = True

@@ -13,12 +13,11 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import bind, innermost
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.transforms.derivatives import jvp, vjp
@@ -129,19 +128,6 @@ class _Last(threading.local):
 _last = _Last()
 
 
-def _expansion(composition: Callable[..., Any]) -> Callable[..., Any]:
-    def expansion(args: Any, params: Any) -> Any:
-        return composition(*args, **params) if _is_uniform(args) else NotImplemented
-
-    return expansion
-
-
-def _is_uniform(args: Any) -> bool:
-    """Whether the passes compute in the dtype of the arguments, as their compositions do."""
-    kinds = {a.dtype for a in args if a.dtype.kind == "f"}
-    return kinds in ({np.dtype(np.float64)}, {np.dtype(np.float32)})
-
-
 class Layer(Composed):
     """A composed primitive with a backward pass over arrays.
 
@@ -170,8 +156,8 @@ class Layer(Composed):
     pull_batch : callable, optional
         The batching rule of the backward pass.
     expands : bool
-        Whether ``jit`` records the compositions in place of the passes: they are a few kernels, which
-        fuse with what is around them.
+        Whether ``jit`` writes out the compositions in place of the passes: they are a few kernels,
+        which fuse with what is around them.
     slots
         Further slots of :class:`Primitive`.
     """
@@ -192,12 +178,11 @@ class Layer(Composed):
     ) -> None:
         saves = ("value" if reads_result else "none", "value")
         if expands:
-            slots["expansion"] = _expansion(composition)
+            slots["expansion"] = composition
         super().__init__(name, self._forward, composition, count, saves=saves, **slots)
         self._forward_pass = forward
         self._backward_pass = backward
         self._reads_result = reads_result
-        self._expands = expands
         backwards = pull or self._pull_of_composition
         self.pull = Composed(
             f"{name}_pull",
@@ -205,7 +190,7 @@ class Layer(Composed):
             backwards,
             count + 1 + reads_result,
             batch=pull_batch,
-            expansion=_expansion(backwards) if expands else None,
+            expansion=backwards if expands else None,
         )
 
     def save(self, y: Any, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -254,21 +239,11 @@ class Layer(Composed):
         result = (y,) if self._reads_result else ()
         shapes = [a.shape for a in args[: self.count]]
         if any(isinstance(a, Tensor) for a in (g, *result, *args)):
-            if self._expands:
-                parts = innermost((g, *args)).expand(partial(self._expanded, g, y), args, params)
-                if parts is not NotImplemented:
-                    return parts  # type: ignore[no-any-return]
             return unpacked(bind(self.pull, g, *result, *args, **params), shapes)
         arrays, _ = self._uniform(args)
         out = [np.empty(shape, arrays[0].dtype) for shape in shapes]
         self._backward(g, y, kept, out, arrays, params)
         return out
-
-    def _expanded(self, g: Any, y: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        """Return the cotangents by the composition: what ``jit`` records, not packed."""
-        return (
-            Composed._pull(self, g, y, args, params) if _is_uniform((g, *args)) else NotImplemented
-        )
 
     def _packed(self, g: Any, *args: Any, **params: Any) -> Any:
         """Run the backward pass on arrays; the result is one flat array."""

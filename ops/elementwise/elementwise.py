@@ -32,6 +32,7 @@ __all__ = [
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
 _DEGREE = math.pi / 180.0
+_TO_RADIANS, _TO_DEGREES = f"x * {_DEGREE!r}", f"x * {180.0 / math.pi!r}"
 
 
 def elementwise(
@@ -261,10 +262,10 @@ arctanh = unary(
     "arctanh(x)",
     "Inverse hyperbolic tangent.",
 )
-deg2rad = unary(np.deg2rad, lambda g, y, x: g * _DEGREE, "deg2rad(x)", "Degrees to radians.")
-rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, "rad2deg(x)", "Radians to degrees.")
-radians = unary(np.radians, lambda g, y, x: g * _DEGREE, "deg2rad(x)", "Degrees to radians.")
-degrees = unary(np.degrees, lambda g, y, x: g / _DEGREE, "rad2deg(x)", "Radians to degrees.")
+deg2rad = unary(np.deg2rad, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
+rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, _TO_DEGREES, "Radians to degrees.")
+radians = unary(np.radians, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
+degrees = unary(np.degrees, lambda g, y, x: g / _DEGREE, _TO_DEGREES, "Radians to degrees.")
 
 # Choices -----------------------------------------------------------------------------------------
 

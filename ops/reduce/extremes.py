@@ -41,6 +41,7 @@ def _sharing(name: str, forward: Any) -> Primitive:
         lambda x, axis, keepdims: forward(x, axis=axis, keepdims=keepdims),
         lambda g, y, x, axis, keepdims: _share_back(g, y, x, axis, keepdims),
         jvp=lambda tangents, y, x, axis, keepdims: _share_forth(tangents[0], y, x, axis, keepdims),
+        expansion=lambda x, axis, keepdims: forward(x, axis=axis, keepdims=keepdims),
     )
     numpy_name = forward.__name__
     source = primitive.source

@@ -16,7 +16,7 @@ from tapegrad.ops.elementwise.comparisons import all_axes, shape_of
 from tapegrad.ops.reduce.running import backwards, delay, real_dtype
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, functions
+from tapegrad.tape.core.primitive import Primitive, Reduction, functions
 
 __all__ = [
     "amax", "amin", "max", "mean", "min", "prod", "std", "sum", "var",
@@ -81,6 +81,7 @@ sum_p = reduction(
     lambda x, axis, keepdims, dtype=None: _add(x, axis, dtype, None, keepdims),
     lambda g, y, x, axis, keepdims, dtype=None: _spread(g, x.shape, axis, keepdims),
     jvp="linear",
+    reduction=Reduction("add", 0.0, rounding="wide"),
 )
 
 
@@ -98,6 +99,9 @@ mean_p = reduction(
         g * (1.0 / (_count(x.shape, axis) or 1)), x.shape, axis, keepdims
     ),
     jvp="linear",
+    expansion=lambda x, axis, keepdims, dtype=None: (
+        np.sum(x, axis=axis, keepdims=keepdims) / float(_count(x.shape, axis))
+    ),
 )
 
 # Maximum and minimum -----------------------------------------------------------------------------
@@ -144,6 +148,7 @@ max_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims: np.sum(
         np.where(_first(np.argmax, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
     ),
+    reduction=Reduction("maximum", -math.inf),
 )
 min_p = reduction(
     "min",
@@ -154,6 +159,7 @@ min_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims: np.sum(
         np.where(_first(np.argmin, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
     ),
+    reduction=Reduction("minimum", math.inf),
 )
 
 # Variance ----------------------------------------------------------------------------------------
@@ -183,6 +189,13 @@ def _std_slope(y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
     return np.where(flat, 0.0, _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y))
 
 
+def _var_of_sums(x: Any, axis: Axes, keepdims: bool, ddof: float, dtype: Any = None) -> Any:
+    deviation = _centred(x, axis)
+    squares = np.sum(deviation * deviation, axis=axis, keepdims=keepdims)
+    free = float(_count(x.shape, axis) - ddof)
+    return squares / (free if free > 0 else 0.0)
+
+
 var_p = reduction(
     "var",
     lambda x, axis, keepdims, ddof, dtype=None: np.var(
@@ -194,6 +207,7 @@ var_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
         tangents[0] * _var_slope(x, axis, ddof), axis=axis, keepdims=keepdims
     ),
+    expansion=_var_of_sums,
 )
 std_p = reduction(
     "std",
@@ -205,6 +219,9 @@ std_p = reduction(
     ),
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
         tangents[0] * _std_slope(y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
+    ),
+    expansion=lambda x, axis, keepdims, ddof, dtype=None: np.sqrt(
+        _var_of_sums(x, axis, keepdims, ddof)
     ),
 )
 
@@ -232,6 +249,8 @@ prod_p = reduction(
     jvp=lambda tangents, y, x, axis, keepdims, dtype=None: np.sum(
         tangents[0] * _product_of_others(x, axis), axis=axis, keepdims=keepdims
     ),
+    # In float64 a product would not overflow as NumPy's does.
+    reduction=Reduction("multiply", 1.0, rounding="blocks"),
 )
 
 # The functions -----------------------------------------------------------------------------------

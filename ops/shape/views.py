@@ -53,7 +53,7 @@ reshape_p: Primitive = Primitive(
     lambda x, *, shape: np.reshape(x, shape),
     (lambda g, y, x, shape: np.reshape(g, x.shape),),
     jvp="linear",
-    view=True,
+    view="reshaped",
     family="structural",
     batch=_batch_view("reshape"),
     batch_params=lambda params, ndim, size: {"shape": (size, *params["shape"])},
@@ -77,7 +77,7 @@ broadcast_to_p: Primitive = Primitive(
     lambda x, *, shape: np.broadcast_to(x, shape),
     (lambda g, y, x, shape: g,),  # the sweep sums what was repeated
     jvp="linear",
-    view=True,
+    view="repeated",
     family="structural",
     batch=lambda args, batched, size, params: bind(
         broadcast_to_p,
@@ -100,6 +100,7 @@ copy_p: Primitive = Primitive(
     (lambda g, y, x, order="K": g,),
     jvp="linear",
     family="structural",
+    kernel="x",
     batch=lambda args, batched, size, params: bind(copy_p, args[0]),
     source=lambda a, p: f"np.copy({', '.join([a[0], *map(repr, p.values())])})",
 )
@@ -110,7 +111,7 @@ cast_p: Primitive = Primitive(
     (lambda g, y, x, dtype: g,),  # the sweep casts back
     jvp="linear",
     family="elementwise",
-    kernel="cast(x)",
+    kernel="x",
     batch=lambda args, batched, size, params: bind(cast_p, args[0], **params),
     source=lambda a, p: f"{a[0]}.astype({p['dtype'].name!r})",
 )

@@ -9,6 +9,7 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib import import_module
 from itertools import chain, repeat
@@ -20,6 +21,7 @@ from tapegrad.tape.core.residuals import uses_of
 
 __all__ = [
     "Primitive",
+    "Reduction",
     "Registry",
     "Shaped",
     "direct",
@@ -99,6 +101,37 @@ class Shaped:
         return f"Shaped({self.shape}, {self.dtype})"
 
 
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """How a reduction is computed from one element after another, so that kernels can do it.
+
+    Attributes
+    ----------
+    combine : str
+        NumPy's name of the ufunc that combines two numbers, in any order.
+    initial : float
+        What it starts from.
+    each : str
+        Kernel text of what is combined, for an element ``x``.
+    finish : str
+        Kernel text of the result, for a total ``x``.
+    safe : str
+        Kernel text of whether a total ``x`` is good, if that is not certain. The elements of one that is
+        not are divided by the greatest of their magnitudes, and the result is multiplied by it, which
+        must make no other difference. Only rows of an array, which lie in the cache, are computed so.
+    rounding : str
+        "none" if every order gives the same; "blocks" if long reductions are to be made of short ones,
+        so that errors stay small; "wide" if these are moreover combined in float64.
+    """
+
+    combine: str
+    initial: float
+    each: str = "x"
+    finish: str = "x"
+    safe: str = ""
+    rounding: str = "none"
+
+
 class Primitive:
     """An operation with rules.
 
@@ -131,8 +164,9 @@ class Primitive:
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
         in front. Left out: a loop.
-    view : bool
-        Whether the result may share the memory of the first argument.
+    view : bool or str
+        Whether the result may share the memory of the first argument. A text says what it shows:
+        "reshaped" all elements in the same order, "repeated" what NumPy's broadcasting does.
     batch_params : callable, optional
         For views: ``batch_params(params, ndim, size)`` gives the parameters that do the same behind
         a batch axis of `size` in front; `ndim` is the number of axes of the unbatched argument.
@@ -147,6 +181,8 @@ class Primitive:
         "elementwise", "reduction", "structural", "linear", "opaque": how the compiler treats it.
     kernel : str, optional
         Scalar text of an elementwise operation in its arguments' names ``x``, ``y``, ``z``.
+    reduction : Reduction or callable, optional
+        How kernels compute a reduction; or ``reduction(params, dtype)``, which may return None.
     ufunc : numpy.ufunc, optional
         The ufunc behind an elementwise operation: its type resolution is the kernel's.
     saves : tuple of str
@@ -158,8 +194,8 @@ class Primitive:
         "result" if the shape of the result depends on the values of boolean arguments, which say what
         takes part; "arguments" if the shapes of other arguments do.
     expansion : callable, optional
-        ``expansion(args, params)``: the same result made of other primitives, which ``jit`` records in
-        its place because they fuse; it may return NotImplemented.
+        ``expansion(*args, **params)``: the same result made of other functions, in plain NumPy, which
+        ``jit`` writes out in its place because they fuse; it may return NotImplemented.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
@@ -176,10 +212,11 @@ class Primitive:
         jvp: str | Rule | None = None,
         multiple: bool = False,
         batch: Callable[..., Any] | None = None,
-        view: bool = False,
+        view: bool | str = False,
         batch_params: Callable[..., dict[str, Any]] | None = None,
         family: str = "opaque",
         kernel: str | None = None,
+        reduction: Reduction | Callable[..., Reduction | None] | None = None,
         ufunc: np.ufunc | None = None,
         saves: tuple[str, ...] = ("value",),
         add_into: Callable[..., None] | None = None,
@@ -198,10 +235,12 @@ class Primitive:
         self.multiple = multiple
         self.jvp = jvp
         self.batch = batch
-        self.view = view
+        self.view = bool(view)
+        self.shows = view if isinstance(view, str) else ""
         self.batch_params = batch_params
         self.family = family
         self.kernel = kernel
+        self.reduction = reduction
         self.ufunc = ufunc
         self.saves = saves
         self.add_into = add_into

@@ -114,13 +114,6 @@ class Trace(ABC):
         """Replace the value of `root`, which owns its data, by what `primitive` makes of it."""
         root.adopt(self.process(primitive, (root.snapshot(), *args), params))
 
-    def expand(
-        self, expansion: Callable[[Any, Any], Any], args: tuple[Any, ...], params: Mapping[str, Any]
-    ) -> Any:
-        """Return ``expansion(args, params)``, the same result made of other primitives, if this trace
-        prefers those; NotImplemented otherwise."""
-        return NotImplemented
-
     # Values from outside, and for others -----------------------------------------------------------
 
     @abstractmethod
