@@ -25,6 +25,7 @@ from tapegrad.tape.core.state import (
     turn_memory_guarding_on,
 )
 from tapegrad.tape.program.tape import Tape
+from tapegrad.tape.transforms import creators  # noqa: F401  # what Tensor.creator shows
 from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
 from tapegrad.tape.transforms.jacobians import hessian, jacobian
 from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op

@@ -23,6 +23,7 @@ __all__ = [
     "functions",
     "implements",
     "primitives",
+    "stand_in",
 ]
 
 Rule = Callable[..., Any]
@@ -159,10 +160,22 @@ class Primitive:
         self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
         self.expansion = expansion
         self.source = source
+        #: Records an application in imperative code: ``record(args, params, constant)``.
+        self.record: Callable[..., Any] = self._record_first
+        #: Pulls a cotangent back through an entry: ``pull(node, g, cotangents, owned)``.
+        self.pull: Callable[..., Any] = self._pull_first
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
             primitives[name] = self
+
+    def _record_first(self, *args: Any) -> Any:
+        """Record the first application; that generates the function for the others."""
+        return functions["recorder"](self)(*args)
+
+    def _pull_first(self, *args: Any) -> Any:
+        """Pull back for the first time; that generates the function for the others."""
+        return functions["pullback"](self)(*args)
 
     def differentiable_in(self, index: int) -> bool:
         """Whether the argument at `index` has a derivative."""
@@ -211,11 +224,6 @@ class Primitive:
         return (self.saves if self.uses is None else self.uses)[0] == "value"
 
     @cached_property
-    def plain_entry(self) -> bool:
-        """Whether an application is recorded in the common way: with derivatives, and no view."""
-        return self.differentiable and not self.view
-
-    @cached_property
     def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
         """``save(y, args)`` returns what the rules need: values, stand-ins, and None."""
         return _saver(self.uses) if self.uses is not None else _variadic_saver(self.saves)
@@ -260,7 +268,7 @@ class _Endless:
 
 
 def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
-    pick = {"value": lambda v: v, "shape": _shaped, "none": lambda v: None}
+    pick = {"value": lambda v: v, "shape": stand_in, "none": lambda v: None}
     first, *rest = (pick[use] for use in (*saves, saves[-1]))
 
     def save(y: Any, args: Any) -> tuple[Any, ...]:
@@ -275,10 +283,11 @@ def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
     texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
     names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
     parts = [texts[use].format(name) for use, name in zip(uses, names)]
-    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": _shaped})  # type: ignore[no-any-return]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": stand_in})  # type: ignore[no-any-return]
 
 
-def _shaped(value: Any) -> Shaped:
+def stand_in(value: Any) -> Shaped:
+    """Return what a rule gets in place of a value of which it reads only shape and dtype."""
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)
     return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.recorder import NUMBERS
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import fit, sweep
+from tapegrad.tape.core.reverse import sweep
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program import printing
 
@@ -99,38 +101,22 @@ class Tape:
         state.set(state.get().replace(tape=tape, tracking=tracking))
         self._before = None
 
-    def record(
-        self,
-        trace: Any,
-        primitive: Primitive,
-        args: tuple[Any, ...],
-        inputs: list[Node | None],
-        params: Mapping[str, Any],
-        values: list[Any],
-        out: Any,
-        constant: bool | None,
-    ) -> Tensor:
-        """Link a result as the imperative trace does, and keep the entry."""
-        if type(out) is not np.ndarray:
-            out = np.asarray(out)
-        live = primitive.differentiable and any(n is not None and not n.constant for n in inputs)
-        if constant is not None:
-            live = not constant
-        new: Tensor = trace.link(primitive, args, inputs, params, values, out, live, state.get())
+    def keep(
+        self, primitive: Primitive, args: tuple[Any, ...], params: Mapping[str, Any], new: Tensor
+    ) -> None:
+        """Keep the entry of an application, whose result is `new`."""
         operands: list[Any] = []
-        for a, node, value in zip(args, inputs, values):
+        for a, node in zip(args, new.node.inputs):
             if node is None:
-                operands.append(value)
+                operands.append(a if type(a) in NUMBERS else np.asarray(a))
                 continue
             record = self.records.get(node)
-            operands.append(self._leaf(node, value) if record is None else record)
-            if isinstance(a, Tensor):
-                self._first.setdefault(a, node)
-        made = entry(primitive, tuple(operands), dict(params), out.shape, out.dtype)
+            operands.append(self._leaf(node, a.value) if record is None else record)
+            self._first.setdefault(a, node)
+        made = entry(primitive, tuple(operands), dict(params), new.shape, new.dtype)
         made.where = user_location()
         self.entries.append(made)
         self.records[new.node] = made
-        return new
 
     def _leaf(self, node: Node, value: Any) -> Node:
         """Return the record of a value that was not made on the tape."""

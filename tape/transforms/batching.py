@@ -11,7 +11,8 @@ from tapegrad.tape.array.application import bind, detached, lower_arguments, mak
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, Traced
+from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
 

@@ -15,9 +15,11 @@ from tapegrad.tape.array.application import (
     make_result,
 )
 from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import cast, sweep
-from tapegrad.tape.core.trace import Trace, Traced, new_trace
+from tapegrad.tape.core.reverse import sweep
+from tapegrad.tape.core.trace import Trace, new_trace
+from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 
 __all__ = ["JVPTrace"]

@@ -16,7 +16,8 @@ from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, Traced
+from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["RecordTrace"]
 
