@@ -162,8 +162,8 @@ class Primitive:
         self.source = source
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
-        #: Pulls a cotangent back through an entry: ``pull(node, g, cotangents, owned)``.
-        self.pull: Callable[..., Any] = self._pull_first
+        #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
+        self.pull_back: Callable[..., Any] = self._pull_back_first
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
@@ -173,7 +173,7 @@ class Primitive:
         """Record the first application; that generates the function for the others."""
         return functions["recorder"](self)(*args)
 
-    def _pull_first(self, *args: Any) -> Any:
+    def _pull_back_first(self, *args: Any) -> Any:
         """Pull back for the first time; that generates the function for the others."""
         return functions["pullback"](self)(*args)
 

@@ -5,7 +5,7 @@ out when it is first needed; :func:`source_of` shows it:
 
 >>> from tapegrad.tape.core.primitive import primitives
 >>> print(source_of(primitives["exp"]))
-def pull(node, g, cotangents, owned):
+def pull_back(node, g, cotangents, owned):
     (n0,) = node.inputs
     y, x0 = node.saved
     params = node.params
@@ -35,7 +35,7 @@ from tapegrad.tape.core.traced import Traced
 __all__ = ["pullback_of", "source_of"]
 
 _HEAD = """\
-def pull(node, g, cotangents, owned):
+def pull_back(node, g, cotangents, owned):
     {nodes} = node.inputs
     {saved} = node.saved
     params = node.params
@@ -68,15 +68,15 @@ def source_of(primitive: Primitive) -> str:
 
 @implements("pullback")
 def pullback_of(primitive: Primitive) -> Any:
-    """Make the function that pulls back through entries of a primitive, and keep it in ``pull``.
+    """Make the function that pulls back through entries of a primitive, and keep it in ``pull_back``.
 
-    It is called as ``pull(node, g, cotangents, owned)`` and adds what it finds to `cotangents`; `owned`
-    are the nodes whose cotangents nobody else refers to.
+    It is called as ``pull_back(node, g, cotangents, owned)`` and adds what it finds to `cotangents`;
+    `owned` are the nodes whose cotangents nobody else refers to.
     """
     if primitive.in_place:
-        primitive.pull = _pull_in_place
+        primitive.pull_back = _pull_in_place
     elif primitive.vjps is None:
-        primitive.pull = _pull_each
+        primitive.pull_back = _pull_each
     else:
         source = source_of(primitive)
         name = f"<pullback of {primitive.name}>"
@@ -84,8 +84,8 @@ def pullback_of(primitive: Primitive) -> Any:
         rules = {f"RULE{i}": rule for i, rule in enumerate(primitive.vjps)}
         space = {**_SHARED, **rules}
         exec(compile(source, name, "exec"), space)
-        primitive.pull = space["pull"]
-    return primitive.pull
+        primitive.pull_back = space["pull_back"]
+    return primitive.pull_back
 
 
 def _pull_each(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node]) -> None:

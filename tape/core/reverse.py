@@ -59,7 +59,7 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
         if g is None:
             continue
         if node.inputs:
-            node.primitive.pull(node, g, cotangents, owned)
+            node.primitive.pull_back(node, g, cotangents, owned)
         elif node.cleared:
             raise InvalidBackprop(
                 "a part of this graph, or all of it, has been cleared: backward() or clear_graph() "
