@@ -418,7 +418,7 @@ def test_what_is_shown_of_an_operation_keeps_no_graph_alive(no_gc):
     h = np.exp(x)
     z = h * h
     kept = weakref.ref(h.data)
-    z.creator.variables  # noqa: B018
+    z.creator.variables
     del h
     z.sum().backward()
     assert kept() is None
