@@ -7,6 +7,7 @@ recorded path is run as it is; one that only could make it (``if verbose: print(
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _MODULES = frozenset({
 })  # fmt: skip
 #: What runs in the name of others: callers whose calls do not count.
 _SKIPPED = frozenset({"tapegrad", "importlib", "contextlib", "functools"})
+_IMPORT = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 _RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 
 
@@ -45,9 +47,18 @@ class Effects:
     def __init__(self) -> None:
         self.first = ""
         self.ran: set[Any] = set()
+        #: The frame of an import that runs: it happens once, with a plan or without.
+        self.importing: Any = None
 
     def notice(self, frame: Any, event: str, called: Any) -> None:
         """Take note of a call; Python calls this."""
+        if self.importing is not None:
+            if frame is self.importing and event == "return":
+                self.importing = None
+            return
+        if event == "call" and frame.f_code is _IMPORT:
+            self.importing = frame
+            return
         if event == "call" and not is_image(frame):
             self.ran.add(frame.f_code)
         if self.first or (event != "c_call" and event != "call"):

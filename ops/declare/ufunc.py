@@ -7,9 +7,8 @@ A :class:`Ufunc` applies one primitive. It honours ``out``, ``where`` and ``dtyp
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +20,9 @@ from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import refuse_mask
 from tapegrad.tape.core.primitive import Primitive, direct, functions, primitives
+
+if TYPE_CHECKING:
+    import inspect
 
 __all__ = [
     "Ufunc", "as_tensor", "check_operand", "common_dtype", "data_of", "delivered", "flagged",
@@ -246,6 +248,8 @@ class Ufunc:
 
     @property
     def __signature__(self) -> inspect.Signature:
+        import inspect  # needed when somebody asks, not to import the package
+
         first = "x1" if self.__name__ in _FIRST_IS_X1 else "x"
         names = (first,) if self.nin == 1 else tuple(f"x{i + 1}" for i in range(self.nin))
         either, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY

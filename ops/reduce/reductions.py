@@ -291,17 +291,17 @@ _DTYPE_DOC = """    dtype : dtype_like, optional
 
 
 def _documented(example: str, more: str = "", dtype: bool = False) -> Any:
-    """Complete the docstring of a reduction."""
+    """Complete the docstring of a reduction, which it has not with ``python -OO``."""
 
     def document(function: Any) -> Any:
-        names = function.__code__.co_varnames
-        function.__doc__ += _DOC.format(
-            x=names[0],
-            name=function.__name__,
-            example=example,
-            more=more,
-            dtype=_DTYPE_DOC if dtype else "",
-        )
+        if function.__doc__:
+            function.__doc__ += _DOC.format(
+                x=function.__code__.co_varnames[0],
+                name=function.__name__,
+                example=example,
+                more=more,
+                dtype=_DTYPE_DOC if dtype else "",
+            )
         return function
 
     return document

@@ -140,6 +140,7 @@ gather_p: Primitive = Primitive(
     jvp=lambda tangents, y, x, *arrays, spec: bind(gather_p, tangents[0], *arrays, spec=spec),
     differentiable_arguments=1,
     batch=_batch_gather,
+    masks="result",
     source=_index_source,
 )
 
@@ -171,6 +172,7 @@ scatter_add_p: Primitive = Primitive(
     ),
     differentiable_arguments=1,
     batch=_batch_scatter,
+    masks="arguments",
     source=_zeros_source,
 )
 
@@ -206,7 +208,7 @@ def _winners(base: Any, *arrays: Any, path: Path, spec: Spec) -> Any:
     return _part(numbers, path, spec, arrays) == own
 
 
-winners_p: Primitive = Primitive("winners", _winners)
+winners_p: Primitive = Primitive("winners", _winners, masks="result")
 
 
 def _write_vjp(
@@ -269,6 +271,7 @@ write_p: Primitive = Primitive(
     jvp=_write_jvp,
     differentiable_arguments=2,
     batch=_batch_write,
+    masks="arguments",
     source=_write_source,
 )
 

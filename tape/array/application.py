@@ -23,10 +23,12 @@ __all__ = [
     "belongs",
     "bind",
     "detached",
+    "held",
     "innermost",
     "lower",
     "lower_arguments",
     "make_result",
+    "without_history",
 ]
 
 _NO_PARAMS: dict[str, Any] = {}
@@ -178,6 +180,20 @@ def make_result(
     return new
 
 
+def held(value: Any) -> Any:
+    """Return a result as a tensor of a trace holds it: a snapshot of a tensor, or an array."""
+    if type(value) is np.ndarray:
+        return value
+    return value.snapshot() if isinstance(value, Tensor) else np.asarray(value)
+
+
 def detached(value: Any) -> Tensor:
     """Return the value below a trace as a tensor without history."""
     return value.live_trace.detach(value) if isinstance(value, Tensor) else Tensor(value)
+
+
+def without_history(out: Any) -> Any:
+    """Return the result of an application, or its several results, without histories."""
+    if type(out) is tuple:
+        return tuple(map(without_history, out))
+    return detached(out) if isinstance(out, Tensor) else out

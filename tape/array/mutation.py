@@ -145,6 +145,9 @@ def write(
 ) -> None:
     """Replace the part of `target` that `spec` names by `value`, whatever trace interprets it."""
     root = target._base if target._base is not None else target
+    body = state.get().body
+    if body is not None and root._trace.level <= body.level:
+        body.enter(root)
     while root._latent is not None:
         _make_views(root)
         root = target._base if target._base is not None else target

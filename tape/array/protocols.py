@@ -34,7 +34,7 @@ class NumPyProtocols:
                     return primitive.record(inputs)
                 if not trace.closed:
                     return trace.process(primitive, inputs, {})
-        function = functions.get(ufunc)
+        function = functions.find(ufunc)
         if function is None:
             method_of = getattr(ufunc, method)
             return self._foreign(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
@@ -49,7 +49,7 @@ class NumPyProtocols:
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        implementation = functions.get(function)
+        implementation = functions.find(function)
         if implementation is None:
             module = getattr(function, "__module__", "numpy")
             name = f"{module}.{function.__name__}"

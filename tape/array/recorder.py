@@ -18,6 +18,7 @@ from __future__ import annotations
 import linecache
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from tapegrad.tape.array import graph
 from tapegrad.tape.array.guard import release_with
 from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.tensor import Tensor, imperative, make, pin_of
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node, clock
 from tapegrad.tape.core.primitive import Primitive, implements, stand_in
 from tapegrad.tape.core.state import GuardDefault, State, guarding, state
@@ -250,6 +252,9 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
     `guard` says whether to lock arrays; left out, the switches of the context decide, about recording
     at all too.
     """
+    if primitive.multiple:
+        primitive.record = partial(_record_several, primitive)
+        return primitive.record
     source = source_of(primitive)
     name = f"<recorder of {primitive.name}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -273,14 +278,16 @@ def record_unusually(
     constant: bool | None,
     switches: State,
 ) -> Any:
-    """Record on a tape or inside a transformation; or only compute, under ``no_autodiff``."""
+    """Record on a tape, in a body or inside a transformation; only compute under ``no_autodiff``."""
+    if switches.body is not None:
+        return switches.body.process(primitive, args, params, constant)
     tape = switches.tape
     if tape is None and not switches.tracking:
         return compute(primitive, args, params, constant, switches)
     guard = guarding(switches) and (not switches.depth or graph.any_variable(args))
     new = primitive.record(args, params, constant, guard)
     if tape is not None:
-        tape.keep(primitive, args, params, new)
+        tape.keep(primitive, args, params, new._node)
     return new
 
 
@@ -292,7 +299,7 @@ def compute(
     switches: State,
 ) -> Any:
     """Apply a primitive without a graph; what has no derivatives gives an array, but on tapes."""
-    if switches.tape is not None:
+    if switches.tape is not None or switches.body is not None:
         return record_unusually(primitive, args, params, constant, switches)
     values = [_value_of(a) for a in args]
     out = primitive.forward(*values, **params)
@@ -309,6 +316,44 @@ def compute(
         if not out.flags.writeable:
             release_with(out, values[0])
     return new
+
+
+def _record_several(
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    params: Mapping[str, Any] = _NO_PARAMS,
+    constant: bool | None = None,
+) -> Any:
+    """Record an application that has several results."""
+    switches = state.get()
+    if switches.body is not None:
+        return switches.body.process(primitive, args, params, constant)
+    nodes = [graph.current_node(a) for a in args if isinstance(a, Tensor)]
+    live = switches.tracking and not constant and not all(node.constant for node in nodes)
+    guard = live and guarding(switches)
+    values, inputs, pins = [], [], []
+    locks: graph.Locks = ()
+    for a, needed in zip(args, primitive.pins):
+        node = None
+        if isinstance(a, Tensor):
+            node = a._node
+            if live:
+                node, locks = graph.enter(a, locks, guard)
+                pins += [pin_of(a)] if needed else []
+            a = a._value
+        elif type(a) not in NUMBERS:
+            a, locks = graph.locked(a, locks, guard)
+        values.append(a)
+        inputs.append(node)
+    results = [np.asarray(result) for result in primitive.forward(*values, **params)]
+    saved = primitive.save(None, values) if live else ()
+    bundle, picked = link_bundle(primitive, inputs, params, saved, results, constant=not live)
+    bundle.pins, bundle.locks = tuple(pins), locks
+    if switches.tape is not None:
+        switches.tape.keep(primitive, args, params, bundle)
+        for node in picked:
+            switches.tape.keep(node.primitive, (None,), node.params, node)
+    return tuple(make(imperative.trace, result, node) for result, node in zip(results, picked))
 
 
 def _value_of(a: Any) -> Any:

@@ -10,7 +10,7 @@ from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["add_to", "cast", "fit", "own_buffer", "total"]
+__all__ = ["add_to", "cast", "fit", "own_buffer", "total", "zeros"]
 
 
 def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -23,6 +23,11 @@ def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     if g.shape != shape:
         g = unbroadcast(g, shape)
     return cast(g, dtype)
+
+
+def zeros(like: Any) -> Any:
+    """Return zeros of the shape and dtype of something, which take no memory: a constant of a tape."""
+    return np.broadcast_to(np.zeros((), like.dtype), like.shape)
 
 
 def cast(value: Any, dtype: np.dtype[Any]) -> Any:

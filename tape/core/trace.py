@@ -20,7 +20,7 @@ from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["Trace", "leaked", "new_trace"]
+__all__ = ["Trace", "body_inside", "leaked", "new_trace"]
 
 
 class Trace(ABC):
@@ -41,6 +41,8 @@ class Trace(ABC):
     """
 
     name = "trace"
+    #: Whether all that is done while it runs is its own, also between values from outside.
+    records_all = False
     #: What makes the appearance of a trace's values.
     appearance_of: Callable[[], Appearance] = Appearance
 
@@ -133,6 +135,12 @@ class Trace(ABC):
         self.appearance.close()
 
 
+def body_inside(trace: Trace) -> Any:
+    """Return the function further in than `trace` that is being recorded: what is done is its own."""
+    body = state.get().body
+    return body if body is not None and body.level > trace.level else None
+
+
 def leaked(value: Traced) -> LeakedTensorError:
     """Return the error for a value whose trace has ended."""
     return LeakedTensorError(
@@ -147,7 +155,8 @@ def new_trace(kind: type[Trace], *args: Any, **kwargs: Any) -> Iterator[Any]:
     """Run a transformation: a trace one level further in, closed at the end whatever happens."""
     current = state.get()
     trace = kind(current.depth + 1, *args, **kwargs)
-    inside = current.replace(depth=trace.level)
+    body = trace if trace.records_all else current.body
+    inside = current.replace(depth=trace.level, body=body)
     token = state.set(inside)
     try:
         yield trace
@@ -163,5 +172,5 @@ def new_trace(kind: type[Trace], *args: Any, **kwargs: Any) -> Iterator[Any]:
         if now is inside:
             state.reset(token)
         else:  # a generator that was suspended inside a switch has ended meanwhile
-            state.set(now.replace(depth=current.depth))
+            state.set(now.replace(depth=current.depth, body=current.body))
         trace.close()

@@ -23,10 +23,11 @@ from tapegrad.tape.array.mutation import place
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.location import Location, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.trace import Trace, body_inside
 from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.program.staged_values import StagedAppearance
 
@@ -100,12 +101,13 @@ class StagingTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute, and append an entry, or those of the primitive's expansion."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         if primitive.expansion is not None:
             made = self.expand(primitive.expansion, args, params)
             if made is not NotImplemented:
-                if constant and belongs(made, self):
-                    made.node.constant = True
-                return made
+                return self._cut(made) if constant else made
         values, links = lower_arguments(self, args)
         operands: list[Any] = []
         live = False
@@ -123,10 +125,13 @@ class StagingTrace(Trace):
                 values[i] = self.originals.copy(a)
             operands.append(values[i])
         out = bind(primitive, *values, **params)
+        if primitive.multiple:
+            live = live and not constant
+            return self._several(primitive, args, operands, links, params, out, live)
         if type(out) is not np.ndarray:
             out = np.asarray(out)
         node = Node(primitive, tuple(links), dict(params), (), out.shape, out.dtype)
-        node.constant = not live or bool(constant) or out.dtype.kind != "f"
+        node.constant = not live or out.dtype.kind != "f"
         node.operands = tuple(operands)
         node.where = user_location()
         self.entries.append(node)
@@ -135,9 +140,40 @@ class StagingTrace(Trace):
             # What backward() inside the staged function needs, as values of this trace.
             saved = [a.snapshot() if isinstance(a, Tensor) else o for a, o in zip(args, operands)]
             node.saved = primitive.save(new.snapshot(), saved)
-        if _depends_on_data(primitive, values):
-            self.guards.append(Guard(node, "shape", np.array(out.shape), node.where))
-        return new
+        if primitive.masks == "result" and any(np.asarray(v).dtype.kind == "b" for v in values):
+            self.guard(new, "shape", out.shape)
+        return self._cut(new) if constant and not node.constant else new
+
+    def _several(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        operands: list[Any],
+        links: list[Node | None],
+        params: Mapping[str, Any],
+        out: tuple[Any, ...],
+        live: bool,
+    ) -> tuple[Tensor, ...]:
+        """Append an entry with several results, and the entries that pick them."""
+        results = [np.asarray(result) for result in out]
+        bundle, picked = link_bundle(
+            primitive, tuple(links), dict(params), (), results, constant=not live
+        )
+        bundle.operands = tuple(operands)
+        bundle.where = user_location()
+        if live:
+            saved = [a.snapshot() if isinstance(a, Tensor) else o for a, o in zip(args, operands)]
+            bundle.saved = primitive.save(None, saved)
+        self.entries.append(bundle)
+        for node in picked:
+            node.operands = (bundle,)
+            node.where = bundle.where
+            self.entries.append(node)
+        return tuple(make(self, result, node) for result, node in zip(results, picked))
+
+    def _cut(self, result: Any) -> Any:
+        """Let no gradient flow to a result, in this run and in those of its program."""
+        return bind(primitives["stop_gradient"], result) if result.dtype.kind == "f" else result
 
     def _outside(
         self, primitive: Primitive, args: tuple[Any, ...], params: Any, constant: bool | None
@@ -192,7 +228,8 @@ class StagingTrace(Trace):
 
     def detach(self, tensor: Traced) -> Tensor:
         """Return the value as a leaf of this trace."""
-        new: Tensor = self.process(primitives["copy"], (tensor,), {})
+        name = "stop_gradient" if tensor.dtype.kind == "f" else "copy"
+        new: Tensor = self.process(primitives[name], (tensor,), {})
         node = new.node
         node.inputs = ()
         node.constant = node.dtype.kind != "f"
@@ -224,10 +261,3 @@ class StagingTrace(Trace):
         for entry in self.entries:
             entry.saved = entry.inputs = ()
             entry.grad = None
-
-
-def _depends_on_data(primitive: Primitive, values: list[Any]) -> bool:
-    """Whether the shape of the result depends on the values of the arguments."""
-    if primitive.name in ("nonzero", "flatnonzero", "argwhere", "unique"):
-        return True
-    return primitive.name == "gather" and any(np.asarray(v).dtype.kind == "b" for v in values[1:])

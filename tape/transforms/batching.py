@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import bind, detached, lower_arguments, make_result
+from tapegrad.tape.array.application import bind, detached, held, lower_arguments, make_result
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.trace import Trace, body_inside
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
@@ -77,6 +77,9 @@ class BatchTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Apply the primitive to whole batches by its batching rule."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         values, nodes = lower_arguments(self, args)
         batched = [node is not None for node in nodes]
         if primitive.batch is not None:
@@ -85,6 +88,8 @@ class BatchTrace(Trace):
             out = bind(primitive, *_aligned(values, batched), **params)
         else:
             out = self._loop(primitive, values, batched, params)
+        if primitive.multiple:
+            return tuple(make(self, held(r), _BATCHED) for r in out)
         if isinstance(out, Tensor):
             out = out.snapshot()
         elif type(out) is not np.ndarray:

@@ -11,14 +11,16 @@ from tapegrad.tape.array.application import (
     belongs,
     bind,
     detached,
+    held,
     lower_arguments,
     make_result,
+    without_history,
 )
 from tapegrad.tape.array.tensor import Tensor, make
-from tapegrad.tape.core.cotangents import cast
+from tapegrad.tape.core.cotangents import cast, zeros
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.reverse import sweep
-from tapegrad.tape.core.trace import Trace, new_trace
+from tapegrad.tape.core.trace import Trace, body_inside, new_trace
 from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 
@@ -38,15 +40,20 @@ class JVPTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute the value below, and its tangent by the primitive's rule."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         primals, tangents = lower_arguments(self, args)
         for i, tangent in enumerate(tangents):
             if tangent is not None and not primitive.differentiable_in(i):
                 tangents[i] = None
         out = bind(primitive, *primals, **params)
         if constant:
-            return detached(out) if isinstance(out, Tensor) else out
+            return without_history(out)
         if all(tangent is None for tangent in tangents):
             return out
+        if primitive.multiple:
+            return self._several(primitive, tangents, out, primals, params)
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
             out = np.asarray(out)
         if out.dtype.kind != "f":
@@ -55,6 +62,17 @@ class JVPTrace(Trace):
             out = out.snapshot()
         tangent = push_forward(primitive, tangents, out, primals, params)
         return make_result(self, primitive, args, params, primals[0], out, tangent)
+
+    def _several(
+        self, primitive: Primitive, tangents: list[Any], out: Any, primals: list[Any], params: Any
+    ) -> tuple[Any, ...]:
+        """Give each of several results its tangent; those that are no floats have none."""
+        results = list(map(held, out))
+        pushed = primitive.jvp(tangents, results, *primals, **params)  # type: ignore[operator,misc]
+        return tuple(
+            below if r.dtype.kind != "f" else make(self, r, _fitted(t, r))
+            for below, r, t in zip(out, results, pushed)
+        )
 
     def variable(self, value: Any, *, original: Any = None, tangent: Any = None) -> Tensor:
         """Return a tensor of this trace around `value`, with a tangent; zeros by default."""
@@ -108,11 +126,18 @@ def push_forward(
         out = rule(tangents, y, *primals, **params)  # type: ignore[operator]
     else:
         out = _transposed_vjp(primitive, tangents, y, primals, params)
-    if type(out) is not np.ndarray and not isinstance(out, Tensor):
-        out = np.asarray(out)
-    if out.shape != y.shape:
-        out = np.broadcast_to(out, y.shape)
-    return cast(out, y.dtype)
+    return _fitted(out, y)
+
+
+def _fitted(tangent: Any, y: Any) -> Any:
+    """Give a tangent its primal's shape and dtype; None stands for zeros."""
+    if tangent is None:
+        return zeros(y)
+    if type(tangent) is not np.ndarray and not isinstance(tangent, Tensor):
+        tangent = np.asarray(tangent)
+    if tangent.shape != y.shape:
+        tangent = np.broadcast_to(tangent, y.shape)
+    return cast(tangent, y.dtype)
 
 
 def _transposed_vjp(

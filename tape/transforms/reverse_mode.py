@@ -11,12 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import bind, detached, lower_arguments, make_result
+from tapegrad.tape.array.application import (
+    bind,
+    detached,
+    held,
+    lower_arguments,
+    make_result,
+    without_history,
+)
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.trace import Trace, body_inside
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["RecordTrace"]
@@ -37,15 +45,20 @@ class RecordTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute below, and link the result to the nodes of the arguments."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         values, inputs = lower_arguments(self, args)
         out = bind(primitive, *values, **params)
         if constant:
-            return detached(out) if isinstance(out, Tensor) else out
+            return without_history(out)
         for i, node in enumerate(inputs):
             if node is not None and not primitive.differentiable_in(i):
                 inputs[i] = None
         if inputs.count(None) == len(inputs):
             return out
+        if primitive.multiple:
+            return self._several(primitive, inputs, params, values, out)
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
             out = np.asarray(out)
         if out.dtype.kind != "f":
@@ -55,6 +68,22 @@ class RecordTrace(Trace):
         saved = primitive.save(out, self._kept(primitive, args, values))
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
         return make_result(self, primitive, args, params, values[0], out, node)
+
+    def _several(
+        self,
+        primitive: Primitive,
+        inputs: list[Any],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+    ) -> tuple[Any, ...]:
+        """Link several results; those that are no floats are what they are below."""
+        results = list(map(held, out))
+        _, nodes = link_bundle(primitive, inputs, params, primitive.save(None, values), results)
+        return tuple(
+            below if node.constant else make(self, result, node)
+            for below, result, node in zip(out, results, nodes)
+        )
 
     def _kept(self, primitive: Primitive, args: tuple[Any, ...], values: list[Any]) -> list[Any]:
         """Return the values that a sweep may rely on: arrays of users may change until then."""

@@ -16,15 +16,17 @@ from tapegrad.tape.array.application import (
     belongs,
     bind,
     detached,
+    held,
     lower_arguments,
     make_result,
+    without_history,
 )
 from tapegrad.tape.array.originals import copied, same_bits
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, tree_map, unflatten
-from tapegrad.tape.core.trace import Trace, new_trace
+from tapegrad.tape.core.trace import Trace, body_inside, new_trace
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["run_shielded"]
@@ -87,10 +89,15 @@ class CopyTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute; floats and views become tensors."""
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
         values, _ = lower_arguments(self, args)
         out = bind(primitive, *values, **params)
-        if constant and isinstance(out, Tensor):
-            out = detached(out)
+        if constant:
+            out = without_history(out)
+        if primitive.multiple:
+            return tuple(make(self, held(r), _COPIED) for r in out)
         if not primitive.view and out.dtype.kind != "f":
             return out
         if isinstance(out, Tensor):
