@@ -26,7 +26,7 @@ from tapegrad.tape.core.state import (
 )
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.tape import Tape
-from tapegrad.tape.transforms import calls, programs  # noqa: F401  # what programs can do
+from tapegrad.tape.transforms import calls, creators, programs  # noqa: F401  # what programs can do
 from tapegrad.tape.transforms.control import cond
 from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
 from tapegrad.tape.transforms.jacobians import hessian, jacobian

@@ -41,7 +41,7 @@ _CLEAR = frozenset({Tensor, float, int, bool, np.float64, np.float32, np.int64, 
 
 def operand(a: Any) -> Any:
     """Return `a` as a tensor, array or Python scalar; a sequence that holds tensors is stacked."""
-    if type(a) in _CLEAR or type(a) is np.ndarray:
+    if type(a) in _CLEAR or type(a) is np.ndarray or isinstance(a, Tensor):
         return a
     if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
         return functions[np.stack]([operand(b) for b in a])

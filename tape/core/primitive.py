@@ -28,6 +28,7 @@ __all__ = [
     "functions",
     "implements",
     "primitives",
+    "stand_in",
 ]
 
 Rule = Callable[..., Any]
@@ -251,12 +252,24 @@ class Primitive:
         self.masks = masks
         self.expansion = expansion
         self.source = source
+        #: Records an application in imperative code: ``record(args, params, constant)``.
+        self.record: Callable[..., Any] = self._record_first
+        #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
+        self.pull_back: Callable[..., Any] = self._pull_back_first
         if multiple and not (callable(jvp) and batch):
             raise TypeError(f"{name} has several results, and needs jvp and batch")
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
             primitives[name] = self
+
+    def _record_first(self, *args: Any) -> Any:
+        """Record the first application; that generates the function for the others."""
+        return functions["recorder"](self)(*args)
+
+    def _pull_back_first(self, *args: Any) -> Any:
+        """Pull back for the first time; that generates the function for the others."""
+        return functions["pullback"](self)(*args)
 
     def differentiable_in(self, index: int) -> bool:
         """Whether the argument at `index` has a derivative."""
@@ -320,11 +333,6 @@ class Primitive:
         return (self.saves if self.uses is None else self.uses)[0] == "value"
 
     @cached_property
-    def plain_entry(self) -> bool:
-        """Whether an application is recorded in the common way: no view, one result, derivatives."""
-        return self.differentiable and not self.view and not self.multiple
-
-    @cached_property
     def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
         """``save(y, args)`` returns what the rules need: values, stand-ins, and None."""
         return _saver(self.uses) if self.uses is not None else _variadic_saver(self.saves)
@@ -363,7 +371,7 @@ class _Endless:
 
 
 def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
-    pick = {"value": lambda v: v, "shape": _shaped, "none": lambda v: None}
+    pick = {"value": lambda v: v, "shape": stand_in, "none": lambda v: None}
     first, *rest = (pick[use] for use in (*saves, saves[-1]))
 
     def save(y: Any, args: Any) -> tuple[Any, ...]:
@@ -378,10 +386,11 @@ def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
     texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
     names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
     parts = [texts[use].format(name) for use, name in zip(uses, names)]
-    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": _shaped})  # type: ignore[no-any-return]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": stand_in})  # type: ignore[no-any-return]
 
 
-def _shaped(value: Any) -> Shaped:
+def stand_in(value: Any) -> Shaped:
+    """Return what a rule gets in place of a value of which it reads only shape and dtype."""
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)
     return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))

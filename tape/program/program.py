@@ -16,9 +16,9 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.reverse import cast
 from tapegrad.tape.program import content, printing, verification
 from tapegrad.tape.program.content import bodies
 

@@ -27,7 +27,8 @@ from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.location import Location, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import Trace, Traced, body_inside
+from tapegrad.tape.core.trace import Trace, body_inside
+from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.program.staged_values import StagedAppearance
 
 __all__ = ["Guard", "StagingTrace"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.cotangents import fit, zeros
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.program.program import Program
 
 __all__ = ["jit_call_p"]

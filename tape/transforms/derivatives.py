@@ -16,10 +16,11 @@ from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.originals import Originals, copied
 from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
+from tapegrad.tape.core.cotangents import cast, fit
 from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
-from tapegrad.tape.core.reverse import cast, fit, sweep, sweep_by_line
+from tapegrad.tape.core.reverse import sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace

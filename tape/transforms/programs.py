@@ -12,8 +12,9 @@ import numpy as np
 
 from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.primitive import Shaped
-from tapegrad.tape.core.reverse import sweep_by_line, zeros
+from tapegrad.tape.core.reverse import sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.program import Program, later

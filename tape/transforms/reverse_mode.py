@@ -24,7 +24,8 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, Traced, body_inside
+from tapegrad.tape.core.trace import Trace, body_inside
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["RecordTrace"]
 
