@@ -44,10 +44,12 @@ from tapegrad.tape import (
     LeakedTensorError,
     NonScalarOutputError,
     Operation,
+    Program,
     Tape,
     TapegradError,
     Tensor,
     TracedArrayError,
+    cond,
     execute_op,
     grad,
     hessian,
@@ -63,7 +65,7 @@ from tapegrad.tape import (
     vjp,
     vmap,
 )
-from tapegrad.tape.program.tape import backend as _backend
+from tapegrad.tape.program.program import later as _later
 
 if _TYPE_CHECKING:
     from tapegrad import (
@@ -133,12 +135,12 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__getattr__("__all__")})
 
 
-def _compile_tape(*args: _Any) -> _Any:
-    """Load the compiler for ``Tape.compile``."""
-    return _import_module("tapegrad.compile").compile_tape(*args)
+def _compile_program(program: Program) -> _Any:
+    """Load the compiler for ``Program.compile``."""
+    return _import_module("tapegrad.compile").compile_program(program)
 
 
-_backend.compile_tape = _compile_tape
+_later.compile = _compile_program
 
 __all__ = [
     "InvalidBackprop",
@@ -147,6 +149,7 @@ __all__ = [
     "LeakedTensorError",
     "NonScalarOutputError",
     "Operation",
+    "Program",
     "Tape",
     "TapegradError",
     "Tensor",
@@ -155,6 +158,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_norm",
     "computational_graph",
+    "cond",
     "e",
     "errors",
     "execute_op",

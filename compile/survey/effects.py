@@ -72,9 +72,9 @@ class Effects:
             if owner.partition(".")[0] in _MODULES:
                 self.first = f"{owner}.{frame.f_code.co_name}"
             return
-        self._built_in(called)
+        self._built_in(called, caller)
 
-    def _built_in(self, called: Any) -> None:
+    def _built_in(self, called: Any, caller: Any) -> None:
         owner = getattr(called, "__self__", None)
         module = getattr(called, "__module__", None) or type(owner).__module__
         if isinstance(owner, type):
@@ -86,10 +86,18 @@ class Effects:
         elif (
             module.partition(".")[0] in _MODULES
             or isinstance(owner, _RANDOM)
-            or name.startswith("start_new")
-            or name == "start_joinable_thread"
+            or (
+                (name.startswith("start_new") or name == "start_joinable_thread")
+                and not _ours(caller)
+            )
         ):
             self.first = f"{module}.{name}"
+
+
+def _ours(caller: Any) -> bool:
+    """Whether ``Thread.start`` begins a thread of this library, to share work with."""
+    within = caller.f_back if _module(caller) == "threading" else None
+    return within is not None and _module(within).partition(".")[0] == "tapegrad"
 
 
 def _module(frame: Any) -> str:

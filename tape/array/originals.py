@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.location import Location, user_location
 
-__all__ = ["Keeper", "copied", "same_bits"]
+__all__ = ["Originals", "copied", "same_bits"]
 
 #: Bytes up to which arrays are copied. A checksum reads an array; a copy also touches new memory.
 _SMALL = 1 << 16
@@ -24,7 +24,7 @@ _SMALL = 1 << 16
 _APART = 1021
 
 
-class Keeper:
+class Originals:
     """Knows the arrays that one trace refers to."""
 
     __slots__ = ("_copies", "_large")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import tapegrad.nnet  # noqa: F401  # declares what layers are made of
-from tapegrad.tape.array.mutation import HOLE
+from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.core.primitive import primitives
 
 Generator = np.random.Generator

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.array.originals import Keeper, copied
+from tapegrad.tape.array.originals import Originals, copied
 
 X = np.arange(1.0, 7.0)
 
@@ -125,25 +125,25 @@ def test_checksums_see_changes(change, dtype, order):
     if change == "zero to minus zero" and dtype is np.int16:
         pytest.skip("integers have no minus zero")
     a = np.arange(200 * 1024).reshape(200, 1024).astype(dtype, order=order)
-    keeper = Keeper()
-    assert keeper.hold(a) is a
-    keeper.check()
+    originals = Originals()
+    assert originals.hold(a) is a
+    originals.check()
     CHANGES[change](a)
     with pytest.raises(tg.errors.InvalidBackprop):
-        keeper.check()
+        originals.check()
 
 
 def test_copies_are_shared_until_the_array_changes():
-    keeper, a = Keeper(), np.array([1.0, np.nan])
-    first = keeper.copy(a)
-    assert keeper.copy(a) is first
+    originals, a = Originals(), np.array([1.0, np.nan])
+    first = originals.copy(a)
+    assert originals.copy(a) is first
     a[0] = 2
-    assert keeper.copy(a) is not first and first[0] == 1
+    assert originals.copy(a) is not first and first[0] == 1
 
 
 def test_a_repeated_number_is_not_written_out():
     a = np.broadcast_to(1.5, (1000, 1000))
-    copy = Keeper().copy(a)
+    copy = Originals().copy(a)
     assert copy.strides == (0, 0) and not np.shares_memory(copy, a)
 
 
