@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import NOT_GIVEN, all_axes, is_given, one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand, owned
-from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
-from tapegrad.ops.reduce.reductions import _NONE, _given
 from tapegrad.ops.reduce.running import part
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.ops.shape.selecting import take
@@ -32,7 +31,9 @@ def _inexact(a: Any) -> Any:
 
 
 @implements(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Any:
+def diff(
+    a: Any, n: int = 1, axis: int = -1, prepend: Any = NOT_GIVEN, append: Any = NOT_GIVEN
+) -> Any:
     """Differences between neighbours along an axis, taken `n` times.
 
     Examples
@@ -49,12 +50,12 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any =
     axis = one_axis(axis, a.ndim)
     pieces = [prepend, a, append]
     for i in (0, 2):
-        if _given(pieces[i]):
+        if is_given(pieces[i]):
             edge: Any = as_tensor(pieces[i])
             if not edge.ndim:
                 edge = np.broadcast_to(edge, [1 if k == axis else m for k, m in enumerate(a.shape)])
             pieces[i] = edge
-    present = [p for p in pieces if _given(p)]
+    present = [p for p in pieces if is_given(p)]
     if len(present) > 1:
         a = np.concatenate(present, axis=axis)
     for _ in range(n):

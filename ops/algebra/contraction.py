@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import shape_of
 from tapegrad.ops.declare.ufunc import check_operand, delivered, operand
-from tapegrad.ops.elementwise.comparisons import shape_of
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, implements

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged, owned
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 
 __all__ = ["cross", "dot", "inner", "kron", "matmul", "multi_matmul", "outer", "tensordot", "vdot"]

@@ -13,21 +13,23 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.algebra.singular import nuclear_norm_p, svd_packed_p
+from tapegrad.ops.declare.axes import Axes, all_axes, one_axis, to_back, with_axes
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, owned
-from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
-from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
+from tapegrad.ops.elementwise.elementwise import absolute, absolute_strict_p
 from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
-from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
+from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
+_add: Any = np.add.reduce  # called with all arguments by position, which NumPy's stubs do not know
+
 
 # The p-norm --------------------------------------------------------------------------------------
 
 
-def _power_sum(size: Any, ord: float, keepdims: bool) -> Any:
+def power_sum(size: Any, ord: float, keepdims: bool) -> Any:
     """Sum of powers of absolute values over the last axis."""
     if ord == 2:
         total = np.vecdot(size, size)
@@ -43,7 +45,8 @@ def _power_sum(size: Any, ord: float, keepdims: bool) -> Any:
     return _add(powers, -1, None, None, keepdims)
 
 
-def _root(total: Any, ord: float) -> Any:
+def root_of_sum(total: Any, ord: float) -> Any:
+    """Take the norm from a sum of powers."""
     return np.sqrt(total) if ord == 2 else np.cbrt(total) if ord == 3 else total ** (1.0 / ord)
 
 
@@ -54,7 +57,7 @@ def _scaled(size: Any, ord: float) -> Any:
     else:
         unit = np.min(size, axis=-1, keepdims=True)
     unit = np.where(np.isfinite(unit) & (unit > 0), unit, 1.0).astype(size.dtype)
-    return unit[..., 0] * _root(_power_sum(size / unit, ord, False), ord)
+    return unit[..., 0] * root_of_sum(power_sum(size / unit, ord, False), ord)
 
 
 def _p_norm(flat: Any, ord: float) -> Any:
@@ -62,11 +65,11 @@ def _p_norm(flat: Any, ord: float) -> Any:
     size = flat if ord == 2 else np.abs(flat)
     if ord < 0:
         return _scaled(np.abs(flat), ord)
-    total = _power_sum(size, ord, False)
-    good = _is_normal(total)
+    total = power_sum(size, ord, False)
+    good = is_normal(total)
     if good.all():
-        return _root(total, ord)
-    return np.where(good, _root(total, ord), _scaled(np.abs(flat), ord))
+        return root_of_sum(total, ord)
+    return np.where(good, root_of_sum(total, ord), _scaled(np.abs(flat), ord))
 
 
 def _vector_norm(
@@ -85,7 +88,7 @@ def _vector_norm(
         if not axis:
             y = np.abs(x)
         else:
-            y = np.asarray(_p_norm(_to_back(x, axis), ord))
+            y = np.asarray(_p_norm(to_back(x, axis), ord))
         y = y.astype(dtype, copy=False)
     if keepdims and axis:
         y = y.reshape([1 if i in axis else n for i, n in enumerate(x.shape)])
@@ -127,11 +130,11 @@ def _harmless(row: Any, y: Any, g: Any) -> bool:
     return not (lost | (size == np.inf)).any()
 
 
-def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) -> Any:
+def slope_of_norm(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) -> Any:
     """``sign(x) (|x| / y) ** (ord - 1)``, which is 0 at zeros; with `strict` it is nan there."""
     if ord == 0:
         return np.zeros(x.shape, x.dtype)
-    ratio = _ratio(_lift(y, axis, keepdims), x)
+    ratio = _ratio(with_axes(y, axis, keepdims), x)
     if ord == 2:
         slope = ratio
     elif ord > 2 and ord == int(ord):
@@ -143,12 +146,13 @@ def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool)
     return np.where(x == 0, np.nan, slope) if strict else slope
 
 
-def _pull(
+def pull_norm(
     g: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
 ) -> Any:
+    """Take a cotangent of the norm to one of the data."""
     if ord == 2 and not strict:
-        return _ratio(_lift(y, axis, keepdims), x, _lift(g, axis, keepdims))
-    return _lift(g, axis, keepdims) * _slope(y, x, ord, axis, keepdims, strict)
+        return _ratio(with_axes(y, axis, keepdims), x, with_axes(g, axis, keepdims))
+    return with_axes(g, axis, keepdims) * slope_of_norm(y, x, ord, axis, keepdims, strict)
 
 
 def _raised(ratio: Any, exponent: int) -> Any:
@@ -158,15 +162,15 @@ def _raised(ratio: Any, exponent: int) -> Any:
 vector_norm_p = reduction(
     "vector_norm",
     _vector_norm,
-    _pull,
+    pull_norm,
     jvp=lambda tangents, y, x, ord, axis, keepdims, strict=False: np.sum(
-        tangents[0] * _slope(y, x, ord, axis, keepdims, strict), axis=axis, keepdims=keepdims
+        tangents[0] * slope_of_norm(y, x, ord, axis, keepdims, strict), axis=axis, keepdims=keepdims
     ),
 )
 vector_norm_p.source = None  # NumPy has no function that cannot overflow
 
 
-def _is_normal(total: Any) -> Any:
+def is_normal(total: Any) -> Any:
     """Whether sums of powers are numbers that neither overflow nor underflow have touched."""
     limits = np.finfo(total.dtype)
     return (total >= float(limits.tiny) / float(limits.eps)) & (total < np.inf)
@@ -175,8 +179,8 @@ def _is_normal(total: Any) -> Any:
 def _norm_of_total(
     total: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
 ) -> Any:
-    if _is_normal(total).all():
-        return _root(total, ord)
+    if is_normal(total).all():
+        return root_of_sum(total, ord)
     return _vector_norm(x, ord, axis, keepdims)
 
 
@@ -211,7 +215,7 @@ def _vector(
 ) -> Any:
     keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if ord == 1:
-        x = apply(_absolute_strict if strict else absolute.primitive, (_floats(x),))
+        x = apply(absolute_strict_p if strict else absolute.primitive, (_floats(x),))
         if x.dtype == np.float16:  # whose sums would lose what is small
             keep["dtype"] = np.float32
         total = np.sum(x, **keep)
@@ -227,7 +231,7 @@ def _vector(
             return apply(even_max_p if ord > 0 else even_min_p, (x,), keep, constant)
         extreme = (np.max if ord > 0 else np.min)(x, **keep)
         # Only an extreme that is 0 has no derivative.
-        return flagged(apply(_absolute_strict, (extreme,)) if strict else extreme, constant)
+        return flagged(apply(absolute_strict_p, (extreme,)) if strict else extreme, constant)
     if ord < 0 and not all(x.shape[a] for a in axes):
         raise ValueError(f"vector norm of order {ord} of no elements is not defined")
     params = {"ord": ord, **keep}

@@ -12,8 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.norms import _is_normal, _power_sum, _pull, _root, _slope, vector_norm_p
-from tapegrad.ops.shape.joining import _filled, _front
+from tapegrad.ops.algebra.norms import (
+    is_normal,
+    power_sum,
+    pull_norm,
+    root_of_sum,
+    slope_of_norm,
+    vector_norm_p,
+)
+from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
 
@@ -28,7 +35,7 @@ def _total(xs: Any, ord: float) -> Any:
         if ord == 2:
             total += np.dot(flat, flat)
         else:
-            total += _power_sum(np.abs(flat), ord, False)
+            total += power_sum(np.abs(flat), ord, False)
     return total
 
 
@@ -38,23 +45,23 @@ def _total_norm(*xs: Any, ord: float) -> Any:
 
 
 def _norm_of_totals(total: Any, *xs: Any, ord: float) -> Any:
-    if _is_normal(total):
-        return np.asarray(_root(total, ord))
+    if is_normal(total):
+        return np.asarray(root_of_sum(total, ord))
     norms = [vector_norm_p(x, ord=ord, axis=tuple(range(x.ndim)), keepdims=False) for x in xs]
     return vector_norm_p(np.stack(norms), ord=ord, axis=(0,), keepdims=False)
 
 
 def _leaf_slope(y: Any, x: Any, ord: float) -> Any:
-    return _slope(y, x, ord, (), True, False)  # a number is as good as an array of size 1
+    return slope_of_norm(y, x, ord, (), True, False)  # a number is as good as an array of size 1
 
 
 def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
-    parts = [np.sum(t * _leaf_slope(y, x, ord)) for t, x in zip(_filled(tangents, xs), xs)]
+    parts = [np.sum(t * _leaf_slope(y, x, ord)) for t, x in zip(filled(tangents, xs), xs)]
     return sum(parts[1:], parts[0])
 
 
 def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
-    rows = [np.reshape(a, (size, -1)) for a in _front(args, batched, size)]
+    rows = [np.reshape(a, (size, -1)) for a in in_front(args, batched, size)]
     joined = np.concatenate(rows, axis=1)
     return bind(vector_norm_p, joined, ord=params["ord"], axis=(1,), keepdims=False)
 
@@ -62,7 +69,7 @@ def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
 total_norm_p: Primitive = Primitive(
     "total_norm",
     _total_norm,
-    vjp=lambda g, y, *xs, index, ord: _pull(g, y, xs[index], ord, (), True),
+    vjp=lambda g, y, *xs, index, ord: pull_norm(g, y, xs[index], ord, (), True),
     jvp=_forth,
     batch=_batch,
     saves=("value", "value"),

@@ -8,11 +8,11 @@ answer Python consumes (``allclose``, ``nonzero``) read the values, on which a t
 from __future__ import annotations
 
 import math
-from operator import index
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import all_axes, one_axis, shape_of
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
@@ -116,39 +116,6 @@ argsort_p = _along("argsort", np.argsort)
 any_p = _along("any", np.any)
 all_p = _along("all", np.all)
 count_nonzero_p = _along("count_nonzero", np.count_nonzero)
-
-
-def all_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Normalise ``axis`` of a reduction to a tuple of non-negative axes; NumPy's errors."""
-    if axis is None:
-        return tuple(range(ndim))
-    if type(axis) is int:
-        if 0 <= axis < ndim:
-            return (axis,)
-        if -ndim <= axis < 0:
-            return (axis + ndim,)
-        if not ndim and axis in (0, -1):
-            return ()
-    if isinstance(axis, list):
-        raise TypeError("'list' object cannot be interpreted as an integer")
-    axes = axis if type(axis) is tuple else (axis,)
-    found = tuple(one_axis(a, ndim) for a in axes)
-    if len(set(found)) != len(found):
-        raise ValueError("duplicate value in 'axis'")
-    return found
-
-
-def one_axis(axis: Any, ndim: int) -> int:
-    """Normalise one axis; NumPy's error if there is no such axis."""
-    axis = index(axis)
-    if -ndim <= axis < ndim:
-        return axis % ndim
-    raise np.exceptions.AxisError(axis, ndim)
-
-
-def shape_of(a: Any) -> tuple[int, ...]:
-    """Return the shape of a tensor, array or scalar."""
-    return a.shape if isinstance(a, Tensor) else np.shape(a)
 
 
 def _truth(

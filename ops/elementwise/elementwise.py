@@ -89,7 +89,7 @@ cbrt = unary(
     np.cbrt, lambda g, y, x: g / (3 * (y * y)), "cbrt(x)", "Cube root; its gradient at 0 is inf."
 )
 
-_absolute_strict = elementwise(
+absolute_strict_p = elementwise(
     "absolute_strict",
     np.absolute,
     (lambda g, y, x: g * np.where(x == 0, np.nan, np.sign(x)),),
@@ -101,7 +101,7 @@ absolute = unary(
     lambda g, y, x: g * np.sign(x),
     "abs(x)",
     "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
-    strict=_absolute_strict,
+    strict=absolute_strict_p,
 )
 fabs = unary(np.fabs, lambda g, y, x: g * np.sign(x), "abs(x)", "Absolute value, as a float.")
 
@@ -146,7 +146,7 @@ remainder = binary(
     lambda g, z, x, y: -g * np.floor_divide(x, y),
     "remainder(x, y)",
     "Remainder with the sign of the divisor, as Python's ``%``. Of constants, an ndarray.",
-    plain=True,
+    arrays=True,
 )
 fmod = binary(
     np.fmod,
@@ -154,7 +154,7 @@ fmod = binary(
     lambda g, z, x, y: -g * np.trunc(x / y),
     "fmod(x, y)",
     "Remainder with the sign of the dividend. Of constants, an ndarray.",
-    plain=True,
+    arrays=True,
 )
 
 # Exponentials and logarithms ---------------------------------------------------------------------
@@ -178,7 +178,7 @@ def _below(x: Any, z: Any) -> Any:
     return np.where(same, 0.0, x) - np.where(same, 0.0, z)
 
 
-def _share(exp: np.ufunc, x: Any, y: Any, z: Any) -> Any:
+def _weight(exp: np.ufunc, x: Any, y: Any, z: Any) -> Any:
     """The weight of x in z = logaddexp(x, y); what is lost in rounding z cancels."""
     one, other = exp(_below(x, z)), exp(_below(y, z))
     return one / (one + other)
@@ -186,15 +186,15 @@ def _share(exp: np.ufunc, x: Any, y: Any, z: Any) -> Any:
 
 logaddexp = binary(
     np.logaddexp,
-    lambda g, z, x, y: g * _share(np.exp, x, y, z),
-    lambda g, z, x, y: g * _share(np.exp, y, x, z),
+    lambda g, z, x, y: g * _weight(np.exp, x, y, z),
+    lambda g, z, x, y: g * _weight(np.exp, y, x, z),
     "logaddexp(x, y)",
     "``log(exp(x1) + exp(x2))``; neither it nor its gradient overflows.",
 )
 logaddexp2 = binary(
     np.logaddexp2,
-    lambda g, z, x, y: g * _share(np.exp2, x, y, z),
-    lambda g, z, x, y: g * _share(np.exp2, y, x, z),
+    lambda g, z, x, y: g * _weight(np.exp2, x, y, z),
+    lambda g, z, x, y: g * _weight(np.exp2, y, x, z),
     "logaddexp2(x, y)",
     "``log2(2 ** x1 + 2 ** x2)``; neither it nor its gradient overflows.",
 )

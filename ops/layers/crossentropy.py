@@ -19,7 +19,7 @@ import numpy as np
 
 from tapegrad.ops.declare.composed import Layer
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
-from tapegrad.ops.layers.row_sums import rows_of, sums
+from tapegrad.ops.layers.row_sums import buffer_for, sums
 from tapegrad.tape.array.application import bind
 
 __all__ = ["crossentropy", "crossentropy_p", "of_class"]
@@ -49,7 +49,7 @@ def _passes(x: Any, labels: Any) -> tuple[Any, Any, Any]:
     n, classes = x.shape
     loss, powers, total = np.empty(n, x.dtype), np.empty(x.shape, x.dtype), np.empty(n, x.dtype)
     count = max(1, _PART // (classes * x.itemsize))
-    with rows_of(classes):
+    with buffer_for(classes):
         for first in range(0, n, count):
             rows = slice(first, first + count)
             scores, part, own = x[rows], powers[rows], labels[rows]
@@ -79,7 +79,7 @@ def _run_back(g: Any, y: None, kept: Any, out: list[Any], x: Any, labels: Any) -
     if not x.size:
         return
     powers, total = _passes(x, labels)[1:] if kept is None else kept
-    with rows_of(x.shape[1]):
+    with buffer_for(x.shape[1]):
         powers *= (g / total)[:, None]
     powers[np.arange(len(x)), labels] -= g
     if kept is None:

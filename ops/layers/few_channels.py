@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.ops.layers.windows import Part, Sizes, Windows, divide, steps_of, view
-from tapegrad.ops.layers.workers import crew, multiply, processors, share, share_sum, work_arrays
+from tapegrad.ops.layers.workers import (
+    crew,
+    in_threads,
+    multiply,
+    processors,
+    sum_in_threads,
+    work_arrays,
+)
 
 __all__ = ["convolve", "convolve_data", "convolve_filters"]
 
@@ -92,13 +99,13 @@ def _cost(layout: _Layout, over: Windows, channels: int, filters: int, itemsize:
 
 def _collect(matrices: Any, padded: Any, x: Any, over: Windows, part: Part, layout: _Layout) -> Any:
     """Return matrices of the windows of a part of the data: filled ones, or the data themselves."""
-    plain = not any(over.padding)
-    if plain and x.flags.c_contiguous and layout.padded == over.size:
+    unpadded = not any(over.padding)
+    if unpadded and x.flags.c_contiguous and layout.padded == over.size:
         padded = x[part.examples]
         if layout.grid == over.size:  # windows of one element
             return padded.reshape(matrices.shape)
     else:
-        if not plain:
+        if not unpadded:
             padded[...] = 0
         start = part.rows.start * over.stride[0]
         places, source = over.data_in(0, slice(start, start + padded.shape[2]))
@@ -151,7 +158,7 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
     layout = _Layout.of(over, over.grid[0])
     cost = _cost(layout, over, channels, filters, out.itemsize)
     parts = divide(len(x), over.grid[0], cost, _BUDGET, plan.threads)
-    share([partial(task, part) for part in parts], plan.threads)
+    in_threads([partial(task, part) for part in parts], plan.threads)
 
 
 def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
@@ -179,7 +186,7 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
             multiply(matrices, columns.swapaxes(1, 2), terms, plan.limit)
             total += np.add.reduce(terms)
 
-    out.reshape(filters, -1)[...] = share_sum(add, parts, totals, plan.threads).T
+    out.reshape(filters, -1)[...] = sum_in_threads(add, parts, totals, plan.threads).T
 
 
 def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
@@ -207,7 +214,7 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
             np.add(target, padded[(..., places, *around)], out=target)
 
     apart = parts[0].height == over.grid[0]  # rows of one example add to the same lines
-    share([partial(task, part) for part in parts], plan.threads if apart else 1)
+    in_threads([partial(task, part) for part in parts], plan.threads if apart else 1)
 
 
 def _add_windows(padded: Any, matrices: Any, over: Windows, layout: _Layout) -> None:

@@ -25,10 +25,10 @@ from tapegrad.ops.layers.windows import Part, Sizes, Windows, divide, view
 from tapegrad.ops.layers.workers import (
     Crew,
     crew,
+    in_threads,
     multiply,
     processors,
-    share,
-    share_sum,
+    sum_in_threads,
     work_arrays,
 )
 
@@ -171,7 +171,7 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
 
     cost = _cost(over, channels, 2 * filters, out.itemsize)
     parts = divide(examples, over.grid[0], cost, _budget(plan), plan.threads)
-    share([partial(task, part) for part in parts], plan.threads)
+    in_threads([partial(task, part) for part in parts], plan.threads)
 
 
 def _add_rows(
@@ -222,7 +222,7 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
     def add(bank: Any, part: Part) -> None:
         _add_part(bank, x, g, over, part, plan)
 
-    bank = share_sum(add, parts, banks, plan.threads)
+    bank = sum_in_threads(add, parts, banks, plan.threads)
     out[...] = np.moveaxis(bank, (-1, -2), (0, 1))
 
 
@@ -353,7 +353,7 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
     each = math.prod(over.grid) * filters
     each += (over.grid[-1] * over.window[-1] + over.padded[-1]) * channels
     parts = divide(examples, over.size[0], each * out.itemsize, _budget(plan), plan.threads)
-    share([partial(task, part) for part in parts], plan.threads)
+    in_threads([partial(task, part) for part in parts], plan.threads)
 
 
 def _pairs(line: Any, terms: Any, over: Windows) -> list[tuple[Any, Any]]:

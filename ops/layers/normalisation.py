@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.composed import Layer, packed, unpacked
-from tapegrad.ops.layers.row_sums import rows_of, sums
+from tapegrad.ops.layers.row_sums import buffer_for, sums
 from tapegrad.ops.layers.windows import divide
-from tapegrad.ops.layers.workers import crew, share, work_arrays
+from tapegrad.ops.layers.workers import crew, in_threads, work_arrays
 from tapegrad.tape.array.application import bind
 
 __all__ = ["normalise_p"]
@@ -59,7 +59,7 @@ def _three_axes(x: Any) -> Any:
     return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
 
 
-def _share(work: Callable[[slice], None], x: Any) -> None:
+def _over_examples(work: Callable[[slice], None], x: Any) -> None:
     """Call ``work(channels)`` for parts of the channels, on several threads if there is much to do.
 
     Without further axes neighbours in memory are channels. They stay so, undivided.
@@ -68,13 +68,13 @@ def _share(work: Callable[[slice], None], x: Any) -> None:
     if size == 1:
         work(slice(0, channels))
         return
-    with rows_of(size):
+    with buffer_for(size):
         if x.nbytes <= _PART:
             work(slice(0, channels))
             return
         threads = crew(x.nbytes).threads
         parts = divide(channels, 1, n * size * x.itemsize, _PART, threads)
-        share([partial(work, part.examples) for part in parts], threads)
+        in_threads([partial(work, part.examples) for part in parts], threads)
 
 
 def _memory(target: Any, copies: int) -> AbstractContextManager[list[Any]]:
@@ -153,7 +153,7 @@ def _normalise(x: Any, gamma: Any, beta: Any, *, eps: float) -> tuple[Any, Any]:
             a *= _wide(scale, dtype)
             np.add(memory, _wide(beta[channels] - rest * scale, dtype), out=target)
 
-    _share(work, x)
+    _over_examples(work, x)
     return y, statistics
 
 
@@ -188,7 +188,7 @@ def _normalise_back(
             a += _wide(total / -n - of_a * rest, dtype)
             np.multiply(memory, _wide(scale * gamma[channels], dtype), out=target)
 
-    _share(work, x)
+    _over_examples(work, x)
 
 
 def _cotangent(g: Any, memory: list[Any]) -> Any:

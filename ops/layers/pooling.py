@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.layers.workers import processors, share
+from tapegrad.ops.layers.workers import in_threads, processors
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
 
@@ -45,7 +45,9 @@ def _places(grid: Sizes, pool: Sizes, stride: Sizes) -> Iterator[tuple[Any, ...]
         )
 
 
-def _share(work: Callable[..., None], arrays: tuple[Any, ...], pool: Sizes, stride: Sizes) -> None:
+def _over_examples(
+    work: Callable[..., None], arrays: tuple[Any, ...], pool: Sizes, stride: Sizes
+) -> None:
     """Do ``work(*arrays, places)``, on several threads if the arrays are large.
 
     The first of them has the windows' grid; all have the axes before it.
@@ -59,7 +61,7 @@ def _share(work: Callable[..., None], arrays: tuple[Any, ...], pool: Sizes, stri
         return
     arrays = tuple(a.reshape(lead, *a.shape[-len(pool) :]) for a in arrays)
     cuts = [slice(i * lead // parts, (i + 1) * lead // parts) for i in range(parts)]
-    share([partial(work, *(a[cut] for a in arrays), places) for cut in cuts], parts)
+    in_threads([partial(work, *(a[cut] for a in arrays), places) for cut in cuts], parts)
 
 
 def _max_pool(x: Any, *, pool: Sizes, stride: Sizes) -> Any:
@@ -67,7 +69,7 @@ def _max_pool(x: Any, *, pool: Sizes, stride: Sizes) -> Any:
     split = x.ndim - len(pool)
     out = np.empty((*x.shape[:split], *_grid(x.shape[split:], pool, stride)), x.dtype)
     if out.size:
-        _share(_find_maxima, (out, x), pool, stride)
+        _over_examples(_find_maxima, (out, x), pool, stride)
     return out
 
 
@@ -81,7 +83,7 @@ def _window_argmax(x: Any, y: Any, *, pool: Sizes, stride: Sizes) -> Any:
     """Number the greatest elements: the first in C order, or the first nan."""
     out = np.zeros(np.shape(y), np.uint8 if math.prod(pool) <= 256 else np.intp)
     if out.size:
-        _share(_find_numbers, (out, np.asarray(x), np.asarray(y)), pool, stride)
+        _over_examples(_find_numbers, (out, np.asarray(x), np.asarray(y)), pool, stride)
     return out
 
 
@@ -101,7 +103,7 @@ def _pool_take(x: Any, numbers: Any, *, pool: Sizes, stride: Sizes) -> Any:
     x = np.asarray(x)
     out = np.zeros(np.shape(numbers), x.dtype)
     if out.size:
-        _share(_take, (out, x, np.asarray(numbers)), pool, stride)
+        _over_examples(_take, (out, x, np.asarray(numbers)), pool, stride)
     return out
 
 
@@ -116,7 +118,7 @@ def _pool_put(g: Any, numbers: Any, *, size: Sizes, pool: Sizes, stride: Sizes) 
     if g.size:
         apart = all(s >= p for s, p in zip(stride, pool))
         arrays = (np.asarray(numbers), g, out)
-        _share(_put if apart else _put_and_add, arrays, pool, stride)
+        _over_examples(_put if apart else _put_and_add, arrays, pool, stride)
     return out
 
 

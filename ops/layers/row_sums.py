@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["rows_of", "sums"]
+__all__ = ["buffer_for", "sums"]
 
 #: How many numbers are summed in their own dtype: along memory, where the matrix library has many
 #: partial sums, and across it, where one number is added after the other.
@@ -22,7 +22,7 @@ _ALONG, _ACROSS = 1 << 12, 1 << 7
 
 
 @contextmanager
-def rows_of(length: int) -> Iterator[None]:
+def buffer_for(length: int) -> Iterator[None]:
     """Keep NumPy from filling its buffer with copies of an operand that is repeated along rows."""
     with np.errstate():
         if length >= 64:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, common_dtype, data_of, delivered, operand, owned
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.ops.shape.joining import stack
 from tapegrad.ops.shape.selecting import take_along_axis
 from tapegrad.tape.array.tensor import Tensor
@@ -53,13 +53,13 @@ def apply_along_axis(
     if not math.prod(outer):
         raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
     results = [operand(func1d(vectors[i], *args, **kwargs)) for i in np.ndindex(outer)]
-    plain = not any(isinstance(r, Tensor) for r in results)
-    joined: Any = np.stack(results) if plain else stack(results)
+    arrays = not any(isinstance(r, Tensor) for r in results)
+    joined: Any = np.stack(results) if arrays else stack(results)
     inner = joined.shape[1:]
     joined = np.reshape(joined, (*outer, *inner))
     order = [*range(axis), *range(len(outer), joined.ndim), *range(axis, len(outer))]
     joined = np.transpose(joined, order)
-    return joined if plain else owned(joined)
+    return joined if arrays else owned(joined)
 
 
 @implements(np.apply_over_axes)

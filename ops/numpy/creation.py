@@ -196,8 +196,8 @@ def linspace(
         start, stop = data_of(start, "linspace"), data_of(stop, "linspace")
         return _new(np.linspace(start, stop, num, endpoint, False, dtype, axis), constant)
     start, stop, full = _ends(start, stop, num)
-    share = _shares(num, endpoint, full, np.ndim(stop - start))
-    values = start + share * (stop - start)
+    fraction = _fractions(num, endpoint, full, np.ndim(stop - start))
+    values = start + fraction * (stop - start)
     if endpoint and num > 1:
         values = _ended(values, stop)
     return _finished(values, full, dtype, axis, constant)
@@ -223,11 +223,11 @@ def _ends(start: Any, stop: Any, num: int) -> tuple[Any, Any, np.dtype[Any]]:
     return start, stop, dtype
 
 
-def _shares(num: int, endpoint: bool, dtype: Any, ndim: int) -> Any:
-    """Return which share of the way each value has gone."""
+def _fractions(num: int, endpoint: bool, dtype: Any, ndim: int) -> Any:
+    """Return which fraction of the way each value has gone."""
     steps = num - 1 if endpoint else num
-    share = np.arange(num, dtype=dtype) / max(steps, 1)
-    return np.reshape(share, (-1, *(1,) * ndim))
+    fraction = np.arange(num, dtype=dtype) / max(steps, 1)
+    return np.reshape(fraction, (-1, *(1,) * ndim))
 
 
 def _ended(values: Any, last: Any) -> Any:
@@ -294,8 +294,8 @@ def geomspace(
     if np.any(start == 0) or np.any(stop == 0):
         raise ValueError("Geometric sequence cannot include zero")
     ratio = stop / start
-    share = _shares(num, endpoint, full, ratio.ndim)
-    values = start * functions[np.power](ratio, share)
+    fraction = _fractions(num, endpoint, full, ratio.ndim)
+    values = start * functions[np.power](ratio, fraction)
     if endpoint and num > 1:
         values = _ended(values, stop)
     return _finished(values, full, dtype, axis, constant)

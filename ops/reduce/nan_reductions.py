@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import NOT_GIVEN, is_given
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.reduce import reductions
-from tapegrad.ops.reduce.reductions import _NONE, _given
 from tapegrad.tape.core.primitive import functions, implements
 
 __all__ = [
@@ -27,13 +27,13 @@ def without_nan(a: Any, fill: float) -> tuple[Any, Any]:
 def _keep(a: Any, where: Any) -> Any:
     """Mark what is not nan, and not switched off."""
     keep = np.logical_not(np.isnan(a))
-    return keep if where is True or where is _NONE else np.logical_and(keep, operand(where))
+    return keep if where is True or where is NOT_GIVEN else np.logical_and(keep, operand(where))
 
 
 @implements(np.nansum)
 def nansum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-    initial: Any = _NONE, where: Any = True,
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+    initial: Any = NOT_GIVEN, where: Any = True,
 ) -> Any:  # fmt: skip
     """Sum over axes, with nan counting as 0.
 
@@ -50,8 +50,8 @@ def nansum(
 
 @implements(np.nanprod)
 def nanprod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-    initial: Any = _NONE, where: Any = True,
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+    initial: Any = NOT_GIVEN, where: Any = True,
 ) -> Any:  # fmt: skip
     """Product over axes, with nan counting as 1.
 
@@ -67,7 +67,7 @@ def nanprod(
 
 
 def _mask(where: Any) -> Any:
-    return True if where is _NONE else where
+    return True if where is NOT_GIVEN else where
 
 
 @implements(np.nancumsum)
@@ -98,7 +98,7 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> 
 
 @implements(np.nanmean)
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, *,
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, *,
     where: Any = True,
 ) -> Any:  # fmt: skip
     """Mean over axes of what is not nan.
@@ -119,10 +119,10 @@ def _spread(function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, k
     a = as_tensor(a)
     keep = _keep(a, where)
     more = {"mean": mean, "correction": correction}
-    more = {name: value for name, value in more.items() if value is not _NONE}
+    more = {name: value for name, value in more.items() if value is not NOT_GIVEN}
     result = functions[function](a, axis, dtype, None, ddof, keepdims, where=keep, **more)
     free = np.sum(np.broadcast_to(keep, a.shape), axis=axis, keepdims=keepdims)
-    few = free <= reductions._ddof(ddof, correction)
+    few = free <= reductions.ddof_of(ddof, correction)
     result = np.where(few, np.asarray(np.nan, result.dtype), result)
     return delivered(result, out, function.__name__)
 
@@ -130,7 +130,7 @@ def _spread(function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, k
 @implements(np.nanvar)
 def nanvar(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
+    keepdims: Any = NOT_GIVEN, *, where: Any = True, mean: Any = NOT_GIVEN, correction: Any = NOT_GIVEN,
 ) -> Any:  # fmt: skip
     """Variance over axes of what is not nan.
 
@@ -146,7 +146,7 @@ def nanvar(
 @implements(np.nanstd)
 def nanstd(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
+    keepdims: Any = NOT_GIVEN, *, where: Any = True, mean: Any = NOT_GIVEN, correction: Any = NOT_GIVEN,
 ) -> Any:  # fmt: skip
     """Standard deviation over axes of what is not nan; its gradient for constant data is 0.
 
@@ -161,7 +161,7 @@ def nanstd(
 
 @implements(np.nanmax)
 def nanmax(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, initial: Any = NOT_GIVEN,
     where: Any = True,
 ) -> Any:  # fmt: skip
     """Greatest element over axes that is not nan; nan if all are.
@@ -177,7 +177,7 @@ def nanmax(
 
 @implements(np.nanmin)
 def nanmin(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, initial: Any = NOT_GIVEN,
     where: Any = True,
 ) -> Any:  # fmt: skip
     """Least element over axes that is not nan; nan if all are.
@@ -196,7 +196,7 @@ def _extreme(
 ) -> Any:
     filled, hole = without_nan(a, fill)
     result = functions[function](filled, axis, None, keepdims, initial, _mask(where))
-    if result.dtype.kind == "f" and not _given(initial):
-        nothing = np.all(hole, axis=axis, keepdims=keepdims is not _NONE and bool(keepdims))
+    if result.dtype.kind == "f" and not is_given(initial):
+        nothing = np.all(hole, axis=axis, keepdims=keepdims is not NOT_GIVEN and bool(keepdims))
         result = np.where(nothing, np.asarray(np.nan, result.dtype), result)
     return delivered(result, out, function.__name__)

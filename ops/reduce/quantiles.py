@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import NOT_GIVEN, all_axes, to_back
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, delivered, owned, undifferentiated
-from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.reduce.numpy_reductions import aligned_weights
-from tapegrad.ops.reduce.reductions import _NONE, _to_back
 from tapegrad.ops.shape.selecting import take_along_axis
 from tapegrad.tape.core.primitive import functions, implements
 
@@ -66,7 +65,7 @@ def _quantile(
     q = np.true_divide(q, a.dtype.type(100) if a.dtype.kind == "f" else 100) if percent else q
     shape = a.shape
     axes = tuple(sorted(all_axes(axis, len(shape))))
-    flat = _to_back(a, axes)
+    flat = to_back(a, axes)
     rows, n = flat.shape[:-1], flat.shape[-1]
     if not n:
         return _of_nothing(skip_nan, rows, q, dtype)
@@ -85,7 +84,7 @@ def _quantile(
         bad = np.expand_dims(np.any(hole, axis=-1), -1)
         result = np.where(bad, np.asarray(np.nan, dtype), result)
     result = np.reshape(np.moveaxis(result, -1, 0), (*np.shape(q), *rows))
-    if keepdims and keepdims is not _NONE:
+    if keepdims and keepdims is not NOT_GIVEN:
         kept = [1 if i in axes else m for i, m in enumerate(shape)]
         result = np.reshape(result, (*np.shape(q), *kept))
     return delivered(owned(result, a), out, name)
@@ -119,7 +118,7 @@ def _weighted_places(
     if (weights < 0).any():
         raise ValueError("Weights must be non-negative.")
     # NumPy asks for floats, and so do we, before integers are divided.
-    flat = np.where(data_of(hole, name), 0.0, _to_back(weights, axes))
+    flat = np.where(data_of(hole, name), 0.0, to_back(weights, axes))
     flat = np.take_along_axis(flat, np.asarray(data_of(order, name)), -1)
     numbers = np.broadcast_to(np.arange(float(flat.shape[-1])), flat.shape)
     return np.moveaxis(_places(numbers, q, method, axis=-1, weights=flat), 0, -1)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, delivered, numpy_source, operand
-from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 

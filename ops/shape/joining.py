@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
-from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
+from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
@@ -25,15 +26,6 @@ def _concatenate_vjp(g: Any, y: Any, *xs: Any, index: int, axis: int) -> Any:
     return cut(g, axis, start, start + xs[index].shape[axis])
 
 
-def _front(args: Any, batched: Any, size: int) -> list[Any]:
-    return [a if b else np.broadcast_to(a, (size, *np.shape(a))) for a, b in zip(args, batched)]
-
-
-def _filled(tangents: Any, xs: Any) -> list[Any]:
-    """Zeros for the tangents that are zero."""
-    return [np.zeros(x.shape, dtype=x.dtype) if t is None else t for t, x in zip(tangents, xs)]
-
-
 def _listed(name: str) -> Any:
     return lambda args, params: f"np.{name}([{', '.join(args)}], axis={params['axis']})"
 
@@ -43,9 +35,9 @@ concatenate_p: Primitive = Primitive(
     lambda *xs, axis: np.concatenate(xs, axis),
     vjp=_concatenate_vjp,
     saves=("none", "shape"),
-    jvp=lambda tangents, y, *xs, axis: bind(concatenate_p, *_filled(tangents, xs), axis=axis),
+    jvp=lambda tangents, y, *xs, axis: bind(concatenate_p, *filled(tangents, xs), axis=axis),
     batch=lambda args, batched, size, params: bind(
-        concatenate_p, *_front(args, batched, size), axis=params["axis"] + 1
+        concatenate_p, *in_front(args, batched, size), axis=params["axis"] + 1
     ),
     family="structural",
     source=_listed("concatenate"),
@@ -56,9 +48,9 @@ stack_p: Primitive = Primitive(
     lambda *xs, axis: np.stack(xs, axis),
     vjp=lambda g, y, *xs, index, axis: g[(slice(None),) * axis + (index,)],
     saves=("none", "none"),
-    jvp=lambda tangents, y, *xs, axis: bind(stack_p, *_filled(tangents, xs), axis=axis),
+    jvp=lambda tangents, y, *xs, axis: bind(stack_p, *filled(tangents, xs), axis=axis),
     batch=lambda args, batched, size, params: bind(
-        stack_p, *_front(args, batched, size), axis=params["axis"] + 1
+        stack_p, *in_front(args, batched, size), axis=params["axis"] + 1
     ),
     family="structural",
     source=_listed("stack"),

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, flagged, owned
-from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.tape.core.primitive import functions, implements
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, delivered, flagged, operand, owned
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.array.tensor import Tensor

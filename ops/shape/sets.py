@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import all_axes
 from tapegrad.ops.declare.ufunc import as_tensor, data_of
-from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.shape.joining import concatenate
 from tapegrad.ops.shape.selecting import take
 from tapegrad.tape.core.primitive import functions, implements
@@ -64,10 +64,10 @@ def _named(numpys: Any, text: str) -> Any:
     def compute(x: Any, /) -> Any:
         x = as_tensor(x)
         values = data_of(x, name)
-        plain: Any = numpys(values)
+        found: Any = numpys(values)
         index = np.unique(values, return_index=True, equal_nan=False)[1]
         result = take(x, index)
-        return plain._replace(values=result) if hasattr(plain, "_replace") else result
+        return found._replace(values=result) if hasattr(found, "_replace") else result
 
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f"""{text}; the gradient goes to the first of equals.

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.ops.shape.selecting import along_axis, take
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import implements
