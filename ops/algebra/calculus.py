@@ -18,13 +18,14 @@ from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.ops.shape.selecting import take
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
     "convolve", "correlate", "diff", "ediff1d", "interp", "trapezoid", "unwrap",
 ]  # fmt: skip
 
 
-def _inexact(a: Any) -> Any:
+def _inexact(a: Array) -> Any:
     """Return a tensor of floats: integers become float64, as in NumPy's divisions."""
     a = as_tensor(a)
     return a if a.dtype.kind == "f" else functions["cast"](a, np.dtype(float))
@@ -32,8 +33,8 @@ def _inexact(a: Any) -> Any:
 
 @implements(np.diff)
 def diff(
-    a: Any, n: int = 1, axis: int = -1, prepend: Any = NOT_GIVEN, append: Any = NOT_GIVEN
-) -> Any:
+    a: ArrayLike, n: int = 1, axis: int = -1, prepend: Any = NOT_GIVEN, append: Any = NOT_GIVEN
+) -> Array:
     """Differences between neighbours along an axis, taken `n` times.
 
     Examples
@@ -66,7 +67,7 @@ def diff(
 
 
 @implements(np.ediff1d)
-def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+def ediff1d(ary: ArrayLike, to_end: Any = None, to_begin: Any = None) -> Array:
     """Differences between neighbours of the flattened array, and what is put around them.
 
     Examples
@@ -90,7 +91,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 
 
 @implements(np.trapezoid)
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+def trapezoid(y: ArrayLike, x: ArrayLike = None, dx: Any = 1.0, axis: int = -1) -> Array:
     """Integral along an axis by the trapezoidal rule; differentiable in values and places.
 
     Parameters
@@ -142,14 +143,14 @@ def _steps(spacing: Any, n: int) -> Any:
     return steps
 
 
-def _slopes(f: Any, axis: int, h: Any, order: int) -> Any:
+def _slopes(f: Any, axis: int, h: Array, order: int) -> Any:
     """Derivative along an axis by central differences, one-sided of `order` 1 or 2 at the ends."""
     n = f.shape[axis]
 
     def at(start: int | None, stop: int | None) -> Any:
         return cut(f, axis, start, stop)
 
-    def shaped(a: Any) -> Any:
+    def shaped(a: Array) -> Any:
         return np.reshape(a, [-1 if i == axis else 1 for i in range(f.ndim)])
 
     if not h.ndim:
@@ -186,7 +187,7 @@ def _slopes(f: Any, axis: int, h: Any, order: int) -> Any:
 
 
 @implements(np.gradient)
-def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+def gradient(f: Any, *varargs: Any, axis: AxisLike = None, edge_order: int = 1) -> Array:
     """Derivative of a sampled function by central differences; not the derivative of `f` itself.
 
     Parameters
@@ -237,8 +238,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
 @implements(np.interp)
 def interp(
-    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None
-) -> Any:
+    x: ArrayLike, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None
+) -> Array:
     """Piecewise linear interpolation; differentiable in all of `x`, `xp` and `fp`.
 
     Parameters
@@ -294,7 +295,7 @@ def interp(
 @implements(np.unwrap)
 def unwrap(
     p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi
-) -> Any:
+) -> Array:
     """Take away jumps of half a period or more along an axis; the gradient is 1 everywhere.
 
     Parameters
@@ -337,7 +338,7 @@ def unwrap(
 # Convolution -------------------------------------------------------------------------------------
 
 
-def _correlate(a: Any, v: Any, mode: str, name: str) -> Any:
+def _correlate(a: Array, v: Array, mode: str, name: str) -> Any:
     """Slide `v` along `a`, no longer than `a`, and sum products."""
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"mode must be one of 'valid', 'same', or 'full' (got {mode!r})")
@@ -357,7 +358,7 @@ def _correlate(a: Any, v: Any, mode: str, name: str) -> Any:
     return owned(result)
 
 
-def _signals(a: Any, v: Any) -> tuple[Any, Any]:
+def _signals(a: Array, v: Array) -> tuple[Any, Any]:
     a, v = as_tensor(a), as_tensor(v)
     a, v = (np.reshape(t, 1) if not t.ndim else t for t in (a, v))
     if a.ndim > 1 or v.ndim > 1:
@@ -366,7 +367,7 @@ def _signals(a: Any, v: Any) -> tuple[Any, Any]:
 
 
 @implements(np.convolve)
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Array:
     """Convolution of two vectors.
 
     Parameters
@@ -392,7 +393,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
 
 @implements(np.correlate)
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+def correlate(a: ArrayLike, v: ArrayLike, mode: str = "valid") -> Array:
     """Sums of products of one vector with the other, shifted.
 
     Parameters

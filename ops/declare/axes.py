@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
     "NOT_GIVEN", "Axes", "all_axes", "from_back", "is_given", "one_axis", "shape_of", "to_back",
@@ -31,7 +32,7 @@ def is_given(value: Any) -> bool:
     return value is not None and value is not NOT_GIVEN
 
 
-def all_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+def all_axes(axis: AxisLike, ndim: int) -> tuple[int, ...]:
     """Normalise ``axis`` of a reduction to a tuple of non-negative axes; NumPy's errors."""
     if axis is None:
         return tuple(range(ndim))
@@ -51,7 +52,7 @@ def all_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return found
 
 
-def one_axis(axis: Any, ndim: int) -> int:
+def one_axis(axis: AxisLike, ndim: int) -> int:
     """Normalise one axis; NumPy's error if there is no such axis."""
     axis = index(axis)
     if -ndim <= axis < ndim:
@@ -59,17 +60,17 @@ def one_axis(axis: Any, ndim: int) -> int:
     raise np.exceptions.AxisError(axis, ndim)
 
 
-def shape_of(a: Any) -> tuple[int, ...]:
+def shape_of(a: ArrayLike) -> tuple[int, ...]:
     """Return the shape of a tensor, array or scalar."""
     return a.shape if isinstance(a, Tensor) else np.shape(a)
 
 
-def with_axes(g: Any, axis: Axes, keepdims: bool) -> Any:
+def with_axes(g: ArrayLike, axis: Axes, keepdims: bool) -> Array:
     """Put the reduced axes back, with size 1."""
     return g if keepdims or not axis else np.expand_dims(g, axis)
 
 
-def to_back(x: Any, axis: Axes) -> Any:
+def to_back(x: ArrayLike, axis: Axes) -> Array:
     """Make the reduced axes one last axis."""
     kept = tuple(i for i in range(len(x.shape)) if i not in axis)
     order = kept + axis
@@ -81,7 +82,7 @@ def to_back(x: Any, axis: Axes) -> Any:
     return np.reshape(x, (*shape[: len(kept)], math.prod(shape[len(kept) :])))
 
 
-def from_back(x: Any, shape: tuple[int, ...], axis: Axes) -> Any:
+def from_back(x: ArrayLike, shape: tuple[int, ...], axis: Axes) -> Array:
     """Undo :func:`to_back`; `shape` is that of the original."""
     kept = tuple(i for i in range(len(shape)) if i not in axis)
     order = kept + axis

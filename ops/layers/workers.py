@@ -31,6 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.tape.core.types import Array
+
 __all__ = ["Crew", "crew", "in_threads", "multiply", "processors", "sum_in_threads", "work_arrays"]
 
 #: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
@@ -196,7 +198,7 @@ def _withdraw(tickets: deque[Any]) -> int:
 
 def sum_in_threads(
     add: Callable[[Any, Any], Any], parts: Sequence[Any], totals: Any, threads: int
-) -> Any:
+) -> Array:
     """Return the sum over parts, of which ``add(total, part)`` adds one to an array.
 
     Each array of `totals`, which are zeros, takes its share of the parts, in order, so that the number
@@ -205,7 +207,7 @@ def sum_in_threads(
     count = len(totals)
     cuts = [i * len(parts) // count for i in range(count + 1)]
 
-    def add_all(total: Any, some: Sequence[Any]) -> None:
+    def add_all(total: Array, some: Sequence[Any]) -> None:
         for part in some:
             add(total, part)
 
@@ -219,7 +221,7 @@ def sum_in_threads(
     return totals[0]
 
 
-def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
+def multiply(a: Array, b: Array, out: Any, limit: int) -> None:
     """Multiply stacks of matrices, in products of at most so many multiplications.
 
     `out` has the stacked axes of both.

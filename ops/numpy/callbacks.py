@@ -17,14 +17,15 @@ from tapegrad.ops.shape.joining import stack
 from tapegrad.ops.shape.selecting import take_along_axis
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = ["apply_along_axis", "apply_over_axes", "choose", "piecewise"]
 
 
 @implements(np.apply_along_axis)
 def apply_along_axis(
-    func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **kwargs: Any
-) -> Any:
+    func1d: Callable[..., Any], axis: int, arr: ArrayLike, *args: Any, **kwargs: Any
+) -> Array:
     """Apply a function to each vector along an axis; what it gives takes the place of that axis.
 
     Parameters
@@ -63,7 +64,7 @@ def apply_along_axis(
 
 
 @implements(np.apply_over_axes)
-def apply_over_axes(func: Callable[[Any, int], Any], a: Any, axes: Any) -> Any:
+def apply_over_axes(func: Callable[[Any, int], Any], a: ArrayLike, axes: AxisLike) -> Array:
     """Apply ``func(a, axis)`` for one axis after the other; reduced axes stay, with size 1.
 
     Examples
@@ -86,7 +87,7 @@ def apply_over_axes(func: Callable[[Any, int], Any], a: Any, axes: Any) -> Any:
 
 
 @implements(np.choose)
-def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> Array:
     """Choose each element from one of several arrays, by number.
 
     Parameters
@@ -126,7 +127,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 
 
 @implements(np.piecewise)
-def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+def piecewise(x: ArrayLike, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Array:
     """Apply to each part of an array the function whose condition holds there.
 
     Parameters

@@ -10,6 +10,7 @@ from tapegrad.ops.declare.axes import NOT_GIVEN, is_given
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.reduce import reductions
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
 __all__ = [
     "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum",
@@ -17,14 +18,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-def without_nan(a: Any, fill: float) -> tuple[Any, Any]:
+def without_nan(a: Array, fill: float) -> tuple[Any, Any]:
     """Replace nan by a number that does not count, and say where it was."""
     a = as_tensor(a)
     hole = np.isnan(a)
     return np.where(hole, np.asarray(fill, dtype=a.dtype), a) if a.dtype.kind == "f" else a, hole
 
 
-def _keep(a: Any, where: Any) -> Any:
+def _keep(a: Array, where: ArrayLike) -> Any:
     """Mark what is not nan, and not switched off."""
     keep = np.logical_not(np.isnan(a))
     return keep if where is True or where is NOT_GIVEN else np.logical_and(keep, operand(where))
@@ -32,9 +33,9 @@ def _keep(a: Any, where: Any) -> Any:
 
 @implements(np.nansum)
 def nansum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN,
-    initial: Any = NOT_GIVEN, where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Sum over axes, with nan counting as 0.
 
     Examples
@@ -50,9 +51,9 @@ def nansum(
 
 @implements(np.nanprod)
 def nanprod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN,
-    initial: Any = NOT_GIVEN, where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Product over axes, with nan counting as 1.
 
     Examples
@@ -66,12 +67,14 @@ def nanprod(
     )
 
 
-def _mask(where: Any) -> Any:
+def _mask(where: ArrayLike) -> Any:
     return True if where is NOT_GIVEN else where
 
 
 @implements(np.nancumsum)
-def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+def nancumsum(
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None
+) -> Array:
     """Running sum along an axis, with nan counting as 0.
 
     Examples
@@ -84,7 +87,9 @@ def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> A
 
 
 @implements(np.nancumprod)
-def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+def nancumprod(
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None
+) -> Array:
     """Running product along an axis, with nan counting as 1.
 
     Examples
@@ -98,9 +103,9 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> 
 
 @implements(np.nanmean)
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, *,
-    where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Mean over axes of what is not nan.
 
     Examples
@@ -113,8 +118,10 @@ def nanmean(
     return functions[np.mean](a, axis, dtype, out, keepdims, where=_keep(a, where))
 
 
-def _spread(function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any,
-            where: Any, mean: Any, correction: Any) -> Any:  # fmt: skip
+def _spread(
+    function: Any, a: Array, axis: AxisLike, dtype: DTypeLike, out: Any, ddof: Any, keepdims: Any,
+    where: ArrayLike, mean: Array, correction: Any,
+) -> Any:  # fmt: skip
     """Take ``np.var`` or ``np.std`` of what is not nan; nan where too little is left."""
     a = as_tensor(a)
     keep = _keep(a, where)
@@ -129,9 +136,10 @@ def _spread(function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, k
 
 @implements(np.nanvar)
 def nanvar(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = NOT_GIVEN, *, where: Any = True, mean: Any = NOT_GIVEN, correction: Any = NOT_GIVEN,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, mean: ArrayLike = NOT_GIVEN,
+    correction: Any = NOT_GIVEN,
+) -> Array:  # fmt: skip
     """Variance over axes of what is not nan.
 
     Examples
@@ -145,9 +153,10 @@ def nanvar(
 
 @implements(np.nanstd)
 def nanstd(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = NOT_GIVEN, *, where: Any = True, mean: Any = NOT_GIVEN, correction: Any = NOT_GIVEN,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, mean: ArrayLike = NOT_GIVEN,
+    correction: Any = NOT_GIVEN,
+) -> Array:  # fmt: skip
     """Standard deviation over axes of what is not nan; its gradient for constant data is 0.
 
     Examples
@@ -161,9 +170,9 @@ def nanstd(
 
 @implements(np.nanmax)
 def nanmax(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, initial: Any = NOT_GIVEN,
-    where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+    initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Greatest element over axes that is not nan; nan if all are.
 
     Examples
@@ -177,9 +186,9 @@ def nanmax(
 
 @implements(np.nanmin)
 def nanmin(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, initial: Any = NOT_GIVEN,
-    where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+    initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Least element over axes that is not nan; nan if all are.
 
     Examples
@@ -192,8 +201,9 @@ def nanmin(
 
 
 def _extreme(
-    function: Any, fill: float, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any
-) -> Any:
+    function: Any, fill: float, a: Array, axis: AxisLike, out: Any, keepdims: Any, initial: Array,
+    where: ArrayLike,
+) -> Any:  # fmt: skip
     filled, hole = without_nan(a, fill)
     result = functions[function](filled, axis, None, keepdims, initial, _mask(where))
     if result.dtype.kind == "f" and not is_given(initial):

@@ -16,11 +16,12 @@ from tapegrad.ops.reduce import reductions
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
 __all__ = ["average", "median", "ptp", "trace"]
 
 
-def _masked(a: Any, where: Any, neutral: Any) -> Any:
+def _masked(a: Array, where: ArrayLike, neutral: Any) -> Any:
     """Replace what ``where`` switches off by a number that does not count."""
     if where is True or where is NOT_GIVEN:
         return a
@@ -33,8 +34,9 @@ def _total(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: float)
     """Adapt ``sum`` or ``prod`` to NumPy's signature."""
 
     def reduce(
-        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN,
-        initial: Any = NOT_GIVEN, where: Any = True, *, constant: bool | None = None,
+        a: Array, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+        keepdims: Any = NOT_GIVEN, initial: Array = NOT_GIVEN, where: ArrayLike = True, *,
+        constant: bool | None = None,
     ) -> Any:  # fmt: skip
         if where is True and out is None and initial is NOT_GIVEN:  # the common call, undelayed
             if not isinstance(a, Tensor) or dtype is not None or constant is not None:
@@ -61,8 +63,8 @@ def _extreme(function: Any, ufunc: np.ufunc) -> Any:
     """Adapt ``max`` or ``min`` to NumPy's signature."""
 
     def reduce(
-        a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, initial: Any = NOT_GIVEN,
-        where: Any = True, *, constant: bool | None = None,
+        a: Array, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+        initial: Array = NOT_GIVEN, where: ArrayLike = True, *, constant: bool | None = None,
     ) -> Any:  # fmt: skip
         if where is not True and where is not NOT_GIVEN and not is_given(initial):
             raise ValueError(
@@ -84,7 +86,7 @@ def _extreme(function: Any, ufunc: np.ufunc) -> Any:
             result = functions[ufunc](result, initial, constant=constant)
         return delivered(result, out, ufunc.__name__)
 
-    def reduce_ufunc(a: Any, axis: Any, dtype: Any, out: Any, *rest: Any) -> Any:
+    def reduce_ufunc(a: Array, axis: AxisLike, dtype: DTypeLike, out: Any, *rest: Any) -> Any:
         if dtype is not None:
             a = functions["cast"](as_tensor(a), np.dtype(dtype))
         return reduce(a, axis, out, *rest)
@@ -104,9 +106,9 @@ implements(np.min, np.amin)(_extreme(reductions.min, np.minimum))
 
 @implements(np.mean)
 def _mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN, *,
-    where: Any = True, constant: bool | None = None,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, constant: bool | None = None,
+) -> Array:  # fmt: skip
     if where is True or where is NOT_GIVEN:
         result = reductions.mean(a, axis, keepdims, dtype=dtype, constant=constant)
         return delivered(result, out, "mean")
@@ -119,7 +121,7 @@ def _mean(
     return delivered(flagged(result, constant), out, "mean")
 
 
-def _float_of(a: Any) -> np.dtype[Any]:
+def _float_of(a: Array) -> np.dtype[Any]:
     return a.dtype if a.dtype.kind == "f" else np.dtype(float)
 
 
@@ -127,8 +129,8 @@ def _deviation(function: Any, root: bool) -> Any:
     """Adapt ``var`` or ``std`` to NumPy's signature."""
 
     def reduce(
-        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-        keepdims: Any = NOT_GIVEN, *, where: Any = True, mean: Any = NOT_GIVEN,
+        a: Array, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, mean: Array = NOT_GIVEN,
         correction: Any = NOT_GIVEN, constant: bool | None = None,
     ) -> Any:  # fmt: skip
         name = function.__name__
@@ -156,7 +158,7 @@ implements(np.std)(_deviation(reductions.std, root=True))
 
 
 @implements(np.ptp)
-def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN) -> Any:
+def ptp(a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN) -> Array:
     """Range of the values over axes: the greatest less the least.
 
     Examples
@@ -170,7 +172,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOT_GIVEN) ->
     return delivered(result, out, "ptp")
 
 
-def aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+def aligned_weights(weights: Array, shape: tuple[int, ...], axis: AxisLike) -> Any:
     """Broadcast weights, of this shape or of that of the axes, to `shape`; NumPy's errors."""
     if weights.shape == shape:
         return weights
@@ -186,9 +188,9 @@ def aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
 
 @implements(np.average)
 def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
+    a: ArrayLike, axis: AxisLike = None, weights: ArrayLike = None, returned: bool = False, *,
     keepdims: Any = NOT_GIVEN,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Weighted mean over axes; differentiable in values and weights.
 
     Parameters
@@ -226,8 +228,9 @@ def average(
 
 @implements(np.median)
 def median(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, overwrite_input: bool = False,
+    keepdims: Any = False,
+) -> Array:  # fmt: skip
     """Median over axes: the middle value, or the mean of the two in the middle.
 
     Examples
@@ -256,8 +259,9 @@ def median(
 
 @implements(np.trace)
 def trace(
-    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
-) -> Any:
+    a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: DTypeLike = None,
+    out: Any = None,
+) -> Array:  # fmt: skip
     """Sum of a diagonal.
 
     Examples
@@ -271,5 +275,5 @@ def trace(
 
 
 @implements(np.linalg.trace)
-def _linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+def _linalg_trace(x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike = None) -> Array:
     return trace(x, offset, -2, -1, dtype)

@@ -17,11 +17,12 @@ from tapegrad.ops.declare.ufunc import as_tensor, data_of, delivered, owned, und
 from tapegrad.ops.reduce.numpy_reductions import aligned_weights
 from tapegrad.ops.shape.selecting import take_along_axis
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, ShapeLike
 
 __all__ = ["nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
 
 
-def _check(q: Any, percent: bool) -> None:
+def _check(q: Array, percent: bool) -> None:
     q = np.asarray(q)
     if not (np.all(q >= 0) and np.all(q <= (100 if percent else 1))):
         raise ValueError(
@@ -31,7 +32,7 @@ def _check(q: Any, percent: bool) -> None:
         )
 
 
-def _places(numbers: Any, q: Any, method: str, **weights: Any) -> Any:
+def _places(numbers: Array, q: Array, method: str, **weights: Any) -> Any:
     """Return where among sorted values, numbered from 0, the quantile lies."""
     quantile: Any = np.quantile
     return np.asarray(quantile(np.asarray(numbers, float), q, method=method, **weights), float)
@@ -52,7 +53,7 @@ def _between(ordered: Any, place: Any) -> Any:
 
 
 def _quantile(
-    a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: Any, weights: Any, *,
+    a: Array, q: Array, axis: AxisLike, out: Any, method: str, keepdims: Any, weights: Array, *,
     percent: bool = False, skip_nan: bool = False,
 ) -> Any:  # fmt: skip
     name = f"{'nan' if skip_nan else ''}{'percentile' if percent else 'quantile'}"
@@ -90,14 +91,14 @@ def _quantile(
     return delivered(owned(result, a), out, name)
 
 
-def _of_nothing(skip_nan: bool, rows: Any, q: Any, dtype: Any) -> Any:
+def _of_nothing(skip_nan: bool, rows: Any, q: Array, dtype: DTypeLike) -> Any:
     if not skip_nan:
         raise IndexError("index -1 is out of bounds for axis 0 with size 0")
     warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=4)
     return as_tensor(np.full((*np.shape(q), *rows), np.nan, dtype))
 
 
-def _places_of_counts(counts: Any, q: Any, method: str) -> Any:
+def _places_of_counts(counts: Any, q: Array, method: str) -> Any:
     """Return the places among the first `counts` of the sorted values: nan is sorted to the end."""
     place = np.zeros((*counts.shape, q.size))
     for count in np.unique(counts):
@@ -109,8 +110,8 @@ def _places_of_counts(counts: Any, q: Any, method: str) -> Any:
 
 
 def _weighted_places(
-    weights: Any, shape: Any, axes: Any, axis: Any, order: Any, hole: Any, q: Any, method: str,
-    name: str,
+    weights: Array, shape: ShapeLike, axes: AxisLike, axis: AxisLike, order: Any, hole: Any,
+    q: Array, method: str, name: str,
 ) -> Any:  # fmt: skip
     """Return the places for weights; the result jumps with them and has no gradient."""
     weights = np.asarray(undifferentiated(weights, name, "its weights"))
@@ -158,8 +159,8 @@ def _function(numpys: Any, text: str) -> Any:
     percent, skip_nan = "percentile" in name, name.startswith("nan")
 
     def compute(
-        a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-        method: str = "linear", keepdims: Any = False, *, weights: Any = None,
+        a: Array, q: Array, axis: AxisLike = None, out: Any = None, overwrite_input: bool = False,
+        method: str = "linear", keepdims: Any = False, *, weights: Array = None,
     ) -> Any:  # fmt: skip
         return _quantile(
             a, q, axis, out, method, keepdims, weights, percent=percent, skip_nan=skip_nan
@@ -183,8 +184,9 @@ nanpercentile = _function(np.nanpercentile, "Percentiles over axes of what is no
 
 @implements(np.nanmedian)
 def nanmedian(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, overwrite_input: bool = False,
+    keepdims: Any = False,
+) -> Array:  # fmt: skip
     """Median over axes of what is not nan.
 
     Examples

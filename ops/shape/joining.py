@@ -12,16 +12,17 @@ from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
 __all__ = ["append", "block", "column_stack", "concatenate", "dstack", "hstack", "stack", "vstack"]
 
 
-def cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
+def cut(x: Array, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
     """Return a slice along one axis."""
     return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
-def _concatenate_vjp(g: Any, y: Any, *xs: Any, index: int, axis: int) -> Any:
+def _concatenate_vjp(g: Array, y: Array, *xs: Array, index: int, axis: int) -> Any:
     start = sum(x.shape[axis] for x in xs[:index])
     return cut(g, axis, start, start + xs[index].shape[axis])
 
@@ -57,14 +58,14 @@ stack_p: Primitive = Primitive(
 )
 
 
-def _operands(tensors: Any) -> tuple[Any, ...]:
+def _operands(tensors: Array) -> tuple[Any, ...]:
     if isinstance(tensors, Tensor):
         return tuple(tensors)
     arrays = (operand(t) for t in tensors)
     return tuple(a if isinstance(a, Tensor) else np.asarray(a) for a in arrays)
 
 
-def _cast_all(arrays: tuple[Any, ...], dtype: Any, casting: str) -> tuple[Any, ...]:
+def _cast_all(arrays: tuple[Any, ...], dtype: DTypeLike, casting: str) -> tuple[Any, ...]:
     return tuple(
         functions["astype"](a, dtype, casting) if isinstance(a, Tensor)
         else a.astype(dtype, casting=casting)
@@ -74,9 +75,9 @@ def _cast_all(arrays: tuple[Any, ...], dtype: Any, casting: str) -> tuple[Any, .
 
 @implements(np.concatenate)
 def concatenate(
-    tensors: Any, axis: Any = 0, out: Any = None, dtype: Any = None, *, casting: str = "same_kind",
-    constant: bool | None = None,
-) -> Any:  # fmt: skip
+    tensors: ArrayLike, axis: AxisLike = 0, out: Any = None, dtype: DTypeLike = None, *,
+    casting: str = "same_kind", constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Join arrays along an axis that they have.
 
     Parameters
@@ -119,9 +120,9 @@ def concatenate(
 
 
 def stack(
-    tensors: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
+    tensors: ArrayLike, axis: int = 0, out: Any = None, *, dtype: DTypeLike = None,
     casting: str = "same_kind", constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Join arrays of one shape along a new axis.
 
     Parameters
@@ -164,12 +165,12 @@ def stack(
 
 
 @implements(np.stack)
-def _np_stack(arrays: Any, axis: int = 0, out: Any = None, **options: Any) -> Any:
+def _np_stack(arrays: ArrayLike, axis: int = 0, out: Any = None, **options: Any) -> Array:
     return stack(arrays, axis, out, **options)
 
 
 @implements(np.vstack, getattr(np, "row_stack", np.vstack))
-def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def vstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> Array:
     """Join arrays along the first axis; vectors are rows.
 
     Examples
@@ -183,7 +184,7 @@ def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 
 
 @implements(np.hstack)
-def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def hstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> Array:
     """Join arrays along the second axis, vectors along the first.
 
     Examples
@@ -198,7 +199,7 @@ def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 
 
 @implements(np.dstack)
-def dstack(tup: Any) -> Any:
+def dstack(tup: Any) -> Array:
     """Join arrays along the third axis.
 
     Examples
@@ -211,7 +212,7 @@ def dstack(tup: Any) -> Any:
 
 
 @implements(np.column_stack)
-def column_stack(tup: Any) -> Any:
+def column_stack(tup: Any) -> Array:
     """Join vectors as columns of a matrix.
 
     Examples
@@ -227,7 +228,7 @@ def column_stack(tup: Any) -> Any:
 
 
 @implements(np.append)
-def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Array:
     """Join `values` to the end of an array; without an axis, both are flattened.
 
     Examples
@@ -240,7 +241,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 
 @implements(np.block)
-def block(arrays: Any) -> Any:
+def block(arrays: ArrayLike) -> Array:
     """Assemble an array from nested lists of blocks: the innermost along the last axis.
 
     Parameters
@@ -281,7 +282,7 @@ def block(arrays: Any) -> Any:
     return join(arrays, 0) if depth else np.copy(join(arrays, 0))
 
 
-def _nest(arrays: Any, function: Any) -> Any:
+def _nest(arrays: Array, function: Any) -> Any:
     """Apply a function to the blocks in nested lists."""
     if isinstance(arrays, list):
         return [_nest(a, function) for a in arrays]
