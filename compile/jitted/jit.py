@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.backends.numba import problems
+from tapegrad.compile.backends.numba import problems, warn_once
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
@@ -31,9 +31,6 @@ __all__ = ["Jit", "Stats", "jit"]
 MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
-
-#: Reasons to compile nothing in this process that have been given.
-_told: set[str] = set()
 
 
 class Stats(NamedTuple):
@@ -232,13 +229,14 @@ class Jit:
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
         if reason in problems:
-            what, told = "jit runs functions as they are", reason in _told
-            _told.add(reason)
-        else:
-            what, told = f"jit({name}) runs without compiling from here on", self._warned
+            warn_once(stacklevel=5)
+        elif not self._warned:
             self._warned = True
-        if not told:
-            warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=5)
+            warnings.warn(
+                f"jit({name}) runs without compiling from here on: {reason}",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
     def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:
         self._warn(reason)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends import numba as backend
 from tapegrad.compile.passes.expansions import stage
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
@@ -20,7 +21,8 @@ __all__ = ["compile_program"]
 def compile_program(program: Program) -> Callable[..., tuple[Any, ...]]:
     """Return a compiled function from arrays to the outputs of a program.
 
-    There is a plan for each way that the arrays lie in memory, made at the first such call.
+    There is a plan for each way that the arrays lie in memory, made at the first such call. Without
+    Numba the program is replayed, with a warning.
     """
     # The builder imports numba, which is loaded when something is compiled and not before.
     staged = program.memo("optimised", lambda: optimise(stage(program)))
@@ -32,6 +34,9 @@ def compile_program(program: Program) -> Callable[..., tuple[Any, ...]]:
             raise TypeError(
                 f"the compiled program takes {len(program.inputs)} arrays, got {len(arrays)}"
             )
+        if not backend.usable():
+            backend.warn_once(stacklevel=3)
+            return program(*values)
         key = tuple([value.strides for value in values])
         plan = plans.get(key)
         if plan is None:

@@ -6,7 +6,6 @@ mistaken for :func:`tapegrad.grad`.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from tapegrad.ops.reduce.running import part
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.ops.shape.selecting import take
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.primitive import functions, implements, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
@@ -325,7 +324,7 @@ def unwrap(
         half, rest = divmod(period, 2)
         ambiguous = rest == 0
     turns = np.floor_divide(jumps + half, period)
-    if ambiguous:  # half a period up stays up
+    if ambiguous:  # a jump of exactly half a period keeps its direction
         landed = jumps - turns * period == -half
         turns = turns - np.logical_and(landed, jumps > 0)
     # The turns are piecewise constant, so they have no gradient.
@@ -349,9 +348,8 @@ def _correlate(a: Array, v: Array, mode: str, name: str) -> Any:
     if dtype.kind != "f":
         return as_tensor(np.correlate(data_of(a, name), data_of(v, name), mode))  # type: ignore[call-overload]
     params = {"stride": (1,), "padding": (padding,), "dilation": (1,)}
-    # Convolution is much code, which few programs use; it is loaded when one does.
-    convolve_p = importlib.import_module("tapegrad.ops.layers.convolution").convolve_p
-    result = apply(convolve_p, (a[None, None], v[None, None]), params)[0, 0]
+    # By name, for the module that declares it belongs to a later room.
+    result = apply(primitives["convolve_windows"], (a[None, None], v[None, None]), params)[0, 0]
     if mode == "same":
         start = (m - 1) // 2
         result = result[start : start + n]

@@ -98,7 +98,7 @@ def _with_batch(subscripts: str, batched: Any) -> str:
 def _batch_einsum(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     params = {**params, "subscripts": _with_batch(params["subscripts"], batched)}
     if type(params.get("optimize")) is tuple:
-        params["optimize"] = True  # a path was chosen for other shapes
+        params["optimize"] = True  # the path was chosen for shapes without the batch
     return bind(einsum_p, *args, **params)
 
 

@@ -53,7 +53,7 @@ def _batch_matmul(args: Sequence[Array], batched: Sequence[bool], size: int, par
     x, y = args
     xd, yd = len(x.shape) - batched[0], len(y.shape) - batched[1]
     if not batched[1] and yd <= 2 and (xd >= 2 or yd == 2):
-        return np.matmul(x, y)  # the batch axis is one more axis of rows
+        return np.matmul(x, y)  # to a product, the batch axis is one more axis of rows
     if not batched[0] and xd == 2 and yd == 1:
         return np.matmul(y, np.swapaxes(x, 0, 1))
     # Make both matrices, with stacks of equal length behind the batch axis.

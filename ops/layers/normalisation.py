@@ -45,7 +45,7 @@ _LONG = 512
 def _composition(x: Array, gamma: Array, beta: Array, *, eps: float) -> Any:
     axes = (0, *range(2, x.ndim))
     wide = (x.shape[1], *(1,) * (x.ndim - 2))
-    if not x.size:  # nothing has no mean
+    if not x.size:  # the mean of nothing would be nan, with a warning
         return x * np.reshape(gamma, wide) + np.reshape(beta, wide)
     centred = x - np.mean(x, axis=axes, keepdims=True)
     variance = np.mean(np.square(centred), axis=axes, keepdims=True)

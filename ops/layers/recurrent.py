@@ -61,7 +61,7 @@ def _pull(
     h = np.tanh(np.matmul(r * s, Wh) + xh)
     of_z, of_h, of_r = (s - h) * (z * (1 - z)), (1 - z) * (1 - h * h), s * (r * (1 - r))
     steps: list[Any] = []
-    carried: list[Any] = []  # by how many steps they have come
+    carried: list[Any] = []  # element k has come back by k + 1 steps
     for t in range(xz.shape[0] - 1, -1, -1):
         here = [g[t + 1], *carried]
         if limit is None:

@@ -177,7 +177,7 @@ def in_threads(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
         left.clear()
         late = _withdraw(tickets)
         others = [outcomes.get() for _ in range(threads - 1 - late)]
-    took += late * took  # the time that those who came too late were wanted for
+    took += late * took  # those who came too late were wanted all that time
     for outcome in others:
         if isinstance(outcome, BaseException):
             raise outcome

@@ -168,7 +168,7 @@ def piecewise(x: ArrayLike, condlist: Any, funclist: Any, *args: Any, **kw: Any)
                 continue
             part = np.broadcast_to(as_tensor(choice(x[mask], *args, **kw)), (int(mask.sum()),))
             rank = np.maximum(np.cumsum(mask) - 1, 0).reshape(x.shape)
-            choice = part[rank]  # each value at its place, and any elsewhere
+            choice = part[rank]  # values elsewhere are any, and do not count
         value = functions["cast"](as_tensor(choice), x.dtype)
         result = functions[np.where](mask, value, result)
     return as_tensor(result)

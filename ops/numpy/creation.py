@@ -343,7 +343,7 @@ def _like(
     if isinstance(other, Tensor):
         inherited = bool(other.live_trace.level) or other.constant
         like = data_below(other)
-        if like.shape != other.shape:  # the values of a batch
+        if like.shape != other.shape:  # they have a batch axis, which users do not see
             like = np.empty(other.shape, other.dtype)
     else:
         like = other

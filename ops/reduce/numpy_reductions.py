@@ -38,7 +38,9 @@ def _total(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: float)
         keepdims: Any = NOT_GIVEN, initial: Array = NOT_GIVEN, where: ArrayLike = True, *,
         constant: bool | None = None,
     ) -> Any:  # fmt: skip
-        if where is True and out is None and initial is NOT_GIVEN:  # the common call, undelayed
+        if (
+            where is True and out is None and initial is NOT_GIVEN
+        ):  # the common call, without detours
             if not isinstance(a, Tensor) or dtype is not None or constant is not None:
                 return function(a, axis, keepdims, dtype=dtype, constant=constant)
             axes = all_axes(axis, len(a.shape))
@@ -141,7 +143,7 @@ def _deviation(function: Any, root: bool) -> Any:
         a = as_tensor(a)
         if not is_given(mean):
             mean = _mean(a, axis, dtype, keepdims=True, where=where)
-        squares = np.square(_masked(a - mean, where, 0))  # what is off may be nan
+        squares = np.square(_masked(a - mean, where, 0))  # values that are switched off may be nan
         inside = np.broadcast_to(True if where is NOT_GIVEN else operand(where), a.shape)
         total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims)
         count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)

@@ -42,14 +42,14 @@ def _between(ordered: Any, place: Any) -> Any:
     """Take the values at fractional places along the last axis; places are in front of it."""
     n = ordered.shape[-1]
     low = np.floor(place).astype(np.intp)
-    share = place - low
+    fraction = place - low
     first = take_along_axis(ordered, low, -1)
-    if not share.any():
+    if not fraction.any():
         return first
     second = take_along_axis(ordered, np.minimum(low + 1, n - 1), -1)
-    whole = share == 0
-    step = np.where(whole, 0.0, second) - np.where(whole, 0.0, first)  # inf - inf only if needed
-    return first + step * share.astype(ordered.dtype)
+    whole = fraction == 0
+    step = np.where(whole, 0.0, second) - np.where(whole, 0.0, first)  # without inf - inf
+    return first + step * fraction.astype(ordered.dtype)
 
 
 def _quantile(
@@ -176,7 +176,9 @@ def _function(numpys: Any, text: str) -> Any:
     return implements(numpys)(compute)
 
 
-quantile = _function(np.quantile, "Quantiles over axes: what a share `q` of the values is below.\n")
+quantile = _function(
+    np.quantile, "Quantiles over axes: what a fraction `q` of the values is below.\n"
+)
 percentile = _function(np.percentile, "Percentiles over axes.\n")
 nanquantile = _function(np.nanquantile, "Quantiles over axes of what is not nan.\n")
 nanpercentile = _function(np.nanpercentile, "Percentiles over axes of what is not nan.\n")

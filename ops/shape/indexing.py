@@ -263,7 +263,7 @@ def _batch_write(args: Sequence[Array], batched: Sequence[bool], size: int, para
         missing = part.ndim - (len(value.shape) - 1)
         if missing > 0:
             value = np.reshape(value, (size, *(1,) * missing, *value.shape[1:]))
-        elif missing < 0:  # leading axes of size 1, which an assignment drops
+        elif missing < 0:  # the value has leading axes of size 1, which an assignment drops
             value = np.reshape(value, (size, *value.shape[1 - missing :]))
     outer = None if spec is None else (_ALL, *spec)
     return bind(write_p, base, value, *arrays, path=tuple(inner), spec=outer)
@@ -389,5 +389,5 @@ def _setitem(x: Tensor, index: Any, value: Any) -> None:
     else:
         spec, arrays = normalise(index, x.ndim)
         if not arrays and np.ndim(value) and _is_scalar_view(index, spec, x.shape):
-            value = np.reshape(value, ())  # into a view without axes; NumPy drops axes of size 1
+            value = np.reshape(value, ())  # for a view without axes NumPy drops axes of size 1
     write(x, value, spec, arrays)

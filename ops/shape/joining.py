@@ -264,7 +264,7 @@ def block(arrays: ArrayLike) -> Array:
     Tensor([[1., 2.],
             [3., 4.]])
     """
-    # NumPy checks lists and shapes, on bytes that are all the same one.
+    # NumPy checks the nest of lists and the shapes, on arrays of one byte that is repeated.
     np.block(_nest(arrays, lambda a: np.broadcast_to(np.int8(0), np.shape(a))))
     depth, inner = 0, arrays
     while isinstance(inner, list):

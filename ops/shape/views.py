@@ -204,7 +204,7 @@ def _in_order(a: Array) -> bool:
     sizes = list(zip(array.shape, array.strides))
     others, unit = {s: n for n, s in sizes[:hidden] if n != 1}, array.itemsize
     for n, stride in reversed(sizes[hidden:]):
-        while unit in others:  # examples lie interleaved
+        while unit in others:  # here lies a batch axis: its examples are interleaved
             unit *= others.pop(unit)
         if n != 1 and stride != unit:
             return False

@@ -1,14 +1,17 @@
 """The back end on Numba: text, loops, threads, vector mathematics."""
 
+import warnings
 from functools import cache
 
-__all__ = ["OLDEST", "problems", "usable"]
+__all__ = ["OLDEST", "problems", "usable", "warn_once"]
 
 #: Older versions abort on some processors when they compile ``max`` and ``min``.
 OLDEST = (0, 62)
 
 #: Why Numba cannot be used; empty until an import has failed.
 problems: list[str] = []
+#: Those that users have been told of.
+_told: set[str] = set()
 
 
 @cache
@@ -22,3 +25,11 @@ def usable() -> bool:
         if numba.version_info[:2] < OLDEST:
             problems.append(f"numba {numba.__version__} is too old: it takes 0.62 or newer")
     return not problems
+
+
+def warn_once(stacklevel: int) -> None:
+    """Say that nothing is compiled, and why, once in a process."""
+    if problems[0] not in _told:
+        _told.add(problems[0])
+        text = f"jit runs functions as they are: {problems[0]}"
+        warnings.warn(text, RuntimeWarning, stacklevel=stacklevel + 1)
