@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.declare.axes import all_axes, one_axis, shape_of
+from tapegrad.ops.declare.axes import all_axes, is_given, one_axis, shape_of
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
@@ -241,9 +241,10 @@ def argmin(a: ArrayLike, axis: AxisLike = None, out: Any = None, *, keepdims: An
 
 @implements(np.argsort)
 def argsort(
-    a: ArrayLike, axis: AxisLike = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-) -> Array:
-    """Indices that would sort an array along an axis.
+    a: ArrayLike, axis: AxisLike = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+    descending: Any = None,
+) -> Array:  # fmt: skip
+    """Indices that would sort an array along an axis; nan come last, `descending` or not.
 
     Examples
     --------
@@ -259,6 +260,8 @@ def argsort(
         params["kind"] = kind
     if stable is not None:
         params["stable"] = stable
+    if is_given(descending) and descending:  # ``~a`` turns the order of integers around
+        a = np.negative(a) if as_tensor(a).dtype.kind == "f" else np.invert(a)
     return apply(argsort_p, (a,), params)
 
 

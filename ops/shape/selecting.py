@@ -215,9 +215,11 @@ def along_axis(arr: Array, indices: ArrayLike, axis: int) -> tuple[Any, ...]:
 @implements(np.sort)
 def sort(
     a: ArrayLike, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
-    constant: bool | None = None,
+    descending: Any = None, constant: bool | None = None,
 ) -> Array:  # fmt: skip
     """Sort along an axis; the gradient goes to where each value came from.
+
+    With `descending` the greatest comes first; nan are last all the same.
 
     Examples
     --------
@@ -229,7 +231,7 @@ def sort(
     if axis is None:
         a, axis = np.ravel(a), 0
     axis = one_axis(axis, a.ndim)
-    permutation = np.argsort(a, axis=axis, kind=kind, order=order, stable=stable)
+    permutation = functions[np.argsort](a, axis, kind, order, stable=stable, descending=descending)
     return flagged(take_along_axis(a, permutation, axis), constant)
 
 
