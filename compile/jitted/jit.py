@@ -32,6 +32,7 @@ MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
 
+
 #: Reasons to compile nothing in this process that have been given.
 _told: set[str] = set()
 

@@ -13,11 +13,10 @@ import numpy as np
 
 from tapegrad.ops.algebra.power_norm import vector_norm_p
 from tapegrad.ops.algebra.singular import nuclear_norm_p, svd_packed_p
+from tapegrad.ops.declare.axes import Axes, all_axes, one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, owned
-from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
-from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
+from tapegrad.ops.elementwise.elementwise import absolute, absolute_strict_p
 from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
-from tapegrad.ops.reduce.reductions import Axes
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
 
@@ -48,7 +47,7 @@ def _vector(
 ) -> Any:
     keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if ord == 1:
-        x = apply(_absolute_strict if strict else absolute.primitive, (_floats(x),))
+        x = apply(absolute_strict_p if strict else absolute.primitive, (_floats(x),))
         if x.dtype == np.float16:  # whose sums would lose what is small
             keep["dtype"] = np.float32
         total = np.sum(x, **keep)
@@ -64,7 +63,7 @@ def _vector(
             return apply(even_max_p if ord > 0 else even_min_p, (x,), keep, constant)
         extreme = (np.max if ord > 0 else np.min)(x, **keep)
         # Only an extreme that is 0 has no derivative.
-        return flagged(apply(_absolute_strict, (extreme,)) if strict else extreme, constant)
+        return flagged(apply(absolute_strict_p, (extreme,)) if strict else extreme, constant)
     if ord < 0 and not all(x.shape[a] for a in axes):
         raise ValueError(f"vector norm of order {ord} of no elements is not defined")
     params = {"ord": ord, **keep}

@@ -21,7 +21,7 @@ from tapegrad.ops.algebra.power_norm import (
     slope,
     vector_norm_p,
 )
-from tapegrad.ops.shape.joining import _filled, _front
+from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
 
@@ -68,12 +68,12 @@ def _leaf_slope(y: Any, x: Any, ord: float) -> Any:
 
 
 def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
-    parts = [np.sum(t * _leaf_slope(y, x, ord)) for t, x in zip(_filled(tangents, xs), xs)]
+    parts = [np.sum(t * _leaf_slope(y, x, ord)) for t, x in zip(filled(tangents, xs), xs)]
     return sum(parts[1:], parts[0])
 
 
 def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
-    rows = [np.reshape(a, (size, -1)) for a in _front(args, batched, size)]
+    rows = [np.reshape(a, (size, -1)) for a in in_front(args, batched, size)]
     joined = np.concatenate(rows, axis=1)
     return bind(vector_norm_p, joined, ord=params["ord"], axis=(1,), keepdims=False)
 

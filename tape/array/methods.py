@@ -259,10 +259,12 @@ class ArrayMethods(ArrayOperators):
         return functions[np.searchsorted](self, v, side, sorter)
 
     def argsort(
-        self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-    ) -> Any:
+        self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+        descending: Any = None,
+    ) -> Any:  # fmt: skip
         """Indices that sort along an axis."""
-        return functions[np.argsort](self, axis, kind, order, stable=stable)
+        options = {"stable": stable, "descending": descending}
+        return functions[np.argsort](self, axis, kind, order, **options)
 
     def argpartition(
         self, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None
@@ -281,10 +283,12 @@ class ArrayMethods(ArrayOperators):
         functions[np.put](self, indices, values, mode)
 
     def sort(
-        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-    ) -> None:
+        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+        descending: Any = None,
+    ) -> None:  # fmt: skip
         """Sort along an axis, in place."""
-        functions["setitem"](self, ..., functions[np.sort](self, axis, kind, order, stable=stable))
+        options = {"stable": stable, "descending": descending}
+        functions["setitem"](self, ..., functions[np.sort](self, axis, kind, order, **options))
 
     def partition(
         self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None
