@@ -35,7 +35,8 @@ POINTS: dict[str, list[tuple[Any, ...]]] = {
     "gamma": [(2.3,), (-0.6,)], "rgamma": [(2.3,), (-0.6,), (0.0,), (-3.0,)],
     "gammaln": [(2.3,), (0.1,)], "loggamma": [(2.3,)], "psi": [(2.3,), (-0.6,)],
     "_zeta": [(2.5, 1.3), (1.2, 0.3), (7.0, 2.0)],
-    "_riemann_zeta": [(2.5,), (1.2,), (0.3,), (-1.7,), (-6.4,)], "beta": [(1.3, 2.2)], "betaln": [(1.3, 2.2)], "binom": [(5.3, 2.2)],
+    "_riemann_zeta": [(2.5,), (1.2,), (0.3,), (-1.7,), (-6.4,)], "beta": [(1.3, 2.2)],
+    "betaln": [(1.3, 2.2)], "binom": [(5.3, 2.2)],
     "poch": [(1.3, 2.2)], "gammainc": [(1.3, 2.2), (0.4, 0.2)], "gammaincc": [(1.3, 2.2)],
     "gammaincinv": [(1.3, 0.4)], "gammainccinv": [(1.3, 0.4)], "betainc": [(1.3, 2.2, 0.4)],
     "betaincc": [(1.3, 2.2, 0.4)], "betaincinv": [(1.3, 2.2, 0.4)], "betainccinv": [(1.3, 2.2, 0.4)],
@@ -313,6 +314,8 @@ def slopes(f: Any, x: Any, direction: Any) -> Any:
 @pytest.mark.parametrize("case", FUNCTIONS)
 def test_functions_agree_with_scipys_and_with_differences(case: str) -> None:
     name = case.split()[0]
+    if not hasattr(sc, name):
+        pytest.skip("this SciPy has no such function")
     apply, x = FUNCTIONS[case]
     original, ours = function(name), functions.find(function(name))
     assert functions[original] is ours
