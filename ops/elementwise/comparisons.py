@@ -16,7 +16,6 @@ import numpy as np
 from tapegrad.ops.declare.axes import all_axes, is_given, one_axis, shape_of
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.array.application import apply, bind
-from tapegrad.tape.array.replacements import holds_tensor
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params

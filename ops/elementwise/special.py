@@ -8,6 +8,7 @@ in batches and under ``jit``, and raises when it is differentiated.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -26,38 +27,53 @@ __all__ = ["find_special"]
 
 _RULES = {**special_rules.RULES, **special_families.RULES}
 _MODULE = "scipy.special"
+_REAL = frozenset("dfgl")
 
 
-def find_special(function: Any) -> Callable[..., Any] | None:
-    """Return what tensors do for a function of ``scipy.special``, and register it; None for others."""
+def find_special(key: Any) -> Callable[..., Any] | None:
+    """Register a function of ``scipy.special``, and return what tensors do for it; None for others.
+
+    `key` is the function, or the name of a primitive that it applies.
+    """
     module = sys.modules.get(_MODULE)
-    name = getattr(function, "__name__", None)
-    if module is None or not isinstance(name, str):
+    if module is None:
         return None
-    own = getattr(module, "_ufuncs", module)
-    if isinstance(function, np.ufunc):
-        if function is getattr(module, name, None) or function is getattr(own, name, None):
-            return _registered(function, _declared(function))
-    elif function is getattr(module, name, None):
-        if name in special_functions.MAKERS:
-            return _registered(function, special_functions.MAKERS[name](function))
-        if isinstance(
-            getattr(own, name, None), np.ufunc
-        ):  # a wrapper for arrays of other libraries
-            return _registered(function, find_special(getattr(own, name)))
-    return None
+    places = (module, getattr(module, "_ufuncs", module))
+    if isinstance(key, str):
+        name = _name_in(key)
+        key = next((getattr(p, name) for p in places if name and hasattr(p, name)), None)
+    else:
+        name = getattr(key, "__name__", None)
+    if not isinstance(name, str) or not any(key is getattr(p, name, None) for p in places):
+        return None
+    known = functions.get(key)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    if isinstance(key, np.ufunc):
+        ours = _declared(key)
+    elif name in special_functions.MAKERS:
+        ours = special_functions.MAKERS[name](key)
+    else:  # perhaps a wrapper of a ufunc, for arrays of other libraries
+        ufunc = getattr(places[1], name, None)
+        ours = find_special(ufunc) if isinstance(ufunc, np.ufunc) else None
+    if ours is not None:
+        functions[key] = ours
+    return ours
 
 
 Registry.finders.append(find_special)
 
 
-def _registered(function: Any, ours: Any) -> Any:
-    functions[function] = ours
-    return ours
+def _name_in(key: str) -> str:
+    """Return the function's name in that of a primitive, or nothing."""
+    found = re.match(r"scipy\.special\.(\w+?)(_weighted)?('|\[\d\])?$", key)
+    return found[1] if found else ""
 
 
 def _declared(ufunc: np.ufunc) -> Any:
-    """Declare the primitives of a ufunc."""
+    """Declare the primitives of a ufunc, if it takes and gives real numbers."""
+    if not any(_REAL.issuperset(t.replace("->", "")) for t in ufunc.types):
+        return None
     unknown = (None,) * ufunc.nin
     if ufunc.nout == 1:
         return _Special(_primitive(ufunc, _RULES.get(ufunc.__name__, unknown)))

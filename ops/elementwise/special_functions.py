@@ -209,6 +209,27 @@ def _make_spherical(function: Function, modified: int, sign: int) -> Function:
     return spherical
 
 
+def _make_diric(function: Function) -> Function:
+    """The derivative is that of a sum of cosines (DLMF 1.8.6 and 4.21.15)."""
+
+    def composition(x: Any, *, n: int) -> Any:
+        return np.mean(np.cos(x[..., None] * (np.arange(n) - (n - 1) / 2)), axis=-1)
+
+    primitive = Composed(
+        "scipy.special.diric",
+        lambda x, *, n: function(x, n),
+        composition,
+        1,
+        batch=lambda args, batched, size, params: bind(primitive, *args, **params),
+        source=_source("scipy.special.diric"),
+    )
+
+    def diric(x: Any, n: Any) -> Any:
+        return apply(primitive, (operand(x),), {"n": index(n)})
+
+    return diric
+
+
 #: The functions of ``scipy.special`` that are no ufuncs, and what makes their counterparts of SciPy's.
 MAKERS: dict[str, Callable[[Function], Function]] = {
     "logsumexp": _make_logsumexp,
@@ -216,6 +237,7 @@ MAKERS: dict[str, Callable[[Function], Function]] = {
     "log_softmax": lambda function: _make_softmax(function, _log_softmax),
     "softplus": lambda function: lambda x, **kwargs: np.logaddexp(0, x, **kwargs),
     "multigammaln": _make_multigammaln,
+    "diric": _make_diric,
     "polygamma": _make_polygamma,
     "spherical_jn": lambda function: _make_spherical(function, -1, 1),
     "spherical_yn": lambda function: _make_spherical(function, -1, 1),

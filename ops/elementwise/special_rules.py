@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.primitive import Rule
+from tapegrad.tape.transforms.derivatives import vjp
 
 __all__ = ["CONSTANT", "RULES", "sc", "series"]
 
@@ -72,6 +73,45 @@ def _rgamma_slope(x: Any) -> Any:
     low, high = np.where(left, x, 0.0), np.where(left, 1.0, x)
     turned = np.pi * np.cos(np.pi * low) - sc.psi(1.0 - low) * np.sin(np.pi * low)
     return np.where(left, sc.gamma(1.0 - low) * turned / np.pi, -sc.psi(high) * sc.rgamma(high))
+
+
+#: Of the Euler-Maclaurin formula (DLMF 25.11.5): the number of terms, and B(2k) / (2k)!.
+_TERMS = 12
+_BERNOULLI = (
+    1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000,
+    1 / 74724249600, -3617 / 10670622842880000, 43867 / 5109094217170944000,
+)  # fmt: skip
+
+
+def _zeta(s: Any, q: Any) -> Any:
+    """Hurwitz's zeta function as a sum that can be differentiated by both arguments."""
+    total: Any = 0.0
+    for k in range(_TERMS):
+        total = total + (q + k) ** -s
+    z = q + _TERMS
+    power = z**-s
+    total = total + z * power / (s - 1) + power / 2
+    factor = s * power / z
+    for k, c in enumerate(_BERNOULLI):
+        total = total + c * factor
+        factor = factor * ((s + 2 * k + 1) * (s + 2 * k + 2) / (z * z))
+    return total
+
+
+def _riemann_zeta(s: Any) -> Any:
+    """Riemann's zeta function; by reflection (DLMF 25.4.1) to the left."""
+    left = s < 0
+    t = np.where(left, 1 - s, s)
+    right = _zeta(t, 1.0)
+    low, high = np.where(left, s, -0.5), np.where(left, t, 2.0)
+    factor = 2.0**low * np.pi ** (low - 1) * np.sin(np.pi / 2 * low) * sc.gamma(high)
+    return np.where(left, factor * right, right)
+
+
+def _by_composition(g: Any, function: Any, x: Any, like: Any) -> Any:
+    """The derivative of an elementwise composition at x, times g, in the shape of a result."""
+    x, g = np.broadcast_to(x, like.shape), np.broadcast_to(g, like.shape)
+    return vjp(function, x)[1](g)[0]
 
 
 def _over(x: Any, y: Any) -> Any:
@@ -204,7 +244,11 @@ RULES: dict[str, Rules] = {
     "gammaln": (lambda g, y, x: g * sc.psi(x),),
     "loggamma": (lambda g, y, x: g * sc.psi(x),),
     "psi": (lambda g, y, x: g * sc.zeta(2.0, x),),
-    "_zeta": (None, lambda g, z, s, q: -g * (s * sc.zeta(s + 1.0, q))),
+    "_riemann_zeta": (lambda g, y, s: _by_composition(g, _riemann_zeta, s, y),),
+    "_zeta": (
+        lambda g, z, s, q: _by_composition(g, lambda s: _zeta(s, q), s, z),
+        lambda g, z, s, q: -g * (s * sc.zeta(s + 1.0, q)),
+    ),
     "beta": (
         lambda g, z, a, b: g * (z * (sc.psi(a) - sc.psi(a + b))),
         lambda g, z, a, b: g * (z * (sc.psi(b) - sc.psi(a + b))),

@@ -186,7 +186,7 @@ def _full(
     shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: Any = None,
     like: Any = None,
 ) -> Any:  # fmt: skip
-    sizes = np.zeros(_sizes(shape), bool).shape
+    sizes = np.empty(_sizes(shape), bool).shape
     if not holds_tensor(fill_value):
         return np.full(sizes, fill_value, dtype, order, device=device)
     fill = array_of(fill_value, dtype, what="np.full")
@@ -198,11 +198,26 @@ def _sizes(shape: Any) -> Any:
     """Return a shape as integers, which are consumed."""
     if isinstance(shape, Tensor):
         shape = plain_value(shape, "shape")
-    return tuple(map(_size, shape)) if isinstance(shape, list | tuple) else shape
+    if isinstance(shape, list | tuple) and holds_tensor(shape):
+        return tuple(map(_size, shape))
+    return shape
 
 
 def _size(n: Any) -> Any:
     return n.__index__() if isinstance(n, Tensor) else n
+
+
+def _of_sizes(original: Any) -> None:
+    """Register a function of sizes, which are consumed."""
+
+    def function(*args: Any, like: Any = None, **kwargs: Any) -> Any:
+        return original(*map(_sizes, args), **{name: _sizes(a) for name, a in kwargs.items()})
+
+    replaces(original, within="nested")(function)
+
+
+for _original in (np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.indices):
+    _of_sizes(_original)
 
 
 @replaces(np.arange)

@@ -52,14 +52,23 @@ _WEIGHTED = frozenset({"fmean", "harmonic_mean"})
 _KEEPS_CLASS = frozenset({"mean", "harmonic_mean", "variance", "pvariance"})
 
 
-def find_average(function: Any) -> Any:
-    """Register what is called in place of a function of ``statistics``, and return it, or None."""
+def find_average(key: Any) -> Any:
+    """Register what is called in place of a function of ``statistics``, and return it, or None.
+
+    `key` is the function, or the name of a primitive that it applies.
+    """
     module = sys.modules.get("statistics")
-    name = getattr(function, "__name__", None)
-    if module is None or name not in _COMPOSITIONS or getattr(module, name, None) is not function:
+    if module is None:
         return None
-    _register(name, function)
-    return functions[function]
+    if isinstance(key, str):
+        name = key.removeprefix("statistics.").removesuffix("_weighted").removesuffix("_about")
+        key = getattr(module, name, None) if name in _COMPOSITIONS and name != key else None
+    name = getattr(key, "__name__", "")
+    if name not in _COMPOSITIONS or getattr(module, name, None) is not key:
+        return None
+    if key not in functions:
+        _register(name, key)
+    return functions[key]
 
 
 Registry.finders.append(find_average)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.elementwise.comparisons import shape_of
+from tapegrad.ops.declare.axes import shape_of
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import reshape_in_place
 from tapegrad.tape.array.paths import own_memory

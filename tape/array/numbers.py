@@ -50,9 +50,11 @@ def stands_for(a: Tensor) -> type:
 
 
 def stand_in(a: Tensor) -> Any:
-    """Return zeros of the class, shape and dtype of what a tensor stands for."""
+    """Return zeros of the class, shape and dtype of what a tensor stands for; an array is read-only."""
     kind = stands_for(a)
-    return np.zeros(a.shape, a.dtype) if kind is np.ndarray else kind(0)
+    if kind is np.ndarray:
+        return np.broadcast_to(np.zeros((), a.dtype), a.shape)
+    return kind(0)
 
 
 def plain_value(a: Any, kind: str) -> Any:
@@ -103,7 +105,7 @@ def as_number(a: Any, kind: type = float) -> Any:
     if not isinstance(a, Tensor):
         return kind(a)
     if a.shape:
-        kind(np.zeros(a.shape, a.dtype))  # raises, or warns, as NumPy does
+        kind(stand_in(a))  # raises, or warns, as NumPy does
         a = functions[np.reshape](a, ())
     if kind is not float:
         return kind(a.consume(kind.__name__).item())

@@ -24,7 +24,6 @@ from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.replacements import Replacement, called_for, holds_tensor
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import TracedArrayError
-from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python.exchange import Exchange
@@ -197,7 +196,10 @@ class Reader(Imaging):
             if holds_tensor(args) or (kwargs and holds_tensor(kwargs)):
                 self.exchange.note(owner)
             return super().call_with(function, args, kwargs)
-        if isinstance(owner, np.ndarray) and type(function) in (BuiltinFunctionType, MethodWrapperType):
+        if isinstance(owner, np.ndarray) and type(function) in (
+            BuiltinFunctionType,
+            MethodWrapperType,
+        ):
             return self._method_of_array(function, owner, args, kwargs)
         if len(self.promotions) and self._sees(function):
             args = tuple(self.see_all(a) for a in args)

@@ -22,9 +22,9 @@ from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.reverse import sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.python.reading import called, read
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
-from tapegrad.tape.python.reading import called, read
 from tapegrad.tape.transforms.shield import run_shielded
 
 __all__ = ["as_value", "below", "give_back", "grad", "jvp", "value_and_grad", "vjp", "wraps"]
@@ -425,7 +425,9 @@ def jvp(
                 raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
-        result, aux = _split_aux(read(trace, function, unflatten(structure, duals), {}), has_aux, "jvp")
+        result, aux = _split_aux(
+            read(trace, function, unflatten(structure, duals), {}), has_aux, "jvp"
+        )
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []
         for leaf in out_leaves:

@@ -10,9 +10,9 @@ import numpy as np
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.python.reading import read
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
 from tapegrad.tape.transforms.derivatives import as_value, below, wraps
-from tapegrad.tape.python.reading import read
 from tapegrad.tape.transforms.shield import run_shielded
 
 __all__ = ["vmap"]

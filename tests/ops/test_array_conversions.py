@@ -280,6 +280,16 @@ def test_without_tensors_numpys_functions_answer() -> None:
     assert call(np.asarray, objects) is not None and call(np.asarray, objects, float).item() == 1.0
 
 
+def test_sizes_are_consumed() -> None:
+    f = tg.jit(lambda n, x: np.sum(call(np.zeros, (n, 2)) + call(np.eye, n, 2) * x))
+    assert f(2, 3.0) == 6.0 and f(3, 1.0) == 2.0
+    assert call(np.ones, tg.tensor(2)).tolist() == [1.0, 1.0]
+    assert call(np.zeros, tg.tensor(1), dtype=[("a", float)]).dtype.names == ("a",)
+    with pytest.raises(TypeError):
+        tg.grad(lambda x: call(np.zeros, x))(2.0)
+    assert type(np.zeros(2, like=tg.tensor(1.0))) is np.ndarray
+
+
 def test_arrays_are_asked_for_by_like() -> None:
     f = lambda x: np.sum(np.array([x[0] * x[1], 3.0], like=x) ** 2) + np.sum(np.asarray(x, like=x))
     np.testing.assert_allclose(tg.grad(f)(X), [2 * 0.7 * 1.69 + 1, 2 * 0.49 * -1.3 + 1, 1.0])

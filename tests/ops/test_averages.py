@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.primitive import functions, primitives
 
 X = np.array([0.7, 1.3, 2.9])
 W = [1.0, 2.5, 0.5]
@@ -87,6 +87,12 @@ def test_errors_are_those_of_the_module() -> None:
         tg.grad(lambda x: call(statistics.variance, [x]))(1.0)
     with pytest.raises(TypeError):
         tg.grad(lambda x: call(statistics.mean, [x], 1.0))(1.0)
+
+
+def test_primitives_are_found_by_name() -> None:
+    for name in ("statistics.mean", "statistics.fmean_weighted", "statistics.stdev_about"):
+        assert primitives.find(name).name == name
+    assert primitives.find("statistics.mode") is None
 
 
 def test_without_tensors_the_original_answers() -> None:

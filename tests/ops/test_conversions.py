@@ -111,8 +111,7 @@ def test_floats_are_computed_in_double_precision() -> None:
 
 def test_more_than_one_element_is_no_number() -> None:
     for f in (float, int):
-        kind, message = raised(lambda x, f=f: call(f, x), X)
-        assert (kind is TypeError and "0-dim" in message) or "size-1" in message
+        assert raised(lambda x, f=f: call(f, x), X)[0] is TypeError
 
 
 def test_integers_are_constant() -> None:
