@@ -140,30 +140,34 @@ def put_together(
 
     `deeper` is how much more stack it needs.
     """
-    # Every jump gets as many words as the longest could need, so that all sizes are known before.
-    units = sum(
-        len(one) // 2 if isinstance(one, bytes) else (len(one[0]) + len(one[3])) // 2 + 6
-        for one in written
-    )
-    words = 1 if units < 256 else 2 if units < 65536 else 3
-    starts = [0]
-    for one in written:
-        if isinstance(one, bytes):
-            size = len(one) // 2
-        else:
-            size = (len(one[0]) + len(one[3])) // 2 + words + _CACHES[one[1]]
-        starts.append(starts[-1] + size)
+    words = dict.fromkeys((i for i, one in enumerate(written) if not isinstance(one, bytes)), 1)
+    arguments: dict[int, int] = {}
+    while True:  # longer jumps move others apart, until all fit
+        starts = [0]
+        for index, one in enumerate(written):
+            if isinstance(one, bytes):
+                size = len(one) // 2
+            else:
+                size = (len(one[0]) + len(one[3])) // 2 + words[index] + _CACHES[one[1]]
+            starts.append(starts[-1] + size)
+        for index in words:
+            _, number, target, after = written[index]
+            away = starts[target] - (starts[index + 1] - len(after) // 2)
+            arguments[index] = -away if number in _BACKWARD else away
+        short = [index for index, arg in arguments.items() if arg >= 256 ** words[index]]
+        if not short:
+            break
+        for index in short:
+            words[index] += 1
     pieces: list[bytes] = []
     for index, one in enumerate(written):
         if isinstance(one, bytes):
             pieces.append(one)
-            continue
-        before, number, target, after = one
-        away = starts[target] - (starts[index + 1] - len(after) // 2)
-        arg = -away if number in _BACKWARD else away
-        pieces.append(before)
-        pieces.extend(bytes((_EXTENDED, arg >> 8 * word & 255)) for word in range(words - 1, 0, -1))
-        pieces.append(bytes((number, arg & 255)) + bytes(2 * _CACHES[number]) + after)
+        else:
+            before, number, _, after = one
+            jump = encode(number, arguments[index])
+            missing = words[index] + _CACHES[number] - len(jump) // 2
+            pieces += [before, bytes((_EXTENDED, 0)) * missing, jump, after]
     return code.replace(
         co_code=b"".join(pieces),
         co_consts=tuple(constants),

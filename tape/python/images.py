@@ -15,8 +15,10 @@ from tapegrad.tape.python.bytecode import VERSION
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.rewriting import Level, with_gates
 
-__all__ = ["Images", "original"]
+__all__ = ["NEVER", "Images", "original"]
 
+#: Packages whose functions are ours to know, or must not be seen by debuggers.
+NEVER = frozenset(("numpy", "tapegrad", "pdb", "bdb"))
 _KNOWN = ((3, 11), (3, 12), (3, 13))
 _ASYNCHRONOUS = CO_COROUTINE | CO_ITERABLE_COROUTINE | CO_ASYNC_GENERATOR
 #: By the identity of an image's code: weak references to the user's code, and to its own.
@@ -40,9 +42,7 @@ class Images:
         Packages whose functions run as they are.
     """
 
-    def __init__(
-        self, level: Level, never: frozenset[str] = frozenset(("numpy", "tapegrad"))
-    ) -> None:
+    def __init__(self, level: Level, never: frozenset[str] = NEVER) -> None:
         self.level = level
         self.never = never
         self._codes: dict[int, CodeType | None] = {}
