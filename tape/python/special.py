@@ -42,6 +42,7 @@ __all__ = [
     "load_attribute",
     "lookup",
     "mapping",
+    "own_names",
     "store_attribute",
     "store_item",
     "super_attribute",
@@ -69,13 +70,13 @@ def is_a(value: Any, cls: type) -> bool:
     return cls in _mro(type(value))
 
 
-def lookup(cls: type, name: str) -> Any:
-    """Return what a class or its bases hold under `name`, as it lies there; None without."""
+def lookup(cls: type, name: str, default: Any = None) -> Any:
+    """Return what a class or its bases hold under `name`, as it lies there, or `default`."""
     for base in _mro(cls):
         names = _names(base)
         if name in names:
             return names[name]
-    return None
+    return default
 
 
 def written(cls: type, name: str) -> FunctionType | None:
@@ -307,7 +308,8 @@ class Answer:
         self._ask = ask
 
 
-def _own_names(owner: Any) -> Any:
+def own_names(owner: Any) -> Any:
+    """Return what an instance holds under its own names."""
     try:
         return object.__getattribute__(owner, "__dict__")
     except AttributeError:
@@ -361,13 +363,13 @@ def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
         return partial(getattr, stand_in(owner, **methods), name)
     found, missing = lookup(cls, name), written(cls, "__getattr__")
     ask = _described(gate, found, "get", owner, cls)
-    if ask is not None and (_outranks(found) or name not in _own_names(owner)):
+    if ask is not None and (_outranks(found) or name not in own_names(owner)):
         if missing is None:
             return ask
         both: Any = _with_fallback(name)()
         both._tapegrad_ask, both.__getattr__ = ask, MethodType(gate.image(missing), owner)
         return partial(getattr, both, name)
-    if found is None and missing is not None and name not in _own_names(owner):
+    if found is None and missing is not None and name not in own_names(owner):
         return partial(gate.image(missing), owner, name)
     return partial(getattr, owner, name)
 
