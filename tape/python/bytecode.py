@@ -25,6 +25,7 @@ __all__ = [
     "encode",
     "put_together",
     "stack_depths",
+    "stack_effect",
     "take_apart",
 ]
 
@@ -104,6 +105,16 @@ def take_apart(code: CodeType) -> list[Instruction]:
     return instructions
 
 
+def stack_effect(each: Instruction, *, jump: bool = False) -> int:
+    """Return by how many values the stack grows when the instruction goes on, or jumps."""
+    if each.name == "RETURN_GENERATOR":
+        return 1  # 3.11 and 3.12 say 0, and that a generator begins with a value
+    if each.name == "SEND" and VERSION == (3, 12):
+        return 0  # which says -1 for the jump, as 3.11 did, where no END_SEND follows
+    arg = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
+    return dis.stack_effect(each.opcode, arg, jump=jump)
+
+
 def stack_depths(code: CodeType, instructions: Sequence[Instruction]) -> list[int | None]:
     """Return how many values lie on the stack before each instruction; None where none gets to."""
     depths: list[int | None] = [None] * len(instructions)
@@ -111,18 +122,16 @@ def stack_depths(code: CodeType, instructions: Sequence[Instruction]) -> list[in
     todo = [(0, 0)]
     for _, _, target, depth in _handlers(code):
         todo.append((index_at[target], (depth >> 1) + (depth & 1) + 1))
-    effect = dis.stack_effect
     while todo:
         index, depth = todo.pop()
         while index < len(instructions) and depths[index] is None:
             depths[index] = depth
             each = instructions[index]
-            arg = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
             if each.target is not None:
-                todo.append((each.target, depth + effect(each.opcode, arg, jump=True)))
+                todo.append((each.target, depth + stack_effect(each, jump=True)))
             if each.opcode in _ENDS:
                 break
-            depth += effect(each.opcode, arg, jump=False)
+            depth += stack_effect(each)
             index += 1
     return depths
 

@@ -158,7 +158,7 @@ def generators():
             got.append("end")
         return got
     def outer():
-        r = yield from count(2)
+        r = max([(yield from count(2))], [0], key=lambda v: len(v))
         yield r
         yield from [7, 8]
         yield from (z for z in "ab")
@@ -267,14 +267,15 @@ def contexts():
         log.append(a)
     with manage("c"):
         1 / 0
-    def early():
-        with manage("d"): return 5
+    def early(x):
+        with manage("d"):
+            with Vector(1): return x + 1
     Vector.log.clear()
     with Vector(1): raise KeyError
     try:
         with Vector(1) as v: v.values.append(2); raise ValueError
     except ValueError: pass
-    return log, early(), Vector.log[:]
+    return log, early(4), Vector.log[:]
 
 
 @feature
