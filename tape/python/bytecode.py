@@ -25,6 +25,7 @@ __all__ = [
     "encode",
     "put_together",
     "stack_depths",
+    "stack_effect",
     "take_apart",
 ]
 
@@ -104,6 +105,16 @@ def take_apart(code: CodeType) -> list[Instruction]:
     return instructions
 
 
+def stack_effect(each: Instruction, *, jump: bool = False) -> int:
+    """Return by how many values the stack grows when the instruction goes on, or jumps."""
+    if each.name == "RETURN_GENERATOR":
+        return 1  # 3.11 and 3.12 say 0, and that a generator begins with a value
+    if each.name == "SEND" and VERSION == (3, 12):
+        return 0  # which says -1 for the jump, as 3.11 did, where no END_SEND follows
+    arg = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
+    return dis.stack_effect(each.opcode, arg, jump=jump)
+
+
 def stack_depths(code: CodeType, instructions: Sequence[Instruction]) -> list[int | None]:
     """Return how many values lie on the stack before each instruction; None where none gets to."""
     depths: list[int | None] = [None] * len(instructions)
@@ -111,18 +122,16 @@ def stack_depths(code: CodeType, instructions: Sequence[Instruction]) -> list[in
     todo = [(0, 0)]
     for _, _, target, depth in _handlers(code):
         todo.append((index_at[target], (depth >> 1) + (depth & 1) + 1))
-    effect = dis.stack_effect
     while todo:
         index, depth = todo.pop()
         while index < len(instructions) and depths[index] is None:
             depths[index] = depth
             each = instructions[index]
-            arg = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
             if each.target is not None:
-                todo.append((each.target, depth + effect(each.opcode, arg, jump=True)))
+                todo.append((each.target, depth + stack_effect(each, jump=True)))
             if each.opcode in _ENDS:
                 break
-            depth += effect(each.opcode, arg, jump=False)
+            depth += stack_effect(each)
             index += 1
     return depths
 
@@ -140,30 +149,34 @@ def put_together(
 
     `deeper` is how much more stack it needs.
     """
-    # Every jump gets as many words as the longest could need, so that all sizes are known before.
-    units = sum(
-        len(one) // 2 if isinstance(one, bytes) else (len(one[0]) + len(one[3])) // 2 + 6
-        for one in written
-    )
-    words = 1 if units < 256 else 2 if units < 65536 else 3
-    starts = [0]
-    for one in written:
-        if isinstance(one, bytes):
-            size = len(one) // 2
-        else:
-            size = (len(one[0]) + len(one[3])) // 2 + words + _CACHES[one[1]]
-        starts.append(starts[-1] + size)
+    words = dict.fromkeys((i for i, one in enumerate(written) if not isinstance(one, bytes)), 1)
+    arguments: dict[int, int] = {}
+    while True:  # longer jumps move others apart, until all fit
+        starts = [0]
+        for index, one in enumerate(written):
+            if isinstance(one, bytes):
+                size = len(one) // 2
+            else:
+                size = (len(one[0]) + len(one[3])) // 2 + words[index] + _CACHES[one[1]]
+            starts.append(starts[-1] + size)
+        for index in words:
+            _, number, target, after = written[index]
+            away = starts[target] - (starts[index + 1] - len(after) // 2)
+            arguments[index] = -away if number in _BACKWARD else away
+        short = [index for index, arg in arguments.items() if arg >= 256 ** words[index]]
+        if not short:
+            break
+        for index in short:
+            words[index] += 1
     pieces: list[bytes] = []
     for index, one in enumerate(written):
         if isinstance(one, bytes):
             pieces.append(one)
-            continue
-        before, number, target, after = one
-        away = starts[target] - (starts[index + 1] - len(after) // 2)
-        arg = -away if number in _BACKWARD else away
-        pieces.append(before)
-        pieces.extend(bytes((_EXTENDED, arg >> 8 * word & 255)) for word in range(words - 1, 0, -1))
-        pieces.append(bytes((number, arg & 255)) + bytes(2 * _CACHES[number]) + after)
+        else:
+            before, number, _, after = one
+            jump = encode(number, arguments[index])
+            missing = words[index] + _CACHES[number] - len(jump) // 2
+            pieces += [before, bytes((_EXTENDED, 0)) * missing, jump, after]
     return code.replace(
         co_code=b"".join(pieces),
         co_consts=tuple(constants),

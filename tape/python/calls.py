@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.tape.python import special
+from tapegrad.tape.python import debugging, special
 from tapegrad.tape.python.operators import BINARY, COMPARE, UNARY
 from tapegrad.tape.python.thunks import Thunk, stand_in
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["ANSWERS", "answer", "callback", "shown"]
 
 _HEAP = 1 << 9  # the flag of classes that are not C's own
+_flags = type.__dict__["__flags__"].__get__
 _CACHED = type(functools.lru_cache(abs))
 
 
@@ -49,7 +50,8 @@ def answer(kind: type) -> Answer:
 
 
 def _image(gate: Imaging, function: FunctionType) -> Any:
-    return gate.image(function)
+    image = gate.image(function)
+    return None if image is function and debugging.stops(function) else image
 
 
 def _method(gate: Imaging, method: MethodType) -> Any:
@@ -73,7 +75,7 @@ def _static(gate: Imaging, method: staticmethod[Any, Any]) -> Any:
 
 def _builtin(gate: Imaging, function: Any) -> Any:
     if id(function) in _SHOWN or (
-        function.__name__ == "sort" and isinstance(function.__self__, list)
+        function.__name__ == "sort" and special.is_a(function.__self__, list)
     ):
         return None
     return function
@@ -84,7 +86,7 @@ def _cached(gate: Imaging, function: Any) -> Any:
 
 
 def _class(gate: Imaging, cls: Any) -> Any:
-    if not cls.__flags__ & _HEAP:
+    if not _flags(cls) & _HEAP:
         return None if id(cls) in _SHOWN else cls
     kind = type(cls)
     if kind is not type:
@@ -133,11 +135,15 @@ def shown(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str,
     if kind is staticmethod:
         return gate.call_with(function.__func__, args, kwargs)
     answer = _SHOWN.get(id(function))
+    if kind is FunctionType:
+        if debugging.stops(function):
+            return debugging.stop(gate, kwargs)
+        return partial(gate.image(function), *args, **kwargs)
     if answer is None and kind is BuiltinFunctionType and function.__name__ == "sort":
         answer = _given("key")
     if answer is not None:
         return answer(gate, function, args, kwargs)
-    if isinstance(function, type) and function.__flags__ & _HEAP:
+    if special.is_a(function, type) and _flags(function) & _HEAP:
         return special.construct(gate, function, args, kwargs)
     return partial(function, *args, **kwargs)
 
@@ -234,17 +240,32 @@ def _build_class(
     return partial(function, gate.image(args[0]), *args[1:], **kwargs)
 
 
+def _breakpoint(
+    gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Thunk:
+    if args or not debugging.is_plain_hook():
+        return partial(function, *args, **kwargs)
+    return debugging.stop(gate, kwargs)
+
+
 _FIRST, _REST, _ALL = slice(0, 1), slice(1, None), slice(None)
 _SHOWS: dict[Any, Show] = {
     builtins.__build_class__: _build_class,
-    **dict.fromkeys((map, filter, functools.reduce), _given(0, over=slice(1, 2))),
+    breakpoint: _breakpoint,
     map: _given(0, over=_REST),
     functools.cmp_to_key: _given(0),
     **dict.fromkeys((max, min), _smallest),
     sorted: _given("key", over=_FIRST),
     iter: _iterator,
     **dict.fromkeys(
-        (itertools.starmap, itertools.takewhile, itertools.dropwhile, itertools.filterfalse),
+        (
+            filter,
+            functools.reduce,
+            itertools.starmap,
+            itertools.takewhile,
+            itertools.dropwhile,
+            itertools.filterfalse,
+        ),
         _given(0, over=slice(1, 2)),
     ),
     itertools.accumulate: _given(1, "func", over=_FIRST),

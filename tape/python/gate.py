@@ -14,12 +14,14 @@ a :func:`~tapegrad.tape.python.thunks.chain` of several), so that no frame of ou
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import CellType, FunctionType
 from typing import Any
 
+from tapegrad.tape.python.debugging import pass_over
 from tapegrad.tape.python.operators import BINARY, COMPARE, CONVERT, UNARY
 from tapegrad.tape.python.thunks import Thunk, constant
 from tapegrad.tape.python.writer import watching
@@ -32,6 +34,8 @@ class Gate:
 
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call the image of `function`; while it runs, this is the gate that images ask."""
+        if sys.gettrace() is not None:
+            pass_over(self)
         token = current.set(self)
         try:
             what = self.callee(function)
@@ -57,7 +61,8 @@ class Gate:
 
     def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
         """Answer to ``function(*args, **kwargs)`` when `callee` has answered None."""
-        return partial(function, *args, **kwargs)
+        call = (function, *args) if callable(function) else (operator.call, function, *args)
+        return partial(*call, **kwargs)
 
     def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
         """Do `call_with`; the last of `args` are those of the keywords `names`."""

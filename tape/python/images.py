@@ -15,8 +15,10 @@ from tapegrad.tape.python.bytecode import VERSION
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.rewriting import Level, with_gates
 
-__all__ = ["Images", "original"]
+__all__ = ["NEVER", "Images", "original"]
 
+#: Packages whose functions run as they are: they compile or debug, or gates know them by themselves.
+NEVER = frozenset(("numpy", "tapegrad", "numba", "llvmlite", "pdb", "bdb"))
 _KNOWN = ((3, 11), (3, 12), (3, 13))
 _ASYNCHRONOUS = CO_COROUTINE | CO_ITERABLE_COROUTINE | CO_ASYNC_GENERATOR
 #: By the identity of an image's code: weak references to the user's code, and to its own.
@@ -40,9 +42,7 @@ class Images:
         Packages whose functions run as they are.
     """
 
-    def __init__(
-        self, level: Level, never: frozenset[str] = frozenset(("numpy", "tapegrad"))
-    ) -> None:
+    def __init__(self, level: Level, never: frozenset[str] = NEVER) -> None:
         self.level = level
         self.never = never
         self._codes: dict[int, CodeType | None] = {}
@@ -74,12 +74,15 @@ class Images:
         return made if isinstance(made, str) else None
 
     def _make(self, function: FunctionType) -> CodeType | None:
-        code, user = function.__code__, original(function.__code__)
-        if user is not code:
-            # An image of this level stays what it is; one of another level is made anew.
-            known = self._codes.get(id(user))
-            return None if known is code else known or self._made(function, user)
-        return self._made(function, user)
+        code = function.__code__
+        known = _originals.get(id(code))
+        if known is None:
+            return self._made(function, code)
+        # An image of this level stays what it is, as does one that outlived the user's code; one of
+        # another level is made anew.
+        user = known[0]()
+        image = None if user is None else self._codes.get(id(user)) or self._made(function, user)
+        return None if image is code else image
 
     def _made(self, function: FunctionType, code: CodeType) -> CodeType | None:
         made = self._gated(function, code)

@@ -67,7 +67,7 @@ class Imaging(Gate):
         return calls.shown(self, function, args, kwargs)
 
     def raised(self, exception: Any) -> Thunk:
-        if isinstance(exception, type) and self.callee(exception) is not exception:
+        if special.is_a(exception, type) and self.callee(exception) is not exception:
             return self.call_with(exception, (), {})
         return super().raised(exception)
 
@@ -103,7 +103,7 @@ class Imaging(Gate):
         return value if type(value) in self.plain else special.iterate(self, value)
 
     def delegate(self, value: Any) -> Any:
-        return value if hasattr(type(value), "throw") else self.iterate(value)
+        return value if special.lookup(type(value), "throw") else self.iterate(value)
 
     def mapping(self, value: Any) -> Any:
         return value if type(value) is dict else special.mapping(self, value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tapegrad.tape.python.bytecode import Assembly, put_together, take_apart
 from tapegrad.tape.python.sites import Site, calls_that_ask
-from tapegrad.tape.python.treatments import TREATED, as_it_is
+from tapegrad.tape.python.treatments import TREATED, as_it_is, spread
 from tapegrad.tape.python.writer import Writer
 
 __all__ = ["FULL", "LIGHT", "Level", "with_gates"]
@@ -81,6 +81,9 @@ def _write(site: Site, level: Level) -> Assembly:
     if group not in level.always | level.watched:
         return as_it_is(site)
     gated = treat(site)
+    if site.each.name == "CALL_FUNCTION_EX" and "iteration" in level.always:
+        assert isinstance(gated, bytes)
+        gated = spread(site) + gated
     if group in level.always:
         if group == "calls" and "results" in level.always and "CALL" in site.each.name:
             assert isinstance(gated, bytes)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from tapegrad.tape.python.bytecode import VERSION, Instruction, encode, stack_depths
+from tapegrad.tape.python.bytecode import VERSION, Instruction, encode, stack_depths, stack_effect
 
 __all__ = ["Site", "calls_that_ask", "is_comprehension"]
 
@@ -126,8 +125,11 @@ def calls_that_ask(code: CodeType, instructions: Sequence[Instruction]) -> dict[
             if null or first not in marks:
                 calls[index] = null
             continue
-        argument = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
-        after = depth + dis.stack_effect(each.opcode, argument, jump=False)
+        if each.name == "SWAP":
+            top, other = marks.pop(depth - 1, None), marks.pop(depth - each.arg, None)
+            marks.update({p: m for p, m in ((depth - each.arg, top), (depth - 1, other)) if m})
+            continue
+        after = depth + stack_effect(each)
         for place in range(depth, after):
             marks.pop(place, None)
         if each.name not in _MARKING:

@@ -36,11 +36,13 @@ __all__ = [
     "delete_item",
     "enter",
     "format_value",
+    "is_a",
     "item",
     "iterate",
     "load_attribute",
     "lookup",
     "mapping",
+    "own_names",
     "store_attribute",
     "store_item",
     "super_attribute",
@@ -58,12 +60,23 @@ class MakesImages(Protocol):
         ...
 
 
-def lookup(cls: type, name: str) -> Any:
-    """Return what a class or its bases hold under `name`, as it lies there; None without."""
-    for base in cls.__mro__:
-        if name in base.__dict__:
-            return base.__dict__[name]
-    return None
+# Asked past the metaclass, which might be written in Python.
+_mro = type.__dict__["__mro__"].__get__
+_names = type.__dict__["__dict__"].__get__
+
+
+def is_a(value: Any, cls: type) -> bool:
+    """Whether `value` is an instance of `cls`, whatever it says of itself."""
+    return cls in _mro(type(value))
+
+
+def lookup(cls: type, name: str, default: Any = None) -> Any:
+    """Return what a class or its bases hold under `name`, as it lies there, or `default`."""
+    for base in _mro(cls):
+        names = _names(base)
+        if name in names:
+            return names[name]
+    return default
 
 
 def written(cls: type, name: str) -> FunctionType | None:
@@ -101,7 +114,7 @@ def _ways(gate: MakesImages, name: str, a: Any, b: Any) -> list[Thunk]:
 
 
 def _derived(cls: type, other: type) -> bool:
-    return cls is not other and other in cls.__mro__
+    return cls is not other and other in _mro(cls)
 
 
 def _concatenates(cls: type) -> bool:
@@ -258,11 +271,11 @@ def item(gate: MakesImages, owner: Any, key: Any) -> Thunk:
     method = written(cls, "__getitem__")
     if method is not None:
         return partial(gate.image(method), owner, key)
-    if isinstance(owner, type) and lookup(cls, "__getitem__") is None:
+    if is_a(owner, type) and lookup(cls, "__getitem__") is None:
         found = lookup(owner, "__class_getitem__")
         if type(found) is classmethod and type(found.__func__) is FunctionType:
             return partial(gate.image(found.__func__), owner, key)
-    if isinstance(owner, dict):
+    if is_a(owner, dict):
         method = written(cls, "__missing__")
         if method is not None and not dict.__contains__(owner, key):
             return partial(gate.image(method), owner, key)
@@ -295,7 +308,8 @@ class Answer:
         self._ask = ask
 
 
-def _own_names(owner: Any) -> Any:
+def own_names(owner: Any) -> Any:
+    """Return what an instance holds under its own names."""
     try:
         return object.__getattribute__(owner, "__dict__")
     except AttributeError:
@@ -304,7 +318,7 @@ def _own_names(owner: Any) -> Any:
 
 def _described(gate: MakesImages, found: Any, kind: str, *operands: Any) -> Thunk | None:
     """What a property or a descriptor in Python that was found on a class runs, if it does."""
-    if isinstance(found, property):
+    if is_a(found, property):
         function = getattr(found, {"get": "fget", "set": "fset", "delete": "fdel"}[kind])
         operands = operands[:1] if kind == "get" else operands
         return partial(gate.image(function), *operands) if type(function) is FunctionType else None
@@ -330,15 +344,15 @@ def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
     cls = type(owner)
     if cls is ModuleType and name in owner.__dict__:
         return partial(getattr, owner, name)
-    if isinstance(owner, ModuleType):
+    if is_a(owner, ModuleType):
         missing = owner.__dict__.get("__getattr__")
         unknown = name not in owner.__dict__ and lookup(cls, name) is None
         if cls is ModuleType and unknown and type(missing) is FunctionType:
             return partial(gate.image(missing), name)
-    elif isinstance(owner, type):
+    elif is_a(owner, type):
         found = lookup(owner, name)
         ask = _described(gate, found, "get", None, owner)
-        if ask is not None and not isinstance(found, property) and lookup(cls, name) is None:
+        if ask is not None and not is_a(found, property) and lookup(cls, name) is None:
             return ask
     elif cls is super:
         return super_attribute(gate, owner, name)
@@ -349,13 +363,13 @@ def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
         return partial(getattr, stand_in(owner, **methods), name)
     found, missing = lookup(cls, name), written(cls, "__getattr__")
     ask = _described(gate, found, "get", owner, cls)
-    if ask is not None and (_outranks(found) or name not in _own_names(owner)):
+    if ask is not None and (_outranks(found) or name not in own_names(owner)):
         if missing is None:
             return ask
         both: Any = _with_fallback(name)()
         both._tapegrad_ask, both.__getattr__ = ask, MethodType(gate.image(missing), owner)
         return partial(getattr, both, name)
-    if found is None and missing is not None and name not in _own_names(owner):
+    if found is None and missing is not None and name not in own_names(owner):
         return partial(gate.image(missing), owner, name)
     return partial(getattr, owner, name)
 
@@ -364,12 +378,12 @@ def super_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
     """``super().name``."""
     start, value, cls = owner.__thisclass__, owner.__self__, owner.__self_class__
     if cls is not None and name != "__class__":
-        classes = cls.__mro__
+        classes = _mro(cls)
         for base in classes[classes.index(start) + 1 :]:
-            if name in base.__dict__:
+            if name in _names(base):
                 instance = None if value is cls else value
-                found = base.__dict__[name]
-                if instance is None and isinstance(found, property):
+                found = _names(base)[name]
+                if instance is None and is_a(found, property):
                     break
                 ask = _described(gate, found, "get", instance, cls)
                 return partial(getattr, owner, name) if ask is None else ask
@@ -407,15 +421,14 @@ def construct(gate: MakesImages, cls: type, args: tuple[Any, ...], kwargs: dict[
         made = partial(cls.__new__, cls, *args, **kwargs)
 
     def initialise(instance: Any) -> Thunk:
-        if cls not in type(instance).__mro__:
+        if not is_a(instance, cls):
             return constant(instance)
         method = bound(gate, "__init__", instance)
         return chain(partial(method, *args, **kwargs), partial(check, instance))
 
     def check(instance: Any, result: Any) -> Thunk:
-        if result is not None:
-            kind = type(result).__name__
-            raise TypeError(f"__init__() should return None, not '{kind}'")
-        return constant(instance)
+        if result is None:
+            return constant(instance)
+        return type("", (), {"__init__": staticmethod(constant(result))})  # raises the TypeError
 
     return chain(made, initialise)

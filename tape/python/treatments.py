@@ -27,7 +27,7 @@ from collections.abc import Callable
 from tapegrad.tape.python.bytecode import OPCODES, VERSION, Assembly
 from tapegrad.tape.python.sites import Site, is_comprehension
 
-__all__ = ["KEPT", "TREATED", "as_it_is"]
+__all__ = ["KEPT", "TREATED", "as_it_is", "spread"]
 
 _BINARY = ("+", "&", "//", "<<", "@", "*", "%", "|", "**", ">>", "-", "/", "^")
 _COMPARE = ("<", "<=", "==", "!=", ">", ">=")
@@ -349,6 +349,13 @@ def _call_spread(site: Site) -> Assembly:
     show += w.op("COPY", function + 1) + w.op("SWAP", 3) + w.op("SWAP", 2)
     show += w.ask("call_spread", 3) + w.op("SWAP", function) + w.op("POP_TOP") + w.call(0)
     return ask + w.either("NONE", go, show)
+
+
+def spread(site: Site) -> bytes:
+    """Ask for what a call with ``*args`` iterates over, where it has not been asked before."""
+    w = site.writer
+    ask = w.ask("iterate", 1)
+    return w.op("SWAP", 2) + ask + w.op("SWAP", 2) if site.arg & 1 else ask
 
 
 def as_it_is(site: Site) -> Assembly:

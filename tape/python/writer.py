@@ -77,7 +77,7 @@ class Writer:
 
     def constant(self, value: object) -> bytes:
         """Push a constant that the function may not have."""
-        key = (type(value), value if value.__hash__ else id(value))
+        key = (type(value), id(value) if value.__hash__ is None else value)
         if key not in self._constant_at:
             self._constant_at[key] = len(self.constants)
             self.constants.append(value)
