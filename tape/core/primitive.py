@@ -52,11 +52,9 @@ class Registry(dict[Any, Any]):
     def find(self, key: Any) -> Any:
         """Return what is registered, or None; families are loaded until one of them declares it."""
         found = self.get(key)
-        for module in self.waiting if found is None else ():
-            import_module(module)
+        while found is None and self.waiting:
+            self._load(self.waiting[0])
             found = self.get(key)
-            if found is not None:
-                break
         for finder in self.finders if found is None else ():
             finder(key)
             found = self.get(key)
@@ -66,9 +64,15 @@ class Registry(dict[Any, Any]):
 
     def complete(self) -> Registry:
         """Load all families; for code that walks a registry."""
-        for module in self.waiting:
-            import_module(module)
+        while self.waiting:
+            self._load(self.waiting[0])
         return self
+
+    @staticmethod
+    def _load(module: str) -> None:
+        """Load a family; it waits until it is there, for other threads wait for it, too."""
+        import_module(module)
+        Registry.waiting = tuple(m for m in Registry.waiting if m != module)
 
     def __missing__(self, key: Any) -> Any:
         found = self.find(key)

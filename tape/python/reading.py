@@ -13,7 +13,7 @@ import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, MethodWrapperType
 from typing import Any, ClassVar
 
@@ -62,11 +62,23 @@ class Reader(Imaging):
         outer = current.get()
         self.trace = trace
         self.outer = outer if isinstance(outer, Reader) else None
-        self.promotions = Promotions() if self.outer is None else self.outer.promotions
-        self.exchange = Exchange()
-        #: The callers' arrays, by the id of what owns their memory.
-        self.lent: dict[int, Any] = {} if self.outer is None else dict(self.outer.lent)
-        self.lent.update((id(o), o) for o in map(owner_of, _arrays_in(arguments)))
+        #: The promoted arrays of all readers that are running; None as long as there are none.
+        self.promotions: Promotions | None = None if self.outer is None else self.outer.promotions
+        self.arguments = arguments
+        self._exchange: Exchange | None = None
+
+    @property
+    def exchange(self) -> Exchange:
+        """The places into which traced values were stored."""
+        if self._exchange is None:
+            self._exchange = Exchange()
+        return self._exchange
+
+    @cached_property
+    def lent(self) -> dict[int, Any]:
+        """The callers' arrays, by the id of what owns their memory."""
+        found = {id(o): o for o in map(owner_of, _arrays_in(self.arguments))}
+        return found if self.outer is None else {**self.outer.lent, **found}
 
     # A run ---------------------------------------------------------------------------------------
 
@@ -75,6 +87,8 @@ class Reader(Imaging):
         try:
             result = self.run(function, *args, **kwargs)
             # A nest of its own: what the user keeps of it is exchanged.
+            if self._exchange is None and self.promotions is None:
+                return result
             leaves, structure = flatten(result)
             return unflatten(structure, [self.see(leaf) for leaf in leaves])
         except BaseException as error:
@@ -84,13 +98,15 @@ class Reader(Imaging):
             self._finish()
 
     def _finish(self) -> None:
-        self.exchange.finish(self._plain)
-        if self.outer is not None:
-            self.outer.exchange.join(self.exchange)
-        for owner, tensor in self.promotions:
-            self._lower(owner, tensor)
-        if self.outer is None and len(self.promotions):
-            self.unwatch()
+        if self._exchange is not None:
+            self._exchange.finish(self._plain)
+            if self.outer is not None:
+                self.outer.exchange.join(self._exchange)
+        if self.promotions is not None:
+            for owner, tensor in self.promotions:
+                self._lower(owner, tensor)
+            if self.outer is None:
+                self.unwatch()
 
     def _lower(self, owner: Any, tensor: Tensor) -> None:
         """Give a promoted array what it holds on the level below."""
@@ -128,7 +144,7 @@ class Reader(Imaging):
 
     def see(self, value: Any) -> Any:
         """Return the tensor that stands for a promoted array; any other value as it is."""
-        if type(value) is np.ndarray and len(self.promotions):
+        if type(value) is np.ndarray and self.promotions is not None:
             found = self.promotions.find(value)
             return value if found is None else found
         return value
@@ -148,18 +164,21 @@ class Reader(Imaging):
 
     def promote(self, array: Any) -> Tensor:
         """Return the tensor that stands for an array from now on."""
-        if not len(self.promotions):
-            outermost = self
-            while outermost.outer is not None:
-                outermost = outermost.outer
+        promotions = self.promotions
+        if promotions is None:
+            promotions = Promotions()
+            reader: Reader | None = self
+            while reader is not None:
+                reader.promotions, outermost = promotions, reader
+                reader = reader.outer
             outermost.watch()
-        return self.promotions.tensor_of(array)
+        return promotions.tensor_of(array)
 
     def _is_written_apart(self, array: Any, value: Any) -> bool:
         """Whether a store into a plain array goes into the tensor that stands for it."""
         return (
             _is_traced(value)
-            or (len(self.promotions) and self.promotions.find(array) is not None)
+            or (self.promotions is not None and self.promotions.find(array) is not None)
             or (not array.flags.writeable and id(owner_of(array)) in self.lent)
         )
 
@@ -168,7 +187,7 @@ class Reader(Imaging):
     def callee(self, function: Any) -> Any:
         kind = type(function)
         if kind is np.ufunc:
-            return None if len(self.promotions) else _of_lists(function)
+            return None if self.promotions is not None else function
         if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
             if kind is BuiltinFunctionType and isinstance(
                 function.__self__, (np.ndarray, *_CONTAINERS)
@@ -176,17 +195,19 @@ class Reader(Imaging):
                 return None
             found = functions.find(function)
             if found is not None:
-                if len(self.promotions) and function not in _BLIND:
+                if self.promotions is not None and function not in _BLIND:
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
             return None
-        elif kind is FunctionType and (found := functions.find(function)) is not None:
-            return None if len(self.promotions) else found
+        elif kind is FunctionType:
+            found = _replacement(function)
+            if found is not None:
+                return None if self.promotions is not None else found
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize).function, function)
         answer = super().callee(function)
-        if len(self.promotions) and (answer is function or answer is None):
+        if self.promotions is not None and (answer is function or answer is None):
             return None
         return answer
 
@@ -201,7 +222,7 @@ class Reader(Imaging):
             MethodWrapperType,
         ):
             return self._method_of_array(function, owner, args, kwargs)
-        if len(self.promotions) and self._sees(function):
+        if self.promotions is not None and self._sees(function):
             args = tuple(self.see_all(a) for a in args)
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
         chosen = called_for(function, args, kwargs)
@@ -304,6 +325,16 @@ class Reader(Imaging):
         if holds_tensor(value):
             self.exchange.note_key(sys._getframe(1).f_globals, name)
         return value
+
+
+#: Packages of whose Python functions the registry may know something.
+_KNOWN = frozenset(("numpy", "scipy", "statistics", "operator", "functools", "random", "copy"))
+
+
+def _replacement(function: FunctionType) -> Any:
+    """Return what the registry holds for a Python function; it has nothing for the user's."""
+    package = (function.__module__ or "").partition(".")[0]
+    return functions.find(function) if package in _KNOWN else functions.get(function)
 
 
 def _is_traced(value: Any) -> bool:
