@@ -128,8 +128,8 @@ def at(ufunc: Any, target: Any, indices: Any, operand: Any) -> None:
             "gradient of the values is kept"
         )
     places = indices if type(indices) is tuple else (indices,)
-    plain = all(isinstance(i, slice | int) or i is None or i is Ellipsis for i in places)
-    if plain or all(np.asarray(i).dtype == bool for i in places):
+    basic = all(isinstance(i, slice | int) or i is None or i is Ellipsis for i in places)
+    if basic or all(np.asarray(i).dtype == bool for i in places):
         # No element is named twice.
         part = target[indices]
         target[indices] = ufunc(part) if ufunc.nin == 1 else ufunc(part, operand)

@@ -176,14 +176,22 @@ class Ufunc:
         What ``nan_to_num=False`` applies instead.
     rewrite : callable, optional
         Maps operands to a cheaper primitive and its operands.
-    plain : bool
+    array_of_constants : bool
         Whether the result for constants is an ndarray, as documented for ``mod`` and its kind.
     safe : float
         A value inside the domain, which replaces operands that ``where`` switches off, so that
         neither warnings nor ``0 * inf`` come from places that do not count.
     """
 
-    __slots__ = ("__dict__", "plain", "primitive", "rewrite", "safe", "strict", "ufunc")
+    __slots__ = (
+        "__dict__",
+        "array_of_constants",
+        "primitive",
+        "rewrite",
+        "safe",
+        "strict",
+        "ufunc",
+    )
 
     def __init__(
         self,
@@ -192,7 +200,7 @@ class Ufunc:
         *,
         strict: Primitive | None = None,
         rewrite: Rewrite | None = None,
-        plain: bool = False,
+        array_of_constants: bool = False,
         safe: float = 0.5,
     ) -> None:
         ufunc = primitive.ufunc
@@ -201,7 +209,7 @@ class Ufunc:
         self.ufunc = ufunc
         self.strict = strict
         self.rewrite = rewrite
-        self.plain = plain
+        self.array_of_constants = array_of_constants
         self.safe = safe
         if rewrite is None and primitive.differentiable and self.nin == 1:
             direct[ufunc] = primitive
@@ -303,7 +311,7 @@ class Ufunc:
             if self.rewrite is not None:
                 primitive, args = self.rewrite(args)
             result = apply(primitive, args, _NO_PARAMS, constant)
-            return plain_if_constant(result) if self.plain else result
+            return array_if_constant(result) if self.array_of_constants else result
         return self._apply(primitive, args, out, where, dtype, constant, casting)
 
     def _bind_names(
@@ -374,7 +382,7 @@ class Ufunc:
         if out is None:
             return result
         if not primitive.differentiable and not isinstance(result, Tensor):
-            return _plain_into(out, result, self.ufunc)
+            return _into_array(out, result, self.ufunc)
         if not isinstance(out, Tensor) and not isinstance(out, np.ndarray):
             raise TypeError("return arrays must be of ArrayType")
         return write_into(out, result, casting=casting, ufunc=self.ufunc)
@@ -449,8 +457,8 @@ class Ufunc:
         return result if out is None else write_into(out, result, ufunc=self.ufunc)
 
 
-def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:
-    """Write a plain result into the data of ``out``, as documented for functions without rules."""
+def _into_array(out: Any, result: Any, ufunc: np.ufunc) -> Any:
+    """Write an array into the data of ``out``, as documented for functions without rules."""
     if isinstance(out, Tensor):
         write_into(out, np.asarray(result), casting="same_kind", ufunc=ufunc)
         return out.data
@@ -458,7 +466,7 @@ def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:
     return out
 
 
-def plain_if_constant(result: Any) -> Any:
+def array_if_constant(result: Any) -> Any:
     """Return the array in an imperative constant."""
     if isinstance(result, Tensor) and not result.live_trace.level and result.constant:
         return result.value

@@ -122,8 +122,8 @@ def _power_y(g: Any, z: Any, x: Any, y: Any) -> Any:
 
 def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
     x, y = args
-    plain = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
-    if plain and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
+    known = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
+    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
         return (square if y == 2 else positive).primitive, (x,)
     return power.primitive, args
 
@@ -146,7 +146,7 @@ remainder = binary(
     lambda g, z, x, y: -g * np.floor_divide(x, y),
     "remainder(x, y)",
     "Remainder with the sign of the divisor, as Python's ``%``. Of constants, an ndarray.",
-    plain=True,
+    array_of_constants=True,
 )
 fmod = binary(
     np.fmod,
@@ -154,7 +154,7 @@ fmod = binary(
     lambda g, z, x, y: -g * np.trunc(x / y),
     "fmod(x, y)",
     "Remainder with the sign of the dividend. Of constants, an ndarray.",
-    plain=True,
+    array_of_constants=True,
 )
 
 # Exponentials and logarithms ---------------------------------------------------------------------
