@@ -142,6 +142,8 @@ def stacked(outs: list[Any]) -> Any:
 
 def _aligned(values: list[Any], batched: list[bool]) -> list[Any]:
     """Give batched operands of an elementwise operation equal ranks, so that the batch axes meet."""
+    if len(values) == 1:
+        return values
     ranks = [len(np.shape(v)) - b for v, b in zip(values, batched)]
     most = max(ranks)
     return [

@@ -178,9 +178,9 @@ def _linearize(
             outputs.append((leaf.node if mine else None, value))
             lowered.append(give_back(_own(value) if later else value))
         aux_leaves, aux_structure = flatten(aux)
-        given = _own if later else lambda value: value
+        own_value = _own if later else lambda value: value
         aux = unflatten(
-            aux_structure, [give_back(given(below(leaf, trace))) for leaf in aux_leaves]
+            aux_structure, [give_back(own_value(below(leaf, trace))) for leaf in aux_leaves]
         )
     pullback = _Pullback(trace.originals, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
@@ -311,9 +311,9 @@ def _value_and_grad(
         def linearize(rest: Any) -> Any:
             others, keywords = rest
 
-            def partial(*given: Any) -> Any:
+            def partial(*variables: Any) -> Any:
                 full = list(others)
-                for i, value in zip(numbers, given):
+                for i, value in zip(numbers, variables):
                     full[i] = value
                 return function(*full, **keywords)
 

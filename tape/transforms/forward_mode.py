@@ -44,9 +44,10 @@ class JVPTrace(Trace):
         if body is not None:
             return body.process(primitive, args, params, constant)
         primals, tangents = lower_arguments(self, args)
-        for i, tangent in enumerate(tangents):
-            if tangent is not None and not primitive.differentiable_in(i):
-                tangents[i] = None
+        if primitive.has_passive_arguments:
+            tangents = [
+                t if primitive.differentiable_in(i) else None for i, t in enumerate(tangents)
+            ]
         out = bind(primitive, *primals, **params)
         if constant:
             return without_history(out)

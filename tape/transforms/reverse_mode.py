@@ -52,9 +52,8 @@ class RecordTrace(Trace):
         out = bind(primitive, *values, **params)
         if constant:
             return without_history(out)
-        for i, node in enumerate(inputs):
-            if node is not None and not primitive.differentiable_in(i):
-                inputs[i] = None
+        if primitive.has_passive_arguments:
+            inputs = [n if primitive.differentiable_in(i) else None for i, n in enumerate(inputs)]
         if inputs.count(None) == len(inputs):
             return out
         if primitive.multiple:
@@ -96,7 +95,7 @@ class RecordTrace(Trace):
             return values
         return [
             originals.hold(v) if needed and type(a) is np.ndarray else v
-            for needed, a, v in zip(primitive.pins, args, values)
+            for needed, a, v in zip(primitive.needs_values, args, values)
         ]
 
     def variable(self, value: Any, *, original: Any = None) -> Tensor:
