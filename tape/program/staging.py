@@ -27,7 +27,8 @@ from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.location import Location, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import Trace, Traced, body_inside
+from tapegrad.tape.core.state import state
+from tapegrad.tape.core.trace import Trace, Traced
 from tapegrad.tape.program.staged_values import StagedAppearance
 
 __all__ = ["Guard", "StagingTrace"]
@@ -100,8 +101,8 @@ class StagingTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute, and append an entry, or those of the primitive's expansion."""
-        body = body_inside(self)
-        if body is not None:
+        body = state.get().body
+        if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         if primitive.expansion is not None:
             made = self.expand(primitive.expansion, args, params)
