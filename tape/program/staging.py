@@ -24,7 +24,7 @@ from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.bundles import link_bundle
-from tapegrad.tape.core.location import Location, user_location
+from tapegrad.tape.core.location import Line, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.state import state
@@ -45,13 +45,13 @@ class Guard:
         "bool", "float", "shape", ...
     seen : array
         What the recording saw.
-    where : Location
+    where : Line
         The line that consumed it.
     """
 
     __slots__ = ("kind", "node", "seen", "where")
 
-    def __init__(self, node: Node, kind: str, seen: Any, where: Location) -> None:
+    def __init__(self, node: Node, kind: str, seen: Any, where: Line) -> None:
         self.node = node
         self.kind = kind
         self.seen = seen

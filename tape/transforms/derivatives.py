@@ -110,7 +110,8 @@ class _Pullback:
                 )
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
-        self._originals.check()
+        if self._originals is not None:
+            self._originals.check()
         cotangents = self._sweep(roots)
         grads = []
         for node, leaf in self._inputs:
