@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.errors import InvalidBackprop
-from tapegrad.tape.core.location import Location, user_location
+from tapegrad.tape.core.location import Line, user_location
 
 __all__ = ["Originals", "copied", "same_bits"]
 
@@ -31,7 +31,7 @@ class Originals:
 
     def __init__(self) -> None:
         self._copies: dict[int, tuple[Any, Any]] = {}
-        self._large: dict[tuple[int, bytes], tuple[Any, Location]] = {}
+        self._large: dict[tuple[int, bytes], tuple[Any, Line]] = {}
 
     def copy(self, array: Any) -> Any:
         """Return a copy; the same one as before if the array has not changed since."""

@@ -76,17 +76,18 @@ def below(leaf: Any, trace: Any) -> Any:
 class _Pullback:
     """The function that ``vjp`` returns; it can be called any number of times."""
 
-    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out")
+    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out", "_sweep")
 
     def __init__(
         self,
-        originals: Originals,
+        trace: RecordTrace,
         inputs: list[tuple[Node, Any]],
         outputs: list[tuple[Node | None, Any]],
         structure_in: Structure,
         structure_out: Structure,
     ) -> None:
-        self._originals = originals
+        self._originals = trace.originals
+        self._sweep = sweep_by_line if trace.knows_lines else sweep
         self._inputs = inputs
         self._outputs = outputs
         self._structure_in = structure_in
@@ -110,8 +111,9 @@ class _Pullback:
                 )
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
-        self._originals.check()
-        cotangents = sweep_by_line(roots) if _know_lines(roots) else sweep(roots)
+        if self._originals is not None:
+            self._originals.check()
+        cotangents = self._sweep(roots)
         grads = []
         for node, leaf in self._inputs:
             g = cotangents.get(node)
@@ -125,11 +127,6 @@ class _Pullback:
                 g = g if g.live_trace.level else g.consume("grad").copy()
             grads.append(give_back(g, like=leaf))
         return unflatten(self._structure_in, _apart(grads))
-
-
-def _know_lines(roots: list[tuple[Node, Any]]) -> bool:
-    """Whether a tape is kept below, on which a sweep does its work in the name of users' lines."""
-    return any(hasattr(node, "where") for node, _ in roots)
 
 
 def _apart(grads: list[Any]) -> list[Any]:
@@ -182,7 +179,7 @@ def _linearize(
         aux = unflatten(
             aux_structure, [give_back(own_value(below(leaf, trace))) for leaf in aux_leaves]
         )
-    pullback = _Pullback(trace.originals, inputs, outputs, structure_in, structure_out)
+    pullback = _Pullback(trace, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
 
 
