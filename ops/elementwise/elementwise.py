@@ -30,8 +30,7 @@ __all__ = [
     "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
 ]  # fmt: skip
 
-_LN2 = math.log(2.0)
-_LN10 = math.log(10.0)
+_LN2, _LN10 = math.log(2.0), math.log(10.0)
 _DEGREE = math.pi / 180.0
 _TO_RADIANS, _TO_DEGREES = f"x * {_DEGREE!r}", f"x * {180.0 / math.pi!r}"
 
