@@ -5,7 +5,7 @@ import pytest
 from staged import names, optimised, recording_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import threads
+from tapegrad.compile.backends.numba import parts
 from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.core.primitive import Primitive, Reduction
 
@@ -59,14 +59,14 @@ def compiled(function, *args):
     return jitted(*args)
 
 
-@pytest.mark.parametrize("least", [threads.WORTH_SHARING, 1000])
+@pytest.mark.parametrize("least", [parts.WORTH_DIVIDING, 1000])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("axis", [(0,), (1,), (0, 1)])
 @pytest.mark.parametrize("primitive", [root_sum, peak], ids=lambda p: p.name)
 def test_a_reduction_that_is_declared_fuses_over_any_axes(
     primitive, axis, dtype, least, monkeypatch
 ):
-    monkeypatch.setattr(threads, "WORTH_SHARING", least)
+    monkeypatch.setattr(parts, "WORTH_DIVIDING", least)
     x = np.random.default_rng(0).normal(size=(50, 70)).astype(dtype)
 
     def function(x):
