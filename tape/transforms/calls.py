@@ -53,6 +53,6 @@ jit_call_p = Primitive(
     batch=_batch,
     multiple=True,
     saves=("none", "value"),
-    expansion=lambda args, params: params["program"](*args),
+    expansion=lambda *values, program: program(*values),
     source=lambda args, params: f"{params['program']}({', '.join(args)})",
 )

@@ -6,8 +6,10 @@ from staged import names, optimised, recording_of
 
 import tapegrad as tg
 from tapegrad.compile.backends.numba import parts
+from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.core.primitive import Primitive, Reduction
+from tapegrad.tape.program.verification import verify
 
 
 def _lifted(g, axis, keepdims):
@@ -118,6 +120,22 @@ def test_derivatives_are_those_of_the_primitive_and_not_of_its_expansion():
     f = tg.grad(lambda x: np.sum(np.std(x, axis=1)))
     assert "std" not in names(optimised(f, x))
     np.testing.assert_array_equal(compiled(f, x), 0)
+
+
+def test_a_program_that_is_called_as_one_entry_is_written_out_and_keeps_its_lines():
+    jitted = tg.jit(lambda x: (np.exp(x) * 2, np.sum(x)), strict=True)
+    x = tg.tensor([0.5, 1.5])
+    for _ in range(3):
+        with tg.Tape() as tape:
+            y, total = jitted(x)
+            z = y * total
+    program = tape.program([x], [z])
+    assert "jit_call" in names(program)
+    written = optimise(program, verify)
+    assert names(written) == ["exp", "multiply", "sum", "multiply"]
+    assert all("test_declarations.py" in str(e.where) for e in written.entries)
+    (got,) = program.compile()(x.data)
+    np.testing.assert_allclose(got, z.data, rtol=1e-14)
 
 
 def test_what_has_no_kernel_for_its_dtype_is_not_written_out():
