@@ -89,7 +89,10 @@ def _run(statements: Any, v: list[Any], trail: list[Any]) -> None:
         elif kind == "cond":
             a, threshold, yes, no, b = rest
             # Both ways read a value from outside, too.
-            ways = [lambda x, f=UNARY[name]: f(x) * np.cos(np.sum(v[a])) for name in (yes, no)]
+            ways = [
+                lambda x, f=UNARY[name], outer=v[a]: f(x) * np.cos(np.sum(outer))
+                for name in (yes, no)
+            ]
             v.append(tg.cond(np.sum(v[a]) > threshold, *ways, v[b]))
         elif kind == "copy":
             v.append(np.copy(v[rest[0]]))
