@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.backends.numba import problems
+from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
@@ -31,6 +31,7 @@ __all__ = ["Jit", "Stats", "jit"]
 MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
+
 
 #: Reasons to compile nothing in this process that have been given.
 _told: set[str] = set()
@@ -114,6 +115,7 @@ class Jit:
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Find the recording that stands for this call, or make one."""
+        problems = current().problems
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
         leaves, structure = flatten((args, kwargs))
@@ -183,17 +185,17 @@ class Jit:
         method = self._function.__get__(instance, owner)
         space = getattr(instance, "__dict__", None)
         if not isinstance(space, dict):  # a class, or an instance with slots
-            kept: Any = self._methods
+            methods: Any = self._methods
             name: Any = id(instance)
         else:
-            kept = space.setdefault("_tapegrad_jitted", _Bound())
+            methods = space.setdefault("_tapegrad_jitted", _Bound())
             name = getattr(self, "__name__", repr(self))
-        bound = kept.get(name)
+        bound = methods.get(name)
         if bound is None or getattr(bound._function, "__self__", instance) is not instance:
             # Not there yet, or copied with the attributes of another instance.
             if isinstance(space, dict) and bound is not None:
-                kept = space["_tapegrad_jitted"] = _Bound()
-            bound = kept[name] = Jit(method, self._strict)
+                methods = space["_tapegrad_jitted"] = _Bound()
+            bound = methods[name] = Jit(method, self._strict)
         return bound
 
     def _promote(self, signature: _Signature, variant: Recording) -> None:
@@ -239,7 +241,7 @@ class Jit:
         name = getattr(self, "__name__", "function")
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
-        if reason in problems:
+        if reason in current().problems:
             tell_once(reason, 6)
         elif not self._warned:
             self._warned = True
@@ -327,8 +329,8 @@ class Jit:
         except Unsettled as stop:
             problem = f"it is called with {stop}"
         if not problem:
-            given, named = unflatten(structure, leaves)
-            recording, _ = record(self._function, captures, given, named, strict=self._strict)
+            positional, named = unflatten(structure, leaves)
+            recording, _ = record(self._function, captures, positional, named, strict=self._strict)
             problem = recording.problem
         return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
 

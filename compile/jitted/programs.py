@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends import numba as backend
+from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.jit import tell_once
-from tapegrad.compile.passes.expansions import stage
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary
+from tapegrad.compile.plans.plan import build
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
@@ -25,10 +24,10 @@ def compile_program(program: Program) -> Callable[..., tuple[Any, ...]]:
 
     Without Numba, NumPy runs the entries.
     """
-    if backend.usable():
-        run = _planned(optimise(stage(program)))
+    if current().usable():
+        run = _planned(program.memo("optimised", lambda: optimise(program)))
     else:
-        tell_once(backend.problems[0], 4)
+        tell_once(current().problems[0], 4)
         run = _replayed(program)
 
     def checked(*arrays: Any) -> tuple[Any, ...]:
@@ -55,8 +54,6 @@ def _as_input(value: Any, node: Node, position: int) -> Any:
 def _planned(program: Program) -> Callable[[list[Any]], tuple[Any, ...]]:
     """Run plans: one for each way that the arrays lie in memory, made at the first such call."""
     plans: dict[Any, Callable[..., tuple[Any, ...]]] = {}
-    # The builder imports numba, which is loaded when something is compiled and not before.
-    builder = importlib.import_module("tapegrad.compile.plans.plan")
 
     def run(values: list[Any]) -> tuple[Any, ...]:
         key = tuple([value.strides for value in values])
@@ -64,7 +61,7 @@ def _planned(program: Program) -> Callable[[list[Any]], tuple[Any, ...]]:
         if plan is None:
             layouts = {node: Layout.of(value) for node, value in zip(program.inputs, values)}
             boundary = Boundary(len(program.outputs), layouts=layouts)
-            plan = plans[key] = builder.build(program, boundary).run
+            plan = plans[key] = build(program, boundary).run
         return plan(*values)
 
     return run

@@ -18,7 +18,6 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
-from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
@@ -88,10 +87,6 @@ class BodyTrace(StagingTrace):
             self._inside[key] = self.like(value)
             self.hidden[key] = lent
         return self._inside[key]
-
-    def expand(self, expansion: Any, args: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
-        """Write out the calls of programs; who compiles this one expands the rest."""
-        return expansion(args, params) if any(bodies(params)) else NotImplemented
 
     def give_up(self, reason: str) -> None:
         """There is no other way than a program."""

@@ -12,7 +12,8 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
-from tapegrad.tape.core.trace import Trace, Traced
+from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
 
@@ -142,6 +143,8 @@ def stacked(outs: list[Any]) -> Any:
 
 def _aligned(values: list[Any], batched: list[bool]) -> list[Any]:
     """Give batched operands of an elementwise operation equal ranks, so that the batch axes meet."""
+    if len(values) == 1:
+        return values
     ranks = [len(np.shape(v)) - b for v, b in zip(values, batched)]
     most = max(ranks)
     return [

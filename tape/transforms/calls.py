@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.cotangents import fit, zeros
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.program.program import Program
 
 __all__ = ["jit_call_p"]
@@ -53,6 +53,6 @@ jit_call_p = Primitive(
     batch=_batch,
     multiple=True,
     saves=("none", "value"),
-    expansion=lambda args, params: params["program"](*args),
+    expansion=lambda *values, program: program(*values),
     source=lambda args, params: f"{params['program']}({', '.join(args)})",
 )

@@ -16,10 +16,11 @@ from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.originals import Originals, copied
 from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
+from tapegrad.tape.core.cotangents import cast, fit
 from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
-from tapegrad.tape.core.reverse import cast, fit, sweep, sweep_by_line
+from tapegrad.tape.core.reverse import sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
@@ -174,9 +175,9 @@ def _linearize(
             outputs.append((leaf.node if mine else None, value))
             lowered.append(give_back(_own(value) if later else value))
         aux_leaves, aux_structure = flatten(aux)
-        given = _own if later else lambda value: value
+        own_value = _own if later else lambda value: value
         aux = unflatten(
-            aux_structure, [give_back(given(below(leaf, trace))) for leaf in aux_leaves]
+            aux_structure, [give_back(own_value(below(leaf, trace))) for leaf in aux_leaves]
         )
     pullback = _Pullback(trace, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
@@ -307,9 +308,9 @@ def _value_and_grad(
         def linearize(rest: Any) -> Any:
             others, keywords = rest
 
-            def partial(*given: Any) -> Any:
+            def partial(*variables: Any) -> Any:
                 full = list(others)
-                for i, value in zip(numbers, given):
+                for i, value in zip(numbers, variables):
                     full[i] = value
                 return function(*full, **keywords)
 

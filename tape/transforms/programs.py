@@ -12,11 +12,12 @@ import numpy as np
 
 from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.primitive import Shaped
-from tapegrad.tape.core.reverse import sweep_by_line, zeros
+from tapegrad.tape.core.reverse import sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.bodies import record_program
-from tapegrad.tape.program.program import Program, later
+from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.batching import BatchTrace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 
@@ -110,6 +111,3 @@ def _batch_of(out: Any, trace: BatchTrace, size: int) -> Any:
         return out.value
     value = lower(out, trace)
     return np.broadcast_to(value, (size, *np.shape(value)))
-
-
-later.reverse, later.forward, later.batch = reverse, forward, batch

@@ -25,7 +25,8 @@ from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
-from tapegrad.tape.core.trace import Trace, Traced
+from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["RecordTrace"]
 
@@ -54,9 +55,8 @@ class RecordTrace(Trace):
         out = bind(primitive, *values, **params)
         if constant:
             return without_history(out)
-        for i, node in enumerate(inputs):
-            if node is not None and not primitive.differentiable_in(i):
-                inputs[i] = None
+        if primitive.has_passive_arguments:
+            inputs = [n if primitive.differentiable_in(i) else None for i, n in enumerate(inputs)]
         if inputs.count(None) == len(inputs):
             return out
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
@@ -99,7 +99,7 @@ class RecordTrace(Trace):
             return values
         return [
             originals.hold(v) if needed and type(a) is np.ndarray else v
-            for needed, a, v in zip(primitive.pins, args, values)
+            for needed, a, v in zip(primitive.needs_values, args, values)
         ]
 
     def variable(self, value: Any, *, original: Any = None) -> Tensor:

@@ -27,7 +27,8 @@ from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, tree_map, unflatten
 from tapegrad.tape.core.state import state
-from tapegrad.tape.core.trace import Trace, Traced, new_trace
+from tapegrad.tape.core.trace import Trace, new_trace
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["run_shielded"]
 

@@ -221,7 +221,7 @@ def _drawn(law: Any, examples: int) -> Any:
 
 for _key, _law in LAWS.items():
     globals()[f"test_{_key}_holds_at_drawn_arguments"] = _drawn(_law, 8)
-    globals()[f"test_{_key}_holds_at_many_arguments"] = pytest.mark.deep(_drawn(_law, 300))
+    globals()[f"test_{_key}_holds_at_many_arguments"] = pytest.mark.deep(_drawn(_law, 150))
 
 
 # Compiled ----------------------------------------------------------------------------------------
