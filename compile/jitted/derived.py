@@ -6,6 +6,7 @@ jitted functions derived from the user's function, so that ``grad(jit(f))`` runs
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -175,20 +176,35 @@ def _of_floats(function: Any, floats: tuple[int, ...], arrays: tuple[Any, ...]) 
     return of_floats
 
 
-def _vjp(g: Any, y: Any, *arrays: Any, index: int, call: Call, output: int) -> Any:
+def _pull(function: Any, primals: list[Any], g: Any) -> Any:
+    return vjp(function, *primals)[1](g)
+
+
+def _pull_imperative(function: Any, primals: list[Any], g: Any) -> Any:
+    """Return the cotangents that ``backward()`` of a result leaves."""
+    tensors = [Tensor(primal) for primal in primals]
+    out = function(*tensors)
+    if type(out) is Tensor:
+        out.backward(g)
+    return tuple(np.zeros(t.shape, t.dtype) if t.grad is None else t.grad for t in tensors)
+
+
+def _vjp(
+    g: Any, y: Any, *arrays: Any, index: int, call: Call, output: int, pull: Any = _pull
+) -> Any:
     floats = _floats(arrays)
-    if call.pulled is None or call.pulled[0] is not g or call.pulled[1] != output:
+    kind = (pull, output)
+    if call.pulled is None or call.pulled[0] is not g or call.pulled[1] != kind:
 
         def make() -> Any:
             function = call.single(output)
 
             def pulled(g: Any, *arrays: Any) -> Any:
-                chosen = [arrays[i] for i in floats]
-                return vjp(_of_floats(function, floats, arrays), *chosen)[1](g)
+                return pull(_of_floats(function, floats, arrays), [arrays[i] for i in floats], g)
 
             return pulled
 
-        call.pulled = (g, output, call.derived(("vjp", output, floats), make)(g, *arrays))
+        call.pulled = (g, kind, call.derived((pull, output, floats), make)(g, *arrays))
     return call.pulled[2][floats.index(index)]
 
 
@@ -208,4 +224,12 @@ def _jvp(tangents: Any, y: Any, *arrays: Any, call: Call, output: int) -> Any:
     return call.derived(("jvp", output, floats), make)(tuple(arrays), filled)
 
 
-call_p = Primitive("jit_call", _forward, vjp=_vjp, jvp=_jvp)
+call_p = Primitive(
+    "jit_call",
+    _forward,
+    vjp=_vjp,
+    jvp=_jvp,
+    imperative=Primitive(
+        "jit_call_imperative", _forward, vjp=partial(_vjp, pull=_pull_imperative), jvp=_jvp
+    ),
+)

@@ -36,7 +36,8 @@ def compile_tape(
         computed.update(zip(inputs, values))
         for entry in entries:
             args = [computed[a] if type(a) is Node else a for a in entry.operands]
-            computed[entry] = bind(entry.primitive, *args, **entry.params)
+            # What is compiled follows the rules of backward(), as tape.gradient does.
+            computed[entry] = bind(entry.primitive.imperative, *args, **entry.params)
         return [computed[node] for node in outputs]
 
     def with_gradient(*values: Any) -> Any:

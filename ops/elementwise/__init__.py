@@ -6,12 +6,15 @@ from tapegrad.ops.elementwise import (
     comparisons,
     elementwise,
     logistic,  # noqa: F401  # registers what it declares
+    maxima,
 )
 from tapegrad.ops.elementwise.choice import *
 from tapegrad.ops.elementwise.comparisons import *
 from tapegrad.ops.elementwise.elementwise import *
+from tapegrad.ops.elementwise.maxima import *
 
 __all__: list[str] = []
 __all__ += choice.__all__
 __all__ += comparisons.__all__
 __all__ += elementwise.__all__
+__all__ += maxima.__all__

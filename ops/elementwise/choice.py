@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
-from tapegrad.ops.elementwise.elementwise import MISSING, maximum, minimum, positive, where_p
+from tapegrad.ops.elementwise.elementwise import MISSING, positive, where_p
+from tapegrad.ops.elementwise.maxima import maximum, minimum
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.trace import apply
 
@@ -51,7 +52,8 @@ def where(
 def clip(a: Any, a_min: Any, a_max: Any, out: Any = None, *, constant: bool | None = None) -> Any:
     """Limit values to an interval: ``minimum(a_max, maximum(a, a_min))``.
 
-    The gradient is 0 for values at a bound and beyond; there it flows to the bound.
+    The gradient of what lies beyond a bound flows to the bound. At a bound both share it evenly, but
+    ``backward()`` gives neither any.
 
     Parameters
     ----------

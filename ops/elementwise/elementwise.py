@@ -22,11 +22,11 @@ from tapegrad.tape.core.trace import apply
 __all__ = [
     "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
     "arctan2", "arctanh", "cbrt", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
-    "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmax", "fmin",
-    "fmod", "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
-    "logaddexp2", "maximum", "minimum", "mod", "modf", "multiply", "multiply_sequence", "negative",
-    "positive", "pow", "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin",
-    "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
+    "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmod",
+    "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logaddexp2", "mod", "modf", "multiply", "multiply_sequence", "negative", "positive", "pow",
+    "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin", "sinc", "sinh", "sqrt",
+    "square", "subtract", "tan", "tanh", "true_divide",
 ]  # fmt: skip
 
 _LN2 = math.log(2.0)
@@ -266,38 +266,8 @@ rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, "rad2deg(x)", "Radians 
 radians = unary(np.radians, lambda g, y, x: g * _DEGREE, "deg2rad(x)", "Degrees to radians.")
 degrees = unary(np.degrees, lambda g, y, x: g / _DEGREE, "rad2deg(x)", "Radians to degrees.")
 
-# Choices -----------------------------------------------------------------------------------------
+# Signs and choices -------------------------------------------------------------------------------
 
-maximum = binary(
-    np.maximum,
-    lambda g, z, x, y: np.where(x > y, g, 0.0),
-    lambda g, z, x, y: np.where(x >= y, 0.0, g),
-    "maximum(x, y)",
-    "The greater operand. Where both are equal, both gradients are 0; where either is nan, the "
-    "gradient\ngoes to the second.",
-)
-minimum = binary(
-    np.minimum,
-    lambda g, z, x, y: np.where(x < y, g, 0.0),
-    lambda g, z, x, y: np.where(x <= y, 0.0, g),
-    "minimum(x, y)",
-    "The lesser operand. Where both are equal, both gradients are 0; where either is nan, the "
-    "gradient\ngoes to the second.",
-)
-fmax = binary(
-    np.fmax,
-    lambda g, z, x, y: np.where(np.logical_or(x > y, np.isnan(y)), g, 0.0),
-    lambda g, z, x, y: np.where(np.logical_or(x >= y, np.isnan(y)), 0.0, g),
-    "fmax(x, y)",
-    "The greater operand, or the one that is not nan. Where both are equal, both gradients are 0.",
-)
-fmin = binary(
-    np.fmin,
-    lambda g, z, x, y: np.where(np.logical_or(x < y, np.isnan(y)), g, 0.0),
-    lambda g, z, x, y: np.where(np.logical_or(x <= y, np.isnan(y)), 0.0, g),
-    "fmin(x, y)",
-    "The lesser operand, or the one that is not nan. Where both are equal, both gradients are 0.",
-)
 copysign = binary(
     np.copysign,
     lambda g, z, x, y: g * (np.sign(x) * np.copysign(1.0, y)),

@@ -113,6 +113,9 @@ class Primitive:
     expansion : callable, optional
         ``expansion(args, params)``: the same result made of other primitives, which ``jit`` records in
         its place because they fuse; it may return NotImplemented.
+    imperative : Primitive, optional
+        A primitive with the same forward function and residuals, whose rules ``backward()`` follows
+        where other derivatives are documented for it than the transformations give.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
@@ -137,6 +140,7 @@ class Primitive:
         take_from: Callable[..., Any] | None = None,
         differentiable_arguments: int = 1_000_000,
         expansion: Callable[..., Any] | None = None,
+        imperative: Primitive | None = None,
         source: Callable[..., str] | None = None,
         register: bool = True,
     ) -> None:
@@ -158,6 +162,7 @@ class Primitive:
         self.differentiable_arguments = differentiable_arguments
         self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
         self.expansion = expansion
+        self.imperative = imperative or self
         self.source = source
         if register:
             if name in primitives:

@@ -75,7 +75,12 @@ def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     return found
 
 
-def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dict[Node, Any]:
+def sweep(
+    roots: list[tuple[Node, Any]],
+    order: list[Node] | None = None,
+    *,
+    imperative: bool = False,
+) -> dict[Node, Any]:
     """Return the cotangent of every variable node that the roots came from.
 
     Parameters
@@ -84,6 +89,8 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
         Where to start; a node may occur twice.
     order : list of Node, optional
         What the roots came from, if the caller knows it; constants in it are passed over.
+    imperative : bool
+        Whether to follow the rules that are documented for ``backward()``.
     """
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()
@@ -105,7 +112,7 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                     "shares the part. Sweep the sum of the results once, or compute them again."
                 )
             continue
-        primitive = node.primitive
+        primitive = node.primitive.imperative if imperative else node.primitive
         saved, params, rules = node.saved, node.params, primitive.vjps
         if primitive.in_place and type(g) is np.ndarray and not _any_traced(saved):
             _pull_in_place(node, g, cotangents, owned)
@@ -202,7 +209,7 @@ def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
     Where a tape is kept, its entries are not to be forgotten.
     """
     order = reachable((root,), variable=False)
-    cotangents = sweep([(root, cotangent)], order)
+    cotangents = sweep([(root, cotangent)], order, imperative=True)
     given: set[int] = set()
     for node in order:
         g = cotangents.get(node)

@@ -181,7 +181,7 @@ class Tape:
             seed = np.ones(node.shape, node.dtype)
         else:
             seed = np.array(np.broadcast_to(np.asarray(grad), node.shape), node.dtype)
-        cotangents = {} if node.constant else sweep([(node, seed)])
+        cotangents = {} if node.constant else sweep([(node, seed)], imperative=True)
         grads = []
         for source in sources:
             at = self._node_of(source, first=True)

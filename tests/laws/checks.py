@@ -224,6 +224,8 @@ IN_NUMPY = {
     "nuclear_norm": lambda x: np.linalg.norm(_wide(x), "nuc", axis=(-2, -1)).astype(x.dtype),
 }
 IN_NUMPY.update(REFERENCES | layers.REFERENCES)
+for _name in ("maximum", "minimum", "fmax", "fmin"):
+    IN_NUMPY[f"{_name}_imperative"] = getattr(np, _name)
 #: These may sum in another order than NumPy's function.
 INEXACT = {
     *SUMMED,

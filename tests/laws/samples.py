@@ -99,8 +99,12 @@ two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
 two("power float_power", (0.3, 2.0), (-2.0, 2.0))
 two("remainder fmod floor_divide", (2.1, 2.9), (1.0, 1.4))
-two("maximum fmax greater greater_equal not_equal nextafter", (0.5, 2.0), (-2.0, 0.3))
-two("minimum fmin less less_equal equal logical_and logical_or logical_xor", (-2, 0), (0.3, 2.0))
+for _name in ("maximum", "fmax"):
+    two(f"{_name} {_name}_imperative", (0.5, 2.0), (-2.0, 0.3))
+for _name in ("minimum", "fmin"):
+    two(f"{_name} {_name}_imperative", (-2.0, 0.0), (0.3, 2.0))
+two("greater greater_equal not_equal nextafter", (0.5, 2.0), (-2.0, 0.3))
+two("less less_equal equal logical_and logical_or logical_xor", (-2, 0), (0.3, 2.0))
 two("heaviside", (0.3, 2.0), (0.3, 2.0))
 
 for _p, _q in PAIRS:
