@@ -53,6 +53,7 @@ def _identity(entry: Node, inputs: tuple[Any, ...]) -> Any:
             "broadcast_to",
             "positive",
             "copy",
+            "kinked",
         )
         or (name == "transpose" and entry.params["axes"] == tuple(range(len(entry.shape))))
     ):

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.singular import nuclear_norm_p, svd_packed_p
+from tapegrad.ops.algebra.extreme_norms import extreme_norm_p
+from tapegrad.ops.algebra.singular import nuclear_norm_p, spectral_norm_p
+from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, owned
 from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
 from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
-from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
 from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.trace import apply
@@ -127,15 +128,15 @@ def _harmless(row: Any, y: Any, g: Any) -> bool:
     return not (lost | (size == np.inf)).any()
 
 
-def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) -> Any:
+def _slope(y: Any, x: Any, ord: float, strict: bool) -> Any:
     """``sign(x) (|x| / y) ** (ord - 1)``, which is 0 at zeros; with `strict` it is nan there."""
     if ord == 0:
         return np.zeros(x.shape, x.dtype)
-    ratio = _ratio(_lift(y, axis, keepdims), x)
+    ratio = _ratio(y, x)
     if ord == 2:
         slope = ratio
     elif ord > 2 and ord == int(ord):
-        slope = ratio * _raised(np.abs(ratio), int(ord) - 2)
+        slope = (np.abs(ratio) if ord % 2 else ratio) * _raised(ratio, int(ord) - 2)
     else:  # a power with a singularity at zeros, which it must not see
         zero = ratio == 0
         size = np.where(zero, 1.0, np.abs(ratio))
@@ -143,12 +144,34 @@ def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool)
     return np.where(x == 0, np.nan, slope) if strict else slope
 
 
+def _along(g: Any, y: Any, x: Any, ord: float, axis: Axes, strict: bool = False) -> Any:
+    """The slope times `g`; `g` and `y` have the axes of vectors, of size 1, or are tangents.
+
+    It has kinks at vectors of zeros, and, below the order 2, at every zero: below the order 1, the
+    slopes of all elements of such a vector.
+    """
+    if ord == 0:
+        return g * _slope(y, x, ord, strict)
+    value = _ratio(y, x, g) if ord == 2 and not strict else g * _slope(y, x, ord, strict)
+    if not differentiated(x) or not math.prod(x.shape):
+        return value
+    value = kinked(value, g, x, y, axis)
+    if 0 < ord < 1:
+        return kinked(value, g, x, np.min(np.abs(x), axis=axis, keepdims=True), axis)
+    return kinked(value, g, x, x) if 1 <= ord < 2 or strict else value
+
+
 def _pull(
     g: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
 ) -> Any:
-    if ord == 2 and not strict:
-        return _ratio(_lift(y, axis, keepdims), x, _lift(g, axis, keepdims))
-    return _lift(g, axis, keepdims) * _slope(y, x, ord, axis, keepdims, strict)
+    return _along(_lift(g, axis, keepdims), _lift(y, axis, keepdims), x, ord, axis, strict)
+
+
+def _push(
+    tangents: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
+) -> Any:
+    along = _along(tangents[0], _lift(y, axis, keepdims), x, ord, axis, strict)
+    return np.sum(along, axis=axis, keepdims=keepdims)
 
 
 def _raised(ratio: Any, exponent: int) -> Any:
@@ -159,9 +182,7 @@ vector_norm_p = reduction(
     "vector_norm",
     _vector_norm,
     _pull,
-    jvp=lambda tangents, y, x, ord, axis, keepdims, strict=False: np.sum(
-        tangents[0] * _slope(y, x, ord, axis, keepdims, strict), axis=axis, keepdims=keepdims
-    ),
+    jvp=_push,
 )
 vector_norm_p.source = None  # NumPy has no function that cannot overflow
 
@@ -222,12 +243,9 @@ def _vector(
                 f"vector norm of order {ord} of no elements: the {'greatest' if ord > 0 else 'least'}"
                 f" of nothing is not defined (shape {x.shape}, axis {axes})"
             )
-        x = apply(absolute.primitive, (_floats(x),))
-        if even:
-            return apply(even_max_p if ord > 0 else even_min_p, (x,), keep, constant)
-        extreme = (np.max if ord > 0 else np.min)(x, **keep)
-        # Only an extreme that is 0 has no derivative.
-        return flagged(apply(_absolute_strict, (extreme,)) if strict else extreme, constant)
+        choice = {"least": ord < 0, "even": even, "strict": strict, "keepdims": keepdims}
+        params = {"summed": (), "across": axes, **choice}
+        return apply(extreme_norm_p, (_floats(x),), params, constant)
     if ord < 0 and not all(x.shape[a] for a in axes):
         raise ValueError(f"vector norm of order {ord} of no elements is not defined")
     params = {"ord": ord, **keep}
@@ -344,7 +362,6 @@ def matrix_norm(
 def _matrix(
     x: Any, ord: Any, row: int, column: int, keepdims: bool, strict: bool, constant: bool | None
 ) -> Any:
-    shape = tuple(1 if i in (row, column) else n for i, n in enumerate(x.shape))
     if ord in ("fro", None):
         return _vector(x, 2.0, (row, column), keepdims, True, strict, constant)
     empty = not x.shape[row] * x.shape[column]
@@ -354,26 +371,20 @@ def _matrix(
             f"matrix norm of order {ord} of no elements: the least of nothing is not defined"
         )
     if empty:  # sums of nothing; they keep their place in the graph
-        result = np.sum(_floats(x), axis=(row, column), keepdims=True)
-    elif ord in (1, -1, math.inf, -math.inf):
+        return flagged(np.sum(_floats(x), axis=(row, column), keepdims=keepdims), constant)
+    if ord in (1, -1, math.inf, -math.inf):
         summed, across = (row, column) if abs(ord) == 1 else (column, row)
-        sums = _vector(x, 1.0, (summed,), True, True, strict, None)
-        extreme = even_max_p if ord > 0 else even_min_p
-        result = apply(extreme, (sums,), {"axis": (across,), "keepdims": True})
+        choice = {"least": ord < 0, "even": True, "strict": strict, "keepdims": keepdims}
+        params = {"summed": (summed,), "across": (across,), **choice}
+        return apply(extreme_norm_p, (_floats(x),), params, constant)
+    matrices = np.moveaxis(_floats(x), (row, column), (-2, -1))
+    if ord == "nuc":
+        result = apply(nuclear_norm_p, (matrices,))
     else:
-        matrices = np.moveaxis(_floats(x), (row, column), (-2, -1))
-        if ord == "nuc":
-            result = apply(nuclear_norm_p, (matrices,))
-        else:
-            values = apply(svd_packed_p, (matrices,))[..., x.shape[row], :]
-            extreme = even_max_p if ord == 2 else even_min_p
-            axes = {"axis": (len(values.shape) - 1,), "keepdims": False}
-            result = apply(extreme, (values,), axes)
-        return flagged(owned(np.reshape(result, shape)) if keepdims else result, constant)
-    if not keepdims:
-        result = owned(
-            np.reshape(result, [n for i, n in enumerate(shape) if i not in (row, column)])
-        )
+        result = apply(spectral_norm_p, (matrices,), {"least": ord < 0})
+    if keepdims:
+        shape = [1 if i in (row, column) else n for i, n in enumerate(x.shape)]
+        result = owned(np.reshape(result, shape))
     return flagged(result, constant)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.norms import _is_normal, _power_sum, _pull, _root, _slope, vector_norm_p
+from tapegrad.ops.algebra.norms import _along, _is_normal, _power_sum, _root, vector_norm_p
+from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.shape.joining import _filled, _front
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.trace import bind
@@ -44,12 +45,21 @@ def _norm_of_totals(total: Any, *xs: Any, ord: float) -> Any:
     return vector_norm_p(np.stack(norms), ord=ord, axis=(0,), keepdims=False)
 
 
-def _leaf_slope(y: Any, x: Any, ord: float) -> Any:
-    return _slope(y, x, ord, (), True, False)  # a number is as good as an array of size 1
+def _along_leaf(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
+    """The slope by one array times `g`; where all of them are zero it has a kink in all of them."""
+    x = xs[index]
+    axis = tuple(range(len(x.shape)))
+    g, y = (np.reshape(a, (1,) * len(axis)) if len(a.shape) < len(axis) else a for a in (g, y))
+    value = _along(g, y, x, ord, axis)
+    if not ord or len(xs) == 1 or not any(map(differentiated, xs)):
+        return value
+    others = sum(np.sum(other) for i, other in enumerate(xs) if i != index)
+    return kinked(value, g, others, y, axis)
 
 
 def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
-    parts = [np.sum(t * _leaf_slope(y, x, ord)) for t, x in zip(_filled(tangents, xs), xs)]
+    filled = _filled(tangents, xs)
+    parts = [np.sum(_along_leaf(t, y, xs, i, ord)) for i, t in enumerate(filled)]
     return sum(parts[1:], parts[0])
 
 
@@ -62,7 +72,7 @@ def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
 total_norm_p: Primitive = Primitive(
     "total_norm",
     _total_norm,
-    vjp=lambda g, y, *xs, index, ord: _pull(g, y, xs[index], ord, (), True),
+    vjp=lambda g, y, *xs, index, ord: _along_leaf(g, y, xs, index, ord),
     jvp=_forth,
     batch=_batch,
     saves=("value", "value"),

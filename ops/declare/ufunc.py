@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.ops.declare import folding
 from tapegrad.ops.declare.docstrings import document
+from tapegrad.ops.declare.kinks import differentiated
 from tapegrad.tape.array.mutation import write_into
 from tapegrad.tape.array.tensor import Tensor, imperative
 from tapegrad.tape.core.checks import refuse_mask
@@ -75,12 +76,8 @@ def data_of(a: Any, kind: str) -> Any:
 
 def undifferentiated(a: Any, name: str, what: str) -> Any:
     """Return the values of an argument through which no gradient flows; refuse to lose one."""
-    below = a
-    while type(below) is Tensor:
-        trace = below.live_trace
-        if trace.name in ("grad", "jvp") or (not trace.level and not below.constant):
-            raise TypeError(f"{name} does not differentiate by {what}; pass values without a graph")
-        below = below.value
+    if differentiated(a):
+        raise TypeError(f"{name} does not differentiate by {what}; pass values without a graph")
     return data_of(a, name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
 from tapegrad.ops.elementwise.comparisons import all_axes, shape_of
 from tapegrad.ops.reduce.running import backwards, delay, real_dtype
@@ -172,15 +173,19 @@ def _var_slope(x: Any, axis: Axes, ddof: float) -> Any:
     return _centred(x, axis) * (2.0 * _var_scale(x.shape, axis, ddof))
 
 
-def _std_slope(y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
-    """``(x - mean) / (n - ddof) / std``, which is 0 where the data are constant.
+def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    """``g * (x - mean) / (n - ddof) / std``, and 0 where the data are constant.
 
     They are centred twice: where they are constant but for rounding, the error of the mean counts.
     """
     y = _lift(y, axis, keepdims)
     flat = y == 0
     scale = _var_scale(x.shape, axis, ddof)
-    return np.where(flat, 0.0, _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y))
+    slope = _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y)
+    value = g * np.where(flat, 0.0, slope)
+    if _count(x.shape, axis) < 2:  # a single value has no spread, wherever it moves
+        return value
+    return kinked(value, g, x, y, axis)
 
 
 var_p = reduction(
@@ -200,11 +205,11 @@ std_p = reduction(
     lambda x, axis, keepdims, ddof, dtype=None: np.std(
         x, axis=axis, keepdims=keepdims, ddof=ddof, dtype=dtype
     ),
-    lambda g, y, x, axis, keepdims, ddof, dtype=None: (
-        _lift(g, axis, keepdims) * _std_slope(y, x, axis, keepdims, ddof)
+    lambda g, y, x, axis, keepdims, ddof, dtype=None: _along_std(
+        _lift(g, axis, keepdims), y, x, axis, keepdims, ddof
     ),
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
-        tangents[0] * _std_slope(y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
+        _along_std(tangents[0], y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
     ),
 )
 

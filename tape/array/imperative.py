@@ -296,6 +296,10 @@ class ImperativeTrace(Trace):
         """Whether no gradient flows to `tensor`."""
         return tensor.node.constant  # type: ignore[no-any-return]
 
+    def differentiates(self, tensor: Tensor) -> bool:
+        """Whether ``backward()`` may leave a gradient at `tensor`."""
+        return not tensor.node.constant
+
     def detach(self, tensor: Tensor) -> Tensor:
         """Return the value in a tensor without a graph."""
         return Tensor(tensor.value, copy=False)

@@ -150,6 +150,10 @@ class Trace:
             return np.array(tensor.value)
         return snapshot(tensor)
 
+    def differentiates(self, tensor: Tensor) -> bool:
+        """Whether this trace will be asked for derivatives by `tensor`, or by what it was made of."""
+        return False
+
     def grad(self, tensor: Tensor) -> Any:
         """Return the gradient that a sweep left at `tensor`."""
         return None

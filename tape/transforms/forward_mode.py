@@ -65,6 +65,10 @@ class JVPTrace(Trace):
         """Tensors of this trace are variables."""
         return False
 
+    def differentiates(self, tensor: Tensor) -> bool:
+        """Tensors of this trace are variables."""
+        return True
+
     def detach(self, tensor: Tensor) -> Tensor:
         """Return the value below, without its tangent."""
         value = tensor.value

@@ -88,6 +88,10 @@ class RecordTrace(Trace):
         """Tensors of this trace are variables."""
         return False
 
+    def differentiates(self, tensor: Tensor) -> bool:
+        """Tensors of this trace are variables."""
+        return True
+
     def detach(self, tensor: Tensor) -> Tensor:
         """Return the value below, in which this trace has no part."""
         value = tensor.value
