@@ -21,8 +21,8 @@ import numpy as np
 from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.reduce.extremes import _hits, even_max_p, even_min_p
 from tapegrad.ops.reduce.reductions import Axes, _first, _lift
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["extreme_norm_p"]
 
@@ -66,7 +66,8 @@ def _along(
         value = np.where(hit, g / count, 0.0) * np.sign(x)
     else:
         hit = _first(np.argmin if least else np.argmax, sums, across)
-        value = np.where(hit, g, 0.0) * np.sign(x)
+        equal = np.logical_and(sums == 0, y == 0)  # of zeros, the first has no slope either
+        value = np.where(np.logical_or(hit, equal), g, 0.0) * np.sign(x)
     if strict:
         value = np.where(np.logical_and(hit, x == 0), np.nan, value)
     if not differentiated(x):

@@ -19,8 +19,8 @@ from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, owned
 from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
 from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
 from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.trace import apply
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 

@@ -15,8 +15,8 @@ import numpy as np
 from tapegrad.ops.algebra.norms import _along, _is_normal, _power_sum, _root, vector_norm_p
 from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.shape.joining import _filled, _front
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["norm_of_totals_p", "total_norm_p"]
 

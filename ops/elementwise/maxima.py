@@ -30,7 +30,7 @@ _TIES = (
 def _halved(g: Any, x: Any, y: Any) -> Any:
     """Halve a cotangent where the operands are equal."""
     tie = x == y
-    if type(tie) is not Tensor and not tie.any():
+    if not isinstance(tie, Tensor) and not tie.any():
         return g
     half, one = (np.asarray(share, g.dtype) for share in (0.5, 1.0))
     return g * np.where(tie, half, one)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-import tapegrad.nnet  # noqa: F401  # declares the primitives of layers
-from tapegrad.tape.array.mutation import HOLE
+import tapegrad.nnet  # noqa: F401  # declares what layers are made of
+from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.core.primitive import primitives
 
 Generator = np.random.Generator
@@ -363,12 +363,14 @@ for _s, _summed, _across in (
             {"summed": a, "across": b, "keepdims": k, "least": least, "even": e},
         ))  # fmt: skip
 add("kinked", lambda rng: (
-    (array(rng, (2, 3)), array(rng, (2, 3)), array(rng, (2, 1)) > 3), {"axis": (-1,), "free": True}
+    (array(rng, (2, 3)), array(rng, (2, 1)), array(rng, (2, 3)), array(rng, (2, 1)) > 3),
+    {"axis": (-1,), "tangent": False},
 ))  # fmt: skip
 for _p, _q in PAIRS:
-    for _free in (False, True):
-        add("kinked", lambda rng, p=_p, q=_q, free=_free: (
-            (array(rng, p), array(rng, q), array(rng, q) > 3), {"axis": (), "free": free}
+    for _tangent in (False, True):
+        add("kinked", lambda rng, p=_p, q=_q, tangent=_tangent: (
+            (array(rng, p), array(rng, q), array(rng, p), array(rng, q) > 3),
+            {"axis": (), "tangent": tangent},
         ))  # fmt: skip
 
 # Windows -----------------------------------------------------------------------------------------

@@ -23,13 +23,16 @@ from tapegrad.tape.core.primitive import Primitive, primitives
 
 #: Primitives that stand for a user's function: they have no arguments of their own to sample.
 ELSEWHERE = {
+    "cond": "users' functions, tests/tape",
+    "cond_imperative": "backward() through cond, tests/ops/test_ties.py",
     "custom": "users' operations, tests/tape",
     "custom_jvp": "users' operations, tests/tape",
     "custom_vjp": "users' operations, tests/tape",
     "jit_call": "grad, jvp and vmap of jitted functions, test_transform_stacks.py",
     "jit_call_imperative": "backward() through jitted functions, tests/ops/test_ties.py",
+    "output": "it picks one of several results, tests/tape",
 }
-NAMES = sorted(set(primitives) - set(ELSEWHERE))
+NAMES = sorted(set(primitives.complete()) - set(ELSEWHERE))
 DIFFERENTIABLE = [name for name in NAMES if primitives[name].differentiable]
 
 LAYOUTS = ("C", "F", "strided", "reversed", "offset")

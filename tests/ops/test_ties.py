@@ -187,6 +187,16 @@ def test_backward_gives_a_value_at_its_bound_nothing(how: str) -> None:
     np.testing.assert_array_equal(IMPERATIVE[how](f, x), [0.0, 0.0, 4.0, 0.0])
 
 
+def test_branches_that_are_chosen_when_the_program_runs_follow_the_rule_of_their_sweep() -> None:
+    def f(x: Any) -> Any:
+        return tg.cond(np.sum(x) > 0, lambda x: np.maximum(x, x).sum(), lambda x: x.sum(), x)
+
+    imperative, functional = tg.jit(lambda x: by_backward(f, x)), tg.jit(tg.grad(f))
+    for _ in range(2):
+        assert imperative(X).tolist() == [0, 0, 0, 0]
+        assert imperative(-X).tolist() == functional(X).tolist() == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("function", [tg.maximum, tg.minimum])
 def test_backward_gives_the_gradient_to_the_second_operand_if_any_is_nan(function: Any) -> None:
     x, y = tg.tensor([np.nan, 1.0, np.nan]), tg.tensor([1.0, np.nan, np.nan])
