@@ -8,8 +8,8 @@ among these are kinks.
 >>> import numpy as np
 >>> from tapegrad.ops.algebra.extreme_norms import extreme_norm_p
 >>> x = np.array([[1.0, -2.0], [3.0, 0.0]])
->>> extreme_norm_p(x, summed=(0,), across=(1,), keepdims=False, least=False, even=True)
-np.float64(4.0)
+>>> float(extreme_norm_p(x, summed=(0,), across=(1,), keepdims=False, least=False, even=True))
+4.0
 """
 
 from __future__ import annotations
