@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import Axes, with_axes
 from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.reduce.extremes import _hits, even_max_p, even_min_p
-from tapegrad.ops.reduce.reductions import Axes, _first, _lift
+from tapegrad.ops.reduce.reductions import _first
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive, primitives
 
@@ -80,7 +81,7 @@ def _pull(
     g: Any, y: Any, x: Any, summed: Axes, across: Axes, keepdims: bool, least: bool, even: bool,
     strict: bool = False,
 ) -> Any:  # fmt: skip
-    lifted = (_lift(a, summed + across, keepdims) for a in (g, y))
+    lifted = (with_axes(a, summed + across, keepdims) for a in (g, y))
     return _along(*lifted, x, summed, across, least, even, strict)
 
 
@@ -89,7 +90,7 @@ def _push(
     even: bool, strict: bool = False,
 ) -> Any:  # fmt: skip
     axis = summed + across
-    y = _lift(y, axis, keepdims)
+    y = with_axes(y, axis, keepdims)
     along = _along(tangents[0], y, x, summed, across, least, even, strict)
     return np.sum(along, axis=axis, keepdims=keepdims)
 
@@ -105,5 +106,5 @@ extreme_norm_p: Primitive = Primitive(
     (_pull,),
     jvp=_push,
     batch=_batch,
-    expansion=lambda args, params: _extreme_norm(*args, **params),  # it fuses
+    expansion=_extreme_norm,  # it fuses
 )

@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.norms import _along, _is_normal, _power_sum, _root, vector_norm_p
+from tapegrad.ops.algebra.power_norm import (
+    along,
+    is_normal,
+    power_sum,
+    powers,
+    root,
+    vector_norm_p,
+)
 from tapegrad.ops.declare.kinks import differentiated, kinked
-from tapegrad.ops.shape.joining import _filled, _front
+from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
 
-__all__ = ["norm_of_totals_p", "total_norm_p"]
+__all__ = ["total_norm_p"]
 
 
 def _total(xs: Any, ord: float) -> Any:
@@ -29,7 +36,7 @@ def _total(xs: Any, ord: float) -> Any:
         if ord == 2:
             total += np.dot(flat, flat)
         else:
-            total += _power_sum(np.abs(flat), ord, False)
+            total += power_sum(np.abs(flat), ord, False)
     return total
 
 
@@ -39,18 +46,29 @@ def _total_norm(*xs: Any, ord: float) -> Any:
 
 
 def _norm_of_totals(total: Any, *xs: Any, ord: float) -> Any:
-    if _is_normal(total):
-        return np.asarray(_root(total, ord))
+    if is_normal(total):
+        return np.asarray(root(total, ord))
     norms = [vector_norm_p(x, ord=ord, axis=tuple(range(x.ndim)), keepdims=False) for x in xs]
     return vector_norm_p(np.stack(norms), ord=ord, axis=(0,), keepdims=False)
 
 
-def _along_leaf(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
+#: What compiled code ends the norm with; see ``ops.algebra.power_norm``.
+norm_of_totals_p = Primitive("norm_of_totals", _norm_of_totals, register=False)
+
+
+def _of_sums(*xs: Any, ord: float) -> Any:
+    """Write the norm as functions that fuse."""
+    parts = [powers(x if ord == 2 else np.abs(x), ord) for x in xs]
+    sums = [np.sum(part) if part.shape else part for part in parts]
+    return bind(norm_of_totals_p, sum(sums[1:], sums[0]), *xs, ord=ord)
+
+
+def _along_one(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
     """The slope by one array times `g`; where all of them are zero it has a kink in all of them."""
     x = xs[index]
     axis = tuple(range(len(x.shape)))
     g, y = (np.reshape(a, (1,) * len(axis)) if len(a.shape) < len(axis) else a for a in (g, y))
-    value = _along(g, y, x, ord, axis)
+    value = along(g, y, x, ord, axis)
     if not ord or len(xs) == 1 or not any(map(differentiated, xs)):
         return value
     others = sum(np.sum(other) for i, other in enumerate(xs) if i != index)
@@ -58,13 +76,12 @@ def _along_leaf(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
 
 
 def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
-    filled = _filled(tangents, xs)
-    parts = [np.sum(_along_leaf(t, y, xs, i, ord)) for i, t in enumerate(filled)]
+    parts = [np.sum(_along_one(t, y, xs, i, ord)) for i, t in enumerate(filled(tangents, xs))]
     return sum(parts[1:], parts[0])
 
 
 def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
-    rows = [np.reshape(a, (size, -1)) for a in _front(args, batched, size)]
+    rows = [np.reshape(a, (size, -1)) for a in in_front(args, batched, size)]
     joined = np.concatenate(rows, axis=1)
     return bind(vector_norm_p, joined, ord=params["ord"], axis=(1,), keepdims=False)
 
@@ -72,11 +89,9 @@ def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
 total_norm_p: Primitive = Primitive(
     "total_norm",
     _total_norm,
-    vjp=lambda g, y, *xs, index, ord: _along_leaf(g, y, xs, index, ord),
+    vjp=lambda g, y, *xs, index, ord: _along_one(g, y, xs, index, ord),
     jvp=_forth,
     batch=_batch,
     saves=("value", "value"),
+    expansion=_of_sums,
 )
-
-#: What compiled code ends the norm with; see ``ops.norms``.
-norm_of_totals_p = Primitive("norm_of_totals", _norm_of_totals, register=False)

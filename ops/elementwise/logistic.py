@@ -17,11 +17,12 @@ from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import tree_map
+from tapegrad.tape.core.types import Array
 
 __all__ = ["sigmoid_p", "stop_gradient", "stop_gradient_p"]
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: Array) -> Any:
     x = np.asarray(x)
     if x.dtype == np.float16:  # exp would overflow where the result does not vanish
         return _sigmoid(x.astype(np.float32)).astype(np.float16)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.cotangents import fit, zeros
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.program.program import Program
 
 __all__ = ["jit_call_p"]
@@ -55,7 +55,7 @@ def _declared(name: str, **slots: Any) -> Primitive:
         batch=_batch,
         multiple=True,
         saves=("none", "value"),
-        expansion=lambda args, params: params["program"](*args),
+        expansion=lambda *values, program: program(*values),
         source=lambda args, params: f"{params['program']}({', '.join(args)})",
         **slots,
     )
@@ -63,6 +63,6 @@ def _declared(name: str, **slots: Any) -> Primitive:
 
 jit_call_p = _declared(
     "jit_call",
-    pull=_pull,
-    imperative=_declared("jit_call_imperative", pull=partial(_pull, imperative=True)),
+    pull_all=_pull,
+    imperative=_declared("jit_call_imperative", pull_all=partial(_pull, imperative=True)),
 )

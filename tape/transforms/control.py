@@ -16,10 +16,10 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import fit, zeros
 from tapegrad.tape.core.node import Node, clock, entry
 from tapegrad.tape.core.primitive import Primitive, functions, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
-from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
@@ -154,8 +154,8 @@ def _declared(name: str, **slots: Any) -> Primitive:
 
 cond_p = _declared(
     "cond",
-    pull=_pull,
-    imperative=_declared("cond_imperative", pull=partial(_pull, imperative=True)),
+    pull_all=_pull,
+    imperative=_declared("cond_imperative", pull_all=partial(_pull, imperative=True)),
 )
 
 

@@ -16,10 +16,11 @@ from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.originals import Originals, copied
 from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
+from tapegrad.tape.core.cotangents import cast, fit
 from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
-from tapegrad.tape.core.reverse import cast, fit, sweep
+from tapegrad.tape.core.reverse import sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
@@ -110,7 +111,7 @@ class _Pullback:
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
         self._originals.check()
-        cotangents = sweep(roots)
+        cotangents = sweep_by_line(roots) if _know_lines(roots) else sweep(roots)
         grads = []
         for node, leaf in self._inputs:
             g = cotangents.get(node)
@@ -124,6 +125,11 @@ class _Pullback:
                 g = g if g.live_trace.level else g.consume("grad").copy()
             grads.append(give_back(g, like=leaf))
         return unflatten(self._structure_in, _apart(grads))
+
+
+def _know_lines(roots: list[tuple[Node, Any]]) -> bool:
+    """Whether a tape is kept below, on which a sweep does its work in the name of users' lines."""
+    return any(hasattr(node, "where") for node, _ in roots)
 
 
 def _apart(grads: list[Any]) -> list[Any]:
