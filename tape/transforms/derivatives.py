@@ -201,7 +201,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     Parameters
     ----------
     function : callable
-        Takes and returns arrays or nests of them.
+        Takes and returns arrays or nests of them; it returns floats.
     *primals
         Where to evaluate it; floats, arrays, tensors, or nests of them.
     has_aux : bool
@@ -216,6 +216,11 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     aux
         Only with `has_aux`.
 
+    Raises
+    ------
+    TypeError
+        If a result is an integer or a boolean.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -223,7 +228,8 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     >>> pullback(np.array([1.0, 2.0]))
     (array([1., 2.]),)
     """
-    result, pullback, aux = _linearize(function, primals, has_aux, "vjp", later=True)
+    check = _require_floats("vjp", function)
+    result, pullback, aux = _linearize(function, primals, has_aux, "vjp", check, later=True)
     return (result, pullback, aux) if has_aux else (result, pullback)
 
 
@@ -244,11 +250,34 @@ def _require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None
                 "tg.jacobian for all derivatives."
             )
         leaf = leaves[0]
-        dtype = leaf.dtype if isinstance(leaf, Tensor) else np.asarray(leaf).dtype
-        if dtype.kind not in "fiub":
+        if _dtype_of(leaf).kind not in "fiub":
             raise TypeError(f"{what}({name}): the function returned {leaf!r}, which is no number")
+        check_floats(result, leaves)
+
+    check_floats = _require_floats(what, function)
+    return check
+
+
+def _require_floats(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
+    def check(result: Any, leaves: list[Any]) -> None:
+        for leaf in leaves:
+            dtype = _dtype_of(leaf)
+            if dtype.kind not in "iub":
+                continue
+            name = getattr(function, "__name__", repr(function))
+            auxiliary = "; what is not differentiated goes through has_aux=True"
+            raise TypeError(
+                f"{what}({name}): the function returned a value of dtype {dtype}, which has no "
+                "derivative: comparisons, indices, counts and integers jump, and are constant in "
+                "between. If you mean a gradient of 0, return a float: y.astype(float), float(n)"
+                f"{'' if what == 'jacobian' else auxiliary}."
+            )
 
     return check
+
+
+def _dtype_of(leaf: Any) -> np.dtype[Any]:
+    return leaf.dtype if isinstance(leaf, Tensor) else np.asarray(leaf).dtype  # type: ignore[no-any-return]
 
 
 def _described(result: Any) -> str:
@@ -357,7 +386,7 @@ def grad(
     NonScalarOutputError
         If the result is not a scalar.
     TypeError
-        For integer arguments.
+        For integer arguments, and for a result that is an integer or a boolean.
 
     Examples
     --------

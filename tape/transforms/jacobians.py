@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.transforms.derivatives import grad, vjp, wraps
+from tapegrad.tape.transforms.derivatives import _linearize, _require_floats, grad, wraps
 from tapegrad.tape.transforms.shield import run_shielded
 from tapegrad.tape.transforms.vectorisation import vmap
 
@@ -46,7 +46,9 @@ def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., An
                 others[argnums] = value
                 return function(*others, **keywords)
 
-            return vjp(partial, args[argnums])
+            check = _require_floats("jacobian", function)
+            given = (args[argnums],)
+            return _linearize(partial, given, False, "jacobian", check, later=True)[:2]
 
         others = list(args)
         others[argnums] = None
