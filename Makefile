@@ -1,6 +1,7 @@
 # make demo    build .venv, install the project, train on the digits (needs only Python and make)
 # make test    build .venv, install the project with its test tools, run the tests
 # make lint    ruff (format and rules); on the installed wheel: mypy and a short demo
+# make environments  the tests with each Python, and the oldest and newest NumPy and Numba, found here
 # make bench   build .venv-bench with the peers, print the benchmark table
 # make clean   remove what the targets above built
 #

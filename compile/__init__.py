@@ -4,9 +4,6 @@ Importing it does not load numba; compiling the first kernel does.
 """
 
 from tapegrad.compile.jitted.jit import Jit, Stats, jit
-from tapegrad.compile.jitted.tapes import compile_tape
-from tapegrad.tape.program.tape import backend
+from tapegrad.compile.jitted.programs import compile_program
 
-backend.compile_tape = compile_tape
-
-__all__ = ["Jit", "Stats", "compile_tape", "jit"]
+__all__ = ["Jit", "Stats", "compile_program", "jit"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tapegrad.nnet  # noqa: F401  # declares all primitives, with those of layers
 from tapegrad.tape.core.primitive import Primitive, primitives
 
 PAGE = Path(__file__).with_name("primitives.md")
@@ -71,7 +70,7 @@ def saves(primitive: Primitive) -> str:
 def page() -> str:
     """Return the whole page."""
     rows = []
-    for name, primitive in sorted(primitives.items()):
+    for name, primitive in sorted(primitives.complete().items()):
         kernel = f"`{primitive.kernel}`".replace("|", "\\|") if primitive.kernel else ""
         cells = (
             f"`{name}`" + (" (view)" if primitive.view else ""),

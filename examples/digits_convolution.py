@@ -80,7 +80,7 @@ def train(step: Any, steps: int, seed: int = 0) -> tuple[list[float], list[float
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train with the step as it is and compiled, and print how they compare."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=200)
     steps = parser.parse_args(arguments).steps
     runs = {}

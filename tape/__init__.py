@@ -24,7 +24,10 @@ from tapegrad.tape.core.state import (
     turn_memory_guarding_off,
     turn_memory_guarding_on,
 )
+from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.tape import Tape
+from tapegrad.tape.transforms import calls, programs  # noqa: F401  # what programs can do
+from tapegrad.tape.transforms.control import cond
 from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
 from tapegrad.tape.transforms.jacobians import hessian, jacobian
 from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
@@ -37,11 +40,13 @@ __all__ = [
     "MyGradException",
     "NonScalarOutputError",
     "Operation",
+    "Program",
     "SkipGradient",
     "Tape",
     "TapegradError",
     "Tensor",
     "TracedArrayError",
+    "cond",
     "execute_op",
     "grad",
     "hessian",

@@ -33,22 +33,23 @@ from numpy import (
     uint64,
 )
 
-from tapegrad import errors, linalg, operation_base, typing
+from tapegrad import checkout as _checkout  # noqa: F401  # says where the parts are found
+
+# isort: split
+from tapegrad import errors
 from tapegrad import ops as _ops
-from tapegrad.clipping import clip_by_global_norm, clip_by_norm
-from tapegrad.compile import Jit, jit
-from tapegrad.io import load, save
-from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
 from tapegrad.tape import (
     InvalidBackprop,
     InvalidGradient,
     LeakedTensorError,
     NonScalarOutputError,
     Operation,
+    Program,
     Tape,
     TapegradError,
     Tensor,
     TracedArrayError,
+    cond,
     execute_op,
     grad,
     hessian,
@@ -64,46 +65,82 @@ from tapegrad.tape import (
     vjp,
     vmap,
 )
+from tapegrad.tape.program.program import later as _later
 
 if _TYPE_CHECKING:
     from tapegrad import (
         computational_graph,
         indexing_routines,
+        linalg,
         math,
         nnet,
+        operation_base,
         random,
         tensor_creation,
         tensor_manip,
+        typing,
     )
+    from tapegrad.clipping import clip_by_global_norm, clip_by_norm
+    from tapegrad.compile import Jit, jit
+    from tapegrad.io import load, save
     from tapegrad.nnet import sliding_window_view
+    from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
 
 __version__ = "0.1.0"
 
-#: Submodules that are imported when they are first asked for, so that the rest is there sooner.
-_LATER = frozenset(
+#: What is loaded when it is first asked for, so that the rest is there sooner: these names, these
+#: modules, and the functions of ``tapegrad.ops``.
+_LATER = {
+    "Jit": "compile",
+    "clip_by_global_norm": "clipping",
+    "clip_by_norm": "clipping",
+    "jit": "compile",
+    "load": "io",
+    "save": "io",
+    "sliding_window_view": "nnet",
+}
+_MODULES = frozenset(
     {
+        "compile",
         "computational_graph",
         "indexing_routines",
+        "linalg",
         "math",
         "nnet",
+        "operation_base",
         "random",
         "tensor_creation",
         "tensor_manip",
+        "typing",
     }
 )
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _LATER:
+    if name == "__all__":
+        return [*_NAMES, *_ops.__all__]
+    if name in _MODULES:
         return _import_module(f"tapegrad.{name}")
-    if name == "sliding_window_view":
-        return _import_module("tapegrad.nnet").sliding_window_view
-    raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+    if name in _LATER:
+        value = getattr(_import_module(f"tapegrad.{_LATER[name]}"), name)
+    elif not name.startswith("_") and name in _ops.__all__:
+        value = getattr(_ops, name)
+    else:
+        raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__getattr__("__all__")})
 
+
+def _compile_program(program: Program) -> _Any:
+    """Load the compiler for ``Program.compile``."""
+    return _import_module("tapegrad.compile").compile_program(program)
+
+
+_later.compile = _compile_program
 
 __all__ = [
     "InvalidBackprop",
@@ -112,6 +149,7 @@ __all__ = [
     "LeakedTensorError",
     "NonScalarOutputError",
     "Operation",
+    "Program",
     "Tape",
     "TapegradError",
     "Tensor",
@@ -120,6 +158,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_norm",
     "computational_graph",
+    "cond",
     "e",
     "errors",
     "execute_op",
@@ -165,4 +204,9 @@ __all__ = [
     "vjp",
     "vmap",
 ]
-__all__ += _ops.__all__
+if _TYPE_CHECKING:
+    __all__ += _ops.__all__
+else:
+    _NAMES = __all__
+    del __all__  # __getattr__ answers with the whole list
+    globals().update(_ops.early)

@@ -15,17 +15,17 @@ import numpy as np
 from tapegrad.ops.algebra.norms import vector_norm
 from tapegrad.ops.algebra.total_norm import total_norm_p
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged
-from tapegrad.tape.array.tensor import Tensor, imperative
+from tapegrad.tape.array.application import bind
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["clip_by_global_norm", "clip_by_norm", "global_norm", "positive_order"]
 
 
 def _is_known(bound: Any) -> bool:
     """Whether the value can be looked at: a number, an array or an imperative tensor."""
-    return type(bound) is not Tensor or bound._trace is imperative.trace
+    return not isinstance(bound, Tensor) or not bound.live_trace.level
 
 
 def _bound(bound: Any, name: str) -> Any:
@@ -44,7 +44,7 @@ def _ratio(norm: Any, bound: Any) -> tuple[Any, Any]:
     of the norm's dtype bounds nothing.
     """
     one = np.ones((), norm.dtype)
-    if type(bound) is not Tensor:
+    if not isinstance(bound, Tensor):
         greatest = float(np.finfo(norm.dtype).max)
         bound = float(bound)
         over, bound = norm > (bound if bound <= greatest else math.inf), min(bound, greatest)
@@ -96,7 +96,7 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, *, constant: bool | N
     if t.dtype.kind != "f":
         raise TypeError(f"clip_by_norm takes floats, not {t.dtype}; convert with x.astype(float)")
     bound = _bound(clip_norm, "clip_norm")
-    if type(axes) is Tensor or isinstance(axes, np.ndarray | list):
+    if isinstance(axes, Tensor | np.ndarray | list):
         axes = tuple(index(a) for a in np.ravel(axes))  # which a recording sees
     narrow = t.dtype
     t = _wide(t)
@@ -109,7 +109,7 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, *, constant: bool | N
 
 def _wide(leaf: Any) -> Any:
     """An array or tensor of float32 or float64: float16 would overflow."""
-    if type(leaf) is not Tensor:
+    if not isinstance(leaf, Tensor):
         leaf = np.asarray(leaf)
     check_operand(leaf, "norm of a nest")
     if leaf.dtype == np.float64 or leaf.dtype == np.float32:
@@ -120,7 +120,7 @@ def _wide(leaf: Any) -> Any:
 def _cast(leaf: Any, dtype: np.dtype[Any]) -> Any:
     if leaf.dtype == dtype:
         return leaf
-    return functions["cast"](leaf, dtype) if type(leaf) is Tensor else leaf.astype(dtype)
+    return functions["cast"](leaf, dtype) if isinstance(leaf, Tensor) else leaf.astype(dtype)
 
 
 def global_norm(tree: Any, norm_type: float = 2.0) -> Any:
@@ -206,14 +206,14 @@ def clip_by_global_norm(tree: Any, max_norm: Any, norm_type: float = 2.0) -> tup
     """
     bound = _bound(max_norm, "max_norm")
     leaves, structure = flatten(tree)
-    leaves = [leaf if type(leaf) is Tensor else np.asarray(leaf) for leaf in leaves]
+    leaves = [leaf if isinstance(leaf, Tensor) else np.asarray(leaf) for leaf in leaves]
     for leaf in leaves:
         if leaf.dtype.kind != "f":
             raise TypeError(f"clip_by_global_norm takes arrays of floats, not of {leaf.dtype}")
     norm = global_norm(leaves, norm_type)
     divisor, bound = _ratio(norm, bound)
     factor, last = bound / divisor, None
-    if type(factor) is Tensor or factor < np.finfo(factor.dtype).tiny:
+    if isinstance(factor, Tensor) or factor < np.finfo(factor.dtype).tiny:
         factor, last = 1.0 / divisor, bound  # the one factor could lose its digits or vanish
     clipped = []
     for leaf in leaves:

@@ -15,7 +15,7 @@ import numpy as np
 from tapegrad.compile import Jit
 from tapegrad.tape import Tape
 from tapegrad.tape.array.guard import locked_array
-from tapegrad.tape.array.tensor import Tensor, own
+from tapegrad.tape.array.tensor import Tensor, own, tensor_at
 from tapegrad.tape.core.node import Node
 
 __all__ = ["build_graph"]
@@ -77,13 +77,8 @@ class _Labels:
         return f" {text} ." if text.startswith("<") else text  # and markup in angle brackets
 
 
-def _owner(node: Node) -> Any:
-    owner = None if node.owner is None else node.owner()
-    return owner if owner is not None and owner._node is node else None
-
-
 def _value(node: Node) -> Any:
-    owner = _owner(node)
+    owner = tensor_at(node)
     if owner is not None:
         return owner.data
     return node.saved[0] if node.saved and isinstance(node.saved[0], np.ndarray) else None
@@ -103,7 +98,7 @@ def _draw(
         if type(value) is Node:
             known[value] = key
             picture.values[key] = labels.of(
-                values.get(value, _value(value)), _owner(value), value.shape, value.dtype
+                values.get(value, _value(value)), tensor_at(value), value.shape, value.dtype
             )
         elif value is None:
             picture.values[key] = "Constant"

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tapegrad.tape.array.tensor import Tensor, imperative
+from tapegrad.tape.array.tensor import Tensor
 
 __all__ = ["load", "save"]
 
@@ -52,12 +52,23 @@ def save(file: str | Path | BinaryIO, tensor: Tensor) -> None:
     ...     tg.load(file)
     Tensor([1., 2.])
     """
-    if type(tensor) is not Tensor:
+    if not isinstance(tensor, Tensor):
         raise TypeError(
             f"save takes a tensor, not {type(tensor).__name__}; for arrays there is np.save"
         )
     _check_binary(file)
-    arrays = _arrays(tensor)
+    trace = tensor.live_trace
+    if trace.level:
+        trace.appearance.apply_foreign(
+            tensor, "tapegrad.save", _write, (file, tensor, tensor.grad), {},
+            "save: the tensor is traced by a transformation; save its result instead",
+        )  # fmt: skip
+    else:
+        _write(file, np.asarray(tensor), tensor.grad)
+
+
+def _write(file: Any, data: Any, grad: Any) -> None:
+    arrays = {"data": data} if grad is None else {"data": data, "grad": grad}
     if not isinstance(file, str | os.PathLike):
         np.savez(file, **arrays)  # type: ignore[arg-type]
         return
@@ -84,19 +95,6 @@ def save(file: str | Path | BinaryIO, tensor: Tensor) -> None:
 def _check_binary(file: Any) -> None:
     if isinstance(file, TextIOBase):
         raise TypeError("the file is open for text; open it in binary mode, as 'rb' or 'wb'")
-
-
-def _arrays(tensor: Tensor) -> dict[str, Any]:
-    """Return what an archive holds of a tensor."""
-    trace = tensor.live_trace
-    if trace is imperative.trace:
-        data, grad = np.asarray(tensor), tensor.grad
-    elif trace.name == "jit":  # it runs what it cannot compile
-        data, grad = tensor.consume("save"), tensor.grad
-        grad = grad.consume("save") if type(grad) is Tensor else grad
-    else:
-        raise TypeError("save: the tensor is traced by a transformation; save its result instead")
-    return {"data": data} if grad is None else {"data": data, "grad": grad}
 
 
 def load(file: str | Path | BinaryIO) -> Tensor:
@@ -156,7 +154,7 @@ def load(file: str | Path | BinaryIO) -> Tensor:
                 f"{_name(file)}: the gradient, {grad.dtype} of shape {grad.shape}, does not fit the "
                 f"data, {data.dtype} of shape {data.shape}"
             )
-        tensor._node.grad = grad
+        tensor.node.grad = grad
     return tensor
 
 

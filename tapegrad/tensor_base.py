@@ -1,7 +1,7 @@
 """The tensor, and how to make one.
 
 >>> from tapegrad.tensor_base import Tensor, tensor
->>> type(tensor(1.0)) is Tensor
+>>> isinstance(tensor(1.0), Tensor)
 True
 """
 

@@ -18,7 +18,7 @@ def test_each_part_is_a_package_with_a_docstring(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__name__ == name
     assert module.__file__ is not None
-    assert module.__doc__
+    assert module.__doc__ or sys.flags.optimize == 2
 
 
 def test_only_tapegrad_is_installed_at_the_top_level() -> None:

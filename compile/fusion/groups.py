@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.compile.fusion import scalars
+from tapegrad.compile.passes.pipeline import shown
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, users
 
@@ -240,7 +241,7 @@ def _with_all_above(steps: set[Any]) -> int:
 
 def partition(program: Program) -> list[Group | Step]:
     """Return the steps that execute a program, in an order that respects what they need."""
-    parts = _Partition(program.shown())
+    parts = _Partition(shown(program))
     for entry in program.entries:
         if scalars.can_lower(entry, program.weak):
             parts.place(entry)

@@ -20,7 +20,7 @@ from tapegrad.compile.fusion import scalars
 from tapegrad.compile.fusion.groups import ALIASES, Group
 from tapegrad.compile.fusion.nest import Nest, Operand, Reduced, Value
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.rewriter import uniform_value
+from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
 
 __all__ = ["KernelPlan", "Operand", "generate"]

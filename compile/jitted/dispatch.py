@@ -152,7 +152,7 @@ def fast_call(
     places = {(r.kind, id(r.owner), r.key): id(r.expected) for r in captures.arrays}
     if len(set(places.values())) < len(places):
         return False  # two names of one array: whether they still are is seen at each call
-    if recording.program.writes:  # whether its arrays share memory is seen at each call
+    if recording.boundary.writes:  # whether its arrays share memory is seen at each call
         return False
     writer = _Writer(recording.traced)
     writer.require(f"len(args) == {len(arguments[2])}")

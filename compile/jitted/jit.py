@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.jitted.derived import call_through
+from tapegrad.compile.backends.numba import problems
+from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
 from tapegrad.compile.survey.capture import Captures, survey
@@ -30,6 +31,9 @@ __all__ = ["Jit", "Stats", "jit"]
 MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
+
+#: Reasons to compile nothing in this process that have been given.
+_told: set[str] = set()
 
 
 class Stats(NamedTuple):
@@ -84,7 +88,8 @@ class Jit:
         #: The fast way into the recording that held last.
         self._fast: Callable[..., Any] | None = None
         self._warned = False
-        self.derived: dict[Any, Jit] = {}
+        #: Compiled methods of instances that have no attributes of their own.
+        self._methods: dict[int, Jit] = {}
         #: Signatures for which the function was seen to have no effects on the outside.
         self.calm: set[Any] = set()
 
@@ -101,9 +106,11 @@ class Jit:
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Find the recording that stands for this call, or make one."""
+        if problems:
+            return self._run_eagerly(problems[0], args, kwargs)
         leaves, structure = flatten((args, kwargs))
         for leaf in leaves:
-            if type(leaf) is Tensor:
+            if isinstance(leaf, Tensor):
                 return call_through(self, leaves, structure)
         if self._eager:
             return self._run_eagerly(self._eager, args, kwargs)
@@ -149,6 +156,18 @@ class Jit:
             return "unknown"
         return "eager" if signature.eager else "compiled"
 
+    def recording_of(self, leaves: list[Any], structure: Any) -> Recording | None:
+        """Return the recording whose way a call with these leaves would take, if there is one."""
+        try:
+            key = self.key_of(leaves, structure)
+        except Unsettled:
+            return None
+        state = next((s for s in self._states if s.captures.hold()), None)
+        signature = None if state is None else state.signatures.get(key)
+        if self._eager or signature is None:
+            return None
+        return next((v for v in list(signature.variants) if v.stands_for(leaves)), None)
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Bind a jitted method to its instance, which keeps what was compiled for it."""
         if instance is None:
@@ -156,8 +175,8 @@ class Jit:
         method = self._function.__get__(instance, owner)
         space = getattr(instance, "__dict__", None)
         if not isinstance(space, dict):  # a class, or an instance with slots
-            kept = self.derived
-            name: Any = ("method", id(instance))
+            kept: Any = self._methods
+            name: Any = id(instance)
         else:
             kept = space.setdefault("_tapegrad_jitted", _Bound())
             name = getattr(self, "__name__", repr(self))
@@ -212,13 +231,14 @@ class Jit:
         name = getattr(self, "__name__", "function")
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
-        if not self._warned:
+        if reason in problems:
+            what, told = "jit runs functions as they are", reason in _told
+            _told.add(reason)
+        else:
+            what, told = f"jit({name}) runs without compiling from here on", self._warned
             self._warned = True
-            warnings.warn(
-                f"jit({name}) runs without compiling from here on: {reason}",
-                RuntimeWarning,
-                stacklevel=5,
-            )
+        if not told:
+            warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=5)
 
     def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:
         self._warn(reason)
@@ -253,7 +273,7 @@ class Jit:
         return result
 
     def _too_many(self, signature: _Signature) -> str:
-        guards = [g for v in signature.variants for g in v.program.guards]
+        guards = [g for v in signature.variants for g in v.boundary.guards]
         lines = ", ".join(sorted({str(g.where) for g in guards}))
         if not guards:
             names = ", ".join({r.name for v in signature.variants for r, _ in v.watched})
@@ -292,7 +312,7 @@ class Jit:
         """
         leaves, structure = flatten((args, kwargs))
         leaves = [np.array(v) if isinstance(v, np.ndarray) else v for v in leaves]
-        leaves = [np.array(v.consume("explain")) if type(v) is Tensor else v for v in leaves]
+        leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
         captures = survey(self._function)
         problem = captures.opaque and f"it reads {captures.opaque}"

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends import numba as backend
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.rewriter import uniform_value
+from tapegrad.compile.passes.uniform import uniform_value
+from tapegrad.compile.plans.boundary import Boundary, guard_holds
 from tapegrad.compile.survey.capture import SETTLED, Captures, Reference, survey
 from tapegrad.compile.survey.effects import watched
 from tapegrad.compile.survey.healing import Healer, is_buffer
@@ -24,7 +26,6 @@ from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import new_trace
-from tapegrad.tape.program.printing import tape_source
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
 from tapegrad.tape.transforms.derivatives import give_back
@@ -33,6 +34,10 @@ __all__ = ["Recording", "Unsettled", "leaf_key", "record"]
 
 #: Run on every program after every pass; the tests put ``program.verify`` here.
 check: Callable[[Program], None] | None = None
+
+
+#: What is asked of a value and does not change when the value changes a little.
+_STEADY = frozenset({"bool", "contains", "hash", "index", "int", "repr", "shape", "text"})
 
 
 class Unsettled(Exception):
@@ -83,6 +88,7 @@ class Recording:
     Attributes
     ----------
     program : Program
+    boundary : Boundary
     plan : Plan
     traced : list of int
         Which leaves of the arguments the plan takes.
@@ -90,6 +96,8 @@ class Recording:
         Where the plan's further inputs are read.
     structure : Structure
         Of the result.
+    recorded : Program
+        The program before all passes.
     watched : list of (Reference, array)
         Arrays that must have these contents.
     constants : list of array
@@ -103,15 +111,21 @@ class Recording:
     """
 
     program: Program
+    boundary: Boundary
     plan: Any
     traced: list[int]
     captured: list[Reference]
     structure: Structure
+    recorded: Program
     watched: list[tuple[Reference, Any]] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
     trusted: bool = True
     problem: str = ""
     fast: Any = None
+
+    def inputs(self, leaves: list[Any]) -> list[Any]:
+        """Return the values of a call that the program takes."""
+        return [leaves[i] for i in self.traced] + [r.read() for r in self.captured]
 
     def run(self, leaves: list[Any]) -> tuple[bool, Any]:
         """Execute; returns whether the guards held, and the result."""
@@ -120,8 +134,8 @@ class Recording:
         for reference, contents in self.watched:
             if not same_bits(reference.read(), contents):
                 return False, None
-        inputs = [leaves[i] for i in self.traced] + [r.read() for r in self.captured]
-        if self.program.writes and (_overlap(inputs) or self._may_not_write(inputs)):
+        inputs = self.inputs(leaves)
+        if self.boundary.writes and (_overlap(inputs) or self._may_not_write(inputs)):
             return False, None
         inputs = [v if type(v) is np.ndarray else np.asarray(v) for v in inputs]
         try:
@@ -133,17 +147,38 @@ class Recording:
             return False, outs
         return True, unflatten(self.structure, outs)
 
+    def stands_for(self, leaves: list[Any]) -> bool:
+        """Whether a call with these leaves would take the way of this recording."""
+        if not self.trusted or not all(same_bits(r.read(), a) for r, a in self.watched):
+            return False
+        guards, count = self.boundary.guards, self.boundary.results
+        asked = self.recorded.memo(
+            "guards", lambda: self.recorded.select(self.recorded.outputs[count:][: len(guards)])
+        )
+        seen = asked(*self.inputs(leaves))
+        return all(guard_holds(guard, value) for guard, value in zip(guards, seen))
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the function is its results, and what it asked for was not its values, but only what
+        small changes leave as it is."""
+        return not self.boundary.writes and all(g.kind in _STEADY for g in self.boundary.guards)
+
+    @property
+    def pure(self) -> Program:
+        """The program, before all passes, of the results that are computed."""
+        program, inputs = self.recorded, set(self.recorded.inputs)
+        results = program.outputs[: self.boundary.results]
+        computed = [o for o in results if type(o) is Node and o not in inputs]
+        return program.memo("pure", lambda: program.select(computed))  # type: ignore[no-any-return]
+
     def _may_not_write(self, inputs: list[Any]) -> bool:
         """Whether an array that is written into is read-only: the writes before it count."""
-        written = {node for node, _ in self.program.writes}
-        return any(
-            node in written and not array.flags.writeable
-            for node, array in zip(self.program.inputs, inputs)
-        )
+        return any(not inputs[i].flags.writeable for i in self.boundary.writes)
 
     def same_way(self, other: Recording) -> bool:
         """Whether two recordings took the same branches."""
-        mine, theirs = self.program.guards, other.program.guards
+        mine, theirs = self.boundary.guards, other.boundary.guards
         return len(mine) == len(theirs) and all(
             a.kind == b.kind and same_bits(a.seen, b.seen) for a, b in zip(mine, theirs)
         )
@@ -160,15 +195,15 @@ class Recording:
 
     def explain(self, name: str) -> str:
         """Return the tape, the plan and the kernels as text."""
-        program, plan = self.program, self.plan
+        program, plan, guards = self.program, self.plan, self.boundary.guards
+        results = program.outputs[: self.boundary.results]
+        shown = Program(program.inputs, program.entries, [o for o in results if type(o) is Node])
         parts = [
             f"# {name}: {len(program.entries)} operations, {len(plan.kernels)} kernels, "
-            f"{len(plan.library_steps)} library steps, {len(program.guards)} guards",
+            f"{len(plan.library_steps)} library steps, {len(guards)} guards",
             "",
             "# The tape, after all passes:",
-            tape_source(
-                program.entries, program.inputs, [o for o in program.outputs if type(o) is Node]
-            ),
+            shown.source(),
             "",
             "# The plan:",
             plan.source.rstrip(),
@@ -176,7 +211,7 @@ class Recording:
         if plan.library_steps:
             steps = ", ".join(f"{e.primitive.name} ({e.where})" for e in plan.library_steps)
             parts.append(f"# library steps: {steps}")
-        for guard in program.guards:
+        for guard in guards:
             parts.append(f"# guard: {guard.kind} was {guard.seen}, consumed at {guard.where}")
         for i, kernel in enumerate(plan.kernels):
             parts += ["", f"# kernel {i}, over {kernel.sizes}:", kernel.source.rstrip()]
@@ -201,8 +236,10 @@ def record(
         What the function returned for these arguments.
     """
     run = _Run(function, captures, args, kwargs)
-    recording = Recording(run.program, None, run.traced, run.captured, run.structure)
-    recording.problem = run.problem
+    recording = Recording(
+        run.program, run.boundary, None, run.traced, run.captured, run.structure, run.program
+    )
+    recording.problem = run.problem or ("" if backend.usable() else backend.problems[0])
     if recording.problem:
         return recording, function(*args, **kwargs) if run.lazy and run.calm else run.result
     recording.watched = run.watched
@@ -210,7 +247,7 @@ def record(
     # The builder imports numba, which is loaded when something is compiled and not before.
     builder = importlib.import_module("tapegrad.compile.plans.plan")
     recording.program = passes.optimise(run.program, check)
-    recording.plan = builder.build(recording.program, strict=strict)
+    recording.plan = builder.build(recording.program, run.boundary, strict=strict)
     return recording, run.result
 
 
@@ -220,6 +257,7 @@ class _Run:
     Attributes
     ----------
     program : Program
+    boundary : Boundary
     result
         What the function returned, for its caller.
     structure : Structure
@@ -250,7 +288,7 @@ class _Run:
             given = list(self.leaves)
             for i in self.traced:
                 leaf = self.leaves[i]
-                given[i] = self.trace.variable(np.asarray(leaf), given=leaf)
+                given[i] = self.trace.variable(np.asarray(leaf), original=leaf)
             self.cells = [given[i] for i in self.traced]
             image = self.mirror.value("", None, None, function)
             images = unflatten(nest, given)
@@ -274,20 +312,21 @@ class _Run:
                 healer.give_back((args, kwargs), images)
             self._take_outputs(result, healer)
             self.watched = self._watched()
-            self.program = self._program()
+            self._make_program()
             self.problem = self._problem(healer)
 
-    def _program(self) -> Program:
-        trace = self.trace
-        inputs = list(trace.inputs)
-        program = Program(
-            inputs, trace.entries, self.outputs, trace.guards, self._writes(), trace.weak
+    def _make_program(self) -> None:
+        trace, writes = self.trace, self._writes()
+        outputs = [*self.outputs, *(g.node for g in trace.guards), *(new for _, new in writes)]
+        self.program = Program(trace.inputs, trace.entries, outputs, trace.weak)
+        pairs = list(zip(trace.inputs, self.arrays))
+        self.boundary = Boundary(
+            len(self.outputs),
+            trace.guards,
+            [i for i, _ in writes],
+            {node for node, array in pairs if isinstance(array, np.generic)},
+            {node: Layout.of(np.asarray(array)) for node, array in pairs},
         )
-        for node, array in zip(inputs, self.arrays):
-            if isinstance(array, np.generic):
-                program.scalars.add(node)
-            program.layouts[node] = Layout.of(np.asarray(array))
-        return program
 
     def _close(self) -> None:
         """Do to the caller's arrays what the function did to traced ones."""
@@ -299,11 +338,12 @@ class _Run:
             if type(array) is np.ndarray and cell.node is not node:
                 array[...] = cell.consume("write")
 
-    def _writes(self) -> list[tuple[Node, Node]]:
+    def _writes(self) -> list[tuple[int, Node]]:
+        places = enumerate(zip(self.cells, self.trace.inputs, self.arrays))
         return [
-            (node, cell._node)
-            for cell, node, array in zip(self.cells, self.trace.inputs, self.arrays)
-            if cell._node is not node and type(array) is np.ndarray
+            (i, cell.node)
+            for i, (cell, node, array) in places
+            if cell.node is not node and type(array) is np.ndarray
         ]
 
     def _take_outputs(self, result: Any, healer: Healer) -> None:
@@ -323,14 +363,14 @@ class _Run:
 
     def _output(self, leaf: Any, healer: Healer) -> tuple[Any, Any]:
         trace = self.trace
-        if type(leaf) is not Tensor:
+        if not isinstance(leaf, Tensor):
             reference = next((r for r, array, _ in self.before if array is leaf), None)
             if reference is not None and leaf.dtype.kind in "fiub":
                 cell = trace.variable(leaf)
                 self.cells.append(cell)
                 self.captured.append(reference)
                 self.arrays.append(leaf)
-                return cell._node, leaf
+                return cell.node, leaf
             if type(leaf) is np.ndarray and not self._is_outside(leaf):
                 return leaf.copy(), leaf  # a constant, which its caller may change
             if not isinstance(leaf, SETTLED):
@@ -338,7 +378,7 @@ class _Run:
                 trace.give_up(f"it returns an object of type {type(leaf).__name__}")
                 return 0.0, healer.clean(leaf)
             return leaf, leaf
-        if leaf._trace is not trace:
+        if leaf.live_trace is not trace:
             if is_buffer(leaf, trace):
                 return np.array(leaf.value), give_back(leaf.value)
             trace.give_up("it returns a tensor that is none of its own values")
@@ -346,12 +386,12 @@ class _Run:
         for cell, node, array in zip(self.cells, trace.inputs, self.arrays):
             if leaf is cell or leaf.node is node:
                 return node, array  # the argument itself, whatever was written into it
-            if leaf._base is cell and cell.node is not node:
+            if leaf.base is cell and cell.node is not node:
                 trace.give_up("it returns a view of an argument that it writes into")
         value = leaf.value
-        if leaf._node in trace.weak:
-            return leaf._node, value.item()
-        return leaf._node, give_back(value)
+        if leaf.node in trace.weak:
+            return leaf.node, value.item()
+        return leaf.node, give_back(value)
 
     def _is_outside(self, array: Any) -> bool:
         """Whether an array that is returned belongs to somebody else."""
@@ -364,7 +404,7 @@ class _Run:
         captures = self.captures
         changed = self._heal(healer)
         drawn = captures.random_state() != self.drawn
-        self.calm = not (changed or drawn or self.effects.first or self.program.writes)
+        self.calm = not (changed or drawn or self.effects.first or self.boundary.writes)
         if self.trace.problem:
             return self.trace.problem
         if self.effects.first:
@@ -373,8 +413,7 @@ class _Run:
             return "it draws random numbers, which a plan would not draw anew"
         if changed:
             return "it changes what is outside it (a global, an attribute, a list)"
-        written = {id(a) for (node, _) in self.program.writes
-                   for n, a in zip(self.program.inputs, self.arrays) if n is node}  # fmt: skip
+        written = {id(self.arrays[i]) for i in self.boundary.writes}
         if any(
             not same_bits(a, contents) for _, a, contents in self.before if id(a) not in written
         ):
@@ -438,15 +477,12 @@ def _note_constants(recording: Recording) -> None:
     """Find out what the program holds that was computed outside traced values."""
     program = recording.program
     fresh: list[Any] = []
-    for entry in program.entries:
-        for operand in entry.operands:
-            if type(operand) is Node:
-                continue
-            if type(operand) is np.ndarray:
-                if uniform_value(operand) is None or operand.size == 1:
-                    fresh.append(operand)
-            elif operand == operand and operand not in _known_numbers():
+    for operand in program.constants():
+        if type(operand) is np.ndarray:
+            if uniform_value(operand) is None or operand.size == 1:
                 fresh.append(operand)
+        elif operand == operand and operand not in _known_numbers():
+            fresh.append(operand)
     fresh += [o for o in program.outputs if type(o) is np.ndarray]
     recording.constants = [np.array(c) for c in fresh]
     recording.trusted = not any(type(c) is np.ndarray and c.ndim for c in fresh)

@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.passes.rewriter import Rewriter
 from tapegrad.ops.algebra.norms import norm_of_total_p
 from tapegrad.ops.algebra.total_norm import norm_of_totals_p
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Shaped, primitives
+from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.rewriter import Rewriter
+from tapegrad.tape.program.staging import StagingTrace
 
-__all__ = ["expand", "is_norm_of_rows"]
+__all__ = ["expand", "is_norm_of_rows", "stage"]
 
 _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -38,6 +42,20 @@ def expand(program: Program) -> Program:
         if not work.finished:
             rewriter.keep(entry, inputs)
     return rewriter.finish()
+
+
+def stage(program: Program) -> Program:
+    """Record a program anew as ``jit`` records functions: primitives that have a form in which they
+    fuse are written out."""
+    with new_trace(StagingTrace) as trace:
+        values = []
+        for node in program.inputs:
+            array = example(node.shape, node.dtype)
+            values.append(
+                trace.variable(array, original=array.item() if node in program.weak else None)
+            )
+        outputs = [o.node if isinstance(o, Tensor) else o for o in program(*values)]
+    return Program(trace.inputs, trace.entries, outputs, trace.weak)
 
 
 def is_norm_of_rows(entry: Node) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.passes.expansions import expand
-from tapegrad.compile.passes.rewriter import Rewriter, uniform_value
+from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.program.program import Program, broadcast_shape, with_entries
+from tapegrad.tape.program.program import Program, broadcast_shape
+from tapegrad.tape.program.rewriter import Rewriter
 
 __all__ = ["PIPELINE", "optimise"]
 
@@ -20,13 +21,22 @@ def _is_one(operand: Any) -> bool:
     return value is not None and bool(value == 1)
 
 
+def shown(program: Program) -> set[Node]:
+    """Return the outputs and what they are views of: whose memory users see."""
+    found = set(program.results())
+    for entry in reversed(program.entries):
+        if entry in found and entry.primitive.view:
+            found.update(o for o in entry.operands if type(o) is Node)
+    return found
+
+
 def simplify(program: Program) -> Program:
     """Remove what is exactly nothing: factors of one, casts and reshapes to what is there."""
     rewriter = Rewriter(program)
-    shown = program.shown()
+    seen = shown(program)
     for entry in program.entries:
         inputs = rewriter.operands(entry)
-        same = None if entry in shown else _identity(entry, inputs)
+        same = None if entry in seen else _identity(entry, inputs)
         # A Python number may not stand for a NumPy scalar: it is weak in promotion.
         if same is not None and (same in rewriter.weak) == (entry in rewriter.weak):
             rewriter.known[entry] = same
@@ -53,6 +63,7 @@ def _identity(entry: Node, inputs: tuple[Any, ...]) -> Any:
             "broadcast_to",
             "positive",
             "copy",
+            "stop_gradient",
         )
         or (name == "transpose" and entry.params["axes"] == tuple(range(len(entry.shape))))
     ):
@@ -105,7 +116,7 @@ def share(program: Program) -> Program:
     """Compute equal expressions once."""
     rewriter = Rewriter(program)
     first: dict[Any, Node] = {}
-    shown = program.shown()
+    seen = shown(program)
     for entry in program.entries:
         inputs = rewriter.operands(entry)
         try:
@@ -116,7 +127,7 @@ def share(program: Program) -> Program:
             continue
         # Two results of the function may not become one array, or views of one.
         alike = (earlier in rewriter.weak) == (entry in rewriter.weak)
-        if earlier is not None and alike and entry not in shown:
+        if earlier is not None and alike and entry not in seen:
             rewriter.known[entry] = earlier
             continue
         kept = rewriter.keep(entry, inputs)
@@ -127,13 +138,7 @@ def share(program: Program) -> Program:
 
 def drop_dead(program: Program) -> Program:
     """Remove entries whose results nobody needs."""
-    needed = set(program.results())
-    kept: list[Node] = []
-    for entry in reversed(program.entries):
-        if entry in needed:
-            needed.update(operand for operand in entry.operands if type(operand) is Node)
-            kept.append(entry)
-    return with_entries(program, kept[::-1])
+    return program.select(program.outputs)
 
 
 #: The passes in order; each takes and returns a program.

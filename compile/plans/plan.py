@@ -18,8 +18,12 @@ from tapegrad.compile.backends.numba import threads
 from tapegrad.compile.backends.numba.kernels import compiled, kernel_type
 from tapegrad.compile.fusion import groups as fuse
 from tapegrad.compile.fusion import lowering as codegen
+from tapegrad.compile.passes.expansions import stage
 from tapegrad.compile.passes.layout import Layout
+from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.plans.boundary import Boundary, guard_holds
 from tapegrad.tape.core.node import Node
+from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import Guard
 
@@ -48,6 +52,8 @@ class Plan:
     kernels : list of KernelPlan
     library_steps : list of Node
         What is executed by NumPy because it has no lowering.
+    bodies : list of (str, Node, Plan)
+        The plans of the programs that are parameters of entries: the parameter, the entry, its plan.
     compiled, reused : int
         Kernels compiled for this plan, and found compiled.
     """
@@ -56,28 +62,17 @@ class Plan:
     source: str
     kernels: list[codegen.KernelPlan]
     library_steps: list[Node] = field(default_factory=list)
+    bodies: list[tuple[str, Node, Plan]] = field(default_factory=list)
     compiled: int = 0
     reused: int = 0
-
-
-def guard_holds(guard: Guard, value: Any) -> bool:
-    """Whether Python code would see in `value` what the recording saw."""
-    if guard.kind == "bool":
-        return bool(value) == bool(guard.seen)
-    if guard.kind == "shape":
-        return np.shape(value) == tuple(guard.seen)
-    value = np.asarray(value)
-    if value.shape != np.shape(guard.seen):
-        return False
-    # The bits: code may have seen the sign of a zero, or printed a nan.
-    return value.tobytes() == guard.seen.tobytes() and value.dtype == guard.seen.dtype
 
 
 class _Writer:
     """Writes the source of a plan, and collects what it refers to."""
 
-    def __init__(self, program: Program, strict: bool) -> None:
+    def __init__(self, program: Program, boundary: Boundary, strict: bool) -> None:
         self.program = program
+        self.boundary = boundary
         self.strict = strict
         self.lines: list[str] = []
         self.space: dict[str, Any] = {
@@ -92,6 +87,7 @@ class _Writer:
         self.layouts: dict[Node, Layout] = {}
         self.kernels: list[codegen.KernelPlan] = []
         self.library_steps: list[Node] = []
+        self.bodies: list[tuple[str, Node, Plan]] = []
         self.by_library: set[Node] = set()
         self.compiled = 0
         self.reused = 0
@@ -145,17 +141,29 @@ class _Writer:
         layout = None
         if primitive.view and type(source) is Node:
             layout = self.layouts[source].through(primitive, params)
-        function = self.constant(partial(primitive.forward, **params), "f")
+        function = self.constant(partial(primitive.forward, **self._with_plans(entry)), "f")
         call = f"{function}({args})"
-        if layout is None:
+        if layout is None and not primitive.multiple:
             call = f"as_c({call})"
             layout = Layout.fresh(entry.shape, entry.dtype)
         name = self.new(entry)
         self.lines.append(f"{name} = {call}  # {primitive.name}")
-        self.layouts[entry] = layout
+        if layout is not None:
+            self.layouts[entry] = layout
         self.by_library.add(entry)
         if not primitive.view:
             self.library_steps.append(entry)
+
+    def _with_plans(self, entry: Node) -> dict[str, Any]:
+        """Return the parameters of an entry, with the programs among them planned."""
+        params = dict(entry.params)
+        for name, body in bodies(entry.params):
+            plan = build(optimise(stage(body)), strict=self.strict)
+            self.bodies.append((name, entry, plan))
+            self.compiled += plan.compiled
+            self.reused += plan.reused
+            params[name] = partial(_run_body, plan.run)
+        return params
 
     def kernel(self, group: fuse.Group, needed: set[Node]) -> list[Node]:
         """Write the call of a kernel, and the arrays that it fills."""
@@ -247,9 +255,9 @@ class _Writer:
 
     # The rest ------------------------------------------------------------------------------------
 
-    def guard(self, guard: Guard) -> None:
-        """Write the check of a guard."""
-        name = self.names[guard.node]
+    def guard(self, guard: Guard, node: Node) -> None:
+        """Write the check of a guard, of which a node has the value."""
+        name = self.names[node]
         held = self.constant(guard, "g")
         self.lines.append(f"if not guard_holds({held}, {name}): return Miss({held}, {name})")
 
@@ -262,7 +270,7 @@ class _Writer:
         name = self.names[value]
         if value in self.program.weak:
             return f"{name}.item()"  # a Python number
-        if value in self.program.scalars:
+        if value in self.boundary.scalars:
             return f"{name}[()]"
         if value.shape == () and value in self.by_library:
             return f"{name}[()]"  # NumPy gives scalars where the library step gave an array
@@ -271,6 +279,11 @@ class _Writer:
 
 def _as_c(value: Any) -> Any:
     return np.asarray(value, order="C")
+
+
+def _run_body(run: Callable[..., Any], *values: Any) -> Any:
+    """Run the plan of a body, whose inputs are C-contiguous arrays."""
+    return run(*map(_as_c, values))
 
 
 def argument_types(plan: codegen.KernelPlan) -> tuple[Any, ...]:
@@ -319,34 +332,38 @@ class _Exact:
         return self.function(*args)
 
 
-def build(program: Program, *, strict: bool = False) -> Plan:
+def build(program: Program, boundary: Boundary | None = None, *, strict: bool = False) -> Plan:
     """Make the plan of a program.
 
     Parameters
     ----------
     program : Program
         After all passes.
+    boundary : Boundary, optional
+        By default all outputs are results, and all inputs C-contiguous arrays.
     strict : bool
         Whether a kernel that does not compile raises.
     """
-    writer = _Writer(program, strict)
+    boundary = boundary or Boundary(len(program.outputs))
+    results = program.outputs[: boundary.results]
+    rest = iter(program.outputs[boundary.results :])
+    guards = list(zip(boundary.guards, rest))
+    writer = _Writer(program, boundary, strict)
     for i, node in enumerate(program.inputs):
         writer.names[node] = f"x{i}"
-        writer.layouts[node] = program.layouts.get(node) or Layout.fresh(node.shape, node.dtype)
+        writer.layouts[node] = boundary.layouts.get(node) or Layout.fresh(node.shape, node.dtype)
     steps = fuse.partition(program)
     needed = _needed_outside(steps, program)
-    waiting = list(program.guards)
-    for guard in [g for g in waiting if g.node in writer.names]:
-        writer.guard(guard)
-        waiting.remove(guard)
-    for step in steps:
-        there = set(writer.step(step, needed))
-        for guard in [g for g in waiting if g.node in there]:
-            writer.guard(guard)
-            waiting.remove(guard)
-    for old, new in program.writes:
-        writer.lines.append(f"{writer.names[old]}[...] = {writer.names[new]}")
-    outputs = [writer.output(o) for o in program.outputs]
+    there = set(program.inputs)
+    for step in (None, *steps):
+        if step is not None:
+            there = set(writer.step(step, needed))
+        for guard, node in guards:
+            if node in there:
+                writer.guard(guard, node)
+    for i, new in zip(boundary.writes, rest):
+        writer.lines.append(f"x{i}[...] = {writer.names[new]}")
+    outputs = [writer.output(o) for o in results]
     inputs = ", ".join(f"x{i}" for i in range(len(program.inputs)))
     writer.lines.append(f"return ({''.join(o + ', ' for o in outputs)})")
     body = "\n".join("    " + line for line in writer.lines)
@@ -357,6 +374,7 @@ def build(program: Program, *, strict: bool = False) -> Plan:
         source,
         writer.kernels,
         writer.library_steps,
+        writer.bodies,
         writer.compiled,
         writer.reused,
     )

@@ -263,7 +263,7 @@ class _Surveyor:
             self.found.writes |= isinstance(bound, list | dict | set | collections.deque)
             self.value(None, bound)  # a method of an object: list.append, Generator.normal
             return
-        if isinstance(value, SETTLED) or type(value) is Tensor or not self._new(value):
+        if isinstance(value, (*SETTLED, Tensor)) or not self._new(value):
             return
         self._followed(reference, value)
 

@@ -7,6 +7,7 @@ recorded path is run as it is; one that only could make it (``if verbose: print(
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _MODULES = frozenset({
 })  # fmt: skip
 #: What runs in the name of others: callers whose calls do not count.
 _SKIPPED = frozenset({"tapegrad", "importlib", "contextlib", "functools"})
+_IMPORT = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 _RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 
 
@@ -45,9 +47,18 @@ class Effects:
     def __init__(self) -> None:
         self.first = ""
         self.ran: set[Any] = set()
+        #: The frame of an import that runs: it happens once, with a plan or without.
+        self.importing: Any = None
 
     def notice(self, frame: Any, event: str, called: Any) -> None:
         """Take note of a call; Python calls this."""
+        if self.importing is not None:
+            if frame is self.importing and event == "return":
+                self.importing = None
+            return
+        if event == "call" and frame.f_code is _IMPORT:
+            self.importing = frame
+            return
         if event == "call" and not is_image(frame):
             self.ran.add(frame.f_code)
         if self.first or (event != "c_call" and event != "call"):
@@ -61,9 +72,9 @@ class Effects:
             if owner.partition(".")[0] in _MODULES:
                 self.first = f"{owner}.{frame.f_code.co_name}"
             return
-        self._built_in(called)
+        self._built_in(called, caller)
 
-    def _built_in(self, called: Any) -> None:
+    def _built_in(self, called: Any, caller: Any) -> None:
         owner = getattr(called, "__self__", None)
         module = getattr(called, "__module__", None) or type(owner).__module__
         if isinstance(owner, type):
@@ -75,10 +86,18 @@ class Effects:
         elif (
             module.partition(".")[0] in _MODULES
             or isinstance(owner, _RANDOM)
-            or name.startswith("start_new")
-            or name == "start_joinable_thread"
+            or (
+                (name.startswith("start_new") or name == "start_joinable_thread")
+                and not _ours(caller)
+            )
         ):
             self.first = f"{module}.{name}"
+
+
+def _ours(caller: Any) -> bool:
+    """Whether ``Thread.start`` begins a thread of this library, to share work with."""
+    within = caller.f_back if _module(caller) == "threading" else None
+    return within is not None and _module(within).partition(".")[0] == "tapegrad"
 
 
 def _module(frame: Any) -> str:

@@ -22,7 +22,7 @@ def is_buffer(tensor: Tensor, trace: StagingTrace) -> bool:
     """Whether a tensor is an array that the function has made, ``np.zeros_like(x)``, and not filled
     with traced values."""
     made = tensor.node.number > trace.start
-    return tensor._trace.level == 0 and tensor.constant and made
+    return tensor.live_trace.level == 0 and tensor.constant and made
 
 
 class Healer:
@@ -48,8 +48,8 @@ class Healer:
         """Return `value` without traced values; lists, dicts and instances are changed in place."""
         if id(value) in self.originals:
             return self.originals[id(value)]
-        if type(value) is Tensor:
-            if value._trace is self.trace:
+        if isinstance(value, Tensor):
+            if value.live_trace is self.trace:
                 return self.trace.example(value)
             return give_back(value.value) if is_buffer(value, self.trace) else value
         if id(value) in self.seen:
@@ -69,7 +69,7 @@ class Healer:
             self._replace(value, list(value.items()))
         elif isinstance(value, list | collections.deque):
             self._replace(value, list(enumerate(value)))
-        elif isinstance(value, set) and any(type(child) is Tensor for child in value):
+        elif isinstance(value, set) and any(isinstance(child, Tensor) for child in value):
             inside = [self.clean(child) for child in value]
             value.clear()
             value.update(inside)

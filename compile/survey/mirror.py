@@ -19,6 +19,7 @@ import numpy as np
 from tapegrad.compile.survey.capture import SETTLED, Captures, Reference, attribute, is_library
 from tapegrad.compile.survey.code import facts_of
 from tapegrad.compile.survey.healing import Healer
+from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.program.staging import StagingTrace
 
@@ -299,7 +300,7 @@ def _is_plain_instance(kind: type) -> bool:
 
 def _stands_for(trace: StagingTrace, value: Any) -> Any:
     """Return what the user's code would have in place of a traced value."""
-    if type(value) is Tensor and value._trace is trace:
+    if belongs(value, trace):
         return trace.example(value)
     return value
 

@@ -17,8 +17,8 @@ from tapegrad.ops.reduce.reductions import _NONE, _given
 from tapegrad.ops.reduce.running import part
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.ops.shape.selecting import take
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
-from tapegrad.tape.core.trace import apply
 
 __all__ = [
     "convolve", "correlate", "diff", "ediff1d", "interp", "trapezoid", "unwrap",
@@ -134,7 +134,7 @@ def _steps(spacing: Any, n: int) -> Any:
     if spacing.shape[0] != n:
         raise ValueError("when 1d, distances must match the length of the corresponding dimension")
     steps = diff(_inexact(spacing))
-    if steps.constant and not steps._trace.level:
+    if steps.constant and not steps.live_trace.level:
         values = data_of(steps, "gradient")
         if (values == values[0]).all():
             return as_tensor(values[0])

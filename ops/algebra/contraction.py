@@ -16,9 +16,9 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import check_operand, delivered, operand
 from tapegrad.ops.elementwise.comparisons import shape_of
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, implements
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = ["einsum"]
 
@@ -223,7 +223,7 @@ def einsum(
     else:
         values = list(operands)
     arrays = [operand(v) for v in values]
-    arrays = [a if type(a) is Tensor else np.asarray(a) for a in arrays]
+    arrays = [a if isinstance(a, Tensor) else np.asarray(a) for a in arrays]
     for a in arrays:
         check_operand(a, "einsum")
     text = canonical(subscripts, [shape_of(a) for a in arrays])

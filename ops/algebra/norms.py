@@ -18,8 +18,8 @@ from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
 from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
 from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
 from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.trace import apply
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["nuclear_norm_p", "polar_factor_p", "svd_packed_p"]
 

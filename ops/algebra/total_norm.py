@@ -14,8 +14,8 @@ import numpy as np
 
 from tapegrad.ops.algebra.norms import _is_normal, _power_sum, _pull, _root, _slope, vector_norm_p
 from tapegrad.ops.shape.joining import _filled, _front
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["norm_of_totals_p", "total_norm_p"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import bind, innermost
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Rule
-from tapegrad.tape.core.trace import bind, is_staged
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 
 __all__ = ["Composed", "Layer", "packed", "unpacked"]
@@ -268,14 +268,22 @@ class Layer(Composed):
             kept = held.taken()
         result = (y,) if self._reads_result else ()
         shapes = [a.shape for a in args[: self.count]]
-        if Tensor in map(type, (g, *result, *args)):
-            if self._expands and is_staged((g, *args)) and _is_uniform((g, *args)):
-                return Composed._pull(self, g, y, args, params)  # the same, not packed
+        if any(isinstance(a, Tensor) for a in (g, *result, *args)):
+            if self._expands:
+                parts = innermost((g, *args)).expand(partial(self._expanded, g, y), args, params)
+                if parts is not NotImplemented:
+                    return parts  # type: ignore[no-any-return]
             return unpacked(bind(self.pull, g, *result, *args, **params), shapes)
         arrays, _ = self._uniform(args)
         out = [np.empty(shape, arrays[0].dtype) for shape in shapes]
         self._backward(g, y, kept, out, arrays, params)
         return out
+
+    def _expanded(self, g: Any, y: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Return the cotangents by the composition: what ``jit`` records, not packed."""
+        return (
+            Composed._pull(self, g, y, args, params) if _is_uniform((g, *args)) else NotImplemented
+        )
 
     def _packed(self, g: Any, *args: Any, **params: Any) -> Any:
         """Run the backward pass on arrays; the result is one flat array."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.ufunc import refuse_mask
-from tapegrad.tape.array.tensor import Tensor, check_constant, imperative
+from tapegrad.tape.array.tensor import Tensor, check_constant
 from tapegrad.tape.core.primitive import functions
 
 __all__ = ["asarray", "astensor", "tensor"]
@@ -60,7 +60,7 @@ def tensor(
     refuse_mask(arr_like)
     if isinstance(arr_like, list | tuple) and _holds_traced(arr_like):
         arr_like = functions[np.stack]([tensor(a, copy=False) for a in arr_like])
-    if type(arr_like) is Tensor and not copy:
+    if isinstance(arr_like, Tensor) and not copy:
         fits = (dtype is None or np.dtype(dtype) == arr_like.dtype) and (
             constant is None or constant == arr_like.constant
         )
@@ -71,8 +71,8 @@ def tensor(
 
 
 def _holds_traced(a: Any) -> bool:
-    if type(a) is Tensor:
-        return a._trace is not imperative.trace
+    if isinstance(a, Tensor):
+        return a.live_trace.level > 0
     return isinstance(a, list | tuple) and any(_holds_traced(b) for b in a)
 
 
@@ -95,7 +95,7 @@ def astensor(t: Any, dtype: Any = None, *, constant: bool | None = None) -> Tens
     >>> tg.astensor(a).data is a
     True
     """
-    if constant is None and type(t) is Tensor and t.constant:
+    if constant is None and isinstance(t, Tensor) and t.constant:
         constant = True
     return tensor(t, dtype=dtype, constant=constant, copy=False)
 
@@ -116,6 +116,6 @@ def asarray(a: Any, dtype: Any = None, order: Any = None) -> np.ndarray[Any, Any
     >>> tg.asarray(t) is t.data
     True
     """
-    if type(a) is Tensor:
+    if isinstance(a, Tensor):
         a = np.asarray(a)
     return np.asarray(a, dtype=dtype, order=order)

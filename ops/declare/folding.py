@@ -122,7 +122,7 @@ def at(ufunc: Any, target: Any, indices: Any, operand: Any) -> None:
     TypeError
         If `target` is a plain array, which would lose the gradient.
     """
-    if type(target) is not Tensor:
+    if not isinstance(target, Tensor):
         raise TypeError(
             f"{ufunc.__name__}.at writes into its first argument: make it a tensor, so that the "
             "gradient of the values is kept"

@@ -7,19 +7,22 @@ A :class:`Ufunc` applies one primitive. It honours ``out``, ``where`` and ``dtyp
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.ops.declare import folding
 from tapegrad.ops.declare.docstrings import document
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.mutation import write_into
-from tapegrad.tape.array.tensor import Tensor, imperative
+from tapegrad.tape.array.paths import own_memory
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import refuse_mask
 from tapegrad.tape.core.primitive import Primitive, direct, functions, primitives
-from tapegrad.tape.core.trace import apply
+
+if TYPE_CHECKING:
+    import inspect
 
 __all__ = [
     "Ufunc", "as_tensor", "check_operand", "common_dtype", "data_of", "delivered", "flagged",
@@ -47,15 +50,17 @@ def operand(a: Any) -> Any:
 
 
 def _holds_tensor(a: Any) -> bool:
-    return type(a) is Tensor or (isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a))
+    return isinstance(a, Tensor) or (
+        isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a)
+    )
 
 
 def as_tensor(a: Any) -> Tensor:
     """Return `a` as a tensor; anything but a tensor counts as a constant."""
-    if type(a) is Tensor:
+    if isinstance(a, Tensor):
         return a
     a = operand(a)
-    return a if type(a) is Tensor else Tensor(a, constant=True, copy=False)
+    return a if isinstance(a, Tensor) else Tensor(a, constant=True, copy=False)
 
 
 def common_dtype(*operands: Any) -> np.dtype[Any]:
@@ -66,7 +71,7 @@ def common_dtype(*operands: Any) -> np.dtype[Any]:
 
 def data_of(a: Any, kind: str) -> Any:
     """Return the values in `a` for NumPy code that must see them; traces set a guard."""
-    if type(a) is Tensor:
+    if isinstance(a, Tensor):
         return a.consume(kind)
     if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
         return [data_of(b, kind) for b in a]
@@ -76,9 +81,8 @@ def data_of(a: Any, kind: str) -> Any:
 def undifferentiated(a: Any, name: str, what: str) -> Any:
     """Return the values of an argument through which no gradient flows; refuse to lose one."""
     below = a
-    while type(below) is Tensor:
-        trace = below.live_trace
-        if trace.name in ("grad", "jvp") or (not trace.level and not below.constant):
+    while isinstance(below, Tensor):
+        if below.live_trace.appearance.is_lost(below):
             raise TypeError(f"{name} does not differentiate by {what}; pass values without a graph")
         below = below.value
     return data_of(a, name)
@@ -106,13 +110,12 @@ def owned(result: Any, *inputs: Any) -> Any:
     The last step was a view: of a tensor that nobody else will ever see, whose memory the result
     takes over, or of an input, from which it is copied.
     """
-    base = getattr(result, "_base", None)  # NumPy's scalars have none
-    if base is None:
+    if not isinstance(result, Tensor) or result.base is None:
         return result
     for x in inputs:
-        if type(x) is Tensor and (base is x or base is x._base):
+        if isinstance(x, Tensor) and (result.base is x or result.base is x.base):
             return apply(primitives["copy"], (result,))
-    result._base, result._path = None, ()
+    own_memory(result)
     return result
 
 
@@ -121,7 +124,7 @@ def delivered(result: Any, out: Any, name: str, casting: str = "same_kind") -> A
     out = single_out(out, name)
     if out is None:
         return result
-    if type(out) is not Tensor and not isinstance(out, np.ndarray):
+    if not isinstance(out, Tensor) and not isinstance(out, np.ndarray):
         raise TypeError("return arrays must be of ArrayType")
     return write_into(out, result, casting=casting)
 
@@ -155,7 +158,7 @@ def _laid_out(result: Any, order: str) -> Any:
     """Give a result the layout that ``order=`` asks for."""
     if order not in ("C", "F", "A", "K"):
         raise ValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
-    if type(result) is Tensor:
+    if isinstance(result, Tensor):
         return result if order == "K" else functions[np.copy](result, order)
     return np.array(result, order=order)  # type: ignore[call-overload]
 
@@ -245,6 +248,8 @@ class Ufunc:
 
     @property
     def __signature__(self) -> inspect.Signature:
+        import inspect  # needed when somebody asks, not to import the package
+
         first = "x1" if self.__name__ in _FIRST_IS_X1 else "x"
         names = (first,) if self.nin == 1 else tuple(f"x{i + 1}" for i in range(self.nin))
         either, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -368,9 +373,9 @@ class Ufunc:
                 result = np.where(where, result, old)  # type: ignore[arg-type]
         if out is None:
             return result
-        if not primitive.differentiable and type(result) is not Tensor:
+        if not primitive.differentiable and not isinstance(result, Tensor):
             return _plain_into(out, result, self.ufunc)
-        if type(out) is not Tensor and not isinstance(out, np.ndarray):
+        if not isinstance(out, Tensor) and not isinstance(out, np.ndarray):
             raise TypeError("return arrays must be of ArrayType")
         return write_into(out, result, casting=casting, ufunc=self.ufunc)
 
@@ -387,7 +392,7 @@ class Ufunc:
             (*kinds, None), signature=(*(None,) * self.nin, dtype), casting=casting
         )
         return tuple(
-            functions["cast"](a, d) if type(a) is Tensor else np.asarray(a, dtype=d)
+            functions["cast"](a, d) if isinstance(a, Tensor) else np.asarray(a, dtype=d)
             for a, d in zip(args, loop)
         )
 
@@ -446,7 +451,7 @@ class Ufunc:
 
 def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:
     """Write a plain result into the data of ``out``, as documented for functions without rules."""
-    if type(out) is Tensor:
+    if isinstance(out, Tensor):
         write_into(out, np.asarray(result), casting="same_kind", ufunc=ufunc)
         return out.data
     np.copyto(out, result, casting="same_kind")
@@ -455,6 +460,6 @@ def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:
 
 def plain_if_constant(result: Any) -> Any:
     """Return the array in an imperative constant."""
-    if type(result) is Tensor and result._trace is imperative.trace and result.constant:
+    if isinstance(result, Tensor) and not result.live_trace.level and result.constant:
         return result.value
     return result

@@ -8,8 +8,8 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.elementwise.elementwise import MISSING, maximum, minimum, positive, where_p
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
-from tapegrad.tape.core.trace import apply
 
 __all__ = ["clip", "nan_to_num", "select", "where"]
 

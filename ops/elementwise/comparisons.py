@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = [
     "all", "any", "argmax", "argmin", "argpartition", "argsort", "bitwise_and", "bitwise_or",
@@ -148,7 +148,7 @@ def one_axis(axis: Any, ndim: int) -> int:
 
 def shape_of(a: Any) -> tuple[int, ...]:
     """Return the shape of a tensor, array or scalar."""
-    return a.shape if type(a) is Tensor else np.shape(a)
+    return a.shape if isinstance(a, Tensor) else np.shape(a)
 
 
 def _truth(
@@ -167,7 +167,7 @@ def _into(out: Any, result: Any, name: str) -> Any:
     out = single_out(out, name)
     if out is None:
         return result
-    target = out.data if type(out) is Tensor else out
+    target = out.data if isinstance(out, Tensor) else out
     np.copyto(target, data_of(result, "out"))
     return out
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import Primitive, Rule, functions, implements
-from tapegrad.tape.core.trace import apply
 
 __all__ = [
     "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",

@@ -22,8 +22,8 @@ import numpy as np
 
 from tapegrad.ops.layers import few_channels, many_channels
 from tapegrad.ops.layers.windows import Sizes, Windows
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["convolve_p"]
 

@@ -20,7 +20,7 @@ import numpy as np
 from tapegrad.ops.declare.composed import Layer
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.ops.layers.row_sums import rows_of, sums
-from tapegrad.tape.core.trace import bind
+from tapegrad.tape.array.application import bind
 
 __all__ = ["crossentropy", "crossentropy_p", "of_class"]
 

@@ -26,7 +26,7 @@ from tapegrad.ops.declare.composed import Layer, packed, unpacked
 from tapegrad.ops.layers.row_sums import rows_of, sums
 from tapegrad.ops.layers.windows import divide
 from tapegrad.ops.layers.workers import crew, share, work_arrays
-from tapegrad.tape.core.trace import bind
+from tapegrad.tape.array.application import bind
 
 __all__ = ["normalise_p"]
 

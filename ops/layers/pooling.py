@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.layers.workers import processors, share
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import bind
 
 __all__ = ["max_pool_p"]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from tapegrad.ops.declare.composed import Layer, packed, unpacked
 from tapegrad.ops.elementwise.logistic import sigmoid_p, stop_gradient_p
-from tapegrad.tape.core.trace import bind
+from tapegrad.tape.array.application import bind
 
 __all__ = ["gru_p"]
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextvars
 import math
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -90,15 +89,11 @@ class _Threads:
             self.calls.put(call)
 
     def _start(self, calls: SimpleQueue[Callable[[], None]]) -> None:
-        profile = sys.getprofile()
-        sys.setprofile(None)  # that threads begin here is nobody's doing: ``jit`` watches calls
         try:
             for _ in range(self.count - 1):
                 threading.Thread(target=_serve, args=(calls,), name="tapegrad", daemon=True).start()
         except RuntimeError:  # the interpreter shuts down
             pass
-        finally:
-            sys.setprofile(profile)
 
     def note(self, used: float, took: float) -> None:
         """Take note of the seconds of processors that threads used while they took so many."""

@@ -2,16 +2,13 @@
 # ruff: noqa: F403  # each module lists what it offers
 
 from tapegrad.ops.numpy import (
-    callbacks,
     creation,
     inspection,  # noqa: F401  # registers what it declares
     queries,
 )
-from tapegrad.ops.numpy.callbacks import *
 from tapegrad.ops.numpy.creation import *
 from tapegrad.ops.numpy.queries import *
 
 __all__: list[str] = []
-__all__ += callbacks.__all__
 __all__ += creation.__all__
 __all__ += queries.__all__

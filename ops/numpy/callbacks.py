@@ -53,7 +53,7 @@ def apply_along_axis(
     if not math.prod(outer):
         raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
     results = [operand(func1d(vectors[i], *args, **kwargs)) for i in np.ndindex(outer)]
-    plain = not any(type(r) is Tensor for r in results)
+    plain = not any(isinstance(r, Tensor) for r in results)
     joined: Any = np.stack(results) if plain else stack(results)
     inner = joined.shape[1:]
     joined = np.reshape(joined, (*outer, *inner))
@@ -177,7 +177,7 @@ def _conditions(condlist: Any, ndim: int) -> list[Any]:
     """Return the conditions in a list; one alone need not be in a list."""
     if np.isscalar(condlist):
         return [condlist]
-    if type(condlist) is Tensor:
+    if isinstance(condlist, Tensor):
         alone = condlist.ndim < 2
         if not condlist.ndim:
             return [condlist]

@@ -205,12 +205,12 @@ def linspace(
 
 def _variable(*arguments: Any) -> bool:
     """Whether one of the arguments is a tensor through which a gradient flows."""
-    return any(type(a) is Tensor and not a.constant for a in arguments)
+    return any(isinstance(a, Tensor) and not a.constant for a in arguments)
 
 
 def _inherited(constant: bool | None, *arguments: Any) -> bool | None:
     """What is made of constant tensors is constant, unless something else is asked for."""
-    return True if constant is None and any(type(a) is Tensor for a in arguments) else constant
+    return True if constant is None and any(isinstance(a, Tensor) for a in arguments) else constant
 
 
 def _ends(start: Any, stop: Any, num: int) -> tuple[Any, Any, np.dtype[Any]]:
@@ -326,8 +326,8 @@ def _like(
     draws into the trace.
     """
     inherited = None
-    if type(other) is Tensor:
-        inherited = bool(other._trace.level) or other.constant
+    if isinstance(other, Tensor):
+        inherited = bool(other.live_trace.level) or other.constant
         like = data_below(other)
         if like.shape != other.shape:  # the values of a batch
             like = np.empty(other.shape, other.dtype)
@@ -436,7 +436,7 @@ def full_like(
 def _is_traced(fill_value: Any) -> bool:
     """Whether a transformation follows the value; a tensor outside of them gives its data alone."""
     values = fill_value if type(fill_value) in (list, tuple) else (fill_value,)
-    return any(type(v) is Tensor and v.live_trace.level for v in values)
+    return any(isinstance(v, Tensor) and v.live_trace.level for v in values)
 
 
 def _filled(array: Any, fill_value: Any) -> Tensor:

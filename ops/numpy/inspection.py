@@ -30,7 +30,7 @@ def _size(a: Any, axis: Any = None) -> int:
 
 def _memory(a: Any) -> Any:
     """Return the array that a tensor stands for, for questions about memory."""
-    while type(a) is Tensor:
+    while isinstance(a, Tensor):
         a = a.value
     return a
 
@@ -46,10 +46,10 @@ def _asks(function: Callable[..., Any], convert: Callable[[Any], Any]) -> None:
 
 def _stand_in(a: Any) -> Any:
     """Return an array of the tensor's dtype that has its shape and no data of its own."""
-    number = a._trace.number_type(a) if type(a) is Tensor else None
-    if number is not None:
-        return number()
-    return np.broadcast_to(np.zeros((), a.dtype), a.shape) if type(a) is Tensor else a
+    if not isinstance(a, Tensor):
+        return a
+    number = a.live_trace.appearance.number_type(a)
+    return np.broadcast_to(np.zeros((), a.dtype), a.shape) if number is None else number()
 
 
 @implements(np.einsum_path)
@@ -79,7 +79,7 @@ def _as_value(function: Callable[..., Any]) -> None:
     """Let a NumPy function that shows or checks values consume a tensor's."""
 
     def consuming(a: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(a.consume("repr") if type(a) is Tensor else a, *args, **kwargs)
+        return function(a.consume("repr") if isinstance(a, Tensor) else a, *args, **kwargs)
 
     functions[function] = consuming
 

@@ -14,9 +14,9 @@ from tapegrad.ops.declare.ufunc import as_tensor, delivered, flagged, operand
 from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.reduce import reductions
 from tapegrad.ops.reduce.reductions import _NONE, _given
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.trace import apply
 
 __all__ = ["average", "median", "ptp", "trace"]
 
@@ -38,13 +38,11 @@ def _folding(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: floa
         initial: Any = _NONE, where: Any = True, *, constant: bool | None = None,
     ) -> Any:  # fmt: skip
         if where is True and out is None and initial is _NONE:  # the common call, undelayed
-            if type(a) is not Tensor or dtype is not None or constant is not None:
+            if not isinstance(a, Tensor) or dtype is not None or constant is not None:
                 return function(a, axis, keepdims, dtype=dtype, constant=constant)
             axes = all_axes(axis, len(a.shape))
             params = {"axis": axes, "keepdims": keepdims is not _NONE and bool(keepdims)}
-            if a._trace.closed:
-                return apply(primitive, (a,), params)  # raises
-            return a._trace.unary(primitive, a, params)
+            return apply(primitive, (a,), params)
         a = _masked(a, where, neutral)
         result = function(a, axis, keepdims, dtype=dtype, constant=constant)
         if _given(initial):

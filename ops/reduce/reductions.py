@@ -14,9 +14,9 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
 from tapegrad.ops.elementwise.comparisons import all_axes, shape_of
 from tapegrad.ops.reduce.running import backwards, delay, real_dtype
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = [
     "amax", "amin", "max", "mean", "min", "prod", "std", "sum", "var",
@@ -252,10 +252,10 @@ def _reduce(
     dtype: Any = None,
     **more: Any,
 ) -> Any:
-    if type(x) is not Tensor:
+    if not isinstance(x, Tensor):
         x = operand(x)
         check_operand(x, primitive.name)
-    axes = all_axes(axis, len(x.shape if type(x) is Tensor else shape_of(x)))
+    axes = all_axes(axis, len(x.shape if isinstance(x, Tensor) else shape_of(x)))
     params = {"axis": axes, "keepdims": keepdims is not _NONE and bool(keepdims)}
     if more:
         params.update(more)
@@ -291,17 +291,17 @@ _DTYPE_DOC = """    dtype : dtype_like, optional
 
 
 def _documented(example: str, more: str = "", dtype: bool = False) -> Any:
-    """Complete the docstring of a reduction."""
+    """Complete the docstring of a reduction, which it has not with ``python -OO``."""
 
     def document(function: Any) -> Any:
-        names = function.__code__.co_varnames
-        function.__doc__ += _DOC.format(
-            x=names[0],
-            name=function.__name__,
-            example=example,
-            more=more,
-            dtype=_DTYPE_DOC if dtype else "",
-        )
+        if function.__doc__:
+            function.__doc__ += _DOC.format(
+                x=function.__code__.co_varnames[0],
+                name=function.__name__,
+                example=example,
+                more=more,
+                dtype=_DTYPE_DOC if dtype else "",
+            )
         return function
 
     return document

@@ -14,8 +14,8 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, delivered, numpy_source, operand
 from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum"]
 

@@ -4,23 +4,14 @@
 from tapegrad.ops.shape import (
     indexing,  # noqa: F401  # registers what it declares
     joining,
-    rearranging,
     selecting,
-    sets,
     views,
-    writes,
 )
 from tapegrad.ops.shape.joining import *
-from tapegrad.ops.shape.rearranging import *
 from tapegrad.ops.shape.selecting import *
-from tapegrad.ops.shape.sets import *
 from tapegrad.ops.shape.views import *
-from tapegrad.ops.shape.writes import *
 
 __all__: list[str] = []
 __all__ += joining.__all__
-__all__ += rearranging.__all__
 __all__ += selecting.__all__
-__all__ += sets.__all__
 __all__ += views.__all__
-__all__ += writes.__all__

@@ -11,21 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.mutation import (
-    HOLE,
-    Hole,
-    Path,
-    Spec,
-    freeze_index,
-    note_row,
-    place,
-    thaw_index,
-    write,
-)
+from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.array.mutation import note_latent_view, place, write
 from tapegrad.tape.array.originals import copied
+from tapegrad.tape.array.paths import HOLE, Hole, Path, Spec, freeze_index, thaw_index
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
-from tapegrad.tape.core.trace import apply, bind
 from tapegrad.tape.transforms.batching import stacked
 
 __all__: list[str] = []
@@ -149,6 +140,7 @@ gather_p: Primitive = Primitive(
     jvp=lambda tangents, y, x, *arrays, spec: bind(gather_p, tangents[0], *arrays, spec=spec),
     differentiable_arguments=1,
     batch=_batch_gather,
+    masks="result",
     source=_index_source,
 )
 
@@ -180,6 +172,7 @@ scatter_add_p: Primitive = Primitive(
     ),
     differentiable_arguments=1,
     batch=_batch_scatter,
+    masks="arguments",
     source=_zeros_source,
 )
 
@@ -215,7 +208,7 @@ def _winners(base: Any, *arrays: Any, path: Path, spec: Spec) -> Any:
     return _part(numbers, path, spec, arrays) == own
 
 
-winners_p: Primitive = Primitive("winners", _winners)
+winners_p: Primitive = Primitive("winners", _winners, masks="result")
 
 
 def _write_vjp(
@@ -278,6 +271,7 @@ write_p: Primitive = Primitive(
     jvp=_write_jvp,
     differentiable_arguments=2,
     batch=_batch_write,
+    masks="arguments",
     source=_write_source,
 )
 
@@ -303,13 +297,18 @@ def normalise(index: Any, ndim: int) -> tuple[Spec, tuple[Any, ...]]:
         elif isinstance(i, int | np.integer) and not isinstance(i, bool | np.bool_):
             fixed.append(int(i))
             used += 1
-        elif type(i) is Tensor and i.dtype.kind in "iu" and not i.shape and not i._trace.level:
+        elif (
+            isinstance(i, Tensor)
+            and i.dtype.kind in "iu"
+            and i.shape == ()
+            and not i.live_trace.level
+        ):
             fixed.append(i.__index__())
             used += 1
         else:
-            if type(i) in (list, tuple) and any(type(k) is Tensor for k in i):
+            if type(i) in (list, tuple) and any(isinstance(k, Tensor) for k in i):
                 i = functions[np.stack](list(i))
-            array = i if type(i) is Tensor else np.asarray(i)
+            array = i if isinstance(i, Tensor) else np.asarray(i)
             if array.size == 0 and array.dtype.kind == "f" and type(i) in (list, tuple):
                 array = np.asarray(i, dtype=np.intp)
             if array.dtype.kind not in "iub":
@@ -348,8 +347,8 @@ def _getitem(x: Tensor, index: Any) -> Any:
     spec, arrays = normalise(index, x.ndim)
     if arrays:
         out = apply(gather_p, (x, *arrays), {"spec": spec})
-        if type(out) is Tensor and out._trace.level and out.shape:
-            note_row(out, x, arrays, spec)
+        if isinstance(out, Tensor) and out.shape:
+            note_latent_view(out, x, arrays, spec)
         return out
     if (not spec or type(spec[0]) is int) and _is_scalar_view(index, spec, x.shape):
         if spec:
@@ -362,14 +361,14 @@ def _getitem(x: Tensor, index: Any) -> Any:
 
 def _overlaps(x: Tensor, values: Any) -> bool:
     """Whether there are views of what `x` is a view of among values."""
-    base = x if x._base is None else x._base
-    return any(type(v) is Tensor and v._base is base for v in values)
+    base = x if x.base is None else x.base
+    return any(isinstance(v, Tensor) and v.base is base for v in values)
 
 
 @implements("setitem")
 def _setitem(x: Tensor, index: Any, value: Any) -> None:
     if type(value) in (list, tuple):
-        if not any(type(v) is Tensor for v in value):
+        if not any(isinstance(v, Tensor) for v in value):
             value = np.asarray(value)
         elif _overlaps(x, value) and x[index].shape[:1] == (len(value),):
             part = x[index]

@@ -8,9 +8,9 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = ["append", "block", "column_stack", "concatenate", "dstack", "hstack", "stack", "vstack"]
 
@@ -66,15 +66,15 @@ stack_p: Primitive = Primitive(
 
 
 def _operands(tensors: Any) -> tuple[Any, ...]:
-    if type(tensors) is Tensor:
+    if isinstance(tensors, Tensor):
         return tuple(tensors)
     arrays = (operand(t) for t in tensors)
-    return tuple(a if type(a) is Tensor else np.asarray(a) for a in arrays)
+    return tuple(a if isinstance(a, Tensor) else np.asarray(a) for a in arrays)
 
 
 def _cast_all(arrays: tuple[Any, ...], dtype: Any, casting: str) -> tuple[Any, ...]:
     return tuple(
-        functions["astype"](a, dtype, casting) if type(a) is Tensor
+        functions["astype"](a, dtype, casting) if isinstance(a, Tensor)
         else a.astype(dtype, casting=casting)
         for a in arrays
     )  # fmt: skip

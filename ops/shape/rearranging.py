@@ -243,24 +243,6 @@ def roll(a: Any, shift: Any, axis: Any = None, *, constant: bool | None = None) 
     return flagged(np.copy(a) if result is a else result, constant)
 
 
-def _half_rolled(x: Any, axes: Any, sign: int) -> Any:
-    x = as_tensor(x)
-    if axes is None:
-        axes = tuple(range(x.ndim))
-    axes = axes if isinstance(axes, tuple | list) else (axes,)
-    return roll(x, tuple(sign * (x.shape[i] // 2) for i in axes), tuple(axes))
-
-
-@implements(np.fft.fftshift)
-def _fftshift(x: Any, axes: Any = None) -> Any:
-    return _half_rolled(x, axes, 1)
-
-
-@implements(np.fft.ifftshift)
-def _ifftshift(x: Any, axes: Any = None) -> Any:
-    return _half_rolled(x, axes, -1)
-
-
 @implements(np.lib.stride_tricks.sliding_window_view)
 def _sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False

@@ -8,10 +8,10 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, delivered, flagged, operand, owned
 from tapegrad.ops.elementwise.comparisons import one_axis
-from tapegrad.tape.array.mutation import HOLE
+from tapegrad.tape.array.application import apply
+from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements, primitives
-from tapegrad.tape.core.trace import apply
 
 __all__ = [
     "bincount", "compress", "delete", "diag", "diagflat", "diagonal", "extract", "insert",
@@ -71,7 +71,7 @@ def diag(v: Any, k: int = 0) -> Any:
     v = as_tensor(v)
     if v.ndim == 2:
         d = diagonal(v, k)
-        return d if v._trace.level else np.copy(d)  # inside transformations a view, as in NumPy
+        return d if v.live_trace.level else np.copy(d)  # inside transformations a view, as in NumPy
     if v.ndim != 1:
         raise ValueError("Input must be 1- or 2-d.")
     k = int(k)
@@ -163,7 +163,7 @@ def take(
         a, axis = np.ravel(a), 0
     axis = one_axis(axis, a.ndim)
     index = operand(indices)
-    if type(index) is not Tensor:
+    if not isinstance(index, Tensor):
         index = np.asarray(index)
         if not index.size and index.dtype.kind == "f" and isinstance(indices, list | tuple):
             index = index.astype(np.intp)

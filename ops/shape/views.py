@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.array.mutation import reshape_in_place
+from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import check_real
-from tapegrad.tape.core.errors import TapegradError
 from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = [
     "atleast_1d",
@@ -116,13 +117,13 @@ cast_p: Primitive = Primitive(
 
 
 def _shape_of(a: Any) -> tuple[int, ...]:
-    return a.shape if type(a) is Tensor else np.shape(a)
+    return a.shape if isinstance(a, Tensor) else np.shape(a)
 
 
 def _full_shape(a: Any, newshape: Any) -> tuple[int, ...]:
     """Resolve a shape with one -1; NumPy raises the error if it does not fit."""
     old = _shape_of(a)
-    if isinstance(newshape, int | np.integer) or type(newshape) is Tensor:
+    if isinstance(newshape, int | np.integer | Tensor):
         newshape = (newshape,)
     shape = tuple(operator.index(n) for n in newshape)
     if -1 in shape or int(np.prod(shape, dtype=np.int64)) != int(np.prod(old, dtype=np.int64)):
@@ -183,7 +184,7 @@ def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
     if _is_column_major(a, order):
         a = transpose(a)
     out = reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
-    if out._base is not None and not _in_order(a):
+    if out.base is not None and not _in_order(a):
         return apply(copy_p, (out,), {}, constant)  # type: ignore[no-any-return]
     return out
 
@@ -191,14 +192,12 @@ def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
 def _in_order(a: Any) -> bool:
     """Whether elements lie one after the other; those of a batch as they would in an example."""
     array, hidden, below = data_below(a), 0, a
-    while type(below) is Tensor:
-        hidden += below._trace.hides_axis
+    while isinstance(below, Tensor):
+        hidden += below.live_trace.appearance.hidden_axes
         below = below.value
-    root = a if type(a) is not Tensor or a._base is None else a._base
-    given = any(root is x for x in getattr(getattr(root, "_trace", None), "given", ()))
     if array.flags.c_contiguous or not array.size:
         return True
-    if given or not hidden:
+    if not hidden or _lies_as_passed(a):
         return bool(array[(0,) * hidden].flags.c_contiguous)
     sizes = list(zip(array.shape, array.strides))
     others, unit = {s: n for n, s in sizes[:hidden] if n != 1}, array.itemsize
@@ -209,6 +208,14 @@ def _in_order(a: Any) -> bool:
             return False
         unit *= n
     return True
+
+
+def _lies_as_passed(a: Any) -> bool:
+    """Whether a tensor, or what it is a view of, lies in memory as the user passed it."""
+    if not isinstance(a, Tensor):
+        return False
+    root = a if a.base is None else a.base
+    return bool(root.live_trace.appearance.lies_as_passed(root))
 
 
 def _is_column_major(a: Any, order: str) -> bool:
@@ -223,7 +230,7 @@ def _is_column_major(a: Any, order: str) -> bool:
 
 def data_below(a: Any) -> Any:
     """Return the array at the bottom of a tensor, for what depends on its memory alone."""
-    while type(a) is Tensor:
+    while isinstance(a, Tensor):
         a = a.value
     return np.asarray(a)
 
@@ -233,7 +240,7 @@ def _flatten(a: Any, order: str = "C", *, constant: bool | None = None) -> Tenso
     if _is_column_major(a, order):
         a = transpose(a)
     out = ravel(apply(copy_p, (a,)), constant=constant)
-    out._base, out._path = None, ()  # the copy is reached through this tensor alone
+    own_memory(out)  # the copy is reached through this tensor alone
     return out
 
 
@@ -370,7 +377,7 @@ def _atleast(function: Any, arrays: tuple[Any, ...], constant: bool | None) -> A
     done = []
     for a in arrays:
         shape = _reshaped_like(function, a)
-        if type(a) is Tensor and shape == a.shape and constant is None:
+        if isinstance(a, Tensor) and shape == a.shape and constant is None:
             done.append(a)
         else:
             done.append(reshape(a, shape, constant=constant))
@@ -416,7 +423,7 @@ def _np_broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
     shape = np.broadcast_shapes(*(_shape_of(a) for a in args))
     if all(_shape_of(a) == shape for a in args):
-        return tuple(a if type(a) is Tensor else broadcast_to(a, shape) for a in args)
+        return tuple(a if isinstance(a, Tensor) else broadcast_to(a, shape) for a in args)
     return tuple(broadcast_to(a, shape) for a in args)
 
 
@@ -430,18 +437,8 @@ def _set_shape(tensor: Tensor, shape: Any) -> None:
     new_shape = _full_shape(tensor, shape)
     value = tensor.value
     # A batch may be laid out in another way than its examples would be.
-    known = type(value) is np.ndarray and value.size and not tensor._trace.hides_axis
+    hidden = tensor.live_trace.appearance.hidden_axes
+    known = type(value) is np.ndarray and value.size and not hidden
     if known and not np.shares_memory(value, value.reshape(new_shape)):
         raise _CopyNeeded("the shape of this tensor can only be changed by copying its data")
-    base = tensor._base
-    if base is None and tensor._inner_shape is None:
-        tensor._inner_shape = tensor.shape
-    new = tensor._trace.process(reshape_p, (tensor,), {"shape": new_shape})
-    if base is not None:
-        tensor._path = (*tensor._path, (reshape_p, {"shape": new_shape}))
-    if type(new) is not Tensor:
-        raise TapegradError("a value that is no tensor cannot be reshaped in place")
-    tensor._value = new._value
-    tensor._node = new._node
-    if base is None:
-        tensor._version += 1
+    reshape_in_place(tensor, new_shape)

@@ -26,7 +26,7 @@ def _writes(numpys: Any) -> Callable[[Callable[..., None]], Callable[..., None]]
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         def write(target: Any, *args: Any, **kwargs: Any) -> None:
-            if type(target) is Tensor:
+            if isinstance(target, Tensor):
                 function(target, *args, **kwargs)
             else:
                 _into_array(numpys, target, args, kwargs)
@@ -42,16 +42,15 @@ def _writes(numpys: Any) -> Callable[[Callable[..., None]], Callable[..., None]]
 def _into_array(numpys: Any, target: Any, args: Any, kwargs: Any) -> None:
     """Let NumPy write into a plain array, unless a gradient would be lost."""
     name = numpys.__name__
-    given = [a for a in (*args, *kwargs.values()) if type(a) is Tensor]
-    innermost = max(given, key=lambda a: a.live_trace.level)._trace
-    if innermost.name == "jit":  # it runs what it cannot compile
-        innermost.unknown(f"numpy.{name}", numpys, (target, *args), kwargs)
-        return
-    if innermost.level or any(not a.constant for a in given):
-        raise TypeError(
+    given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+    inner = max(given, key=lambda a: a.live_trace.level)
+    if inner.live_trace.level or any(not a.constant for a in given):
+        inner.live_trace.appearance.apply_foreign(
+            inner, f"numpy.{name}", numpys, (target, *args), kwargs,
             f"{name} writes into its first argument: make it a tensor, so that the gradient of the "
-            "values is kept"
-        )
+            "values is kept",
+        )  # fmt: skip
+        return
     numpys(target, *(data_of(a, name) for a in args),
            **{k: data_of(a, name) for k, a in kwargs.items()})  # fmt: skip
 

@@ -6,26 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["ArrayAttributes", "missing"]
-
-#: What an ndarray has and a tensor has not, and what to use instead.
-_INSTEAD = {
-    "byteswap": "x.data.byteswap()",
-    "ctypes": "x.data.ctypes",
-    "dump": "tapegrad.save(file, x), or pickle",
-    "dumps": "pickle.dumps(x)",
-    "getfield": "x.data.getfield()",
-    "newbyteorder": "x.data",
-    "resize": "np.resize(x, shape), which returns a new tensor",
-    "setfield": "x.data.setfield()",
-    "setflags": "x.data.setflags(); tapegrad itself locks arrays that a graph needs",
-}
-
-
-def missing(name: str) -> str:
-    """Say that tensors have no such attribute, and what to use instead."""
-    text = f"'Tensor' object has no attribute {name!r}"
-    return f"{text}; use {_INSTEAD[name]}" if name in _INSTEAD else text
+__all__ = ["ArrayAttributes"]
 
 
 class ArrayAttributes:
@@ -80,19 +61,13 @@ class ArrayAttributes:
     @property
     def flags(self) -> Any:
         """What is known of the memory: how it is laid out, and whether it may be written to."""
-        array: Any = self
-        while isinstance(array, ArrayAttributes):
-            trace = array.live_trace
-            if trace.name == "jit":  # what is true of one array need not be true of the next
-                return trace.attribute(array, "flags")
-            array = array.value
-        return array.flags
+        return self.live_trace.appearance.flags(self)
 
     def __repr__(self) -> str:
         if self._trace.closed:
             return f"<tensor of a {self._trace.name} trace that has ended>"
         if self._trace.level:
-            return self._trace.text(self, repr)  # type: ignore[no-any-return]
+            return self._trace.appearance.text(self, repr)  # type: ignore[no-any-return]
         array = self.consume("repr")
         # Lines after the first stand under the first number: "Tensor(" is longer than "array(".
         body = np.array2string(
@@ -105,7 +80,7 @@ class ArrayAttributes:
 
     def __str__(self) -> str:
         if self._trace.level and not self._trace.closed:
-            return self._trace.text(self, str)  # type: ignore[no-any-return]
+            return self._trace.appearance.text(self, str)  # type: ignore[no-any-return]
         return repr(self)
 
     def __format__(self, spec: str) -> str:

@@ -90,7 +90,7 @@ class ArrayCopies:
         order : {'C', 'F', 'A', 'K'}
             The layout in memory.
         subok : bool
-            For NumPy's sake: tensors have no subclasses.
+            ``False`` returns a plain tensor where this is one of a subclass.
         constant : bool, optional
             By default as the original; integers are always constant.
         """

@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.guard import lock, release_with
 from tapegrad.tape.array.mutation import write_in_memory
-from tapegrad.tape.array.paths import mark_view, shares
+from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.tensor import (
     Tensor,
     check_constant,
@@ -26,10 +26,11 @@ from tapegrad.tape.array.tensor import (
     pin_of,
 )
 from tapegrad.tape.core import reverse
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node, nobody
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import State, _GuardDefault, state
-from tapegrad.tape.core.trace import Trace, leaked
+from tapegrad.tape.core.trace import Trace, Traced, leaked
 
 __all__ = ["ImperativeTrace"]
 
@@ -178,7 +179,7 @@ class ImperativeTrace(Trace):
         new._trace = self
         new._value = out
         new._node = node
-        new._base = new._lock = new._inner_shape = None
+        new._base = new._lock = new._latent = new._inner_shape = None
         new._path = ()
         new._version = 0
         if live and (dtype is _FLOAT64 or dtype.kind == "f"):
@@ -222,6 +223,8 @@ class ImperativeTrace(Trace):
         current: State,
     ) -> Any:
         """Apply views and non-differentiable primitives; record on tapes; obey ``no_autodiff``."""
+        if current.body is not None:
+            return current.body.process(primitive, args, params, constant)
         values: list[Any] = []
         inputs: list[Node | None] = []
         live = False
@@ -238,24 +241,70 @@ class ImperativeTrace(Trace):
                 values.append(a if type(a) in _SCALARS else np.asarray(a))
                 inputs.append(None)
         out = primitive.forward(*values, **params)
-        if current.tape is not None:
-            return current.tape.record(self, primitive, args, inputs, params, values, out, constant)
-        if not primitive.differentiable:
+        if primitive.multiple:
+            live = live and not constant
+            return self._several(primitive, args, inputs, params, values, out, live, current)
+        if current.tape is None and not primitive.differentiable:
             return out
         if type(out) is not np.ndarray:
             out = np.asarray(out)
+        live = live and primitive.differentiable
         if constant is not None:
             live = _wanted(constant, primitive, out)
+        if current.tape is not None:
+            new = self.link(primitive, args, inputs, params, values, out, live, current)
+            current.tape.keep(primitive, args, inputs, params, values, new._node)
+            return new
         if not current.tracking:
             node = Node(None, (), {}, (), out.shape, out.dtype)
             node.constant = out.dtype.kind != "f" or constant is True
             new = make(self, out, node)
-            if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
+            if primitive.view and shares_memory(out, values[0]):
                 mark_view(new, args[0], primitive, params)
                 if not out.flags.writeable:
                     release_with(out, values[0])
             return new
         return self.link(primitive, args, inputs, params, values, out, live, current)
+
+    def _several(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        inputs: list[Node | None],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+        live: bool,
+        current: State,
+    ) -> tuple[Tensor, ...]:
+        """Make the nodes of an application with several results, and their tensors."""
+        results = [np.asarray(result) for result in out]
+        live = live and current.tracking
+        holds = self._held(primitive, args, current) if live else []
+        saved = primitive.save(None, values) if live else ()
+        bundle, nodes = link_bundle(
+            primitive, inputs, params, saved, results, holds, constant=not live
+        )
+        if current.tape is not None:
+            current.tape.keep(primitive, args, inputs, params, values, bundle)
+            for node in nodes:
+                current.tape.keep(node.primitive, (None,), (bundle,), node.params, (None,), node)
+        return tuple(make(self, result, node) for result, node in zip(results, nodes))
+
+    def _held(self, primitive: Primitive, args: tuple[Any, ...], current: State) -> list[Any]:
+        """Bring the arguments into the graph; return pins and locks."""
+        holds: list[Any] = []
+        locking = _GuardDefault.on if current.guard is None else current.guard
+        if current.depth:
+            locking = locking and _any_variable(args)
+        for a, kept in zip(args, primitive.pins):
+            if type(a) is Tensor and primitive.view:
+                own(a)  # taking a view leaves gradient and array as they are
+            elif type(a) is Tensor:
+                self._enter(a, kept, holds, locking)
+            elif locking and isinstance(a, np.ndarray):
+                holds.append(lock(a))
+        return holds
 
     def link(
         self,
@@ -269,22 +318,12 @@ class ImperativeTrace(Trace):
         current: State,
     ) -> Tensor:
         """Make the node of one application, and the tensor of its result."""
-        holds: list[Any] = []
-        locking = _GuardDefault.on if current.guard is None else current.guard
-        if current.depth:
-            locking = locking and _any_variable(args)
-        for a, kept in zip(args, primitive.pins):
-            if type(a) is Tensor and primitive.view:
-                own(a)  # taking a view leaves gradient and array as they are
-            elif type(a) is Tensor:
-                self._enter(a, kept, holds, locking)
-            elif locking and isinstance(a, np.ndarray):
-                holds.append(lock(a))
+        holds = self._held(primitive, args, current)
         saved = primitive.save(out, values)
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype, holds)
         node.constant = not live or out.dtype.kind != "f"
         new = make(self, out, node)
-        if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
+        if primitive.view and shares_memory(out, values[0]):
             mark_view(new, args[0], primitive, params)
             if not out.flags.writeable:
                 release_with(out, values[0])
@@ -292,7 +331,21 @@ class ImperativeTrace(Trace):
             holds.append(pin_of(new))
         return new
 
-    def is_constant(self, tensor: Tensor) -> bool:
+    def variable(self, value: Any, *, original: Any = None) -> Tensor:
+        """Return a tensor that holds an array."""
+        return Tensor(value, copy=False)
+
+    def lend(self, tensor: Traced, inner: Trace) -> Any:
+        """Return a snapshot; of a buffer that the transformation made for itself, a copy.
+
+        Nobody outside can ask for the gradient of such a buffer, which may be written into before the
+        value is used.
+        """
+        if _made_since(tensor.node, inner.start):
+            return np.array(tensor.value)
+        return tensor.snapshot()
+
+    def is_constant(self, tensor: Traced) -> bool:
         """Whether no gradient flows to `tensor`."""
         return tensor.node.constant  # type: ignore[no-any-return]
 
@@ -382,6 +435,17 @@ class ImperativeTrace(Trace):
         old.owner = nobody
         root._node = new
         root._version += 1
+
+
+def _made_since(node: Node, start: int) -> bool:
+    """Whether a node and all that it came from were made after the number `start`."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current.number <= start:
+            return False
+        stack.extend(source for source in current.inputs if source is not None)
+    return True
 
 
 def _any_variable(args: tuple[Any, ...]) -> bool:

@@ -109,12 +109,11 @@ class ArrayMethods(ArrayOperators):
         if any(isinstance(d, int | tuple | list) for d in asked):
             raise TypeError("view() takes no sizes; use reshape()")
         if any(d is not type(self) and np.dtype(d) != self.dtype for d in asked):
-            if self.live_trace.name == "jit":  # it runs what it cannot compile
-                return self.live_trace.attribute(self, "view")(*dtype, **options)  # type: ignore[no-any-return]
-            raise TypeError(
+            return self.live_trace.appearance.apply_foreign(  # type: ignore[no-any-return]
+                self, "view", np.ndarray.view, (self, *dtype), options,
                 "view() of another dtype reads bytes anew, which has no derivative; use astype(), or "
-                "x.data.view()"
-            )
+                "x.data.view()",
+            )  # fmt: skip
         return functions["getitem"](self, ...)  # type: ignore[no-any-return]
 
     def ravel(self, order: str = "C", *, constant: bool | None = None) -> Tensor:

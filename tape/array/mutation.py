@@ -1,8 +1,7 @@
-"""Views and in-place writes.
+"""In-place writes.
 
-A view is its base plus a path of view primitives. A write through a view, an index or an ``out=``
-argument records one entry, *new base = old base with that part replaced*, whoever interprets it; the
-imperative trace also does it in memory.
+A write through a view, an index or an ``out=`` argument records one entry, *new base = old base with
+that part replaced*, whoever interprets it; the imperative trace also does it in memory.
 """
 
 from __future__ import annotations
@@ -10,67 +9,29 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tapegrad.tape.array.guard import is_locked, lock
-from tapegrad.tape.array.paths import mark_view
-from tapegrad.tape.array.tensor import Tensor, imperative
-from tapegrad.tape.core.primitive import Primitive, functions, primitives
+from tapegrad.tape.array.paths import (
+    Hole,
+    Path,
+    Spec,
+    freeze_path,
+    mark_view,
+    own_memory,
+    thaw_index,
+)
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import TapegradError
+from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.state import guarding, state
+from tapegrad.tape.core.trace import leaked
 
-__all__ = ["Path", "follow", "locate", "place", "write", "write_in_memory", "write_into"]
-
-#: Steps from a base to a view: (name of the view primitive, its parameters as sorted pairs).
-Path = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
-
-
-class Hole:
-    """Stands in an index for the next index array."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "array"
-
-    def __hash__(self) -> int:
-        return 7
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is Hole
-
-
-HOLE = Hole()
-
-#: A basic index step as a hashable parameter: slices become ("slice", start, stop, step).
-Spec = tuple[Any, ...]
-
-
-def freeze_index(index: tuple[Any, ...]) -> Spec:
-    """Make an index of integers, slices, None, Ellipsis and holes a hashable parameter."""
-    return tuple(("slice", i.start, i.stop, i.step) if isinstance(i, slice) else i for i in index)
-
-
-def thaw_index(spec: Spec, arrays: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-    """Return the index that `spec` stands for, with its holes filled by `arrays`."""
-    left = iter(arrays)
-    return tuple(
-        slice(*i[1:]) if type(i) is tuple else (next(left) if type(i) is Hole else i) for i in spec
-    )
-
-
-def follow(value: Any, path: Path) -> Any:
-    """Take the view of an array that `path` leads to."""
-    for name, params in path:
-        value = primitives[name].forward(value, **dict(params))
-    return value
-
-
-def locate(value: Any, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> Any:
-    """Return the part of an array that a write through `path` and `spec` replaces."""
-    value = follow(value, path)
-    return value if spec is None else value[thaw_index(spec, arrays)]
+__all__ = [
+    "note_latent_view", "place", "reshape_in_place", "write", "write_in_memory", "write_into"
+]  # fmt: skip
 
 
 def place(value: Any, part: Any, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> None:
@@ -88,11 +49,6 @@ def place(value: Any, part: Any, path: Path, spec: Spec | None, arrays: tuple[An
         if not np.may_share_memory(whole, value):  # a reshape had to copy: a gradient, say
             whole[...] = value.reshape(whole.shape)
         value = whole
-
-
-def freeze_path(steps: tuple[tuple[Primitive, Mapping[str, Any]], ...]) -> Path:
-    """Make a tensor's path a hashable parameter."""
-    return tuple((primitive.name, tuple(sorted(params.items()))) for primitive, params in steps)
 
 
 def is_pinned(root: Tensor) -> bool:
@@ -126,47 +82,62 @@ def _locked_by_guard(root: Tensor) -> bool:
     return is_locked(root._value) or any(not isinstance(h, int | float | np.generic) for h in held)
 
 
-class _Row(NamedTuple):
-    """How a tensor was taken from another: by numbers, some of them traced."""
+class _Latent:
+    """What NumPy would have made views, and we copies: elements and rows taken by traced numbers.
 
-    source: Tensor
-    numbers: tuple[Any, ...]
-    spec: Spec
+    It does not matter, unless one of them is written into.
 
-
-def note_row(row: Tensor, source: Tensor, index: tuple[Any, ...], spec: Spec) -> None:
-    """Remember that NumPy would make `row` a view of `source`: all its indices are numbers.
-
-    One of them is traced, so that it was copied. It does not matter, unless one is written into.
+    Attributes
+    ----------
+    source : Tensor or None
+        What the tensor would be a view of,
+    numbers, spec
+        by this index.
+    views : list of weak references
+        Tensors that are, or would be, views of it.
     """
-    if any(np.ndim(i) for i in index):
-        return
+
+    __slots__ = ("numbers", "source", "spec", "views")
+
+    def __init__(
+        self, source: Tensor | None = None, numbers: tuple[Any, ...] = (), spec: Spec = ()
+    ) -> None:
+        self.source = source
+        self.numbers = numbers
+        self.spec = spec
+        self.views: list[weakref.ref[Tensor]] = []
+
+
+def note_latent_view(new: Tensor, source: Tensor, index: tuple[Any, ...], spec: Spec) -> None:
+    """Remember that NumPy would make `new` a view of `source`, if all its indices are numbers."""
     root = source._base if source._base is not None else source
-    if root._trace.level:
-        row._lock = (_Row(source, index, spec),)
-        root._lock = (*(root._lock or ()), weakref.ref(row))
+    if not root._trace.level or any(np.ndim(i) for i in index):
+        return
+    new._latent = _Latent(source, index, spec)
+    if root._latent is None:
+        root._latent = _Latent()
+    root._latent.views.append(weakref.ref(new))
 
 
-def _settle_rows(cell: Tensor) -> None:
-    """Make a row, and the rows that were taken from a cell, the views that they are in NumPy.
+def _make_views(cell: Tensor) -> None:
+    """Make a cell, and the tensors that were taken from it, the views that they are in NumPy.
 
     Before the first write to one of them they have the same values. The indices are consumed; under
     vmap that makes the examples run one by one.
     """
-    held, cell._lock = cell._lock, None
-    others = [entry() for entry in held if type(entry) is not _Row]
-    for entry in held:
-        if type(entry) is _Row:
-            numbers = iter([i.consume("index") if type(i) is Tensor else i for i in entry.numbers])
-            spec = tuple(int(next(numbers)) if type(i) is Hole else i for i in entry.spec)
-            mark_view(cell, entry.source, primitives["basic_index"], {"spec": spec})
-            for view in others:
-                if view is not None and view._base is cell:
-                    view._base, view._path = cell._base, (*cell._path, *view._path)
-                    view._version = cell._version
-    for row in others:
-        if row is not None and type(row._lock) is tuple:
-            _settle_rows(row)
+    latent, cell._latent = cell._latent, None
+    views = [view for view in (view() for view in latent.views) if view is not None]
+    if latent.source is not None:
+        numbers = iter([i.consume("index") if isinstance(i, Tensor) else i for i in latent.numbers])
+        spec = tuple(int(next(numbers)) if type(i) is Hole else i for i in latent.spec)
+        mark_view(cell, latent.source, primitives["basic_index"], {"spec": spec})
+        for view in views:
+            if view._base is cell:
+                view._base, view._path = cell._base, (*cell._path, *view._path)
+                view._version = cell._version
+    for view in views:
+        if view._latent is not None:
+            _make_views(view)
 
 
 def write(
@@ -174,18 +145,21 @@ def write(
 ) -> None:
     """Replace the part of `target` that `spec` names by `value`, whatever trace interprets it."""
     root = target._base if target._base is not None else target
-    while root._trace.level and type(root._lock) is tuple:
-        _settle_rows(root)
+    body = state.get().body
+    if body is not None and root._trace.level <= body.level:
+        body.enter(root)
+    while root._latent is not None:
+        _make_views(root)
         root = target._base if target._base is not None else target
     if root._trace.closed:
-        functions[np.copy](root)  # raises: the tensor leaked
+        raise leaked(root)
     path = freeze_path(target._path) if target._base is not None else ()
     if target._base is not None and root._inner_shape is not None:
         path = _outer_path(root, path)
     params = {"path": path, "spec": spec}
     trace = root._trace
     for a in (value, *arrays):
-        if type(a) is Tensor and a.live_trace.level > trace.level:
+        if isinstance(a, Tensor) and a.live_trace.level > trace.level:
             trace = a._trace
     trace.write(root, primitives["write"], (value, *arrays), params)
 
@@ -233,29 +207,47 @@ def write_into(
             f"non-broadcastable output operand with shape {target.shape} doesn't match the "
             f"broadcast shape {shape}"
         )
-    if type(target) is Tensor:
+    if isinstance(target, Tensor):
         write(target, result)
         return target
     return _write_into_array(target, result)
 
 
 def _write_into_array(target: np.ndarray[Any, Any], result: Any) -> Any:
-    traced = type(result) is Tensor and result._trace is not imperative.trace
+    mine = isinstance(result, Tensor)
+    traced = mine and result.live_trace.level > 0
     if traced:
-        result._trace.array(result, "out=")
-    array = result.value if type(result) is Tensor else result
+        result._trace.appearance.array(result, "out=")
+    array = result.value if mine else result
     if not target.flags.writeable:
         raise ValueError("output array is read-only")
     target[...] = array
     if traced:  # jit has given up: the code goes on with what it has without jit
         return target
-    if type(result) is not Tensor:
+    if not mine:
         return Tensor(target, copy=False)
     new = result if target.dtype == result.dtype else functions["cast"](result, target.dtype)
     if new.shape != target.shape:
         new = functions[np.broadcast_to](new, target.shape)
     new._value = target
-    new._base, new._path = None, ()
+    own_memory(new)
     if new._node.primitive is not None and guarding(state.get()):
         new._node.hold(lock(target))
     return new
+
+
+def reshape_in_place(tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Give a cell another shape; views and gradients stay as they are."""
+    base = tensor._base
+    if base is None and tensor._inner_shape is None:
+        tensor._inner_shape = tensor.shape
+    step = primitives["reshape"], {"shape": shape}
+    new = tensor._trace.process(step[0], (tensor,), step[1])
+    if base is not None:
+        tensor._path = (*tensor._path, step)
+    if not isinstance(new, Tensor):
+        raise TapegradError("a value that is no tensor cannot be reshaped in place")
+    tensor._value = new._value
+    tensor._node = new._node
+    if base is None:
+        tensor._version += 1

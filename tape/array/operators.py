@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 from tapegrad.tape.core.primitive import functions, primitives
-from tapegrad.tape.core.state import state
 
 __all__ = ["ArrayOperators"]
 
 # Operands that need no conversion; everything else takes the slower way through NumPy.
-_PLAIN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
+_KNOWN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
 
 _ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryview)
 
@@ -25,33 +24,40 @@ _ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryvie
 def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
     """Apply a binary operator of which `x` or `y` is a tensor."""
     tx, ty = type(x), type(y)
-    if tx in _PLAIN:
+    if tx in _KNOWN:
+        inner = y
         if y._base is not None:
             y.freshen()
-        trace = y._trace
-    elif ty in _PLAIN:
+    elif ty in _KNOWN:
+        inner = x
         if x._base is not None:
             x.freshen()
-        trace = x._trace
     elif tx is ty:
         if x._base is not None:
             x.freshen()
         if y._base is not None:
             y.freshen()
-        trace = x._trace
-        if y._trace.level > trace.level:
-            trace = y._trace
-    elif _is_array_like(x) and _is_array_like(y):
-        if name == "multiply":
-            sequence, other = (y, x) if hasattr(x, "_trace") else (x, y)
-            if isinstance(sequence, list | tuple | array) and other._trace.counts(other):
-                return NotImplemented  # Python repeats the sequence
-        return functions[ufunc](x, y)
+        inner = y if y._trace.level > x._trace.level else x
     else:
-        return (x if hasattr(x, "_trace") else y)._trace.with_stranger(ufunc, (x, y))
+        return _with_array_like(name, ufunc, x, y)
+    trace = inner._trace
     if trace.closed:
         return functions[ufunc](x, y)
-    return trace.operator(primitives[name], (x, y))
+    if not trace.level:
+        return trace.operator(primitives[name], (x, y))
+    done = trace.appearance.between_numbers(inner, ufunc, (x, y))
+    return trace.process(primitives[name], (x, y), {}) if done is NotImplemented else done
+
+
+def _with_array_like(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
+    """Apply a binary operator where the other operand is neither a tensor nor what tensors know."""
+    mine, other = (x, y) if hasattr(x, "_trace") else (y, x)
+    looks = mine._trace.appearance
+    if not _is_array_like(other):
+        return looks.with_foreign(mine, ufunc, (x, y))
+    if name == "multiply" and isinstance(other, list | tuple | array) and looks.repeats(mine):
+        return NotImplemented  # Python repeats the sequence
+    return functions[ufunc](x, y)
 
 
 def _is_array_like(a: Any) -> bool:
@@ -78,20 +84,16 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
     for a in args:
         trace = getattr(a, "_trace", None)
         if trace is not None and trace.level:
-            done = trace.between_numbers(ufunc, args)
+            done = trace.appearance.between_numbers(a, ufunc, args)
             if done is NotImplemented and any(type(a) is complex for a in args):
-                done = trace.with_stranger(ufunc, args)
+                done = trace.appearance.with_foreign(a, ufunc, args)
             if done is not NotImplemented:
                 return done
     return functions[ufunc](*args)
 
 
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
-    # Numbers do not change: the name gets another one. Inside transformations constants stand for
-    # what NumPy has there.
-    trace = x.live_trace
-    inside = trace.level or (x._node.constant and state.get().depth)
-    if inside and trace.stands_for_number(x):
+    if x.live_trace.appearance.is_replaced(x):
         return _operator(ufunc, x, y)
     functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
     return x
@@ -141,11 +143,10 @@ class ArrayOperators:
         return _binary("divide", np.divide, other, self)
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
-        array = not (self._trace.level and self._trace.stands_for_number(self))
-        if (
-            type(other) is int and other == 2 and self.dtype == bool and array
-        ):  # as NumPy's operator
-            return functions[np.square](self)
+        if type(other) is int and other == 2 and self.dtype == bool:
+            trace = self.live_trace
+            if not (trace.level and trace.appearance.stands_for_number(self)):
+                return functions[np.square](self)  # as NumPy's operator on arrays
         return NotImplemented if modulus is not None else _operator(np.power, self, other)
 
     def __rpow__(self, other: Any, modulus: Any = None) -> Any:
@@ -264,7 +265,7 @@ class ArrayOperators:
     def __hash__(self) -> int:
         # By identity, although == compares elements: tape.replay({x: value}) names tensors as keys.
         trace = self._trace
-        return trace.hash_of(self) if trace.level else object.__hash__(self)
+        return trace.appearance.hash(self) if trace.level else object.__hash__(self)
 
     def __ne__(self, other: Any) -> Any:
         if other is None or isinstance(other, str | bytes):

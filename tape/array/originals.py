@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.location import Location, user_location
 
-__all__ = ["Keeper", "copied", "same_bits"]
+__all__ = ["Originals", "copied", "same_bits"]
 
 #: Bytes up to which arrays are copied. A checksum reads an array; a copy also touches new memory.
 _SMALL = 1 << 16
@@ -24,7 +24,7 @@ _SMALL = 1 << 16
 _APART = 1021
 
 
-class Keeper:
+class Originals:
     """Knows the arrays that one trace refers to."""
 
     __slots__ = ("_copies", "_large")
@@ -94,17 +94,37 @@ def _core(array: Any) -> Any:
 
 
 def copied(array: Any) -> Any:
-    """Return a copy; NumPy's loops, and so the last bits, depend on strides, which are kept."""
+    """Return a copy that NumPy's loops treat as they treat the array, so that last bits are the same.
+
+    They depend on the order of the axes in memory, on which elements touch, which axes can be run
+    through as one, and on alignment; not on how wide gaps are. The copy has narrow ones.
+    """
     core = _core(array)
     copy = core.copy("K")
-    if copy.strides != core.strides and core.size:
-        low, high = np.lib.array_utils.byte_bounds(core)
-        if high - low <= 4 * core.nbytes:  # and no column of a table
-            memory = np.empty(high - low, np.uint8)
-            first = core.__array_interface__["data"][0] - low
-            copy = np.ndarray(core.shape, core.dtype, memory, first, core.strides)
-            copy[...] = core
+    if core.size and not (core.flags.forc and core.flags.aligned):
+        strides = _narrowed(core, copy.strides)
+        low, high = 0, core.itemsize
+        for n, stride in zip(core.shape, strides):
+            low, high = low + min(0, (n - 1) * stride), high + max(0, (n - 1) * stride)
+        first = -low + core.__array_interface__["data"][0] % core.itemsize
+        memory = np.empty(first + high, np.uint8)
+        copy = np.ndarray(core.shape, core.dtype, memory, first, strides)
+        copy[...] = core
     return copy if core is array else np.broadcast_to(copy, array.shape)
+
+
+def _narrowed(array: Any, gapless: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the array's strides with the narrowest gaps where it has any."""
+    size = array.itemsize
+    strides = list(gapless)
+    ends, end = size, size  # where the next element would touch, in the array and in the copy
+    for axis in sorted(range(array.ndim), key=lambda axis: (abs(array.strides[axis]), -axis)):
+        if array.shape[axis] > 1:
+            given = abs(array.strides[axis])
+            stride = end if given == ends else end + ((given - end) % size or size)
+            ends, end = given * array.shape[axis], stride * array.shape[axis]
+            strides[axis] = stride if array.strides[axis] > 0 else -stride
+    return tuple(strides)
 
 
 def _checksum(array: Any) -> bytes:

@@ -28,28 +28,35 @@ class NumPyProtocols:
             primitive = direct.get(ufunc)
             if self._base is not None:
                 self.freshen()
-            if primitive is not None and not self._trace.closed:
-                return self._trace.unary(primitive, inputs[0])
-        function = functions.get(ufunc)
+            trace = self._trace
+            if primitive is not None and not trace.closed:
+                if trace.level:
+                    return trace.process(primitive, inputs, {})
+                return trace.unary(primitive, self)
+        function = functions.find(ufunc)
         if function is None:
             method_of = getattr(ufunc, method)
-            return self._trace.unknown(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
+            return self._foreign(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
         if method == "__call__":
             return function(*inputs, **kwargs)
         applied = getattr(function, method, None)
         if applied is None:
             name = f"numpy.{ufunc.__name__}.{method}"
-            return self._trace.unknown(name, getattr(ufunc, method), inputs, kwargs)
+            return self._foreign(name, getattr(ufunc, method), inputs, kwargs)
         return applied(*inputs, **kwargs)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        implementation = functions.get(function)
+        implementation = functions.find(function)
         if implementation is None:
             module = getattr(function, "__module__", "numpy")
             name = f"{module}.{function.__name__}"
             if name.partition(".")[0] != "numpy":
                 return NotImplemented
-            return self._trace.unknown(name, function, args, kwargs)
+            return self._foreign(name, function, args, kwargs)
         return implementation(*args, **kwargs)
+
+    def _foreign(self, name: str, function: Any, args: Any, kwargs: Any) -> Any:
+        """Apply a NumPy function that is not registered."""
+        return self._trace.appearance.apply_foreign(self, name, function, args, kwargs)

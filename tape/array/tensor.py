@@ -23,12 +23,13 @@ from tapegrad.tape.core.checks import check_constant, check_real
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.state import guarding, state
+from tapegrad.tape.core.trace import Traced
 
-__all__ = ["Tensor", "imperative", "make", "own", "pin_of", "snapshot"]
+__all__ = ["Tensor", "imperative", "make", "own", "pin_of", "tensor_at"]
 
 
 class _Imperative:
-    """Holds the imperative trace, which is made by ``record`` (it needs Tensor, not the reverse)."""
+    """Holds the imperative trace, which needs Tensor, not the reverse."""
 
     trace: Any = None
 
@@ -36,7 +37,7 @@ class _Imperative:
 imperative = _Imperative()
 
 
-class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
+class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
     """A NumPy-like array that records what is done with it.
 
     Parameters
@@ -73,6 +74,7 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         "__weakref__",
         "_base",
         "_inner_shape",
+        "_latent",
         "_lock",
         "_node",
         "_path",
@@ -89,7 +91,8 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
     _path: tuple[tuple[Primitive, Mapping[str, Any]], ...]
     _version: int
     _pin: Any
-    _lock: Any
+    _lock: weakref.ref[Any] | None
+    _latent: Any
     _inner_shape: tuple[int, ...] | None
     __array_priority__ = 100.0
 
@@ -105,9 +108,10 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         check_constant(constant)
         if isinstance(ndmin, bool) or not isinstance(ndmin, (int, np.integer)):
             raise TypeError(f"ndmin must be an integer, not {ndmin!r}")
-        if type(x) is Tensor:
-            if x._trace is not imperative.trace:
-                other = x._trace.detach(x)
+        if isinstance(x, Tensor):
+            trace = x.live_trace
+            if trace.level:
+                other = trace.detach(x)
                 self._copy_slots(other if dtype is None else other.astype(dtype))
                 return
             x = x.value
@@ -131,6 +135,7 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         self._version = 0
         self._pin = None
         self._lock = None
+        self._latent = None
         self._inner_shape = None
 
     def _copy_slots(self, other: Tensor) -> None:
@@ -138,7 +143,7 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
             if name != "__weakref__":
                 setattr(self, name, getattr(other, name))
 
-    # What the rest of the layer needs ------------------------------------------------------------
+    # What traces and sweeps know of a value ------------------------------------------------------
 
     @property
     def value(self) -> Any:
@@ -164,13 +169,20 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
     @property
     def live_trace(self) -> Any:
         """The trace of the current version."""
-        self.freshen()
+        base = self._base
+        if base is not None and self._version != base._version:
+            self.refresh()
         return self._trace
+
+    @property
+    def is_element(self) -> bool:
+        """Whether this is an element of its base, of which NumPy would make a scalar."""
+        return self._base is not None and self._path[-1][0].name == "basic_index"
 
     def refresh(self) -> None:
         """Read a view anew from the newest version of its base."""
         base = self._base
-        new: Any = snapshot(base)
+        new: Any = base.snapshot()
         current = state.get()
         if not current.tracking:  # the view may be used again where there is tracking
             state.set(current.replace(tracking=True))
@@ -186,8 +198,21 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         self._lock = None
         self._version = base._version
 
-    def adopt(self, new: Tensor) -> None:
-        """Take over the value of `new` as the next version of this cell."""
+    def snapshot(self) -> Tensor:
+        """Return a cell of its own for the current version, safe from later writes.
+
+        The pin is shared: a write to this one while the snapshot is needed copies the buffer.
+        """
+        value = self.value
+        new = make(self._trace, value, self._node)
+        new._pin = pin_of(self)
+        own(self)
+        return new
+
+    def adopt(self, new: Any) -> None:
+        """Take over the value of `new`, a tensor or an array, as the next version of this cell."""
+        if not isinstance(new, Tensor):
+            new = Tensor(new, copy=False)
         self._trace = new._trace
         self._value = new.value
         self._node = new._node
@@ -196,6 +221,21 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         self._version += 1
         if isinstance(self._node, Node):
             self._node.owner = None
+
+    def lay_out(self, gradient: Any) -> Any:
+        """Lay a gradient out in memory as the data, so that views of these have views of that."""
+        value = self._value
+        if (
+            type(value) is not np.ndarray
+            or value.shape != gradient.shape
+            or value.strides == gradient.strides
+        ):
+            return gradient
+        if gradient.flags.c_contiguous and value.flags.c_contiguous:
+            return gradient  # strides of axes of size 1 mean nothing
+        out = np.empty_like(value, dtype=gradient.dtype)
+        out[...] = gradient
+        return out
 
     # The documented face -------------------------------------------------------------------------
 
@@ -214,8 +254,8 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         value = self._value if self._base is None else self.value
         if type(value) is not np.ndarray:
             return value.data  # type: ignore[no-any-return]  # a tensor of the trace below
-        if self._trace is not imperative.trace:
-            return self._trace.array(self, "Tensor.data")  # type: ignore[no-any-return]
+        if self._trace.level:
+            return self._trace.appearance.array(self, "Tensor.data")  # type: ignore[no-any-return]
         node = self._node
         if node.primitive is not None and not node.primitive.view and guarding(state.get()):
             node.hold(lock(value))
@@ -223,8 +263,8 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
 
     @data.setter
     def data(self, new: Any) -> None:
-        if self.live_trace is not imperative.trace:
-            self._trace.array(self, "assignment to Tensor.data")
+        if self.live_trace.level:
+            self._trace.appearance.array(self, "assignment to Tensor.data")
         array = np.asarray(new)
         if array is self._value:
             return
@@ -249,9 +289,8 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
         """
         if self._base is not None:
             self.freshen()
-        if self._trace.hides_axis:
-            return self._value.shape[1:]  # type: ignore[no-any-return]
-        return self._value.shape  # type: ignore[no-any-return]
+        hidden = self._trace.appearance.hidden_axes
+        return self._value.shape[hidden:] if hidden else self._value.shape  # type: ignore[no-any-return]
 
     @shape.setter
     def shape(self, shape: Any) -> None:
@@ -286,7 +325,7 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
 
         The gradient of a view is the same view of its base's gradient.
         """
-        if self._base is None and self._trace is imperative.trace:
+        if self._base is None and not self._trace.level:
             return self._node.grad
         return self.live_trace.grad(self)
 
@@ -357,8 +396,8 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
     def consume(self, kind: str) -> Any:
         """Return the array of values for Python code that must have it."""
         value: Any = self
-        while type(value) is Tensor:
-            value = value.live_trace.consume(value, kind)
+        while isinstance(value, Tensor):
+            value = value.live_trace.appearance.consume(value, kind)
         return value
 
     # NumPy's protocols ---------------------------------------------------------------------------
@@ -366,11 +405,11 @@ class Tensor(ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
     def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
             raise AttributeError(f"'Tensor' object has no attribute {name!r}")
-        return self._trace.attribute(self, name)
+        return self._trace.appearance.attribute(self, name)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if self.live_trace is not imperative.trace:
-            self._trace.array(self, "np.asarray")
+        if self.live_trace.level:
+            self._trace.appearance.array(self, "np.asarray")
         array = self.data
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
@@ -405,20 +444,15 @@ def make(trace: Any, value: Any, node: Any) -> Tensor:
     new._version = 0
     new._pin = None
     new._lock = None
+    new._latent = None
     new._inner_shape = None
     return new
 
 
-def snapshot(tensor: Tensor) -> Tensor:
-    """Return a cell of its own for the current version of `tensor`, safe from later writes.
-
-    The pin is shared: a write to the original while the snapshot is needed copies the buffer.
-    """
-    value, node = tensor.value, tensor._node
-    new = make(tensor._trace, value, node)
-    new._pin = pin_of(tensor)
-    own(tensor)
-    return new
+def tensor_at(node: Node) -> Tensor | None:
+    """Return the living tensor whose current version is that of `node`."""
+    tensor = None if node.owner is None else node.owner()
+    return tensor if tensor is not None and tensor._node is node else None
 
 
 def own(tensor: Tensor) -> None:

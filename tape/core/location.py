@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dis
+import opcode
 import sys
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Location", "stores_item", "user_location"]
+__all__ = ["Location", "current_line", "stores_item", "user_location"]
 
 
 class Location:
@@ -34,8 +35,15 @@ class Location:
 _INTERNAL = frozenset({"tapegrad", "numpy", "functools", "contextlib"})
 
 
-def user_location() -> Location:
+#: The line in whose name something is done again: that of the entry which a replay runs.
+current_line: ContextVar[Location | str | None] = ContextVar("tapegrad_line", default=None)
+
+
+def user_location() -> Location | str:
     """Return the innermost running line that belongs neither to tapegrad nor to NumPy."""
+    line = current_line.get()
+    if line is not None:
+        return line
     frame = sys._getframe(1)
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__", "")
@@ -45,7 +53,7 @@ def user_location() -> Location:
     return Location(frame.f_code, frame.f_lasti)
 
 
-_STORE = dis.opmap["STORE_SUBSCR"]
+_STORE = opcode.opmap["STORE_SUBSCR"]
 
 
 def stores_item() -> bool:

@@ -61,7 +61,7 @@ class Node:
     operands : tuple
         On a tape: all positional arguments, a :class:`Node` for a value of the tape, and an array or
         scalar for a constant.
-    where : Location or None
+    where : Location, str or None
         On a tape: the user's line.
     """
 
@@ -86,7 +86,7 @@ class Node:
 
     primitive: Any  # a Primitive, or None: readers of entries know that it is not
     operands: tuple[Any, ...]
-    where: Location | None
+    where: Location | str | None
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ def entry(
     params: Mapping[str, Any],
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    where: Location | None = None,
+    where: Location | str | None = None,
 ) -> Node:
     """Return a node that stands on a tape and in no graph."""
     node = Node(primitive, (), params, (), shape, dtype)

@@ -8,16 +8,19 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 
 from __future__ import annotations
 
-import dis
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property, partial
+from importlib import import_module
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from tapegrad.tape.core.residuals import uses_of
+
 __all__ = [
     "Primitive",
+    "Registry",
     "Shaped",
     "direct",
     "functions",
@@ -27,16 +30,50 @@ __all__ = [
 
 Rule = Callable[..., Any]
 
+
+class Registry(dict[Any, Any]):
+    """A table that some families add to only when something is missed in it.
+
+    Attributes
+    ----------
+    waiting : sequence of str
+        The modules that declare these families, for all registries together.
+    """
+
+    __slots__ = ()
+    waiting: ClassVar[Sequence[str]] = ()
+
+    def find(self, key: Any) -> Any:
+        """Return what is registered, or None; families are loaded until one of them declares it."""
+        found = self.get(key)
+        for module in self.waiting if found is None else ():
+            import_module(module)
+            found = self.get(key)
+            if found is not None:
+                break
+        return found
+
+    def complete(self) -> Registry:
+        """Load all families; for code that walks a registry."""
+        for module in self.waiting:
+            import_module(module)
+        return self
+
+    def __missing__(self, key: Any) -> Any:
+        found = self.find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+
 #: Every primitive by name; the registry test and the table in the documentation walk it.
-primitives: dict[str, Primitive] = {}
+primitives: Registry = Registry()
 
 #: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
-functions: dict[Any, Callable[..., Any]] = {}
+functions: Registry = Registry()
 
 #: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
 direct: dict[np.ufunc, Primitive] = {}
-
-_SHAPE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "size"})
 
 
 class Shaped:
@@ -70,7 +107,8 @@ class Primitive:
     name : str
         Unique name, as printed on a tape.
     forward : callable
-        ``forward(*arrays, **params)`` on plain NumPy values; returns an array or a NumPy scalar.
+        ``forward(*arrays, **params)`` on plain NumPy values; returns an array or a NumPy scalar, or
+        with `multiple` a tuple of these.
     vjps : tuple of rules or None, optional
         One rule per positional argument, ``rule(g, y, *args, **params)``, in plain NumPy; ``None``
         for an argument that has no derivative. The cotangent may still be broadcast and of another
@@ -78,11 +116,17 @@ class Primitive:
         not differentiable.
     vjp : rule, optional
         For a variable number of arguments: ``vjp(g, y, *args, index, **params)``.
+    pull : rule, optional
+        In place of `vjp`: ``pull(g, y, *args, **params)`` returns the cotangents of all arguments
+        together, with ``None`` for those that have none.
     jvp : str or callable, optional
         ``"elementwise"`` (the partial derivatives in `vjps` serve both ways), ``"linear"`` (in all
         differentiable arguments together), ``"multilinear"`` (in each of them), or
         ``jvp(tangents, y, *args, **params)`` with ``None`` for zero tangents. Left out: the vjp is
         transposed.
+    multiple : bool
+        Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull` gets
+        for `g` an array of objects (see ``bundles``), and `pull`, `jvp` and `batch` must be there.
     batch : callable, optional
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
@@ -110,6 +154,9 @@ class Primitive:
         last holds for all further arguments. By default it may read everything.
     differentiable_arguments : int
         With `vjp`: how many of the leading arguments have derivatives; all by default.
+    masks : str
+        "result" if the shape of the result depends on the values of boolean arguments, which say what
+        takes part; "arguments" if the shapes of other arguments do.
     expansion : callable, optional
         ``expansion(args, params)``: the same result made of other primitives, which ``jit`` records in
         its place because they fuse; it may return NotImplemented.
@@ -125,7 +172,9 @@ class Primitive:
         vjps: tuple[Rule | None, ...] | None = None,
         *,
         vjp: Rule | None = None,
+        pull: Rule | None = None,
         jvp: str | Rule | None = None,
+        multiple: bool = False,
         batch: Callable[..., Any] | None = None,
         view: bool = False,
         batch_params: Callable[..., dict[str, Any]] | None = None,
@@ -136,6 +185,7 @@ class Primitive:
         add_into: Callable[..., None] | None = None,
         take_from: Callable[..., Any] | None = None,
         differentiable_arguments: int = 1_000_000,
+        masks: str = "",
         expansion: Callable[..., Any] | None = None,
         source: Callable[..., str] | None = None,
         register: bool = True,
@@ -143,7 +193,9 @@ class Primitive:
         self.name = name
         self.forward = forward
         self.vjps = vjps
-        self.vjp = vjp
+        self.vjp = vjp if pull is None else self._pulled
+        self.pull = pull
+        self.multiple = multiple
         self.jvp = jvp
         self.batch = batch
         self.view = view
@@ -156,9 +208,12 @@ class Primitive:
         self.take_from = take_from
         self.in_place = add_into is not None or take_from is not None
         self.differentiable_arguments = differentiable_arguments
-        self.differentiable = vjp is not None or any(rule is not None for rule in vjps or ())
+        self.differentiable = self.vjp is not None or any(r is not None for r in vjps or ())
+        self.masks = masks
         self.expansion = expansion
         self.source = source
+        if multiple and not (callable(jvp) and batch):
+            raise TypeError(f"{name} has several results, and needs jvp and batch")
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
@@ -171,13 +226,28 @@ class Primitive:
         return self.vjp is not None and index < self.differentiable_arguments
 
     def vjp_rules(self, count: int) -> tuple[Rule | None, ...]:
-        """Return the rules of a primitive with any number of arguments, for `count` of them."""
+        """Return the rules of a primitive with any number of arguments, for `count` of them.
+
+        They serve one sweep over one entry: what they compute together is computed once.
+        """
+        if self.vjp is None:
+            return (None,) * count
+        rule = self.vjp if self.pull is None else partial(self._pulled, known={})
         return tuple(
-            partial(self.vjp, index=i)
-            if self.vjp is not None and i < self.differentiable_arguments
-            else None
+            partial(rule, index=i) if i < self.differentiable_arguments else None
             for i in range(count)
         )
+
+    def _pulled(
+        self, *args: Any, index: int, known: dict[str, Any] | None = None, **params: Any
+    ) -> Any:
+        """Return the cotangent of one argument."""
+        assert self.pull is not None
+        if known is None:
+            return self.pull(*args, **params)[index]
+        if "parts" not in known:
+            known["parts"] = self.pull(*args, **params)
+        return known["parts"][index]
 
     def vjp_of(self, index: int) -> Rule:
         """Return the vjp rule of one argument."""
@@ -195,7 +265,7 @@ class Primitive:
         Read off the rules' byte code, so that a declaration cannot contradict its rules. ``None``
         for rules that take any number of arguments and read them all.
         """
-        return _read_uses(self)
+        return None if self.vjps is None else uses_of(self.vjps)
 
     @cached_property
     def pins(self) -> Any:
@@ -212,8 +282,8 @@ class Primitive:
 
     @cached_property
     def plain_entry(self) -> bool:
-        """Whether an application is recorded in the common way: with derivatives, and no view."""
-        return self.differentiable and not self.view
+        """Whether an application is recorded in the common way: no view, one result, derivatives."""
+        return self.differentiable and not self.view and not self.multiple
 
     @cached_property
     def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
@@ -223,33 +293,22 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __reduce__(self) -> Any:
+        if primitives.get(self.name) is not self:
+            raise TypeError(f"{self.name} is a user's operation, which cannot be pickled")
+        return (_registered, (self.name,))
+
     def __call__(self, *args: Any, **params: Any) -> Any:
-        """Apply the primitive to arrays and tensors (see :func:`tapegrad.tape.core.trace.bind`)."""
-        return _bind(self, *args, **params)
+        """Apply the primitive to arrays and tensors (see ``tape.array.application.bind``)."""
+        return functions["bind"](self, *args, **params)
 
 
-def _bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
-    # Replaced by trace.bind when the trace module loads (it needs Primitive, not the reverse).
-    raise RuntimeError("tapegrad.tape.core.trace is not loaded")
-
-
-def _read_uses(primitive: Primitive) -> tuple[str, ...] | None:
-    if primitive.vjps is None:
-        return None
-    uses = ["none"] * (len(primitive.vjps) + 1)
-    for rule in primitive.vjps:
-        if rule is None:
-            continue
-        code = getattr(rule, "__code__", None)
-        if code is None or code.co_flags & 0x04:  # a callable object or *args: it may read all
-            return None
-        names = code.co_varnames[1 : min(code.co_argcount, len(uses) + 1)]
-        reads = _reads_of(code)
-        for position, name in enumerate(names):
-            use = reads.get(name, "none")
-            if use == "value" or uses[position] == "none":
-                uses[position] = use
-    return tuple(uses)
+def _registered(name: str) -> Primitive:
+    """Return a primitive from its pickle."""
+    found: Primitive | None = primitives.find(name)
+    if found is None:
+        raise LookupError(f"there is no primitive named {name!r} in this version of tapegrad")
+    return found
 
 
 class _Endless:
@@ -287,30 +346,6 @@ def _shaped(value: Any) -> Shaped:
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)
     return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))
-
-
-def _reads_of(code: Any) -> dict[str, str]:
-    """How a code object reads its local names: "value" or, if only ``.shape`` and such, "shape"."""
-    reads: dict[str, str] = dict.fromkeys(code.co_cellvars, "value")
-    instructions = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
-    for i, instruction in enumerate(instructions):
-        if not instruction.opname.startswith("LOAD_FAST"):
-            continue
-        loaded = instruction.argval
-        loaded = loaded if isinstance(loaded, tuple) else (loaded,)
-        following = instructions[i + 1] if i + 1 < len(instructions) else None
-        shape_only = (
-            following is not None
-            and following.opname == "LOAD_ATTR"
-            and following.argval in _SHAPE_ATTRIBUTES
-        )
-        for name in loaded[:-1]:
-            reads[name] = "value"
-        if shape_only:
-            reads.setdefault(loaded[-1], "shape")
-        else:
-            reads[loaded[-1]] = "value"
-    return reads
 
 
 def implements(*names: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.trace import Traced
 
-__all__ = ["backward", "clear", "fit", "sweep"]
+__all__ = ["backward", "clear", "fit", "sweep", "zeros"]
 
 _number = attrgetter("number")
 _NOTHING: dict[str, Any] = {}
@@ -29,19 +29,23 @@ def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 
     The only place of the library that undoes broadcasting.
     """
-    kind = type(g)
-    if kind is not np.ndarray and kind is not Tensor:
+    if type(g) is not np.ndarray and not isinstance(g, Traced):
         g = np.asarray(g)
     if g.shape != shape:
         g = unbroadcast(g, shape)
     return cast(g, dtype)
 
 
+def zeros(like: Any) -> Any:
+    """Return zeros of the shape and dtype of something, which take no memory: a constant of a tape."""
+    return np.broadcast_to(np.zeros((), like.dtype), like.shape)
+
+
 def cast(value: Any, dtype: np.dtype[Any]) -> Any:
     """Return an array or a tensor with another dtype; a tensor's gradient flows through."""
     if value.dtype == dtype:
         return value
-    return functions["cast"](value, dtype) if type(value) is Tensor else value.astype(dtype)
+    return functions["cast"](value, dtype) if isinstance(value, Traced) else value.astype(dtype)
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -131,14 +135,14 @@ def sweep(roots: list[tuple[Node, Any]], order: list[Node] | None = None) -> dic
                 cotangents[source] = new = old + part
                 if type(new) is np.ndarray and new.ndim:
                     owned.add(source)
-                elif type(new) is not Tensor:
+                elif isinstance(new, np.generic):
                     cotangents[source] = np.asarray(new)
     return cotangents
 
 
 def _any_traced(saved: tuple[Any, ...]) -> bool:
     """Whether a residual is traced: an index, say, that an array cannot be written through."""
-    return Tensor in map(type, saved)
+    return any(isinstance(value, Traced) for value in saved)
 
 
 def _pull_in_place(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node]) -> None:
@@ -177,7 +181,7 @@ def _pull_in_place(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[N
 def _sum(a: Any, b: Any) -> Any:
     """Add cotangents; NumPy's sum of arrays without axes is no array."""
     total = a + b
-    return total if type(total) is Tensor else np.asarray(total)
+    return total if isinstance(total, Traced) else np.asarray(total)
 
 
 def _own_buffer(node: Node, cotangents: dict[Node, Any], owned: set[Node]) -> Any:
@@ -210,8 +214,8 @@ def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
         tensor = None if owner is None else owner()
         if g is not None and (tensor is not None or owner is None or node is root):
             if type(g) is np.ndarray:
-                if tensor is not None and g.ndim > 1 and g.strides != tensor._value.strides:
-                    g = _laid_out(g, tensor._value)
+                if tensor is not None and g.ndim > 1:
+                    g = tensor.lay_out(g)
                 # A gradient is the user's to change: it may share memory with no other array.
                 if g.base is not None or id(g) in given:
                     g = g.copy("K")
@@ -225,17 +229,6 @@ def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
                 node.primitive = None
                 node.params = _NOTHING
         node.holds = None
-
-
-def _laid_out(g: Any, value: Any) -> Any:
-    """Lay a gradient out in memory as the data, so that views of these have views of that."""
-    if type(value) is not np.ndarray or value.shape != g.shape:
-        return g
-    if g.flags.c_contiguous and value.flags.c_contiguous:
-        return g  # strides of axes of size 1 mean nothing
-    out = np.empty_like(value, dtype=g.dtype)
-    out[...] = g
-    return out
 
 
 def clear(root: Node, *, forget: bool = True) -> None:

@@ -8,7 +8,6 @@ defines to be global.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import warnings
 from collections.abc import Callable
@@ -41,25 +40,31 @@ class State:
         The innermost ``with Tape()`` that is active.
     depth : int
         Number of function transformations (grad, jvp, vmap, jit) that are running.
+    body : Trace or None
+        The innermost function that is being recorded as a program, if any. All that is done is its
+        own, but for what belongs to transformations inside it.
     """
 
-    __slots__ = ("depth", "guard", "plain", "tape", "tracking")
+    __slots__ = ("body", "depth", "guard", "plain", "tape", "tracking")
 
-    def __init__(self, tracking: bool, guard: bool | None, tape: Any, depth: int) -> None:
+    def __init__(
+        self, tracking: bool, guard: bool | None, tape: Any, depth: int, body: Any
+    ) -> None:
         self.tracking = tracking
         self.guard = guard
         self.tape = tape
         self.depth = depth
+        self.body = body
         #: Whether operations are recorded in the common way: on the graph alone.
-        self.plain = tracking and tape is None
+        self.plain = tracking and tape is None and body is None
 
     def replace(self, **changes: Any) -> State:
         """Return a copy with some switches changed."""
-        names = ("tracking", "guard", "tape", "depth")
+        names = ("tracking", "guard", "tape", "depth", "body")
         return State(**{**{name: getattr(self, name) for name in names}, **changes})
 
 
-_INITIAL = State(True, None, None, 0)
+_INITIAL = State(True, None, None, 0, None)
 state: ContextVar[State] = ContextVar("tapegrad_state", default=_INITIAL)
 
 
@@ -110,6 +115,8 @@ class _Switch:
             state.set(state.get().replace(**{self._switch: before[-1]}))
 
     def __call__(self, function: F) -> F:
+        import inspect  # needed when a function is decorated, not to import the package
+
         kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
         if any(is_kind(function) for is_kind in kinds):
             raise TypeError(

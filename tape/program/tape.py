@@ -12,21 +12,13 @@ import numpy as np
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
-from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.reverse import fit, sweep
 from tapegrad.tape.core.state import state
-from tapegrad.tape.program import printing
+from tapegrad.tape.program.program import Program, replay
+from tapegrad.tape.program.rewriter import Rewriter
 
-__all__ = ["Replayed", "Tape", "backend"]
-
-
-class _Backend:
-    """What the compiler registers: the only way from here upwards."""
-
-    compile_tape: Callable[..., Any] | None = None
-
-
-backend = _Backend()
+__all__ = ["Replayed", "Tape"]
 
 
 class Replayed(Mapping[Tensor, Any]):
@@ -99,38 +91,38 @@ class Tape:
         state.set(state.get().replace(tape=tape, tracking=tracking))
         self._before = None
 
-    def record(
+    def keep(
         self,
-        trace: Any,
         primitive: Primitive,
         args: tuple[Any, ...],
-        inputs: list[Node | None],
+        inputs: Sequence[Node | None],
         params: Mapping[str, Any],
-        values: list[Any],
-        out: Any,
-        constant: bool | None,
-    ) -> Tensor:
-        """Link a result as the imperative trace does, and keep the entry."""
-        if type(out) is not np.ndarray:
-            out = np.asarray(out)
-        live = primitive.differentiable and any(n is not None and not n.constant for n in inputs)
-        if constant is not None:
-            live = not constant
-        new: Tensor = trace.link(primitive, args, inputs, params, values, out, live, state.get())
+        values: Sequence[Any],
+        node: Node,
+    ) -> None:
+        """Keep the application of a primitive that made `node` of the graph."""
         operands: list[Any] = []
-        for a, node, value in zip(args, inputs, values):
-            if node is None:
+        for a, source, value in zip(args, inputs, values):
+            if source is None:
                 operands.append(value)
                 continue
-            record = self.records.get(node)
-            operands.append(self._leaf(node, value) if record is None else record)
-            if type(a) is Tensor:
-                self._first.setdefault(a, node)
-        made = entry(primitive, tuple(operands), dict(params), out.shape, out.dtype)
-        made.where = user_location()
+            record = self.records.get(source)
+            operands.append(self._leaf(source, value) if record is None else record)
+            if isinstance(a, Tensor):
+                self._first.setdefault(a, source)
+        made = self._append(primitive, tuple(operands), dict(params), node)
+        cut = node.constant and node.dtype.kind == "f" and primitive.differentiable
+        if cut and not _all_constant(inputs):
+            # The user said so: a gradient that was to flow there would flow in a replay, too.
+            self._append(primitives["stop_gradient"], (made,), {}, node)
+
+    def _append(
+        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any], node: Node
+    ) -> Node:
+        made = entry(primitive, operands, params, node.shape, node.dtype, user_location())
         self.entries.append(made)
-        self.records[new._node] = made
-        return new
+        self.records[node] = made
+        return made
 
     def _leaf(self, node: Node, value: Any) -> Node:
         """Return the record of a value that was not made on the tape."""
@@ -149,7 +141,7 @@ class Tape:
 
     def _node_of(self, tensor: Tensor, *, first: bool) -> Node:
         """Return the graph's node of a tensor: its first version as an input, or its newest."""
-        if type(tensor) is not Tensor:
+        if not isinstance(tensor, Tensor):
             raise TypeError(f"tensors of the recording are named here, not {type(tensor).__name__}")
         node: Node = self._first.get(tensor, tensor.node) if first else tensor.node
         if node not in self.records:
@@ -217,9 +209,7 @@ class Tape:
                     f"replay: the input was recorded with shape {node.shape}, got {value.shape}"
                 )
             computed[node] = fit(value, node.shape, node.dtype)
-        for made in self.entries:
-            args = [computed[a] if type(a) is Node else a for a in made.operands]
-            computed[made] = np.asarray(made.primitive.forward(*args, **made.params))
+        replay(self.entries, computed)
         return Replayed(list(self._first), self.records, computed)
 
     def compile(
@@ -241,18 +231,81 @@ class Tape:
         -------
         callable
         """
-        if backend.compile_tape is None:
-            raise RuntimeError("the compiler is not loaded: import tapegrad, not tapegrad.tape")
-        ins = [self.records[self._node_of(t, first=True)] for t in inputs]
-        outs = [self.records[self._node_of(t, first=False)] for t in outputs]
-        return backend.compile_tape(self, ins, outs, gradient)  # type: ignore[no-any-return]
+        program = self.program(inputs, outputs)
+        if gradient:
+            return _with_gradients(program)
+        compiled = program.compile()
+        return lambda *arrays: list(compiled(*arrays))
+
+    def program(
+        self, inputs: Sequence[Tensor] | None = None, outputs: Sequence[Tensor] | None = None
+    ) -> Program:
+        """Return the tape as a program.
+
+        Parameters
+        ----------
+        inputs : list of Tensor, optional
+            What the program takes. Results of the recording may be among them: the program begins
+            there. Whatever else it needs is a constant. By default everything that was not made on
+            the tape.
+        outputs : list of Tensor, optional
+            What it returns; by default the last result.
+
+        Returns
+        -------
+        Program
+            With all entries of the tape, or, if `outputs` are given, those that they need.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> x = tg.tensor([1.0, 2.0])
+        >>> with tg.Tape() as tape:
+        ...     y = np.sum(x * x)
+        >>> tape.program([x], [y]).reverse()(np.array([3.0, 4.0]), np.array(1.0))
+        (array(25.), array([6., 8.]))
+        """
+        if inputs is None:
+            given = list(self.leaves)
+        else:
+            given = [self.records[self._node_of(t, first=True)] for t in inputs]
+        results = self.entries[-1:]
+        if outputs is not None:
+            results = [self.records[self._node_of(t, first=False)] for t in outputs]
+        rewriter = Rewriter(Program(given, self.entries, results))
+        apart = set(given)
+        for leaf, value in self.leaves.items():
+            if leaf not in apart:
+                rewriter.known[leaf] = np.array(value)
+        for made in self.entries:
+            if made not in apart:
+                rewriter.keep(made, rewriter.operands(made))
+        program = rewriter.finish()
+        return program if outputs is None else program.select(program.outputs)
 
     def source(self) -> str:
         """Return the tape as NumPy source: a function of its inputs that returns its last result."""
-        return printing.tape_source(self.entries, list(self.leaves))
+        return self.program().source()
 
     def __str__(self) -> str:
         return self.source()
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def _all_constant(inputs: Sequence[Node | None]) -> bool:
+    return all(node is None or node.constant for node in inputs)
+
+
+def _with_gradients(program: Program) -> Callable[..., Any]:
+    """Return a compiled function that gives ``(outputs, gradients)`` for cotangents of one."""
+    both = program.reverse(range(len(program.inputs)))
+    seeds = [np.ones(o.shape, o.dtype) for o in program.outputs if o.dtype.kind == "f"]
+    compiled, count = both.compile(), len(program.outputs)
+
+    def run(*arrays: Any) -> tuple[list[Any], list[Any]]:
+        results = compiled(*arrays, *seeds)
+        return list(results[:count]), list(results[count:])
+
+    return run

@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.paths import mark_view, shares
-from tapegrad.tape.array.tensor import Tensor, make, snapshot
+from tapegrad.tape.array.application import bind, detached, held, lower_arguments, make_result
+from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, bind
+from tapegrad.tape.core.trace import Trace, Traced, body_inside
 
 __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
+
+
+#: Stands where other traces have nodes: nothing is kept with a batch.
+_BATCHED = object()
 
 
 class NeedsLoop(BaseException):
@@ -23,11 +28,41 @@ class NeedsLoop(BaseException):
     """
 
 
+class BatchAppearance(Appearance):
+    """How one of many examples looks: its values cannot be told, for each may have another."""
+
+    __slots__ = ()
+
+    hidden_axes = 1
+
+    def present(self, value: Traced, original: Any) -> None:
+        """Note an argument; elements of a batch stand for numbers."""
+        self._as_passed.append(value)
+
+    def consume(self, value: Traced, kind: str) -> Any:
+        """Make ``vmap`` run the examples one by one: each may take another branch."""
+        if kind == "repr":
+            return value.value
+        raise NeedsLoop
+
+    def peek(self, value: Traced) -> Any:
+        """There is no one value to look at."""
+        return None
+
+    def array(self, value: Traced, what: str) -> Any:
+        """Make ``vmap`` run the examples one by one: NumPy wants each as an array."""
+        raise NeedsLoop
+
+    def is_lost(self, value: Traced) -> bool:
+        """It depends on what lies below."""
+        return False
+
+
 class BatchTrace(Trace):
     """The trace of ``vmap``; its tensors hide the batch axis of the value below."""
 
     name = "vmap"
-    hides_axis = True
+    appearance_of = BatchAppearance
 
     def __init__(self, level: int, size: int) -> None:
         super().__init__(level)
@@ -41,28 +76,24 @@ class BatchTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Apply the primitive to whole batches by its batching rule."""
-        values, batched = [], []
-        for a in args:
-            mine = type(a) is Tensor and a._trace is self
-            if mine:
-                a = a.value
-            elif type(a) is Tensor:
-                a = self.lift_check(a)
-            values.append(a)
-            batched.append(mine)
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
+        values, nodes = lower_arguments(self, args)
+        batched = [node is not None for node in nodes]
         if primitive.batch is not None:
             out = primitive.batch(tuple(values), tuple(batched), self.size, dict(params))
         elif primitive.family == "elementwise":
             out = bind(primitive, *_aligned(values, batched), **params)
         else:
             out = self._loop(primitive, values, batched, params)
-        if type(out) is not Tensor and type(out) is not np.ndarray:
+        if primitive.multiple:
+            return tuple(make(self, held(r), _BATCHED) for r in out)
+        if isinstance(out, Tensor):
+            out = out.snapshot()
+        elif type(out) is not np.ndarray:
             out = np.asarray(out)
-        below, out = out, snapshot(out) if type(out) is Tensor else out
-        new = make(self, out, None)
-        if primitive.view and batched[0] and shares(below, values[0]):
-            mark_view(new, args[0], primitive, params)
-        return new
+        return make_result(self, primitive, args, params, values[0], out, _BATCHED)
 
     def _loop(
         self, primitive: Primitive, values: list[Any], batched: list[bool], params: Any
@@ -77,39 +108,27 @@ class BatchTrace(Trace):
         ]
         return stacked(outs)
 
-    def variable(self, value: Any) -> Tensor:
+    def variable(self, value: Any, *, original: Any = None) -> Tensor:
         """Return a tensor of this trace around a batch."""
-        new = make(self, snapshot(value) if type(value) is Tensor else value, None)
-        self.given = (*self.given, new)
+        new = make(self, value.snapshot() if isinstance(value, Tensor) else value, _BATCHED)
+        self.appearance.present(new, original)
         return new
 
-    def array(self, tensor: Tensor, what: str) -> Any:
-        """Make ``vmap`` run the examples one by one: NumPy wants each as an array."""
-        raise NeedsLoop
-
-    def consume(self, tensor: Tensor, kind: str) -> Any:
-        """Make ``vmap`` run the examples one by one: each may take another branch."""
-        if kind == "repr":
-            return tensor.value
-        raise NeedsLoop
-
-    def is_constant(self, tensor: Tensor) -> bool:
+    def is_constant(self, tensor: Traced) -> bool:
         """Whether the values below are constant."""
         value = tensor.value
-        return value.constant if type(value) is Tensor else value.dtype.kind != "f"
+        return value.constant if isinstance(value, Tensor) else value.dtype.kind != "f"
 
-    def detach(self, tensor: Tensor) -> Tensor:
+    def detach(self, tensor: Traced) -> Tensor:
         """Return the batch without the graphs below it."""
         value = tensor.value
-        if type(value) is not Tensor:
-            return tensor
-        return make(self, value._trace.detach(value), None)
+        return make(self, detached(value), _BATCHED) if isinstance(value, Tensor) else tensor
 
-    def backward(self, tensor: Tensor, grad: Any) -> None:
+    def backward(self, tensor: Traced, grad: Any) -> None:
         """Refuse: the graph of a batch belongs to the trace below."""
         raise TypeError("backward() inside vmap: use tg.grad inside the function instead")
 
-    def clear(self, tensor: Tensor) -> None:
+    def clear(self, tensor: Traced) -> None:
         """There is no graph at this level."""
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.originals import Keeper, copied
-from tapegrad.tape.array.tensor import Tensor, imperative, own, snapshot
+from tapegrad.tape.array.application import belongs, lower
+from tapegrad.tape.array.originals import Originals, copied
+from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
 from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.reverse import cast, fit, sweep
-from tapegrad.tape.core.trace import lower, new_trace
+from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 from tapegrad.tape.transforms.shield import run_shielded
@@ -29,8 +30,8 @@ __all__ = ["as_value", "below", "give_back", "grad", "jvp", "value_and_grad", "v
 
 def as_value(leaf: Any, what: str) -> Any:
     """Make a leaf of the arguments a value to compute with: an array or a tensor."""
-    if type(leaf) is Tensor:
-        return snapshot(leaf)
+    if isinstance(leaf, Tensor):
+        return leaf.snapshot()
     refuse_mask(leaf)
     array = np.asarray(leaf)
     if array.dtype.kind not in "fiub":
@@ -51,34 +52,20 @@ def _differentiable(leaf: Any, what: str) -> Any:
     return value
 
 
-def _note_arguments(trace: Any, variables: list[Tensor], leaves: list[Any]) -> None:
-    """Tell a trace what is known of its arguments."""
-    pairs = list(zip(variables, leaves))
-    trace.boxes = [v for v, leaf in pairs if _is_box(leaf)]
-    trace.given = [v for v, a in pairs if type(a) is Tensor and any(a is x for x in a._trace.given)]
-
-
-def _is_box(leaf: Any) -> bool:
-    """Whether an argument is an array without axes, which can be written into, and no number."""
-    if type(leaf) is Tensor:
-        return leaf.shape == () and not leaf.live_trace.stands_for_number(leaf)
-    return isinstance(leaf, np.ndarray) and leaf.ndim == 0
-
-
 def give_back(value: Any, *, like: Any = None) -> Any:
     """Return an array as the user expects it: NumPy scalars where NumPy returns scalars."""
     if type(value) is np.ndarray and value.ndim == 0 and type(like) is not np.ndarray:
         return value[()]
-    if type(value) is Tensor:
+    if isinstance(value, Tensor):
         own(value)
     return value
 
 
 def below(leaf: Any, trace: Any) -> Any:
     """Return a result of the function as it is below `trace`."""
-    if type(leaf) is Tensor:
+    if isinstance(leaf, Tensor):
         value = lower(leaf, trace)
-        if type(value) is Tensor and value._trace is imperative.trace and value.constant:
+        if isinstance(value, Tensor) and not value.live_trace.level and value.constant:
             # A constant made by the function: no gradient will ever be asked of it.
             return value.value if value.node.number > trace.start else value
         return value
@@ -88,17 +75,17 @@ def below(leaf: Any, trace: Any) -> Any:
 class _Pullback:
     """The function that ``vjp`` returns; it can be called any number of times."""
 
-    __slots__ = ("_inputs", "_keeper", "_outputs", "_structure_in", "_structure_out")
+    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out")
 
     def __init__(
         self,
-        keeper: Keeper,
+        originals: Originals,
         inputs: list[tuple[Node, Any]],
         outputs: list[tuple[Node | None, Any]],
         structure_in: Structure,
         structure_out: Structure,
     ) -> None:
-        self._keeper = keeper
+        self._originals = originals
         self._inputs = inputs
         self._outputs = outputs
         self._structure_in = structure_in
@@ -115,14 +102,14 @@ class _Pullback:
         roots = []
         for g, (node, value) in zip(leaves, self._outputs):
             shape = np.shape(value)
-            g = g if type(g) is Tensor else np.asarray(g)
+            g = g if isinstance(g, Tensor) else np.asarray(g)
             if g.shape != shape:
                 raise ValueError(
                     f"vjp: a cotangent has shape {g.shape}, the result it belongs to {shape}"
                 )
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
-        self._keeper.check()
+        self._originals.check()
         cotangents = sweep(roots)
         grads = []
         for node, leaf in self._inputs:
@@ -133,8 +120,8 @@ class _Pullback:
                 g.base is not None or not g.flags.writeable or any(g is leaf for leaf in leaves)
             ):
                 g = g.copy()
-            elif type(g) is Tensor and type(leaf) is not Tensor and g.constant:
-                g = g.consume("grad").copy() if g._trace is imperative.trace else g
+            elif isinstance(g, Tensor) and not isinstance(leaf, Tensor) and g.constant:
+                g = g if g.live_trace.level else g.consume("grad").copy()
             grads.append(give_back(g, like=leaf))
         return unflatten(self._structure_in, _apart(grads))
 
@@ -169,10 +156,9 @@ def _linearize(
     if later:
         values = [_own(value) for value in values]
     with new_trace(RecordTrace) as trace:
-        trace.keeper = Keeper()
-        variables = [trace.variable(value) for value in values]
-        _note_arguments(trace, variables, leaves)
-        inputs = [(v._node, leaf) for v, leaf in zip(variables, leaves)]
+        trace.originals = Originals()
+        variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
+        inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
         result = function(*unflatten(structure_in, variables))
         result, aux = _split_aux(result, has_aux, what)
         out_leaves, structure_out = flatten(result)
@@ -181,7 +167,7 @@ def _linearize(
         outputs = []
         lowered = []
         for leaf in out_leaves:
-            mine = type(leaf) is Tensor and leaf.live_trace is trace
+            mine = belongs(leaf, trace)
             value = below(leaf, trace)
             outputs.append((leaf.node if mine else None, value))
             lowered.append(give_back(_own(value) if later else value))
@@ -190,7 +176,7 @@ def _linearize(
         aux = unflatten(
             aux_structure, [give_back(given(below(leaf, trace))) for leaf in aux_leaves]
         )
-    pullback = _Pullback(trace.keeper, inputs, outputs, structure_in, structure_out)
+    pullback = _Pullback(trace.originals, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
 
 
@@ -247,7 +233,7 @@ def _require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None
                 f"{_described(result)}. Return the scalar alone (further results go through "
                 "has_aux=True); for other outputs use tg.vjp or tg.jacobian."
             )
-        shape = np.shape(leaves[0]) if type(leaves[0]) is not Tensor else leaves[0].shape
+        shape = np.shape(leaves[0]) if not isinstance(leaves[0], Tensor) else leaves[0].shape
         if shape != ():
             raise NonScalarOutputError(
                 f"{what}({name}): the function must return a scalar, and returned an array of "
@@ -255,7 +241,7 @@ def _require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None
                 "tg.jacobian for all derivatives."
             )
         leaf = leaves[0]
-        dtype = leaf.dtype if type(leaf) is Tensor else np.asarray(leaf).dtype
+        dtype = leaf.dtype if isinstance(leaf, Tensor) else np.asarray(leaf).dtype
         if dtype.kind not in "fiub":
             raise TypeError(f"{what}({name}): the function returned {leaf!r}, which is no number")
 
@@ -430,14 +416,14 @@ def jvp(
             t = as_value(direction, "jvp")
             if t.shape != value.shape:
                 raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
-            duals.append(trace.variable(value, cast(t, value.dtype)))
-        _note_arguments(trace, duals, leaves)
+            dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
+            duals.append(dual)
         result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []
         for leaf in out_leaves:
             value = below(leaf, trace)
-            mine = type(leaf) is Tensor and leaf.live_trace is trace
+            mine = belongs(leaf, trace)
             t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
             values.append(give_back(value))
             out_tangents.append(give_back(t))

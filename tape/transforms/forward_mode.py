@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.paths import mark_view, shares
-from tapegrad.tape.array.tensor import Tensor, make, snapshot
+from tapegrad.tape.array.application import (
+    belongs,
+    bind,
+    detached,
+    held,
+    lower_arguments,
+    make_result,
+    without_history,
+)
+from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import cast, sweep
-from tapegrad.tape.core.trace import Trace, bind, new_trace
+from tapegrad.tape.core.reverse import cast, sweep, zeros
+from tapegrad.tape.core.trace import Trace, Traced, body_inside, new_trace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 
 __all__ = ["JVPTrace"]
@@ -30,51 +38,61 @@ class JVPTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute the value below, and its tangent by the primitive's rule."""
-        primals, tangents = [], []
-        for i, a in enumerate(args):
-            tangent = None
-            if type(a) is Tensor:
-                if a._trace is self:
-                    tangent = a.node if primitive.differentiable_in(i) else None
-                    a = a._value
-                else:
-                    a = self.lift_check(a)
-            primals.append(a)
-            tangents.append(tangent)
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
+        primals, tangents = lower_arguments(self, args)
+        for i, tangent in enumerate(tangents):
+            if tangent is not None and not primitive.differentiable_in(i):
+                tangents[i] = None
         out = bind(primitive, *primals, **params)
         if constant:
-            return out._trace.detach(out) if type(out) is Tensor else out
-        if all(t is None for t in tangents):
+            return without_history(out)
+        if all(tangent is None for tangent in tangents):
             return out
-        if type(out) is not Tensor and type(out) is not np.ndarray:
+        if primitive.multiple:
+            return self._several(primitive, tangents, out, primals, params)
+        if type(out) is not np.ndarray and not isinstance(out, Tensor):
             out = np.asarray(out)
         if out.dtype.kind != "f":
             return out
-        below, out = out, snapshot(out) if type(out) is Tensor else out
+        if type(out) is not np.ndarray:
+            out = out.snapshot()
         tangent = push_forward(primitive, tangents, out, primals, params)
-        new = make(self, out, tangent)
-        if primitive.view and shares(below, primals[0]):
-            mark_view(new, args[0], primitive, params)
+        return make_result(self, primitive, args, params, primals[0], out, tangent)
+
+    def _several(
+        self, primitive: Primitive, tangents: list[Any], out: Any, primals: list[Any], params: Any
+    ) -> tuple[Any, ...]:
+        """Give each of several results its tangent; those that are no floats have none."""
+        results = list(map(held, out))
+        pushed = primitive.jvp(tangents, results, *primals, **params)  # type: ignore[operator,misc]
+        return tuple(
+            below if r.dtype.kind != "f" else make(self, r, _fitted(t, r))
+            for below, r, t in zip(out, results, pushed)
+        )
+
+    def variable(self, value: Any, *, original: Any = None, tangent: Any = None) -> Tensor:
+        """Return a tensor of this trace around `value`, with a tangent; zeros by default."""
+        if isinstance(value, Tensor):
+            value = value.snapshot()
+        new = make(self, value, np.zeros_like(value) if tangent is None else tangent)
+        self.appearance.present(new, original)
         return new
 
-    def variable(self, value: Any, tangent: Any) -> Tensor:
-        """Return a tensor of this trace around `value`, with a tangent."""
-        return make(self, snapshot(value) if type(value) is Tensor else value, tangent)
-
-    def is_constant(self, tensor: Tensor) -> bool:
+    def is_constant(self, tensor: Traced) -> bool:
         """Tensors of this trace are variables."""
         return False
 
-    def detach(self, tensor: Tensor) -> Tensor:
+    def detach(self, tensor: Traced) -> Tensor:
         """Return the value below, without its tangent."""
-        value = tensor.value
-        return value._trace.detach(value) if type(value) is Tensor else Tensor(value)
+        return detached(tensor.value)
 
-    def backward(self, tensor: Tensor, grad: Any) -> None:
+    def backward(self, tensor: Traced, grad: Any) -> None:
         """Refuse: a tangent does not know where it came from."""
         raise TypeError("backward() inside jvp: use tg.grad or tg.vjp inside the function instead")
 
-    def clear(self, tensor: Tensor) -> None:
+    def clear(self, tensor: Traced) -> None:
         """There is no graph to clear."""
 
 
@@ -106,11 +124,18 @@ def push_forward(
         out = rule(tangents, y, *primals, **params)  # type: ignore[operator]
     else:
         out = _transposed_vjp(primitive, tangents, y, primals, params)
-    if type(out) is not Tensor and type(out) is not np.ndarray:
-        out = np.asarray(out)
-    if out.shape != y.shape:
-        out = np.broadcast_to(out, y.shape)
-    return cast(out, y.dtype)
+    return _fitted(out, y)
+
+
+def _fitted(tangent: Any, y: Any) -> Any:
+    """Give a tangent its primal's shape and dtype; None stands for zeros."""
+    if tangent is None:
+        return zeros(y)
+    if type(tangent) is not np.ndarray and not isinstance(tangent, Tensor):
+        tangent = np.asarray(tangent)
+    if tangent.shape != y.shape:
+        tangent = np.broadcast_to(tangent, y.shape)
+    return cast(tangent, y.dtype)
 
 
 def _transposed_vjp(
@@ -127,7 +152,7 @@ def _transposed_vjp(
                 pulled = primitive.vjps[i](u, y, *primals, **params)  # type: ignore[misc]
             else:
                 pulled = primitive.vjp(u, y, *primals, index=i, **params)  # type: ignore[misc]
-            if type(pulled) is Tensor and pulled._trace is trace:
+            if belongs(pulled, trace):
                 roots.append((pulled.node, np.broadcast_to(t, pulled.shape)))
         if not roots:
             return np.zeros_like(y)

@@ -7,13 +7,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import write_into
-from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.array.tensor import Tensor, tensor_at
 from tapegrad.tape.core.errors import InvalidGradient
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.reverse import fit
-from tapegrad.tape.core.trace import apply, bind
 
 __all__ = ["Operation", "RecordedOperation", "SkipGradient", "execute_op"]
 
@@ -77,8 +77,8 @@ class Operation:
             part = pull_back(self, grad, index, variable.shape)
             if part is not None:
                 part = fit(part, variable.shape, variable.dtype)
-                old = variable._node.grad
-                variable._node.grad = part.copy() if old is None else old + part
+                node = variable.node
+                node.grad = part.copy() if node.grad is None else node.grad + part
 
 
 def pull_back(
@@ -138,12 +138,12 @@ class _Call:
     def holds(self, arrays: tuple[Any, ...]) -> bool:
         """Whether the operation was last called with these very arrays."""
         return len(arrays) == len(self.tensors) and all(
-            t._value is a for t, a in zip(self.tensors, arrays)
+            t.value is a for t, a in zip(self.tensors, arrays)
         )
 
 
 def _custom_vjp(g: Any, y: Any, *args: Any, index: int, call: _Call) -> Any:
-    if any(type(a) is Tensor for a in (g, *args)):
+    if any(isinstance(a, Tensor) for a in (g, *args)):
         return bind(custom_vjp_p, g, *args, variable=index, call=call)
     return _pull(g, args, index, call)  # None for a skipped gradient
 
@@ -244,7 +244,7 @@ def execute_op(
     if not (isinstance(Op, type) and issubclass(Op, Operation)):
         raise TypeError(f"execute_op takes a subclass of Operation, not {Op!r}")
     tensors = tuple(
-        v if type(v) is Tensor else Tensor(v, copy=False, constant=True) for v in input_vars
+        v if isinstance(v, Tensor) else Tensor(v, copy=False, constant=True) for v in input_vars
     )
     call = _Call(Op(), op_args or (), op_kwargs or {})
     if all(t.live_trace.level == 0 for t in tensors):
@@ -263,8 +263,8 @@ class RecordedOperation(Operation):
         self.params = node.params
         found: list[Tensor] = []
         for i, source in enumerate(node.inputs):
-            owner = None if source is None or source.owner is None else source.owner()
-            if owner is not None and owner._node is source:
+            owner = None if source is None else tensor_at(source)
+            if owner is not None:
                 found.append(owner)
             elif i + 1 < len(node.saved) and isinstance(
                 node.saved[i + 1], np.ndarray | float | int

@@ -11,12 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.originals import Keeper
-from tapegrad.tape.array.paths import mark_view, shares
-from tapegrad.tape.array.tensor import Tensor, make, snapshot
+from tapegrad.tape.array.application import (
+    bind,
+    detached,
+    held,
+    lower_arguments,
+    make_result,
+    without_history,
+)
+from tapegrad.tape.array.originals import Originals
+from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, bind
+from tapegrad.tape.core.trace import Trace, Traced, body_inside
 
 __all__ = ["RecordTrace"]
 
@@ -25,8 +33,8 @@ class RecordTrace(Trace):
     """The trace of ``vjp``: links values of any kind, arrays or tensors of the traces below."""
 
     name = "grad"
-    #: Keeps plain arrays as they were when they were used; not where no user's code runs.
-    keeper: Keeper | None = None
+    #: Keeps arrays of users as they were when they were used; not where no user's code runs.
+    originals: Originals | None = None
 
     def process(
         self,
@@ -36,70 +44,79 @@ class RecordTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute below, and link the result to the nodes of the arguments."""
-        values: list[Any] = []
-        inputs: list[Node | None] = []
-        plain = False
-        for i, a in enumerate(args):
-            node = None
-            if type(a) is not Tensor:
-                plain = plain or type(a) is np.ndarray
-            else:
-                if a._trace is self:
-                    node = a.node if primitive.differentiable_in(i) else None
-                    a = a._value
-                else:
-                    a = self.lift_check(a)
-            values.append(a)
-            inputs.append(node)
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
+        values, inputs = lower_arguments(self, args)
         out = bind(primitive, *values, **params)
         if constant:
-            return out._trace.detach(out) if type(out) is Tensor else out
-        if not any(node is not None for node in inputs):
+            return without_history(out)
+        for i, node in enumerate(inputs):
+            if node is not None and not primitive.differentiable_in(i):
+                inputs[i] = None
+        if inputs.count(None) == len(inputs):
             return out
-        if type(out) is not Tensor and type(out) is not np.ndarray:
+        if primitive.multiple:
+            return self._several(primitive, inputs, params, values, out)
+        if type(out) is not np.ndarray and not isinstance(out, Tensor):
             out = np.asarray(out)
         if out.dtype.kind != "f":
             return out
-        below, out = out, snapshot(out) if type(out) is Tensor else out
-        held = self._held(primitive, args, values) if plain and self.keeper else values
-        saved = primitive.save(out, held)
+        if type(out) is not np.ndarray:
+            out = out.snapshot()
+        saved = primitive.save(out, self._kept(primitive, args, values))
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
-        new = make(self, out, node)
-        if primitive.view and shares(below, values[0]):
-            mark_view(new, args[0], primitive, params)
-        return new
+        return make_result(self, primitive, args, params, values[0], out, node)
 
-    def _held(self, primitive: Primitive, args: tuple[Any, ...], values: list[Any]) -> list[Any]:
-        """Return the values that a sweep may rely on."""
-        keeper = self.keeper
-        assert keeper is not None
+    def _several(
+        self,
+        primitive: Primitive,
+        inputs: list[Any],
+        params: Mapping[str, Any],
+        values: list[Any],
+        out: tuple[Any, ...],
+    ) -> tuple[Any, ...]:
+        """Link several results; those that are no floats are what they are below."""
+        results = list(map(held, out))
+        _, nodes = link_bundle(primitive, inputs, params, primitive.save(None, values), results)
+        return tuple(
+            below if node.constant else make(self, result, node)
+            for below, result, node in zip(out, results, nodes)
+        )
+
+    def _kept(self, primitive: Primitive, args: tuple[Any, ...], values: list[Any]) -> list[Any]:
+        """Return the values that a sweep may rely on: arrays of users may change until then."""
+        originals = self.originals
+        if originals is None or np.ndarray not in map(type, args):
+            return values
         return [
-            keeper.hold(v) if kept and type(v) is np.ndarray and type(a) is not Tensor else v
-            for kept, a, v in zip(primitive.pins, args, values)
+            originals.hold(v) if needed and type(a) is np.ndarray else v
+            for needed, a, v in zip(primitive.pins, args, values)
         ]
 
-    def variable(self, value: Any) -> Tensor:
+    def variable(self, value: Any, *, original: Any = None) -> Tensor:
         """Return a tensor of this trace around `value`."""
-        if type(value) is Tensor:
-            value = snapshot(value)
-        return make(self, value, Node(None, (), {}, (), value.shape, value.dtype))
+        if isinstance(value, Tensor):
+            value = value.snapshot()
+        new = make(self, value, Node(None, (), {}, (), value.shape, value.dtype))
+        self.appearance.present(new, original)
+        return new
 
-    def is_constant(self, tensor: Tensor) -> bool:
+    def is_constant(self, tensor: Traced) -> bool:
         """Tensors of this trace are variables."""
         return False
 
-    def detach(self, tensor: Tensor) -> Tensor:
+    def detach(self, tensor: Traced) -> Tensor:
         """Return the value below, in which this trace has no part."""
-        value = tensor.value
-        return value._trace.detach(value) if type(value) is Tensor else Tensor(value)
+        return detached(tensor.value)
 
-    def grad(self, tensor: Tensor) -> Any:
+    def grad(self, tensor: Traced) -> Any:
         """Return what ``backward`` has left."""
         return tensor.node.grad
 
-    def backward(self, tensor: Tensor, grad: Any) -> None:
+    def backward(self, tensor: Traced, grad: Any) -> None:
         """Refuse: the gradients would be constants to this trace, and silently so."""
         raise TypeError("backward() inside grad: use tg.grad or tg.vjp inside the function instead")
 
-    def clear(self, tensor: Tensor) -> None:
+    def clear(self, tensor: Traced) -> None:
         """A transformation keeps its graph until it has ended."""

@@ -12,12 +12,21 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import (
+    belongs,
+    bind,
+    detached,
+    held,
+    lower_arguments,
+    make_result,
+    without_history,
+)
 from tapegrad.tape.array.originals import copied, same_bits
-from tapegrad.tape.array.paths import mark_view, shares
-from tapegrad.tape.array.tensor import Tensor, make, snapshot
+from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.pytree import flatten, unflatten
-from tapegrad.tape.core.trace import Trace, bind, new_trace
+from tapegrad.tape.core.pytree import flatten, tree_map, unflatten
+from tapegrad.tape.core.trace import Trace, Traced, body_inside, new_trace
 
 __all__ = ["run_shielded"]
 
@@ -25,11 +34,51 @@ __all__ = ["run_shielded"]
 _SMALL = 1 << 12
 
 
+#: Stands where other traces have nodes: nothing is kept with a copy.
+_COPIED = object()
+
+
+class CopyAppearance(Appearance):
+    """How copies look: as arrays, into which only tensors can write."""
+
+    __slots__ = ()
+
+    def text(self, value: Traced, form: Any) -> str:
+        """Return the text of the array."""
+        return str(form(value.consume("text")))
+
+    def attribute(self, value: Traced, name: str) -> Any:
+        """Return the attribute of the array."""
+        return getattr(self.array(value, name), name)
+
+    def consume(self, value: Traced, kind: str) -> Any:
+        """Return the value: nothing depends on it."""
+        return value.value
+
+    def array(self, value: Traced, what: str) -> Any:
+        """Return the value, into which nobody may write."""
+        array = value.consume("array").view()
+        array.flags.writeable = False
+        return array
+
+    def apply_foreign(
+        self, value: Traced, name: str, function: Any, args: Any, kwargs: Any, why: str = ""
+    ) -> Any:
+        """Apply the function to the values, unless traced ones were written into them."""
+        tensors = [a for a in flatten((args, kwargs))[0] if isinstance(a, Tensor)]
+        if not all(tensor.constant for tensor in tensors):
+            return super().apply_foreign(value, name, function, args, kwargs, why)
+        args, kwargs = tree_map(
+            lambda a: a.consume("unknown") if isinstance(a, Tensor) else a, (tuple(args), kwargs)
+        )
+        return function(*args, **kwargs)
+
+
 class CopyTrace(Trace):
     """Computes as NumPy does; its tensors are arrays into which traced values can be written."""
 
     name = "a transformation"
-    see_through = True
+    appearance_of = CopyAppearance
 
     def process(
         self,
@@ -39,66 +88,54 @@ class CopyTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute; floats and views become tensors."""
-        values = [self._below(a) for a in args]
+        body = body_inside(self)
+        if body is not None:
+            return body.process(primitive, args, params, constant)
+        values, _ = lower_arguments(self, args)
         out = bind(primitive, *values, **params)
-        below = out._trace.detach(out) if constant and type(out) is Tensor else out
+        if constant:
+            out = without_history(out)
+        if primitive.multiple:
+            return tuple(make(self, held(r), _COPIED) for r in out)
         if not primitive.view and out.dtype.kind != "f":
-            return below
-        if type(out) is not Tensor:
-            out = below = np.asarray(out)
-        new = make(self, snapshot(below) if type(below) is Tensor else below, None)
-        if primitive.view and type(args[0]) is Tensor and shares(out, values[0]):
-            mark_view(new, args[0], primitive, params)
-        return new
+            return out
+        if isinstance(out, Tensor):
+            out = out.snapshot()
+        elif type(out) is not np.ndarray:
+            out = np.asarray(out)
+        return make_result(self, primitive, args, params, values[0], out, _COPIED)
 
-    def write(self, root: Tensor, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
+    def write(self, root: Traced, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
         """Replace the value of `root`; arrays stay as they are, for entries may have saved them."""
-        new = bind(primitive, *(self._below(a) for a in (root, *args)), **params)
-        root.adopt(make(self, new, None))
+        values, _ = lower_arguments(self, (root, *args))
+        root.adopt(make(self, bind(primitive, *values, **params), _COPIED))
 
-    def _below(self, a: Any) -> Any:
-        if type(a) is not Tensor:
-            return a
-        return a.value if a._trace is self else self.lift_check(a)
-
-    def copy(self, value: Any) -> Tensor:
+    def variable(self, value: Any, *, original: Any = None) -> Tensor:
         """Return a tensor of this trace around a copy of the same layout."""
-        return make(self, copied(value), None)
+        return make(self, copied(value), _COPIED)
 
-    def consume(self, tensor: Tensor, kind: str) -> Any:
-        """Return the value: nothing depends on it."""
-        return tensor.value
+    def lend(self, tensor: Traced, inner: Trace) -> Any:
+        """Return the value: to traces further in, copies are nothing else."""
+        value = tensor.value
+        return inner.lift(value) if isinstance(value, Tensor) else value
 
-    def array(self, tensor: Tensor, what: str) -> Any:
-        """Return the value, into which nobody may write."""
-        value = tensor.consume("array").view()
-        value.flags.writeable = False
-        return value
-
-    def unknown(self, name: str, function: Any, args: Any, kwargs: Any) -> Any:
-        """Apply a function that is not registered to the values."""
-        leaves, structure = flatten((tuple(args), dict(kwargs)))
-        values = [a.consume("unknown") if type(a) is Tensor else a for a in leaves]
-        args, kwargs = unflatten(structure, values)
-        return function(*args, **kwargs)
-
-    def attribute(self, tensor: Tensor, name: str) -> Any:
-        """Return the attribute of the array."""
-        return getattr(self.array(tensor, name), name)
-
-    def text(self, tensor: Tensor, form: Any) -> str:
-        """Return the text of the array."""
-        return str(form(tensor.consume("text")))
-
-    def is_constant(self, tensor: Tensor) -> bool:
+    def is_constant(self, tensor: Traced) -> bool:
         """Whether the value below is constant."""
         value = tensor.value
-        return value.constant if type(value) is Tensor else True
+        return value.constant if isinstance(value, Tensor) else True
 
-    def detach(self, tensor: Tensor) -> Tensor:
+    def detach(self, tensor: Traced) -> Tensor:
         """Return the value without the graphs below."""
-        value = tensor.value
-        return value._trace.detach(value) if type(value) is Tensor else Tensor(value)
+        return detached(tensor.value)
+
+    def backward(self, tensor: Traced, grad: Any) -> None:
+        """Refuse: nothing flows into copies of what is not differentiated by."""
+        raise TypeError(
+            "backward() inside a transformation: use tg.grad inside the function instead"
+        )
+
+    def clear(self, tensor: Traced) -> None:
+        """There is no graph to clear."""
 
 
 def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
@@ -122,8 +159,8 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
             view.flags.writeable = False
             originals[id(view)] = leaf
             leaf = view
-        elif type(leaf) is Tensor:
-            cell = snapshot(leaf)  # a cell of its own: writes stay there
+        elif isinstance(leaf, Tensor):
+            cell = leaf.snapshot()  # a cell of its own: writes stay there
             tensors[id(cell)] = (leaf, cell.node)
             leaf = cell
         views.append(leaf)
@@ -151,11 +188,11 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
 def _run_on_copies(run: Callable[[Any], Any], leaves: list[Any], structure: Any) -> Any:
     with new_trace(CopyTrace) as trace:
         copies = [
-            trace.copy(leaf)
+            trace.variable(leaf)
             if type(leaf) is np.ndarray and leaf.flags.writeable
-            else (snapshot(leaf) if type(leaf) is Tensor else leaf)
+            else (leaf.snapshot() if isinstance(leaf, Tensor) else leaf)
             for leaf in leaves
         ]
         outs, out_structure = flatten(run(unflatten(structure, copies)))
-        outs = [a.value if type(a) is Tensor and a.live_trace is trace else a for a in outs]
+        outs = [a.value if belongs(a, trace) else a for a in outs]
     return unflatten(out_structure, outs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.array.application import belongs
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
@@ -93,7 +93,7 @@ def _run_batched(
         leaves, out_structure = flatten(result)
         outs = []
         for leaf in leaves:
-            if type(leaf) is Tensor and leaf.live_trace is trace:
+            if belongs(leaf, trace):
                 outs.append(leaf.value)
             else:
                 value = below(leaf, trace)

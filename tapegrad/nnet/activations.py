@@ -16,7 +16,7 @@ from tapegrad.ops import tanh
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged
 from tapegrad.ops.elementwise.logistic import sigmoid_p, stop_gradient_p
 from tapegrad.tape import Tensor
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.array.application import apply
 
 __all__ = [
     "elu", "glu", "hard_tanh", "leaky_relu", "logsoftmax", "relu", "selu", "sigmoid", "soft_sign",

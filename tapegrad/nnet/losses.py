@@ -19,8 +19,7 @@ from tapegrad.nnet.activations import logsoftmax
 from tapegrad.ops.declare.ufunc import as_tensor, flagged
 from tapegrad.ops.layers.crossentropy import crossentropy_p, of_class
 from tapegrad.tape import Tensor
-from tapegrad.tape.array.tensor import imperative
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.array.application import apply
 
 __all__ = [
     "focal_loss", "margin_ranking_loss", "multiclass_hinge", "negative_log_likelihood",
@@ -48,7 +47,7 @@ def _labels(y: Any, x: Any, name: str, function: str) -> Any:
             f"{function}: `{name}` must have one label per datum: shape ({x.shape[0]},), "
             f"not {y.shape}"
         )
-    if y._trace is not imperative.trace:
+    if y.live_trace.level:
         return y
     y = y.data
     if y.size and (y.min() < 0 or y.max() >= x.shape[1]):
@@ -62,10 +61,8 @@ def _labels(y: Any, x: Any, name: str, function: str) -> Any:
 
 def _known(a: Any) -> Any:
     """The array of values, or None if a transformation keeps them unknown."""
-    while type(a) is Tensor:
-        if a._trace.name in ("jit", "vmap"):
-            return None
-        a = a.value
+    while isinstance(a, Tensor):
+        a = a.live_trace.appearance.peek(a)
     return a
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.clipping import global_norm, positive_order
-from tapegrad.tape.array.tensor import Tensor, imperative
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import flatten
 
 __all__ = ["clip_grad_norm", "clip_grad_value", "grad_norm"]
@@ -26,7 +26,7 @@ __all__ = ["clip_grad_norm", "clip_grad_value", "grad_norm"]
 
 def _leaves(parameters: Any) -> list[Any]:
     """Parameters or gradients, from a tensor, a nest, or any iterable (which is read once)."""
-    if type(parameters) is Tensor or isinstance(parameters, np.ndarray | dict | list | tuple):
+    if isinstance(parameters, Tensor | np.ndarray | dict | list | tuple):
         return flatten(parameters)[0]
     if isinstance(parameters, Iterable):
         return flatten(list(parameters))[0]
@@ -34,7 +34,7 @@ def _leaves(parameters: Any) -> list[Any]:
 
 
 def _is_parameter(leaf: Any) -> bool:
-    return type(leaf) is Tensor and leaf._trace is imperative.trace
+    return isinstance(leaf, Tensor) and not leaf.live_trace.level
 
 
 def grad_norm(parameters: Any, norm_type: float = 2) -> Tensor:
@@ -72,7 +72,7 @@ def grad_norm(parameters: Any, norm_type: float = 2) -> Tensor:
         if gradient is not None:
             gradients.append(gradient)
     norm = global_norm(gradients, norm_type)
-    return norm if type(norm) is Tensor else Tensor(norm, constant=True, copy=False)
+    return norm if isinstance(norm, Tensor) else Tensor(norm, constant=True, copy=False)
 
 
 def _parameters(parameters: Any, name: str) -> list[Tensor]:
@@ -81,7 +81,7 @@ def _parameters(parameters: Any, name: str) -> list[Tensor]:
         if not _is_parameter(t):
             raise TypeError(
                 f"{name} changes the .grad of tensors in place; it was given "
-                f"{'a traced tensor' if type(t) is Tensor else type(t).__name__}. For a nest of "
+                f"{'a traced tensor' if isinstance(t, Tensor) else type(t).__name__}. For a nest of "
                 "gradients use tg.clip_by_global_norm, which returns new arrays."
             )
     return tensors

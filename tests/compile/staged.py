@@ -9,7 +9,8 @@ from tapegrad.compile.fusion import groups as fuse
 from tapegrad.compile.jitted.recording import Recording, _Run, record
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.compile.survey.capture import survey
-from tapegrad.tape.program.program import Program, verify
+from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.verification import verify
 
 
 def program_of(function: Callable[..., Any], *args: Any) -> Program:

@@ -69,7 +69,7 @@ def test_it_can_be_used_as_a_decorator_with_and_without_arguments():
         return x
 
     assert f.__name__ == "f"
-    assert f.__doc__ == "Say what f does."
+    assert f.__doc__ == f.__wrapped__.__doc__
     assert repr(g) == "<jit g>"
     assert g(X) is X
 

@@ -17,9 +17,10 @@ from windows import REFERENCES, SUMMED
 
 import tapegrad as tg
 from tapegrad.compile.backends.numba.vecmath import ULPS
-from tapegrad.tape.array.mutation import locate, place, thaw_index
+from tapegrad.tape.array.application import bind
+from tapegrad.tape.array.mutation import place
+from tapegrad.tape.array.paths import locate, thaw_index
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import bind
 
 #: Relative to the largest value involved. The differences are good to about 1e-9.
 FIRST, SECOND = 1e-6, 1e-5

@@ -14,7 +14,7 @@ if _HERE not in sys.path:
 def _verified_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check every program after every pass of the compiler."""
     from tapegrad.compile.jitted import recording
-    from tapegrad.tape.program.program import verify
+    from tapegrad.tape.program.verification import verify
 
     monkeypatch.setattr(recording, "check", verify)
 

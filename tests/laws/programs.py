@@ -15,7 +15,7 @@ from checks import FIRST, assert_near, assert_same_bits, difference, directions,
 from hypothesis import strategies as st
 
 import tapegrad as tg
-from tapegrad.tape.program.printing import run_source, tape_source
+from tapegrad.tape.program.printing import run_source
 
 UNARY = {
     "sin": np.sin,
@@ -417,7 +417,7 @@ def check_tape(program: Any, sets: Any) -> None:
         y = loss(program, *tensors, trail=trail)
     assert_same_bits(tape.replay({})[y], y.data, "replay")
     constants: dict[str, Any] = {}
-    source = tape_source(tape.entries, list(tape.leaves), constants=constants)
+    source = tape.program().source(constants)
     printed = run_source(source, *tape.leaves.values(), **constants)
     assert_same_bits(np.asarray(printed), y.data, f"printed tape\n{source}\n")
     other: list[Any] = []

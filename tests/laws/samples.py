@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-import tapegrad.nnet  # noqa: F401  # declares the primitives of layers
-from tapegrad.tape.array.mutation import HOLE
+import tapegrad.nnet  # noqa: F401  # declares what layers are made of
+from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.core.primitive import primitives
 
 Generator = np.random.Generator

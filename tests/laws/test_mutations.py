@@ -18,7 +18,7 @@ from test_registry import sample, seeded
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.program import printing
+from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
 
 
@@ -255,14 +255,14 @@ def test_a_wrong_printed_line_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     programs.check_tape(VIEWED, _X)
     monkeypatch.setattr(primitives["exp"], "source", lambda args, params: f"np.exp2({args[0]})")
     _expect_failure(programs.check_tape, VIEWED, _X)
-    assert printing.tape_source([], []) == "def tape():\n    return None"
+    assert str(Program([], [], [])) == "def tape():\n    return None"
 
 
 def test_a_pass_that_drops_what_is_needed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     programs.check_jit(VIEWED, _X, strict=True)
 
     def careless(program: Any) -> Any:
-        return passes.with_entries(program, program.entries[1:])
+        return program.with_entries(program.entries[1:])
 
     monkeypatch.setattr(passes, "PIPELINE", (careless, *passes.PIPELINE))
     _expect_failure(programs.check_jit, VIEWED, _X)

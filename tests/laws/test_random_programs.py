@@ -14,7 +14,7 @@ from hypothesis import assume, given, reject, settings
 
 from tapegrad.compile.jitted import recording
 from tapegrad.compile.passes import pipeline as passes
-from tapegrad.tape.program.program import verify
+from tapegrad.tape.program.verification import verify
 
 #: Programs that have gone wrong once, with the shapes of their arguments.
 REMEMBERED: dict[str, Any] = {

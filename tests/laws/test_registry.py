@@ -28,7 +28,7 @@ ELSEWHERE = {
     "custom_vjp": "users' operations, tests/tape",
     "jit_call": "grad, jvp and vmap of jitted functions, test_transform_stacks.py",
 }
-NAMES = sorted(set(primitives) - set(ELSEWHERE))
+NAMES = sorted(set(primitives.complete()) - set(ELSEWHERE))
 DIFFERENTIABLE = [name for name in NAMES if primitives[name].differentiable]
 
 LAYOUTS = ("C", "F", "strided", "reversed", "offset")

@@ -11,8 +11,8 @@ import pytest
 import tapegrad as tg
 from tapegrad.ops.declare import composed
 from tapegrad.ops.declare.composed import Layer, packed, unpacked
+from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.core.trace import apply, bind
 
 
 class Counted:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad.ops.layers import crossentropy as module
 from tapegrad.ops.layers.crossentropy import crossentropy, crossentropy_p
-from tapegrad.tape.core.trace import bind
+from tapegrad.tape.array.application import bind
 
 
 def passes(x: Any, labels: Any, g: Any) -> Any:

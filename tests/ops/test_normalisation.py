@@ -12,7 +12,7 @@ import tapegrad as tg
 from tapegrad.ops.layers import normalisation
 from tapegrad.ops.layers import row_sums as rows
 from tapegrad.ops.layers.normalisation import normalise_p
-from tapegrad.tape.core.trace import bind
+from tapegrad.tape.array.application import bind
 
 
 def operands(seed: int, shape: Any, dtype: Any = float) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad.ops.declare.composed import unpacked
 from tapegrad.ops.layers.recurrent import gru_p
-from tapegrad.tape.core.trace import bind
+from tapegrad.tape.array.application import bind
 
 
 def operands(seed: int, t: int, n: int, d: int, dtype: Any = float, scale: float = 1.0) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.array.attributes import missing
+from tapegrad.tape.core.appearance import missing
 
 X = np.array([[0.5, 2.0, 1.5], [3.0, 0.25, 2.75]])
 K = np.array([2, 0, 1])

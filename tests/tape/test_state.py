@@ -72,7 +72,7 @@ def test_switches_decorate_functions_and_keep_their_face(switch, state):
         """Say whether it is guarded."""
         return guarded()
 
-    assert f.__name__ == "f" and f.__doc__.startswith("Say")
+    assert f.__name__ == "f" and f.__doc__ == f.__wrapped__.__doc__
     assert list(inspect.signature(f).parameters) == ["a", "b"]
     with tg.mem_guard_off if state else tg.mem_guard_on:
         assert f(1) is state
@@ -303,7 +303,7 @@ def test_no_autodiff_decorates_and_keeps_the_functions_face():
         """Multiply."""
         return x * by
 
-    assert double.__name__ == "double" and double.__doc__ == "Multiply."
+    assert double.__name__ == "double" and double.__doc__ == double.__wrapped__.__doc__
     assert list(inspect.signature(double).parameters) == ["x", "by"]
     assert double(tg.tensor(1.0)).creator is None
     assert (tg.tensor(1.0) * 2).creator is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.program.printing import run_source, tape_source
+from tapegrad.tape.program.printing import run_source
 
 
 @pytest.fixture
@@ -259,5 +259,5 @@ def test_a_printed_tape_has_constants_without_elements():
     with tg.Tape() as tape:
         y = np.sum(np.concatenate([np.zeros((0, 2)), x[None]])) + np.sum(x)
     constants = {}
-    source = tape_source(tape.entries, list(tape.leaves), constants=constants)
+    source = tape.program().source(constants)
     assert run_source(source, *tape.leaves.values(), **constants) == y.data == 6

@@ -15,7 +15,7 @@ from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.layers.convolution import convolve_p
 from tapegrad.ops.layers.pooling import max_pool_p
 from tapegrad.tape import Tensor
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.array.application import apply
 
 __all__ = ["conv_nd", "max_pool"]
 

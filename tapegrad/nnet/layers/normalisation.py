@@ -17,7 +17,7 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.layers.normalisation import normalise_p
 from tapegrad.tape import Tensor
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.array.application import apply
 
 __all__ = ["batchnorm"]
 

@@ -17,8 +17,7 @@ from tapegrad.nnet.layers.utils import integer
 from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.layers.recurrent import gru_p
 from tapegrad.tape import Tensor
-from tapegrad.tape.array.tensor import imperative
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.array.application import apply
 
 __all__ = ["gru"]
 
@@ -133,5 +132,5 @@ def _check(X: Any, weights: dict[str, Any], s0: Any, bp_lim: Any, dropout: Any) 
         return
     if s0.shape != (X.shape[1], size):
         raise ValueError(f"gru: `s0` must have shape {(X.shape[1], size)}, not {s0.shape}")
-    if s0._trace is imperative.trace and not s0.constant:
+    if not s0.live_trace.level and not s0.constant:
         raise ValueError("gru: `s0` must be a constant; use tg.tensor(s0, constant=True)")

@@ -13,7 +13,7 @@ import tapegrad as tg
 from tapegrad.nnet import activations as act
 from tapegrad.nnet import batchnorm, gru, losses
 from tapegrad.ops.layers.crossentropy import crossentropy_p
-from tapegrad.tape.core.trace import apply
+from tapegrad.tape.array.application import apply
 
 ACTIVATIONS: dict[str, Any] = {
     "elu": lambda x: act.elu(x, 0.3),

@@ -1,0 +1,188 @@
+"""How the values of a trace look to Python code.
+
+Python asks much of a value that is no primitive: whether it is a number, its text, its hash, its
+truth, an attribute that only arrays have. An :class:`Appearance` answers for the values of one trace.
+There is one default; ``vmap`` and ``jit`` put their own in its place, because their values stand for
+others: for each of many examples, and for the values of later calls.
+
+Every question is about a value, which is the first argument of the method that answers it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.tape.core.errors import TracedArrayError
+from tapegrad.tape.core.location import stores_item, user_location
+from tapegrad.tape.core.state import state
+
+if TYPE_CHECKING:
+    from tapegrad.tape.core.trace import Traced
+
+__all__ = ["Appearance", "missing"]
+
+#: What NumPy asks of an object that is stored into an element of an array.
+_CONVERSIONS = frozenset({"float", "int", "bool", "index"})
+
+#: What an ndarray has and a tensor has not, and what to use instead.
+_INSTEAD = {
+    "byteswap": "x.data.byteswap()",
+    "ctypes": "x.data.ctypes",
+    "dump": "tapegrad.save(file, x), or pickle",
+    "dumps": "pickle.dumps(x)",
+    "getfield": "x.data.getfield()",
+    "newbyteorder": "x.data",
+    "resize": "np.resize(x, shape), which returns a new tensor",
+    "setfield": "x.data.setfield()",
+    "setflags": "x.data.setflags(); tapegrad itself locks arrays that a graph needs",
+}
+
+
+def missing(name: str) -> str:
+    """Say that tensors have no such attribute, and what to use instead."""
+    text = f"'Tensor' object has no attribute {name!r}"
+    return f"{text}; use {_INSTEAD[name]}" if name in _INSTEAD else text
+
+
+class Appearance:
+    """What the values of one trace look like: as what they are below it."""
+
+    __slots__ = ("_arrays", "_as_passed")
+
+    #: How many axes in front of the value below users do not see.
+    hidden_axes = 0
+
+    def __init__(self) -> None:
+        #: Arguments without axes that stand for arrays, which can be written into.
+        self._arrays: list[Traced] = []
+        #: Arguments that lie in memory as the user passed them.
+        self._as_passed: list[Traced] = []
+
+    def present(self, value: Traced, original: Any) -> None:
+        """Note that `value` is an argument, for which the user passed `original`."""
+        trace = getattr(original, "live_trace", None)
+        if trace is None:
+            is_array = isinstance(original, np.ndarray) and original.ndim == 0
+        else:
+            looks = trace.appearance
+            is_array = original.shape == () and not looks.stands_for_number(original)
+            if looks.lies_as_passed(original):
+                self._as_passed.append(value)
+        if is_array:
+            self._arrays.append(value)
+
+    def close(self) -> None:
+        """Forget the arguments, which refer to the trace."""
+        self._arrays.clear()
+        self._as_passed.clear()
+
+    # What a value stands for ---------------------------------------------------------------------
+
+    def stands_for_number(self, value: Traced) -> bool:
+        """Whether, without the trace, this would be a number or a NumPy scalar, which never change.
+
+        All without axes are, but for arguments that were passed as arrays, and for views that are not
+        elements: ``np.squeeze(x)``.
+        """
+        if value.shape != () or any(value is array for array in self._arrays):
+            return False
+        return value.base is None or value.is_element
+
+    def number_type(self, value: Traced) -> type | None:
+        """Return ``int`` or ``float`` if the value stands for such a number, else None."""
+        return None
+
+    def lies_as_passed(self, value: Traced) -> bool:
+        """Whether the value lies in memory as the user passed it, each example by itself."""
+        return any(value is argument for argument in self._as_passed)
+
+    def is_replaced(self, value: Traced) -> bool:
+        """Whether ``value += 1`` gives the name another value, and does not write into this one.
+
+        Numbers do not change. In imperative code tensors without axes are written into; inside
+        transformations constants stand for what NumPy has there.
+        """
+        inside = value.live_trace.level or (state.get().depth and value.constant)
+        return bool(inside) and self.stands_for_number(value)
+
+    def repeats(self, value: Traced) -> bool:
+        """Whether a list times the value is the list repeated."""
+        return False
+
+    def hash(self, value: Traced) -> int:
+        """Return what dictionaries and sets find the value by."""
+        return object.__hash__(value)
+
+    def text(self, value: Traced, form: Any) -> str:
+        """Return the value as text; `form` is ``str`` or ``repr``."""
+        array = value.consume("text")
+        return f"Tensor({repr(array)[6:-1]}, trace={value.live_trace.name})"
+
+    def flags(self, value: Traced) -> Any:
+        """Return what is known of the memory: its layout, and whether it may be written to."""
+        return value.value.flags
+
+    def attribute(self, value: Traced, name: str) -> Any:
+        """Return an attribute that tensors do not have."""
+        raise AttributeError(missing(name))
+
+    # Values that leave the trace -----------------------------------------------------------------
+
+    def consume(self, value: Traced, kind: str) -> Any:
+        """Return the value below, for Python code that needs it (``if``, ``float``, ...)."""
+        if value.live_trace.level and kind in _CONVERSIONS and stores_item():
+            self.array(value, "a[i] = value")
+        return value.value
+
+    def peek(self, value: Traced) -> Any:
+        """Return the value below if it may be looked at without consequences, else None."""
+        return value.value
+
+    def array(self, value: Traced, what: str) -> Any:
+        """Refuse to turn the value into an array: its derivative would be lost."""
+        raise TracedArrayError(
+            f"{what}: a value traced by {value.live_trace.name} would become a plain array and be cut "
+            f"off from its trace, at {user_location()}. If the value is stored into an array "
+            "(a[i] = value), make that array a tensor: tg.zeros(...), or np.zeros_like(x) of a "
+            "traced x; if a NumPy function asked for the array, use a function that tapegrad "
+            "differentiates."
+        )
+
+    def is_lost(self, value: Traced) -> bool:
+        """Whether a derivative is lost if Python code takes the value below."""
+        return not value.live_trace.is_constant(value)
+
+    def apply_foreign(
+        self, value: Traced, name: str, function: Any, args: Any, kwargs: Any, why: str = ""
+    ) -> Any:
+        """Apply a function that is no primitive to arguments of which `value` is one.
+
+        Parameters
+        ----------
+        value : Traced
+        name : str
+            Of the function, as users know it.
+        function : callable
+            Takes arrays.
+        args, kwargs : tuple, dict
+            Its arguments.
+        why : str
+            What the error says that refuses it.
+        """
+        raise TypeError(
+            why
+            or f"{name} has no differentiable form for tensors; use np.asarray(tensor) on an "
+            "imperative tensor if no gradient is needed"
+        )
+
+    # Python's operators --------------------------------------------------------------------------
+
+    def between_numbers(self, value: Traced, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
+        """Apply an operator if all operands stand for Python numbers; else NotImplemented."""
+        return NotImplemented
+
+    def with_foreign(self, value: Traced, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
+        """Apply an operator where the other operand is of a foreign type, or NotImplemented."""
+        return NotImplemented
