@@ -16,7 +16,14 @@ from tapegrad.tape.core.errors import (
     TapegradError,
     TracedArrayError,
 )
-from tapegrad.tape.core.pytree import tree_map
+from tapegrad.tape.core.kinds import register_pytree_node
+from tapegrad.tape.core.pytree import (
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_structure,
+    tree_unflatten,
+)
 from tapegrad.tape.core.state import (
     mem_guard_off,
     mem_guard_on,
@@ -29,7 +36,14 @@ from tapegrad.tape.program.tape import Tape
 from tapegrad.tape.transforms import calls, programs  # noqa: F401  # what programs can do
 from tapegrad.tape.transforms.control import cond
 from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
-from tapegrad.tape.transforms.jacobians import hessian, jacobian
+from tapegrad.tape.transforms.jacobians import (
+    elementwise_grad,
+    hessian,
+    jacfwd,
+    jacobian,
+    jacrev,
+)
+from tapegrad.tape.transforms.linear import hvp, linear_transpose, linearize
 from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
 from tapegrad.tape.transforms.vectorisation import vmap
 
@@ -47,15 +61,26 @@ __all__ = [
     "Tensor",
     "TracedArrayError",
     "cond",
+    "elementwise_grad",
     "execute_op",
     "grad",
     "hessian",
+    "hvp",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jvp",
+    "linear_transpose",
+    "linearize",
     "mem_guard_off",
     "mem_guard_on",
     "no_autodiff",
+    "register_pytree_node",
+    "tree_flatten",
+    "tree_leaves",
     "tree_map",
+    "tree_structure",
+    "tree_unflatten",
     "turn_memory_guarding_off",
     "turn_memory_guarding_on",
     "value_and_grad",

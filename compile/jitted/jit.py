@@ -24,6 +24,7 @@ from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, re
 from tapegrad.compile.survey.capture import Captures, survey
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.transforms.transformed import by_name, spelled
 
 __all__ = ["Jit", "Stats", "jit"]
 
@@ -327,10 +328,14 @@ class Jit:
         return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
 
     def __reduce__(self) -> Any:
-        return (Jit, (self._function, self._strict))
+        return by_name(self) or (Jit, (self._function, self._strict))
+
+    def spelled(self) -> str:
+        """Return the call that makes this, as text."""
+        return f"jit({spelled(self._function)}{', strict=True' if self._strict else ''})"
 
     def __repr__(self) -> str:
-        return f"<jit {getattr(self, '__name__', self._function)!s}>"
+        return f"<jit {spelled(self._function)}>"
 
 
 def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> Any:

@@ -1,12 +1,11 @@
 """Functions to functions: ``grad``, ``value_and_grad``, ``vjp``, ``jvp``.
 
-They nest to any depth and in any order, accept nests of arrays (tuples, lists, dicts), and never write
-into the caller's arrays.
+They nest to any depth and in any order, accept nests of arrays (tuples, lists, dicts, dataclasses), and
+never write into the caller's arrays.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,15 +16,30 @@ from tapegrad.tape.array.originals import Originals, copied
 from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
 from tapegrad.tape.core.errors import NonScalarOutputError
+from tapegrad.tape.core.kinds import why_leaf
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.pytree import Structure, flatten, unflatten
+from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
 from tapegrad.tape.core.reverse import cast, fit, sweep
 from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
-from tapegrad.tape.transforms.shield import run_shielded
+from tapegrad.tape.transforms.transformed import spelled, transformed
 
-__all__ = ["as_value", "below", "give_back", "grad", "jvp", "value_and_grad", "vjp", "wraps"]
+__all__ = [
+    "Pullback",
+    "along",
+    "as_value",
+    "below",
+    "give_back",
+    "grad",
+    "jvp",
+    "pull_from",
+    "push_through",
+    "require_scalar",
+    "value_and_grad",
+    "vjp",
+]
 
 
 def as_value(leaf: Any, what: str) -> Any:
@@ -37,7 +51,7 @@ def as_value(leaf: Any, what: str) -> Any:
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{what}: arguments must be real arrays, numbers, tensors, or nests of them; "
-            f"got {type(leaf).__name__} ({array.dtype})"
+            f"got {type(leaf).__name__} ({array.dtype}){why_leaf(leaf)}"
         )
     return array
 
@@ -72,10 +86,10 @@ def below(leaf: Any, trace: Any) -> Any:
     return leaf
 
 
-class _Pullback:
+class Pullback:
     """The function that ``vjp`` returns; it can be called any number of times."""
 
-    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out")
+    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out", "alone")
 
     def __init__(
         self,
@@ -85,6 +99,8 @@ class _Pullback:
         structure_in: Structure,
         structure_out: Structure,
     ) -> None:
+        #: Whether the cotangent of the only argument is returned as it is, in no tuple.
+        self.alone = False
         self._originals = originals
         self._inputs = inputs
         self._outputs = outputs
@@ -95,10 +111,8 @@ class _Pullback:
         """Return the cotangents of the arguments, as a tuple with one entry for each."""
         leaves, structure = flatten(cotangent)
         if structure != self._structure_out:
-            raise ValueError(
-                "vjp: the cotangent must have the structure of the function's result, "
-                f"{self._structure_out}; got {structure}"
-            )
+            what = "vjp: the cotangent must have the structure of the function's result"
+            leaves = flatten_like(self._structure_out, cotangent, what)
         roots = []
         for g, (node, value) in zip(leaves, self._outputs):
             shape = np.shape(value)
@@ -123,7 +137,11 @@ class _Pullback:
             elif isinstance(g, Tensor) and not isinstance(leaf, Tensor) and g.constant:
                 g = g if g.live_trace.level else g.consume("grad").copy()
             grads.append(give_back(g, like=leaf))
-        return unflatten(self._structure_in, _apart(grads))
+        pulled = unflatten(self._structure_in, _apart(grads))
+        return pulled[0] if self.alone else pulled
+
+    def __repr__(self) -> str:
+        return f"<pullback to {len(self._inputs)} arrays>"
 
 
 def _apart(grads: list[Any]) -> list[Any]:
@@ -137,7 +155,7 @@ def _apart(grads: list[Any]) -> list[Any]:
     return grads
 
 
-def _linearize(
+def pull_from(
     function: Callable[..., Any],
     primals: tuple[Any, ...],
     has_aux: bool,
@@ -145,8 +163,9 @@ def _linearize(
     check: Callable[[Any, list[Any]], None] | None = None,
     *,
     later: bool = False,
-) -> tuple[Any, _Pullback, Any]:
-    """Run `function` on variables of a new recording trace.
+    kind: type[RecordTrace] = RecordTrace,
+) -> tuple[Any, Pullback, Any]:
+    """Run `function` on variables of a new recording trace; return result, pullback and aux.
 
     With `later`, users' code may run before the pullback is called: it is given no array, and has
     given none, that the pullback needs.
@@ -155,7 +174,7 @@ def _linearize(
     values = [_differentiable(leaf, what) for leaf in leaves]
     if later:
         values = [_own(value) for value in values]
-    with new_trace(RecordTrace) as trace:
+    with new_trace(kind) as trace:
         trace.originals = Originals()
         variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
         inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
@@ -176,7 +195,7 @@ def _linearize(
         aux = unflatten(
             aux_structure, [give_back(given(below(leaf, trace))) for leaf in aux_leaves]
         )
-    pullback = _Pullback(trace.originals, inputs, outputs, structure_in, structure_out)
+    pullback = Pullback(trace.originals, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
 
 
@@ -192,7 +211,12 @@ def _split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
     return result
 
 
-def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def vjp(
+    function: Callable[..., Any],
+    *primals: Any,
+    has_aux: bool = False,
+    argnums: Argnums | None = None,
+) -> Any:
     """Return the value of a function, and the function that pulls cotangents back.
 
     Parameters
@@ -203,13 +227,15 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         Where to evaluate it; floats, arrays, tensors, or nests of them.
     has_aux : bool
         Whether `function` returns ``(result, aux)``, where aux is not differentiated.
+    argnums : int or sequence of int, optional
+        By which of the primals to differentiate; the others may be anything. By all by default.
 
     Returns
     -------
     result : array or nest
     pullback : callable
         Takes a cotangent of the result's structure and shapes; returns a tuple with the cotangent
-        of each primal.
+        of each primal, or the one that an int chose.
     aux
         Only with `has_aux`.
 
@@ -220,13 +246,24 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     >>> pullback(np.array([1.0, 2.0]))
     (array([1., 2.]),)
     """
-    result, pullback, aux = _linearize(function, primals, has_aux, "vjp", later=True)
+
+    def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
+        return pull_from(partial, chosen, has_aux, "vjp", later=True)
+
+    if argnums is None:
+        result, pullback, aux = run(function, primals)
+    else:
+        choice = Choice("vjp", argnums)
+        result, pullback, aux = choice.run(run, function, primals, {})
+        pullback.alone = choice.alone
     return (result, pullback, aux) if has_aux else (result, pullback)
 
 
-def _require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
+def require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
+    """Return a check of the result of `function`, and of its leaves."""
+
     def check(result: Any, leaves: list[Any]) -> None:
-        name = getattr(function, "__name__", repr(function))
+        name = spelled(function)
         if len(leaves) != 1 or flatten(result)[1] != "*":
             raise NonScalarOutputError(
                 f"{what}({name}): the function must return one scalar, and returned "
@@ -255,7 +292,7 @@ def _described(result: Any) -> str:
 
 
 def value_and_grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
     """Return a function that gives the value of `function` and its gradient.
 
@@ -280,57 +317,36 @@ def value_and_grad(
     >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    return _value_and_grad(function, argnums, has_aux, "value_and_grad")
+    both = _value_and_gradient("value_and_grad", function, argnums, has_aux)
 
-
-def _value_and_grad(
-    function: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, what: str
-) -> Callable[..., Any]:
-    if not callable(function):
-        raise TypeError(f"{what} takes a function, not {type(function).__name__}")
-    single = isinstance(argnums, int | np.integer)
-    numbers: tuple[int, ...] = (int(argnums),) if single else tuple(argnums)  # type: ignore[arg-type]
-    check = _require_scalar(what, function)
-
-    @wraps(function)
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
-        try:
-            chosen = tuple(args[i] for i in numbers)
-        except IndexError:
-            raise TypeError(
-                f"{what}: argnums={argnums} but the function was called with "
-                f"{len(args)} positional arguments"
-            ) from None
-
-        def linearize(rest: Any) -> Any:
-            others, keywords = rest
-
-            def partial(*given: Any) -> Any:
-                full = list(others)
-                for i, value in zip(numbers, given):
-                    full[i] = value
-                return function(*full, **keywords)
-
-            return _linearize(partial, chosen, has_aux, what, check)
-
-        others = [None if i in numbers else a for i, a in enumerate(args)]
-        value, pullback, aux = run_shielded(linearize, (others, kwargs))
-        seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
-        grads = pullback(seed)
-        gradient = grads[0] if single else grads
+    @transformed(value_and_grad, function, argnums=argnums, has_aux=has_aux)
+    def value_and_gradient_of(*args: Any, **kwargs: Any) -> Any:
+        value, aux, gradient = both(args, kwargs)
         return ((value, aux) if has_aux else value), gradient
 
-    return differentiated
+    return value_and_gradient_of
 
 
-def wraps(function: Any) -> Callable[[Any], Any]:
-    """Give a transformed function the name and documentation of the original."""
-    assigned = [n for n in functools.WRAPPER_ASSIGNMENTS if hasattr(function, n)]
-    return functools.wraps(function, assigned=assigned, updated=())
+def _value_and_gradient(
+    what: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool
+) -> Callable[..., Any]:
+    """Return a function of ``(args, kwargs)`` that gives value, aux and gradient."""
+    choice = Choice(what, argnums)
+    check = require_scalar(what, function)
+
+    def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
+        return pull_from(partial, chosen, has_aux, what, check)
+
+    def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value, pullback, aux = choice.run(run, function, args, kwargs)
+        seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
+        return value, aux, choice.given(pullback(seed))
+
+    return both
 
 
 def grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
     """Return a function that gives the gradient of `function`.
 
@@ -364,12 +380,12 @@ def grad(
     >>> tg.grad(tg.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
-    both = _value_and_grad(function, argnums, has_aux, "grad")
+    both = _value_and_gradient("grad", function, argnums, has_aux)
 
-    @wraps(function)
+    @transformed(grad, function, argnums=argnums, has_aux=has_aux)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
-        value, gradient = both(*args, **kwargs)
-        return (gradient, value[1]) if has_aux else gradient
+        _, aux, gradient = both(args, kwargs)
+        return (gradient, aux) if has_aux else gradient
 
     return gradient_of
 
@@ -377,9 +393,9 @@ def grad(
 def jvp(
     function: Callable[..., Any],
     primals: Sequence[Any],
-    tangents: Sequence[Any],
-    *,
+    tangents: Any,
     has_aux: bool = False,
+    argnums: Argnums | None = None,
 ) -> Any:
     """Return the value of a function and its directional derivative.
 
@@ -392,6 +408,9 @@ def jvp(
         A direction for each, of the same structure and shapes.
     has_aux : bool
         Whether `function` returns ``(result, aux)``.
+    argnums : int or sequence of int, optional
+        Which of the primals move, all by default; the others may be anything. `tangents` are theirs:
+        one for each, or that of the one that an int chose.
 
     Returns
     -------
@@ -402,23 +421,53 @@ def jvp(
     >>> import numpy as np, tapegrad as tg
     >>> tg.jvp(np.sin, (0.0,), (2.0,))
     (np.float64(0.0), np.float64(2.0))
+    >>> tg.jvp(lambda x, n: x**n, (3.0, 2), 1.0, argnums=0)
+    (np.float64(9.0), np.float64(6.0))
     """
+    choice = None if argnums is None else Choice("jvp", argnums)
+    primals, tangents = along("jvp", primals, tangents, choice)
+
+    def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
+        return push_through(partial, chosen, tangents, has_aux, "jvp")
+
+    if choice is None:
+        result, tangent, aux = run(function, primals)
+    else:
+        result, tangent, aux = choice.run(run, function, primals, {})
+    return (result, tangent, aux) if has_aux else (result, tangent)
+
+
+def along(
+    what: str, primals: Any, tangents: Any, choice: Choice | None
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return arguments, and directions of those that move, as tuples."""
+    if choice is not None and choice.alone:
+        tangents = (tangents,)
     if type(primals) not in (tuple, list) or type(tangents) not in (tuple, list):
-        raise TypeError("jvp: primals and tangents must be tuples or lists of arguments")
-    leaves, structure = flatten(tuple(primals))
-    directions, other = flatten(tuple(tangents))
-    if structure != other:
-        raise ValueError(f"jvp: tangents have the structure {other}, primals {structure}")
+        raise TypeError(f"{what}: primals and tangents must be tuples or lists of arguments")
+    return tuple(primals), tuple(tangents)
+
+
+def push_through(
+    function: Callable[..., Any],
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    has_aux: bool,
+    what: str,
+) -> tuple[Any, Any, Any]:
+    """Run `function` on dual numbers; return result, tangent and aux."""
+    leaves, structure = flatten(primals)
+    directions = flatten_like(structure, tangents, f"{what}: the tangents must be as the primals")
     with new_trace(JVPTrace) as trace:
         duals = []
         for leaf, direction in zip(leaves, directions):
-            value = _differentiable(leaf, "jvp")
-            t = as_value(direction, "jvp")
+            value = _differentiable(leaf, what)
+            t = as_value(direction, what)
             if t.shape != value.shape:
-                raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
+                raise ValueError(f"{what}: a tangent has shape {t.shape}, its primal {value.shape}")
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
-        result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
+        result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, what)
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []
         for leaf in out_leaves:
@@ -429,5 +478,4 @@ def jvp(
             out_tangents.append(give_back(t))
         aux_leaves, aux_structure = flatten(aux)
         aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
-    out = (unflatten(out_structure, values), unflatten(out_structure, out_tangents))
-    return (*out, aux) if has_aux else out
+    return unflatten(out_structure, values), unflatten(out_structure, out_tangents), aux
