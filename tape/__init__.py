@@ -34,8 +34,10 @@ from tapegrad.tape.core.state import (
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.tape import Tape
 from tapegrad.tape.transforms import calls, programs  # noqa: F401  # what programs can do
+from tapegrad.tape.transforms.checking import check_grads
 from tapegrad.tape.transforms.control import cond
 from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
+from tapegrad.tape.transforms.gradients import gradients
 from tapegrad.tape.transforms.jacobians import (
     elementwise_grad,
     hessian,
@@ -60,10 +62,12 @@ __all__ = [
     "TapegradError",
     "Tensor",
     "TracedArrayError",
+    "check_grads",
     "cond",
     "elementwise_grad",
     "execute_op",
     "grad",
+    "gradients",
     "hessian",
     "hvp",
     "jacfwd",

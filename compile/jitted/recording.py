@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.backends import numba as backend
+from tapegrad.compile.jitted.nests import take_apart, take_result_apart
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.uniform import uniform_value
@@ -24,7 +25,7 @@ from tapegrad.tape.array.originals import same_bits
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.core.pytree import Structure, flatten, unflatten
+from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
@@ -279,7 +280,7 @@ class _Run:
     def __init__(self, function: Any, captures: Captures, args: Any, kwargs: Any) -> None:
         self.function = function
         self.captures = captures
-        self.leaves, nest = flatten((args, kwargs))
+        self.leaves, nest = take_apart((args, kwargs))
         self.traced = [i for i, leaf in enumerate(self.leaves) if _is_traced(leaf)]
         self.drawn = captures.random_state()
         self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
@@ -306,9 +307,9 @@ class _Run:
             healer = Healer(self.trace, list(zip(self.cells, self.arrays)))
             if self.mirror.give_back(healer):
                 self.trace.give_up("it changes what is outside it (an attribute, a list)")
-            leaves, after = flatten(images)
+            leaves, after = take_apart(images)
             if after != nest or any(a is not b for a, b in zip(leaves, given)):
-                self.trace.give_up("it changes a list or dict that it was given")
+                self.trace.give_up("it changes a list, a dict or an object that it was given")
                 healer.give_back((args, kwargs), images)
             self._take_outputs(result, healer)
             self.watched = self._watched()
@@ -348,7 +349,7 @@ class _Run:
 
     def _take_outputs(self, result: Any, healer: Healer) -> None:
         """Note the outputs as nodes or constants, and the result as values to give back."""
-        leaves, self.structure = flatten(result)
+        leaves, self.structure = take_result_apart(result)
         self.lazy = False
         self.outputs: list[Any] = []
         values: list[Any] = []
@@ -424,7 +425,7 @@ class _Run:
 
     def _heal(self, healer: Healer) -> bool:
         """Whether the function changed what it reads; traced values in it are replaced."""
-        after = survey(self.function)
+        after = survey(self.function, self.captures.roots)
         same = all(r.read() is array for r, array, _ in self.before)
         if same and self.captures.hold() and len(after.references) == len(self.captures.references):
             return False

@@ -390,6 +390,10 @@ class ImperativeTrace(Trace):
         else:
             reverse.backward(node, cotangent)
 
+    def graph_node(self, tensor: Tensor) -> Node:
+        """Return the node of the tensor's current version."""
+        return tensor.node  # type: ignore[no-any-return]
+
     def clear(self, tensor: Tensor) -> None:
         """Clear the graph that led to `tensor`."""
         reverse.clear(tensor.node)

@@ -17,9 +17,19 @@ import types
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Exact", "Kind", "keys_of", "kinds", "register_pytree_node", "why_leaf"]
+__all__ = [
+    "Exact",
+    "Kind",
+    "attributes_of",
+    "keys_of",
+    "kinds",
+    "register_pytree_node",
+    "why_leaf",
+]
 
 _STRINGS = {str}
+#: How the names of attributes begin under which the library keeps what it made for an instance.
+_OURS = "_tapegrad_"
 
 
 class Exact(tuple[Any, ...]):
@@ -253,7 +263,8 @@ class _Attributes:
         space = getattr(tree, "__dict__", None)
         found: list[str] = []
         if space and space.keys() != self.parts:
-            found += [name for name in space if name not in self.parts]
+            names = (name for name in space if name not in self.parts)
+            found += [name for name in names if not name.startswith(_OURS)]
         if self.slots:
             found += [name for name in self.slots if _is_set(tree, name)]
         return found
@@ -270,6 +281,18 @@ def _is_set(tree: Any, name: str) -> bool:
     except AttributeError:
         return False
     return True
+
+
+def attributes_of(instance: Any) -> dict[str, Any]:
+    """Return the attributes that an instance holds, by name."""
+    found = {
+        name: object.__getattribute__(instance, name)
+        for base in type(instance).__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, types.MemberDescriptorType) and _is_set(instance, name)
+    }
+    found.update(getattr(instance, "__dict__", ()))
+    return {name: value for name, value in found.items() if not name.startswith(_OURS)}
 
 
 #: The classes that users have registered.

@@ -24,6 +24,8 @@ __all__ = [
     "count",
     "flatten",
     "flatten_like",
+    "parts_of",
+    "paths",
     "shown",
     "spread",
     "tree_flatten",
@@ -225,6 +227,12 @@ def _parts(tree: Any) -> Structure:
     described = kinds[kind]
     taken = None if described is None else described.take(tree)
     return "*" if taken is None else (kind, *taken)
+
+
+def parts_of(tree: Any) -> Sequence[Any]:
+    """Return the parts of a nest; none if it is a leaf."""
+    found = _parts(tree)
+    return () if type(found) is str else list(found[2])
 
 
 def _mismatch(structure: Structure, tree: Any, what: str, path: str) -> ValueError:

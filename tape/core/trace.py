@@ -168,6 +168,19 @@ class Trace(ABC):
         `grad` is the cotangent of the value; None stands for ones.
         """
 
+    def graph_node(self, value: Traced) -> Any:
+        """Return the node of a value in a graph that users may sweep.
+
+        Raises
+        ------
+        TypeError
+            If the graph is the transformation's own, or there is none.
+        """
+        raise TypeError(
+            f"gradients inside {self.name}: there is no graph of tensors here; use tg.grad or tg.vjp "
+            "inside the function instead"
+        )
+
     @abstractmethod
     def clear(self, value: Traced) -> None:
         """Forget how a value was made; a trace that keeps no graph does nothing."""

@@ -248,6 +248,10 @@ class StagingTrace(Trace):
         else:
             reverse.backward(node, cotangent, forget=False)
 
+    def graph_node(self, tensor: Traced) -> Node:
+        """Return the node of the tensor's current version."""
+        return tensor.node  # type: ignore[no-any-return]
+
     def clear(self, tensor: Traced) -> None:
         """Clear the graph that led to `tensor`; the entries stay."""
         reverse.clear(tensor.node, forget=False)

@@ -6,6 +6,7 @@ never write into the caller's arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.kinds import why_leaf
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
-from tapegrad.tape.core.reverse import cast, fit, sweep
+from tapegrad.tape.core.reverse import cast, fit, reachable, sweep
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.forward_mode import JVPTrace
@@ -139,6 +140,11 @@ class Pullback:
             grads.append(give_back(g, like=leaf))
         pulled = unflatten(self._structure_in, _apart(grads))
         return pulled[0] if self.alone else pulled
+
+    def numbers(self) -> int:
+        """Return how many numbers there are in the graph that a sweep walks."""
+        roots = [node for node, _ in self._outputs if node is not None]
+        return sum(math.prod(node.shape) for node in reachable(roots, variable=True))
 
     def __repr__(self) -> str:
         return f"<pullback to {len(self._inputs)} arrays>"

@@ -8,6 +8,7 @@ structure of the arguments.
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,9 @@ from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.core.reverse import cast
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.derivatives import give_back, pull_from, push_through
-from tapegrad.tape.transforms.linear import dtype_of, require_floats, transposed
+from tapegrad.tape.transforms.linear import dtype_of, require_floats, shape_of, transposed
 from tapegrad.tape.transforms.transformed import transformed
-from tapegrad.tape.transforms.vectorisation import vmap
+from tapegrad.tape.transforms.vectorisation import map_rows
 
 __all__ = ["elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
 
@@ -136,7 +137,7 @@ def jacobian(
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in the mode that costs less.
 
-    That is forward mode if the results have more elements than the arguments, and reverse mode
+    That is forward mode if the results have many more elements than the arguments, and reverse mode
     otherwise. The function is run once.
 
     Parameters
@@ -182,7 +183,7 @@ def hessian(
     has_aux : bool
         Whether `function` returns ``(result, aux)``; then ``(hessian, aux)`` is returned.
     chunk : int, optional
-        How many rows to compute at a time.
+        How many columns to compute at a time; the function is run once for each chunk.
 
     Returns
     -------
@@ -202,7 +203,7 @@ def hessian(
     >>> tg.hessian(lambda x, y: x * y**2, argnums=(0, 1))(2.0, 3.0)
     ((np.float64(0.0), np.float64(6.0)), (np.float64(6.0), np.float64(4.0)))
     """
-    both = jacrev(jacrev(function, argnums, has_aux), argnums, has_aux, chunk=chunk)
+    both = jacfwd(jacrev(function, argnums, has_aux), argnums, has_aux, chunk=chunk)
 
     @transformed(hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk)
     def hessian_of(*args: Any, **kwargs: Any) -> Any:
@@ -240,9 +241,8 @@ def elementwise_grad(
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
         out, pullback, aux = pull_from(partial, chosen, has_aux, what)
         require_floats(out, what)
-        leaves, structure = flatten(out)
-        ones = [np.ones(np.shape(leaf), dtype_of(leaf)) for leaf in leaves]
-        return choice.given(pullback(unflatten(structure, ones))), aux
+        outputs = _Space(out)
+        return choice.given(pullback(unflatten(outputs.structure, outputs.ones()))), aux
 
     @transformed(elementwise_grad, function, argnums=argnums, has_aux=has_aux)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
@@ -293,15 +293,23 @@ def _rows(pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk:
     def pull(*cotangents: Any) -> list[Any]:
         return flatten(pullback(unflatten(outputs.structure, cotangents)))[0]
 
+    if outputs.size == len(outputs.leaves) == 1:
+        gradient = pull(*outputs.ones())
+        return outputs.blocks(inputs, choice, lambda i, place, k, _: gradient[k])
     rows = outputs.images(pull, chunk)
     return outputs.blocks(inputs, choice, lambda i, place, k, _: rows[k][place])
+
+
+#: Pulling vectors back through so many numbers takes as long as recording the transpose of a pullback.
+_WORTHWHILE = 200_000
 
 
 def _rows_or_columns(
     pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None
 ) -> Any:
     """Return the blocks from the pullbacks, or from their transposes, whichever are fewer."""
-    if outputs.size <= inputs.size:
+    spared = outputs.size - inputs.size
+    if spared <= 0 or spared * pullback.numbers() < _WORTHWHILE:
         return _rows(pullback, outputs, inputs, choice, chunk)
     push = transposed(pullback, outputs.leaves, outputs.structure)
 
@@ -332,10 +340,10 @@ class _Space:
 
     def __init__(self, tree: Any) -> None:
         self.leaves, self.structure = flatten(tree)
-        self._shapes = [np.shape(leaf) for leaf in self.leaves]
-        ends = np.cumsum([0, *(np.prod(shape, dtype=np.int64) for shape in self._shapes)])
-        self._places = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
-        self.size = int(ends[-1])
+        self._shapes = [shape_of(leaf) for leaf in self.leaves]
+        ends = [0, *itertools.accumulate(map(math.prod, self._shapes))]
+        self._places = list(itertools.starmap(slice, itertools.pairwise(ends)))
+        self.size = ends[-1]
 
     def images(self, apply: Callable[..., list[Any]], chunk: int | None) -> list[Any]:
         """Return what a linear function makes of each unit vector.
@@ -355,17 +363,20 @@ class _Space:
         if self.size <= 1:
             images = apply(*(unit[0] for unit in self._units(0, 1)))
             return [np.reshape(image, (1, *np.shape(image)))[: self.size] for image in images]
-        batched = vmap(apply)
         step = min(chunk or self.size, self.size)
-        images = batched(*self._units(0, step))
+        images = map_rows(apply, self._units(0, step))
         if step == self.size:
-            return images  # type: ignore[no-any-return]
+            return images
         found = [_Rows(image, self.size) for image in images]
         for start in range(step, self.size, step):
-            images = batched(*self._units(start, min(start + step, self.size)))
+            images = map_rows(apply, self._units(start, min(start + step, self.size)))
             for rows, image in zip(found, images):
                 rows.add(image)
         return [rows.whole() for rows in found]
+
+    def ones(self) -> list[Any]:
+        """Return leaves full of ones."""
+        return [np.ones(shape, dtype_of(leaf)) for leaf, shape in zip(self.leaves, self._shapes)]
 
     def _units(self, start: int, stop: int) -> list[Any]:
         """Return rows of the identity, cut into the leaves."""
@@ -388,7 +399,8 @@ class _Space:
             row = []
             for k, leaf in enumerate(inputs.leaves):
                 block = cut(i, place, k, inputs._places[k])
-                block = np.reshape(block, (*shape, *inputs._shapes[k]))
+                if shape_of(block) != (*shape, *inputs._shapes[k]):
+                    block = np.reshape(block, (*shape, *inputs._shapes[k]))
                 row.append(give_back(cast(block, dtype_of(leaf)), like=leaf))
             rows.append(choice.given(unflatten(inputs.structure, row)))
         return unflatten(self.structure, rows)

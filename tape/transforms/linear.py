@@ -33,12 +33,25 @@ from tapegrad.tape.transforms.derivatives import (
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 from tapegrad.tape.transforms.transformed import spelled
 
-__all__ = ["dtype_of", "hvp", "linear_transpose", "linearize", "require_floats", "transposed"]
+__all__ = [
+    "dtype_of",
+    "hvp",
+    "linear_transpose",
+    "linearize",
+    "require_floats",
+    "shape_of",
+    "transposed",
+]
 
 
 def dtype_of(leaf: Any) -> np.dtype[Any]:
     """Return the dtype of an array, a tensor, or a number."""
     return leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+
+
+def shape_of(leaf: Any) -> tuple[int, ...]:
+    """Return the shape of an array, a tensor, or a number."""
+    return leaf.shape if hasattr(leaf, "shape") else np.shape(leaf)  # type: ignore[no-any-return]
 
 
 def require_floats(result: Any, what: str) -> None:
@@ -70,7 +83,7 @@ def transposed(pullback: Pullback, leaves: Sequence[Any], structure: Structure) 
         the result, in a tuple.
     """
     with new_trace(RecordTrace) as trace:
-        given = [trace.variable(np.zeros(np.shape(leaf), dtype_of(leaf))) for leaf in leaves]
+        given = [trace.variable(np.zeros(shape_of(leaf), dtype_of(leaf))) for leaf in leaves]
         inputs = [(variable.node, leaf) for variable, leaf in zip(given, leaves)]
         pulled, structure_in = flatten(pullback(unflatten(structure, given)))
         outputs = [(g.node if belongs(g, trace) else None, below(g, trace)) for g in pulled]
@@ -94,9 +107,9 @@ class _Linear:
         what = "linearize: the tangents must be as the primals"
         leaves = flatten_like(self._structure, tangents, what)
         for t, primal in zip(leaves, self._inputs):
-            if np.shape(t) != np.shape(primal):
+            if shape_of(t) != shape_of(primal):
                 raise ValueError(
-                    f"linearize: a tangent has shape {np.shape(t)}, its primal {np.shape(primal)}"
+                    f"linearize: a tangent has shape {shape_of(t)}, its primal {shape_of(primal)}"
                 )
         return self._push(unflatten(self._structure, leaves))[0]
 
@@ -187,7 +200,7 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     """
     what = f"linear_transpose({spelled(function)})"
     leaves, structure = flatten(primals)
-    zeros = [np.zeros(np.shape(leaf), dtype_of(leaf)) for leaf in leaves]
+    zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
     given = unflatten(structure, zeros)
     out, pullback, _ = pull_from(function, given, False, what, later=True, kind=LinearTrace)
     require_floats(out, what)

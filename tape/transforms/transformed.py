@@ -26,13 +26,13 @@ class Transformed:
 
     Examples
     --------
-    >>> import copy, pickle
+    >>> import pickle
     >>> import numpy as np, tapegrad as tg
-    >>> slope = tg.grad(tg.grad(np.sin))
-    >>> slope
-    <grad(grad(sin))>
-    >>> copy.copy(slope)(0.5) == pickle.loads(pickle.dumps(slope))(0.5) == slope(0.5)
-    True
+    >>> slope = tg.grad(np.cosh)
+    >>> pickle.loads(pickle.dumps(slope))
+    <grad(cosh)>
+    >>> pickle.loads(pickle.dumps(slope))(0.0)
+    np.float64(0.0)
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from tapegrad.tape.transforms.derivatives import as_value, below
 from tapegrad.tape.transforms.shield import run_shielded
 from tapegrad.tape.transforms.transformed import transformed
 
-__all__ = ["vmap"]
+__all__ = ["map_rows", "vmap"]
 
 
 def vmap(
@@ -88,6 +88,24 @@ def vmap(
             return _run_one_by_one(function, fronted, axes, structure, kwargs, size, out_axes)
 
     return mapped
+
+
+def map_rows(function: Callable[..., list[Any]], columns: list[Any]) -> list[Any]:
+    """Return what ``vmap(function)(*columns)`` does, for a function of the library's own.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays; returns a list of arrays.
+    columns : list of array
+        With the axis of examples in front.
+    """
+    size = len(columns[0])
+    given = function, columns, [0] * len(columns), flatten(tuple(columns))[1], {}, size, 0
+    try:
+        return _run_batched(*given)  # type: ignore[no-any-return]
+    except NeedsLoop:
+        return _run_one_by_one(*given)  # type: ignore[no-any-return]
 
 
 def _axis(axis: Any, what: str) -> int | None:
