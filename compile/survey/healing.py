@@ -99,7 +99,8 @@ class Healer:
             if list(changed) != list(original) or any(
                 changed[k] is not original[k] for k in changed
             ):
-                base = collections.OrderedDict if hasattr(original, "move_to_end") else dict
+                ordered = isinstance(original, collections.OrderedDict)
+                base: Any = collections.OrderedDict if ordered else dict
                 base.clear(original)
                 for key, value in changed.items():
                     base.__setitem__(original, key, value)

@@ -67,7 +67,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     """Return the nodes that `roots` came from, themselves included; only variable ones if asked."""
-    found = list(roots)
+    found = list(dict.fromkeys(roots))
     seen: set[Node | None] = {None, *found}
     for node in found:  # the list grows while it is walked
         for source in node.inputs:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,17 +99,6 @@ def _cut(vector: Any, like: Sequence[Any]) -> list[Any]:
     return [np.asarray(p, dtype_of(a)).reshape(np.shape(a)) for p, a in zip(parts, like)]
 
 
-def _named(place: int, names: list[str], arrays: Sequence[Any]) -> str:
-    """Return what to call an element of a vector."""
-    for name, array in zip(names, arrays):
-        size = int(np.size(array))
-        if place < size:
-            index = np.unravel_index(place, np.shape(array))
-            return f"{name}[{', '.join(map(str, index))}]" if index else name
-        place -= size
-    raise IndexError(place)
-
-
 def check_grads(
     function: Callable[..., Any],
     args: Sequence[Any],
@@ -120,8 +110,9 @@ def check_grads(
 ) -> None:
     """Check the derivatives of a function against central differences.
 
-    Derivatives along random directions are compared, the same ones at each call; of higher order, those
-    of the derivatives in each mode. Where they differ, the element that is wrong is searched for.
+    Derivatives along a random direction of each argument are compared, the same at each call; of higher
+    order, those of the derivatives in each mode. Where they differ, the element that is wrong is
+    searched for.
 
     Parameters
     ----------
@@ -208,80 +199,116 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
 
 def _check(flat: _Flat, order: int, now: int, setting: _Setting, rng: np.random.Generator) -> None:
     """Check the first derivatives of a function, and then these as functions."""
-    v, u = (rng.normal(size=sum(map(np.size, arrays))) for arrays in (flat.xs, flat.ys))
-    for mode in setting.modes:
-        found = _difference(flat, mode, v, u, setting)
+    sizes = (sum(map(np.size, arrays)) for arrays in (flat.xs, flat.ys))
+    v, u = (_unit(rng.normal(size=size)) for size in sizes)
+    for mode, part in itertools.product(setting.modes, _parts(v, flat.xs)):
+        found = _Comparison(flat, mode, setting).report(part, u)
         if found:
             raise AssertionError(f"{flat.title}: order {now}, {_MODES[mode]}: {found}")
     if now == order:
         return
     for mode in setting.modes:
-        # The same directions, so that what was right to this order stays the point of comparison.
-        derivative, outputs = (
-            (lambda xs: flat.push(xs, v), flat.outputs)
-            if mode == "fwd"
-            else (lambda xs: flat.pull(xs, u), flat.inputs)
-        )
-        title = f"{flat.title}, its derivative in {_MODES[mode]}"
-        _check(
-            _Flat(derivative, flat.inputs, outputs, flat.xs, title), order, now + 1, setting, rng
-        )
-
-
-def _difference(flat: _Flat, mode: str, v: Any, u: Any, setting: _Setting) -> str:
-    """Compare the derivative along `v` with differences; return where it is wrong, or nothing."""
-
-    def both(v: Any, u: Any) -> tuple[Any, Any, Any]:
-        """Return two numbers for each result (of their sum in reverse mode), and what may be between."""
-        slope = flat.slope(v, setting.eps)
+        derivative: Callable[[list[Any]], list[Any]]
         if mode == "fwd":
-            ours, theirs, scale = flat.pushed(v) * u, slope * u, np.abs(slope * u)
+            derivative, names = (lambda xs: flat.push(xs, v)), flat.outputs
         else:
-            ours, theirs = np.sum(flat.pulled(u) * v), np.sum(slope * u)
-            scale = np.sum(np.abs(slope * u))
-        return ours, theirs, setting.atol + setting.rtol * scale
+            derivative, names = (lambda xs: flat.pull(xs, u)), flat.inputs
+        title = f"{flat.title}, its derivative in {_MODES[mode]}"
+        outputs = [f"d {name}" if mode == "fwd" else f"d/d {name}" for name in names]
+        further = _Flat(derivative, flat.inputs, outputs, flat.xs, title)
+        _check(further, order, now + 1, setting, rng)
 
-    def wrong(v: Any, u: Any) -> bool:
-        ours, theirs, allowed = both(v, u)
+
+class _Comparison:
+    """Compares the derivative of a function in one mode with differences."""
+
+    def __init__(self, flat: _Flat, mode: str, setting: _Setting) -> None:
+        self.flat = flat
+        self.mode = mode
+        self.setting = setting
+
+    def values(self, v: Any, u: Any) -> tuple[Any, Any, Any]:
+        """Return derivatives along `v`, ours and theirs, and what may be between.
+
+        In reverse mode those of the sum of the results weighted by `u`, in forward mode those of each
+        result where `u` is not 0.
+        """
+        theirs = self.flat.slope(v, self.setting.eps)
+        if self.mode == "fwd":
+            ours, theirs = self.flat.pushed(v)[u != 0], theirs[u != 0]
+            scale = np.abs(theirs)
+        else:
+            ours, theirs, scale = self.flat.pulled(u) @ v, theirs @ u, np.abs(theirs) @ np.abs(u)
+        return ours, theirs, self.setting.atol + self.setting.rtol * scale
+
+    def differs(self, v: Any, u: Any) -> bool:
+        """Whether these differ."""
+        ours, theirs, allowed = self.values(v, u)
         same = (np.abs(ours - theirs) <= allowed) | (np.isnan(ours) & np.isnan(theirs))
         return not np.all(same)
 
-    if not wrong(v, u):
-        return ""
-    first, last = _narrowed(lambda part: wrong(np.where(part, v, 0.0), u), len(v))
-    v = np.where(_part(len(v), first, last), v, 0.0)
-    if last - first == 1:
-        v = np.sign(v)
-    start, stop = _narrowed(lambda part: wrong(v, np.where(part, u, 0.0)), len(u))
-    u = np.where(_part(len(u), start, stop), u, 0.0)
-    if stop - start == 1:
-        u = np.sign(u)
-    ours, theirs, _ = both(v, u)
-    result = _named(start, flat.outputs, flat.ys)
-    by = _named(first, flat.inputs, flat.xs)
-    if (last - first, stop - start) != (1, 1):
-        result, by = f"a sum of elements from {result} on", f"a direction from {by} on"
-    sign = float(np.sum(v) * np.sum(u)) if (last - first, stop - start) == (1, 1) else 1.0
-    return (
-        f"the derivative of {result} by {by} is {np.sum(ours) * sign:.10g}, and {np.sum(theirs) * sign:.10g} "
-        f"by differences (step {setting.eps:.1g}, tolerances {setting.atol:g} and {setting.rtol:g})"
-    )
+    def report(self, v: Any, u: Any) -> str:
+        """Return where the derivatives differ, or nothing."""
+        if not self.differs(v, u):
+            return ""
+        flat, setting = self.flat, self.setting
+        v, by = _narrowed(v, lambda part: self.differs(part, u))
+        u, of = _narrowed(u, lambda part: self.differs(v, part))
+        ours, theirs, _ = self.values(v, u)
+        result = _named(of, flat.outputs, flat.ys)
+        argument = _named(by, flat.inputs, flat.xs)
+        return (
+            f"the derivative of {result} by {argument} is {np.sum(ours):.10g}, and by differences "
+            f"{np.sum(theirs):.10g} (step {setting.eps:.1g}, tolerances {setting.atol:g} and "
+            f"{setting.rtol:g})"
+        )
 
 
-def _part(size: int, start: int, stop: int) -> Any:
-    place = np.arange(size)
-    return (start <= place) & (place < stop)
+def _parts(vector: Any, like: Sequence[Any]) -> Iterator[Any]:
+    """Yield for each array the vector that is 0 outside of it."""
+    ends = np.cumsum([0, *map(np.size, like)])
+    places = np.arange(len(vector))
+    for start, stop in itertools.pairwise(ends):
+        if stop > start:
+            yield _unit(np.where((start <= places) & (places < stop), vector, 0.0))
 
 
-def _narrowed(wrong: Callable[[Any], bool], size: int) -> tuple[int, int]:
-    """Return the least part of a vector, halved again and again, with which something is wrong."""
-    start, stop = 0, size
-    while stop - start > 1:
-        middle = (start + stop) // 2
-        if wrong(_part(size, start, middle)):
-            stop = middle
-        elif wrong(_part(size, middle, stop)):
-            start = middle
+def _unit(vector: Any) -> Any:
+    return vector / np.linalg.norm(vector) if vector.size else vector
+
+
+def _narrowed(vector: Any, differs: Callable[[Any], bool]) -> tuple[Any, int | None]:
+    """Halve a vector again and again, as long as something differs along a half of it.
+
+    Returns
+    -------
+    vector : array
+        What is left of it; the unit vector, if that is one element.
+    place : int or None
+        Which element that is.
+    """
+    places = np.arange(len(vector))
+    while len(places) > 1:
+        for half in np.array_split(places, 2):
+            part = np.zeros_like(vector)
+            part[half] = _unit(vector[half])
+            if differs(part):
+                vector, places = part, half
+                break
         else:
-            break
-    return start, stop
+            return vector, None
+    part = np.zeros_like(vector)
+    part[places] = 1.0
+    return part, int(places[0])
+
+
+def _named(place: int | None, names: list[str], arrays: Sequence[Any]) -> str:
+    """Return what to call an element of a vector, or a part of it that is more."""
+    if place is None:
+        return f"a sum over {', '.join(names)}"
+    for name, array in zip(names, arrays):
+        if place < np.size(array):
+            index = np.unravel_index(place, np.shape(array))
+            return f"{name}[{', '.join(map(str, index))}]" if index else name
+        place -= int(np.size(array))
+    raise IndexError(place)

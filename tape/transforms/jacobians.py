@@ -69,7 +69,8 @@ def jacrev(
     >>> tg.jacrev(lambda p: {"y": p["a"] * p["b"]})({"a": 2.0, "b": 3.0})
     {'y': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
     """
-    return _from_pullback(jacrev, function, argnums, has_aux, chunk, _rows)
+    run = _in_reverse("jacrev", function, argnums, has_aux, chunk, _rows)
+    return transformed(jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
 
 
 def jacfwd(
@@ -102,30 +103,8 @@ def jacfwd(
     >>> tg.jacfwd(lambda t: np.array([1.0, 2.0]) * t**2)(3.0)
     array([ 6., 12.])
     """
-    choice = Choice("jacfwd", argnums)
-    chunk = _chunk("jacfwd", chunk)
-
-    def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
-        inputs = _Space(chosen)
-        found: list[Any] = []
-
-        def push(*tangents: Any) -> list[Any]:
-            given = unflatten(inputs.structure, tangents)
-            out, tangent, aux = push_through(partial, chosen, given, has_aux, "jacfwd")
-            found[:] = out, aux
-            return flatten(tangent)[0]
-
-        columns = inputs.images(push, chunk)
-        out, aux = found
-        require_floats(out, "jacfwd")
-        return _blocks_of_columns(columns, _Space(out), inputs, choice), aux
-
-    @transformed(jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk)
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        blocks, aux = choice.run(run, function, args, kwargs)
-        return (blocks, aux) if has_aux else blocks
-
-    return jacobian_of
+    run = _forwards("jacfwd", function, argnums, has_aux, chunk)
+    return transformed(jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
 
 
 def jacobian(
@@ -162,7 +141,8 @@ def jacobian(
     (array([1., 1.]), array([[2., 0.],
            [0., 2.]]))
     """
-    return _from_pullback(jacobian, function, argnums, has_aux, chunk, _rows_or_columns)
+    run = _in_reverse("jacobian", function, argnums, has_aux, chunk, _rows_or_columns)
+    return transformed(jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
 
 
 def hessian(
@@ -203,13 +183,9 @@ def hessian(
     >>> tg.hessian(lambda x, y: x * y**2, argnums=(0, 1))(2.0, 3.0)
     ((np.float64(0.0), np.float64(6.0)), (np.float64(6.0), np.float64(4.0)))
     """
-    both = jacfwd(jacrev(function, argnums, has_aux), argnums, has_aux, chunk=chunk)
-
-    @transformed(hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk)
-    def hessian_of(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)
-
-    return hessian_of
+    first = _in_reverse("hessian", function, argnums, has_aux, None, _rows)
+    run = _forwards("hessian", first, argnums, has_aux, chunk)
+    return transformed(hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
 
 
 def elementwise_grad(
@@ -255,25 +231,23 @@ def elementwise_grad(
 # How blocks are made ------------------------------------------------------------------------------
 
 
-def _from_pullback(
-    make: Callable[..., Any],
+def _in_reverse(
+    what: str,
     function: Callable[..., Any],
     argnums: Argnums,
     has_aux: bool,
     chunk: int | None,
     blocks_of: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """Return the function that runs `function` once and makes blocks of its pullback."""
-    what = make.__name__
+    """Return what runs `function` once, and makes the blocks of its pullback."""
     choice = Choice(what, argnums)
-    chunk = _chunk(what, chunk)
+    _check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
         out, pullback, aux = pull_from(partial, chosen, has_aux, what)
         require_floats(out, what)
         return blocks_of(pullback, _Space(out), _Space(chosen), choice, chunk), aux
 
-    @transformed(make, function, argnums=argnums, has_aux=has_aux, chunk=chunk)
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         blocks, aux = choice.run(run, function, args, kwargs)
         return (blocks, aux) if has_aux else blocks
@@ -281,10 +255,42 @@ def _from_pullback(
     return jacobian_of
 
 
-def _chunk(what: str, chunk: int | None) -> int | None:
+def _forwards(
+    what: str,
+    function: Callable[..., Any],
+    argnums: Argnums,
+    has_aux: bool,
+    chunk: int | None,
+) -> Callable[..., Any]:
+    """Return what runs `function` on tangents, once for each chunk of them, and makes the blocks."""
+    choice = Choice(what, argnums)
+    _check_chunk(what, chunk)
+
+    def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
+        inputs = _Space(chosen)
+        found: list[Any] = []
+
+        def push(*tangents: Any) -> list[Any]:
+            given = unflatten(inputs.structure, tangents)
+            out, tangent, aux = push_through(partial, chosen, given, has_aux, what)
+            found[:] = out, aux
+            return flatten(tangent)[0]
+
+        columns = inputs.images(push, chunk)
+        out, aux = found
+        require_floats(out, what)
+        return _blocks_of_columns(columns, _Space(out), inputs, choice), aux
+
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        blocks, aux = choice.run(run, function, args, kwargs)
+        return (blocks, aux) if has_aux else blocks
+
+    return jacobian_of
+
+
+def _check_chunk(what: str, chunk: int | None) -> None:
     if chunk is not None and operator.index(chunk) < 1:
         raise ValueError(f"{what}: chunk must be a positive number of vectors, not {chunk}")
-    return chunk
 
 
 def _rows(pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None) -> Any:

@@ -14,12 +14,13 @@ import numpy as np
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, paths, unflatten
 from tapegrad.tape.core.residuals import uses_of
-from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.derivatives import (
@@ -209,10 +210,26 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     return pullback
 
 
+class LinearAppearance(Appearance):
+    """How values look that stand for all values: what they are cannot be told."""
+
+    __slots__ = ()
+
+    def consume(self, value: Traced, kind: str) -> Any:
+        """Refuse, but for text."""
+        if kind in ("text", "repr"):
+            return value.value
+        raise ValueError(
+            "linear_transpose: the function is not linear: Python takes the value of what depends on "
+            f"its arguments ({kind}), at {user_location()}"
+        )
+
+
 class LinearTrace(RecordTrace):
     """The trace of ``linear_transpose``: records what is linear, and refuses everything else."""
 
     name = "linear_transpose"
+    appearance_of = LinearAppearance
 
     def process(
         self,
