@@ -45,6 +45,7 @@ class ImperativeTrace(Trace):
     """Level 0: records what is done with imperative tensors, on arrays."""
 
     name = "imperative"
+    keeps_graph = True
 
     def process(
         self,
@@ -389,10 +390,6 @@ class ImperativeTrace(Trace):
             reverse.clear(node)
         else:
             reverse.backward(node, cotangent)
-
-    def graph_node(self, tensor: Tensor) -> Node:
-        """Return the node of the tensor's current version."""
-        return tensor.node  # type: ignore[no-any-return]
 
     def clear(self, tensor: Tensor) -> None:
         """Clear the graph that led to `tensor`."""

@@ -84,6 +84,8 @@ class Trace(ABC):
     """
 
     name = "trace"
+    #: Whether the nodes of its values are in a graph that users' code sweeps.
+    keeps_graph = False
     #: Whether all that is done while it runs is its own, also between values from outside.
     records_all = False
     #: What makes the appearance of a trace's values.
@@ -167,19 +169,6 @@ class Trace(ABC):
 
         `grad` is the cotangent of the value; None stands for ones.
         """
-
-    def graph_node(self, value: Traced) -> Any:
-        """Return the node of a value in a graph that users may sweep.
-
-        Raises
-        ------
-        TypeError
-            If the graph is the transformation's own, or there is none.
-        """
-        raise TypeError(
-            f"gradients inside {self.name}: there is no graph of tensors here; use tg.grad or tg.vjp "
-            "inside the function instead"
-        )
 
     @abstractmethod
     def clear(self, value: Traced) -> None:

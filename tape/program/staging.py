@@ -73,6 +73,7 @@ class StagingTrace(Trace):
     """
 
     name = "jit"
+    keeps_graph = True
     appearance_of = StagedAppearance
 
     def __init__(self, level: int) -> None:
@@ -247,10 +248,6 @@ class StagingTrace(Trace):
             reverse.clear(node, forget=False)
         else:
             reverse.backward(node, cotangent, forget=False)
-
-    def graph_node(self, tensor: Traced) -> Node:
-        """Return the node of the tensor's current version."""
-        return tensor.node  # type: ignore[no-any-return]
 
     def clear(self, tensor: Traced) -> None:
         """Clear the graph that led to `tensor`; the entries stay."""

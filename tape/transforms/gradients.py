@@ -71,13 +71,13 @@ def gradients(
         what = "gradients: grad_outputs must have the structure of the outputs"
         factors = flatten_like(structure, grad_outputs, what)
     roots = [
-        (t.live_trace.graph_node(t), _seed(t, factor, keep=create_graph))
+        (_node(t), _seed(t, factor, keep=create_graph))
         for t, factor in zip(tensors, factors)
     ]
     sources, structure_in = flatten(inputs)
     names = paths(structure_in)
     _check_tensors(sources, names, "input")
-    nodes = [t.live_trace.graph_node(t) for t in sources]
+    nodes = [_node(t) for t in sources]
     _check_inputs(nodes, names, roots)
     roots = [(node, g) for node, g in roots if not node.constant]
     found = _by_tensors(roots) if create_graph else sweep(roots)
@@ -96,6 +96,17 @@ def _check_tensors(leaves: list[Any], names: list[str], kind: str) -> None:
                 f"gradients: an {kind}{_at(name)} is of type {type(leaf).__name__}, and should be a "
                 "tensor. For functions of arrays there is tg.grad."
             )
+
+
+def _node(tensor: Tensor) -> Node:
+    """Return the node of the tensor's current version in its graph."""
+    trace = tensor.live_trace
+    if not trace.keeps_graph:
+        raise TypeError(
+            f"gradients inside {trace.name}: there is no graph of tensors here; use tg.grad or tg.vjp "
+            "inside the function instead"
+        )
+    return tensor.node  # type: ignore[no-any-return]
 
 
 def _at(name: str) -> str:
