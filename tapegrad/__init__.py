@@ -43,26 +43,11 @@ from tapegrad.tape import (
     InvalidGradient,
     LeakedTensorError,
     NonScalarOutputError,
-    Operation,
-    Program,
-    Tape,
     TapegradError,
     Tensor,
     TracedArrayError,
-    check_grads,
-    cond,
-    elementwise_grad,
-    execute_op,
     grad,
-    gradients,
-    hessian,
-    hvp,
-    jacfwd,
-    jacobian,
-    jacrev,
     jvp,
-    linear_transpose,
-    linearize,
     mem_guard_off,
     mem_guard_on,
     no_autodiff,
@@ -78,7 +63,7 @@ from tapegrad.tape import (
     vjp,
     vmap,
 )
-from tapegrad.tape.program.program import later as _later
+from tapegrad.tape.core.later import later as _later
 
 if _TYPE_CHECKING:
     from tapegrad import (
@@ -98,6 +83,23 @@ if _TYPE_CHECKING:
     from tapegrad.io import load, save
     from tapegrad.nnet import sliding_window_view
     from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
+    from tapegrad.tape import (
+        Operation,
+        Program,
+        Tape,
+        check_grads,
+        cond,
+        elementwise_grad,
+        execute_op,
+        gradients,
+        hessian,
+        hvp,
+        jacfwd,
+        jacobian,
+        jacrev,
+        linear_transpose,
+        linearize,
+    )
 
 __version__ = "0.1.0"
 
@@ -105,8 +107,23 @@ __version__ = "0.1.0"
 #: modules, and the functions of ``tapegrad.ops``.
 _LATER = {
     "Jit": "compile",
+    "Operation": "tape",
+    "Program": "tape",
+    "Tape": "tape",
     "clip_by_global_norm": "clipping",
     "clip_by_norm": "clipping",
+    "check_grads": "tape",
+    "cond": "tape",
+    "elementwise_grad": "tape",
+    "gradients": "tape",
+    "hessian": "tape",
+    "hvp": "tape",
+    "jacfwd": "tape",
+    "jacobian": "tape",
+    "jacrev": "tape",
+    "linear_transpose": "tape",
+    "linearize": "tape",
+    "execute_op": "tape",
     "jit": "compile",
     "load": "io",
     "save": "io",
@@ -148,12 +165,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__getattr__("__all__")})
 
 
-def _compile_program(program: Program) -> _Any:
-    """Load the compiler for ``Program.compile``."""
-    return _import_module("tapegrad.compile").compile_program(program)
-
-
-_later.compile = _compile_program
+_later.places["compile"] = "tapegrad.compile", "compile_program"
 
 __all__ = [
     "InvalidBackprop",

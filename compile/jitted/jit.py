@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.backends.numba import problems
+from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
 from tapegrad.compile.jitted.nests import changeable, roots_of, take_apart
@@ -34,8 +34,17 @@ MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
 
+
 #: Reasons to compile nothing in this process that have been given.
 _told: set[str] = set()
+
+
+def tell_once(reason: str, stacklevel: int) -> None:
+    """Say why nothing is compiled in this process."""
+    if reason not in _told:
+        _told.add(reason)
+        text = f"jit runs functions as they are: {reason}"
+        warnings.warn(text, RuntimeWarning, stacklevel=stacklevel)
 
 
 class Stats(NamedTuple):
@@ -108,6 +117,7 @@ class Jit:
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Find the recording that stands for this call, or make one."""
+        problems = current().problems
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
         leaves, structure = take_apart((args, kwargs))
@@ -241,13 +251,11 @@ class Jit:
         name = getattr(self, "__name__", "function")
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
-        if reason in problems:
-            what, told = "jit runs functions as they are", reason in _told
-            _told.add(reason)
-        else:
-            what, told = f"jit({name}) runs without compiling from here on", self._warned
+        if reason in current().problems:
+            tell_once(reason, 6)
+        elif not self._warned:
             self._warned = True
-        if not told:
+            what = f"jit({name}) runs without compiling from here on"
             warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=5)
 
     def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:

@@ -13,14 +13,13 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import bind, innermost
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, Rule
+from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 
 __all__ = ["Composed", "Layer", "packed", "unpacked"]
@@ -70,7 +69,7 @@ class Composed(Primitive):
         super().__init__(
             name,
             forward,
-            vjp=self._rule,
+            pull_all=self._pull_all,
             jvp=self._push,
             differentiable_arguments=count,
             **slots,
@@ -78,23 +77,8 @@ class Composed(Primitive):
         self.composition = composition
         self.count = count
 
-    def vjp_rules(self, count: int) -> tuple[Rule | None, ...]:
-        """Return rules that compute the cotangents of one application together."""
-        known: dict[str, Any] = {}
-        return tuple(
-            partial(self._rule, index=i, known=known) if i < self.count else None
-            for i in range(count)
-        )
-
-    def _rule(
-        self, g: Any, y: Any, *args: Any, index: int, known: dict[str, Any] | None = None,
-        **params: Any,
-    ) -> Any:  # fmt: skip
-        if known is None:
-            known = {}
-        if "parts" not in known:
-            known["parts"] = self._pull(g, y, args, params)
-        return known["parts"][index]
+    def _pull_all(self, g: Any, y: Any, *args: Any, **params: Any) -> Sequence[Any]:
+        return self._pull(g, y, args, params)
 
     def _pull(self, g: Any, y: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Sequence[Any]:
         """Return the cotangents of the leading arguments."""
@@ -144,19 +128,6 @@ class _Last(threading.local):
 _last = _Last()
 
 
-def _expansion(composition: Callable[..., Any]) -> Callable[..., Any]:
-    def expansion(args: Any, params: Any) -> Any:
-        return composition(*args, **params) if _is_uniform(args) else NotImplemented
-
-    return expansion
-
-
-def _is_uniform(args: Any) -> bool:
-    """Whether the passes compute in the dtype of the arguments, as their compositions do."""
-    kinds = {a.dtype for a in args if a.dtype.kind == "f"}
-    return kinds in ({np.dtype(np.float64)}, {np.dtype(np.float32)})
-
-
 class Layer(Composed):
     """A composed primitive with a backward pass over arrays.
 
@@ -185,8 +156,8 @@ class Layer(Composed):
     pull_batch : callable, optional
         The batching rule of the backward pass.
     expands : bool
-        Whether ``jit`` records the compositions in place of the passes: they are a few kernels, which
-        fuse with what is around them.
+        Whether ``jit`` writes out the compositions in place of the passes: they are a few kernels,
+        which fuse with what is around them.
     slots
         Further slots of :class:`Primitive`.
     """
@@ -207,12 +178,11 @@ class Layer(Composed):
     ) -> None:
         saves = ("value" if reads_result else "none", "value")
         if expands:
-            slots["expansion"] = _expansion(composition)
+            slots["expansion"] = composition
         super().__init__(name, self._forward, composition, count, saves=saves, **slots)
         self._forward_pass = forward
         self._backward_pass = backward
         self._reads_result = reads_result
-        self._expands = expands
         backwards = pull or self._pull_of_composition
         self.pull = Composed(
             f"{name}_pull",
@@ -220,7 +190,7 @@ class Layer(Composed):
             backwards,
             count + 1 + reads_result,
             batch=pull_batch,
-            expansion=_expansion(backwards) if expands else None,
+            expansion=backwards if expands else None,
         )
 
     def save(self, y: Any, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -269,21 +239,11 @@ class Layer(Composed):
         result = (y,) if self._reads_result else ()
         shapes = [a.shape for a in args[: self.count]]
         if any(isinstance(a, Tensor) for a in (g, *result, *args)):
-            if self._expands:
-                parts = innermost((g, *args)).expand(partial(self._expanded, g, y), args, params)
-                if parts is not NotImplemented:
-                    return parts  # type: ignore[no-any-return]
             return unpacked(bind(self.pull, g, *result, *args, **params), shapes)
         arrays, _ = self._uniform(args)
         out = [np.empty(shape, arrays[0].dtype) for shape in shapes]
         self._backward(g, y, kept, out, arrays, params)
         return out
-
-    def _expanded(self, g: Any, y: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        """Return the cotangents by the composition: what ``jit`` records, not packed."""
-        return (
-            Composed._pull(self, g, y, args, params) if _is_uniform((g, *args)) else NotImplemented
-        )
 
     def _packed(self, g: Any, *args: Any, **params: Any) -> Any:
         """Run the backward pass on arrays; the result is one flat array."""

@@ -7,9 +7,9 @@ cache of the processor that made them. So a product is kept small enough that BL
 thread that asks.
 
 >>> import numpy as np
->>> from tapegrad.ops.layers.workers import share
+>>> from tapegrad.ops.layers.workers import in_threads
 >>> out = np.zeros(2)
->>> share([lambda i=i: out.__setitem__(i, i + 1) for i in range(2)], threads=2)
+>>> in_threads([lambda i=i: out.__setitem__(i, i + 1) for i in range(2)], threads=2)
 >>> out
 array([1., 2.])
 """
@@ -31,7 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Crew", "crew", "multiply", "processors", "share", "share_sum", "work_arrays"]
+from tapegrad.tape.core.types import Array
+
+__all__ = ["Crew", "crew", "in_threads", "multiply", "processors", "sum_in_threads", "work_arrays"]
 
 #: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
 _OWN_THREAD = (1 << 19) - 1
@@ -134,7 +136,7 @@ def crew(multiplications: int) -> Crew:
     return Crew(threads, _OWN_THREAD)
 
 
-def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
+def in_threads(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
     """Make calls that do not depend on each other, on several threads; this is one of them.
 
     Returns when all are done. If one raises, those not begun are left out.
@@ -175,7 +177,7 @@ def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
         left.clear()
         late = _withdraw(tickets)
         others = [outcomes.get() for _ in range(threads - 1 - late)]
-    took += late * took  # the time that those who came too late were wanted for
+    took += late * took  # those who came too late were wanted all that time
     for outcome in others:
         if isinstance(outcome, BaseException):
             raise outcome
@@ -194,9 +196,9 @@ def _withdraw(tickets: deque[Any]) -> int:
         count += 1
 
 
-def share_sum(
+def sum_in_threads(
     add: Callable[[Any, Any], Any], parts: Sequence[Any], totals: Any, threads: int
-) -> Any:
+) -> Array:
     """Return the sum over parts, of which ``add(total, part)`` adds one to an array.
 
     Each array of `totals`, which are zeros, takes its share of the parts, in order, so that the number
@@ -205,7 +207,7 @@ def share_sum(
     count = len(totals)
     cuts = [i * len(parts) // count for i in range(count + 1)]
 
-    def add_all(total: Any, some: Sequence[Any]) -> None:
+    def add_all(total: Array, some: Sequence[Any]) -> None:
         for part in some:
             add(total, part)
 
@@ -213,13 +215,13 @@ def share_sum(
         partial(add_all, total, parts[start:stop])
         for total, (start, stop) in zip(totals, pairwise(cuts))
     ]
-    share(tasks, threads)
+    in_threads(tasks, threads)
     for total in totals[1:]:
         totals[0] += total
     return totals[0]
 
 
-def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
+def multiply(a: Array, b: Array, out: Any, limit: int) -> None:
     """Multiply stacks of matrices, in products of at most so many multiplications.
 
     `out` has the stacked axes of both.

@@ -101,8 +101,8 @@ def copied(array: Any) -> Any:
     """
     core = _core(array)
     copy = core.copy("K")
-    if core.size and not (core.flags.forc and core.flags.aligned):
-        strides = _narrowed(core, copy.strides)
+    if core.size and (core.strides != copy.strides or not core.flags.aligned):
+        strides = _narrowed(core)
         low, high = 0, core.itemsize
         for n, stride in zip(core.shape, strides):
             low, high = low + min(0, (n - 1) * stride), high + max(0, (n - 1) * stride)
@@ -113,10 +113,13 @@ def copied(array: Any) -> Any:
     return copy if core is array else np.broadcast_to(copy, array.shape)
 
 
-def _narrowed(array: Any, gapless: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the array's strides with the narrowest gaps where it has any."""
+def _narrowed(array: Any) -> tuple[int, ...]:
+    """Return the array's strides with the narrowest gaps where it has any.
+
+    Along an axis of one element they stay as they are: NumPy's loops look at them all the same.
+    """
     size = array.itemsize
-    strides = list(gapless)
+    strides = list(array.strides)
     ends, end = size, size  # where the next element would touch, in the array and in the copy
     for axis in sorted(range(array.ndim), key=lambda axis: (abs(array.strides[axis]), -axis)):
         if array.shape[axis] > 1:

@@ -10,9 +10,9 @@ when they are asked for.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import enum
 import functools
+import sys
 import types
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol
@@ -324,8 +324,10 @@ def _described(cls: type) -> Kind | None:
         known = (dict, collections.OrderedDict, collections.defaultdict)
         return _Dict(cls) if _is_python(cls, *known) else None
     fields: Any = None
-    if dataclasses.is_dataclass(cls):
-        fields = dataclasses.fields(cls)
+    if hasattr(
+        cls, "__dataclass_fields__"
+    ):  # the module is loaded then, and costs much if it is not
+        fields = sys.modules["dataclasses"].fields(cls)
     elif isinstance(getattr(cls, "__attrs_attrs__", None), tuple):
         fields = cls.__attrs_attrs__
     if fields is None or issubclass(cls, enum.Enum) or not _is_python(cls):

@@ -28,6 +28,7 @@ __all__ = [
     "paths",
     "shown",
     "spread",
+    "steps_of",
     "tree_flatten",
     "tree_leaves",
     "tree_map",
@@ -165,7 +166,7 @@ def _take_like(
         parts = [parts[i] for i in order]
     if len(parts) != len(inside):
         raise _mismatch(structure, tree, what, path)
-    for step, child, part in zip(_steps(structure), inside, parts):
+    for step, child, part in zip(steps_of(structure), inside, parts):
         _take_like(child, part, leaves, what, path + step, whole)
 
 
@@ -210,7 +211,7 @@ def spread(prefix: Any, structure: Structure, what: str, path: str = "") -> list
         parts = [parts[i] for i in order]
     return [
         value
-        for step, part, child in zip(_steps(structure), parts, structure[2])
+        for step, part, child in zip(steps_of(structure), parts, structure[2])
         for value in spread(part, child, what, path + step)
     ]
 
@@ -249,7 +250,7 @@ def _named(text: str) -> str:
     return {"*": "a leaf (an array or number)"}.get(text, text)
 
 
-def _steps(structure: Structure) -> Sequence[str]:
+def steps_of(structure: Structure) -> Sequence[str]:
     """Return how each part of a nest is reached: ``[0]``, ``['w']``, ``.w``."""
     kind, aux, inside = structure
     if kind is dict:
@@ -268,7 +269,7 @@ def paths(structure: Structure, path: str = "") -> list[str]:
     """
     if type(structure) is str:
         return [path] if structure == "*" else []
-    pairs = zip(_steps(structure), structure[2])
+    pairs = zip(steps_of(structure), structure[2])
     return [leaf for step, child in pairs for leaf in paths(child, path + step)]
 
 

@@ -11,7 +11,8 @@ from tapegrad.tape.array.application import bind, detached, held, lower_argument
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, Traced, body_inside
+from tapegrad.tape.core.trace import Trace, body_inside
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
 

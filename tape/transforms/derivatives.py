@@ -6,7 +6,6 @@ never write into the caller's arrays.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,11 +15,12 @@ from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.originals import Originals, copied
 from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
+from tapegrad.tape.core.cotangents import cast, fit
 from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.kinds import why_leaf
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
-from tapegrad.tape.core.reverse import cast, fit, reachable, sweep
+from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.forward_mode import JVPTrace
@@ -35,6 +35,7 @@ __all__ = [
     "give_back",
     "grad",
     "jvp",
+    "know_lines",
     "pull_from",
     "push_through",
     "require_scalar",
@@ -125,7 +126,7 @@ class Pullback:
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
         self._originals.check()
-        cotangents = sweep(roots)
+        cotangents = sweep_by_line(roots) if know_lines(roots) else sweep(roots)
         grads = []
         for node, leaf in self._inputs:
             g = cotangents.get(node)
@@ -144,10 +145,15 @@ class Pullback:
     def numbers(self) -> int:
         """Return how many numbers there are in the graph that a sweep walks."""
         roots = [node for node, _ in self._outputs if node is not None]
-        return sum(math.prod(node.shape) for node in reachable(roots, variable=True))
+        return sum(node.size for node in reachable(roots, variable=True))
 
     def __repr__(self) -> str:
         return f"<pullback to {len(self._inputs)} arrays>"
+
+
+def know_lines(roots: list[tuple[Node, Any]]) -> bool:
+    """Whether a tape is kept below, on which a sweep does its work in the name of users' lines."""
+    return any(hasattr(node, "where") for node, _ in roots)
 
 
 def _apart(grads: list[Any]) -> list[Any]:

@@ -17,9 +17,11 @@ from tapegrad.tape.array.application import (
     without_history,
 )
 from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.cotangents import cast, zeros
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import cast, sweep, zeros
-from tapegrad.tape.core.trace import Trace, Traced, body_inside, new_trace
+from tapegrad.tape.core.reverse import sweep
+from tapegrad.tape.core.trace import Trace, body_inside, new_trace
+from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 
 __all__ = ["JVPTrace"]

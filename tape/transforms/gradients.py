@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor, imperative, make, tensor_at
+from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, unflatten
-from tapegrad.tape.core.reverse import fit, reachable, sweep
+from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
+from tapegrad.tape.transforms.derivatives import know_lines
 
 __all__ = ["gradients"]
 
@@ -70,17 +72,14 @@ def gradients(
     else:
         what = "gradients: grad_outputs must have the structure of the outputs"
         factors = flatten_like(structure, grad_outputs, what)
-    roots = [
-        (_node(t), _seed(t, factor, keep=create_graph))
-        for t, factor in zip(tensors, factors)
-    ]
+    roots = [(_node(t), _seed(t, factor, keep=create_graph)) for t, factor in zip(tensors, factors)]
     sources, structure_in = flatten(inputs)
     names = paths(structure_in)
     _check_tensors(sources, names, "input")
     nodes = [_node(t) for t in sources]
     _check_inputs(nodes, names, roots)
     roots = [(node, g) for node, g in roots if not node.constant]
-    found = _by_tensors(roots) if create_graph else sweep(roots)
+    found = _by_tensors(roots) if create_graph else _swept(roots)
     given: set[int] = {id(g) for _, g in roots}
     results = [
         _result(found.get(node), tensor, node, given, as_tensor=create_graph)
@@ -156,6 +155,10 @@ def _result(g: Any, tensor: Tensor, node: Node, given: set[int], *, as_tensor: b
     return Tensor(g, constant=True, copy=False) if as_tensor else tensor.lay_out(g)
 
 
+def _swept(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
+    return sweep_by_line(roots) if know_lines(roots) else sweep(roots)
+
+
 def _by_tensors(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
     """Sweep with tensors in the place of the arrays that entries saved: what is done is recorded.
 
@@ -174,9 +177,11 @@ def _by_tensors(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
         inputs = [twins.get(source) if source is not None else None for source in node.inputs]
         twin = Node(node.primitive, inputs, node.params, values, node.shape, node.dtype)
         twin.cleared = node.cleared
+        if hasattr(node, "where"):
+            twin.where = node.where
         twins[node] = twin
     try:
-        found = sweep([(twins[node], g) for node, g in roots])
+        found = _swept([(twins[node], g) for node, g in roots])
     finally:
         # Tensors that enter a graph lose their gradients, and these have entered another one.
         for node, grad, owner in before:

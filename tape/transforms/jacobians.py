@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
-from tapegrad.tape.core.reverse import cast
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.derivatives import give_back, pull_from, push_through
 from tapegrad.tape.transforms.linear import dtype_of, require_floats, shape_of, transposed

@@ -24,7 +24,8 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, Traced, body_inside
+from tapegrad.tape.core.trace import Trace, body_inside
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["RecordTrace"]
 
@@ -62,10 +63,14 @@ class RecordTrace(Trace):
             out = np.asarray(out)
         if out.dtype.kind != "f":
             return out
+        where = None
         if type(out) is not np.ndarray:
             out = out.snapshot()
+            where = getattr(out.node, "where", None)
         saved = primitive.save(out, self._kept(primitive, args, values))
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
+        if where is not None:
+            node.where = where
         return make_result(self, primitive, args, params, values[0], out, node)
 
     def _several(

@@ -27,7 +27,8 @@ from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.kinds import Kind
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, tree_map, unflatten
-from tapegrad.tape.core.trace import Trace, Traced, body_inside, new_trace
+from tapegrad.tape.core.trace import Trace, body_inside, new_trace
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["run_shielded"]
 

@@ -7,7 +7,6 @@ functions do, print as what they are, and can be copied and pickled if it can.
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import types
 from collections.abc import Callable
@@ -61,6 +60,8 @@ class Transformed:
 
     def spelled(self) -> str:
         """Return the call that makes this, as text."""
+        import inspect  # is not needed to make and call functions, and takes long to load
+
         defaults = inspect.signature(self._make).parameters
         given = [
             f"{name}={value!r}"

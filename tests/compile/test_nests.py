@@ -261,7 +261,9 @@ def test_jitted_methods_of_an_instance_do_not_make_it_a_leaf():
     for _ in range(3):
         layer(X)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the method of the instance that grad makes is not compiled
+        warnings.simplefilter(
+            "ignore"
+        )  # the method of the instance that grad makes is not compiled
         np.testing.assert_allclose(tg.grad(lambda layer: layer(X))(layer).w, X)
 
 

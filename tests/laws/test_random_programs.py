@@ -113,9 +113,20 @@ def test_a_replay_and_the_printed_tape_are_the_run_to_the_last_bit(drawn: Any) -
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("part", range(12))
+@pytest.mark.parametrize("check", ["values", "gradients", "tape"])
+@settings(max_examples=150)
 @given(drawn=programs.programs())
-def test_many_programs_hold(check: str, drawn: Any) -> None:
+def test_many_programs_hold(check: str, part: int, drawn: Any) -> None:
+    _holds(check, drawn)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("part", range(12))
+@pytest.mark.parametrize("check", ["jit", "jit of the gradient"])
+@settings(max_examples=40)  # each compiles kernels of its own
+@given(drawn=programs.programs())
+def test_many_compiled_programs_hold(check: str, part: int, drawn: Any) -> None:
     _holds(check, drawn)
 
 

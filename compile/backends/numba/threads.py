@@ -7,16 +7,21 @@ blocks by itself (``loops.py``). They do not depend on the number of threads, an
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["START", "WORTH_SHARING", "Shared", "parts_of"]
+from tapegrad.compile.backends.expressions import calls
+from tapegrad.compile.backends.nest import Nest, Reduced
+from tapegrad.compile.backends.numba.dialect import is_dear
+
+__all__ = ["WORTH_SHARING", "Shared", "parts_of"]
 
 #: Nanoseconds of work from which on threads share it (waking one costs some 50 us), and what one part
 #: should take.
@@ -24,9 +29,8 @@ WORTH_SHARING = 150_000
 PART = 100_000
 MOST_PARTS = 16
 
-#: What reductions start from.
-START = {"sum": 0.0, "prod": 1.0, "max": -np.inf, "min": np.inf, "vector_norm": 0.0}
-_COMBINE = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
+#: What an element costs, measured: to load or store it from the cache, and one vectorised function.
+_NS_AN_ARRAY, _NS_A_FUNCTION = 0.1, 0.8
 
 
 class _Pool:
@@ -60,11 +64,33 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.renew)
 
 
-def parts_of(work: float, first: int) -> int:
-    """Return into how many parts to divide `work` nanoseconds over `first` rows: 1 for not at all."""
+def parts_of(nest: Nest, sizes: tuple[int, ...]) -> int:
+    """Return into how many parts to divide the outermost loop: 1 for not at all."""
+    if not sizes:
+        return 1
+    work = math.prod(sizes) * _cost(nest)
     if work <= WORTH_SHARING:
         return 1
-    return min(max(2, int(work / PART)), MOST_PARTS, first)
+    return min(max(2, int(work / PART)), MOST_PARTS, sizes[0])
+
+
+def _cost(nest: Nest) -> float:
+    """Return roughly how many nanoseconds an element takes."""
+    arrays = sum(bool(a.dims) for a in (*nest.operands, *nest.outputs))
+    elements = [value.expression for value in nest.values.values() if not value.of_row]
+    functions = sum(any(map(is_dear, calls(expression))) for expression in elements)
+    return _NS_AN_ARRAY * arrays + _NS_A_FUNCTION * functions
+
+
+class _Joined(NamedTuple):
+    """How the results that parts give for one reduction become one."""
+
+    combine: np.ufunc
+    initial: float
+
+    @classmethod
+    def of(cls, r: Reduced) -> _Joined:
+        return cls(getattr(np, r.combine), r.initial)
 
 
 @dataclass(slots=True, frozen=True)
@@ -78,11 +104,11 @@ class Shared:
     parts : int
     sliced : tuple of bool
         For each operand and output, whether its first axis is that loop's.
-    partial : tuple of (kind, bool)
-        For each reduction that goes into an array, its kind and whether that array varies in that
-        loop; those of the parts are combined if not.
-    full : tuple of str
-        The kinds of the reductions that the kernel returns.
+    partial : tuple of (_Joined or None)
+        For each reduction that goes into an array how those of the parts are joined, or None if each
+        part fills a part of the array.
+    full : tuple of _Joined
+        The same for the reductions that the kernel returns.
     flagged : bool
         Whether the kernel also returns that it left the range of a function.
     turned : bool
@@ -93,10 +119,21 @@ class Shared:
     sizes: tuple[int, ...]
     parts: int
     sliced: tuple[bool, ...]
-    partial: tuple[tuple[str, bool], ...]
-    full: tuple[str, ...]
+    partial: tuple[_Joined | None, ...]
+    full: tuple[_Joined, ...]
     flagged: bool
     turned: bool
+
+    @classmethod
+    def of(
+        cls, nest: Nest, kernel: Callable[..., Any], sizes: tuple[int, ...], parts: int,
+        flagged: bool,
+    ) -> Shared:  # fmt: skip
+        """Divide the kernel of a nest."""
+        sliced = tuple(0 in a.dims for a in (*nest.operands, *nest.outputs))
+        partial = tuple(_Joined.of(r) if r.gone[0] else None for r in nest.partials)
+        full = tuple(_Joined.of(r) for r in nest.reductions if r.full)
+        return cls(kernel, sizes, parts, sliced, partial, full, flagged, nest.turned)
 
     def __call__(self, *arrays: Any) -> Any:
         """Run the kernel over `arrays`: operands, outputs, then partial reductions."""
@@ -121,25 +158,25 @@ class Shared:
 
     def _run(self, lo: int, hi: int, arrays: tuple[Any, ...]) -> tuple[Any, list[Any]]:
         """Run one part; return its full reductions, and the arrays of the partial ones."""
-        given = [a[lo:hi] if s and not self.turned else a for a, s in zip(arrays, self.sliced)]
-        for target, (kind, own) in zip(arrays[len(self.sliced) :], self.partial):
-            if not own:
-                given.append(np.full_like(target, START[kind]))
+        own = [a[lo:hi] if s and not self.turned else a for a, s in zip(arrays, self.sliced)]
+        for target, joined in zip(arrays[len(self.sliced) :], self.partial):
+            if joined is not None:
+                own.append(np.full_like(target, joined.initial))
             else:
-                given.append(target if self.turned else target[lo:hi])
+                own.append(target if self.turned else target[lo:hi])
         first = (lo,) if self.turned else ()
-        result = self.kernel(*first, hi - lo, *self.sizes[1:], *given)
+        result = self.kernel(*first, hi - lo, *self.sizes[1:], *own)
         returned = () if result is None else result if type(result) is tuple else (result,)
-        return returned, given[len(self.sliced) :]
+        return returned, own[len(self.sliced) :]
 
     def _joined(self, parts: list[Any], arrays: tuple[Any, ...]) -> Any:
         targets = arrays[len(self.sliced) :]
-        for i, (kind, own) in enumerate(self.partial):
-            if not own:
+        for i, joined in enumerate(self.partial):
+            if joined is not None:
                 for _, parted in parts:
-                    _COMBINE[kind](targets[i], parted[i], out=targets[i])
+                    joined.combine(targets[i], parted[i], out=targets[i])
         columns = list(zip(*(returned for returned, _ in parts)))
-        totals = [_COMBINE[kind].reduce(np.array(c)) for kind, c in zip(self.full, columns)]
+        totals = [joined.combine.reduce(np.array(c)) for joined, c in zip(self.full, columns)]
         if self.flagged:
             totals.append(any(columns[-1]))
         if not totals:

@@ -13,7 +13,14 @@ import tapegrad as tg
 from tapegrad.nnet import conv_nd
 from tapegrad.ops.layers import normalisation, workers
 from tapegrad.ops.layers.normalisation import normalise_p
-from tapegrad.ops.layers.workers import crew, multiply, processors, share, share_sum, work_arrays
+from tapegrad.ops.layers.workers import (
+    crew,
+    in_threads,
+    multiply,
+    processors,
+    sum_in_threads,
+    work_arrays,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,16 +39,16 @@ def test_every_task_is_done_once_by_several_threads() -> None:
             barrier.wait(timeout=60)  # only three threads at the same time get past this
         done.append((i, threading.get_ident()))
 
-    share([lambda i=i: task(i) for i in range(20)], threads=3)
+    in_threads([lambda i=i: task(i) for i in range(20)], threads=3)
     assert sorted(i for i, _ in done) == list(range(20))
     assert len({thread for _, thread in done}) == 3
 
 
 def test_one_thread_works_by_itself_in_order() -> None:
     done: list[Any] = []
-    share([lambda i=i: done.append((i, threading.get_ident())) for i in range(5)], threads=1)
+    in_threads([lambda i=i: done.append((i, threading.get_ident())) for i in range(5)], threads=1)
     assert done == [(i, threading.get_ident()) for i in range(5)]
-    share([], threads=3)
+    in_threads([], threads=3)
 
 
 @pytest.mark.parametrize("who", ["own", "other"])
@@ -55,9 +62,9 @@ def test_an_error_arrives_and_what_has_not_begun_is_left_out(who: str) -> None:
         time.sleep(0.1)
 
     with pytest.raises(KeyError, match="lost"):
-        share([task, task, *([lambda: done.append(1)] * 50)], threads=2)
+        in_threads([task, task, *([lambda: done.append(1)] * 50)], threads=2)
     assert len(done) < 50
-    share([lambda: done.append(2)] * 5, threads=2)  # and the threads are still there
+    in_threads([lambda: done.append(2)] * 5, threads=2)  # and the threads are still there
     assert done.count(2) == 5
 
 
@@ -69,9 +76,9 @@ def test_threads_take_over_the_error_state_of_numpy() -> None:
         np.float32(1e30) * np.full(3, 1e30, np.float32)
 
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
-        share([task] * 3, threads=3)
+        in_threads([task] * 3, threads=3)
     with np.errstate(over="ignore"):
-        share([task] * 3, threads=3)
+        in_threads([task] * 3, threads=3)
 
 
 def test_many_threads_share_work_at_once() -> None:
@@ -80,7 +87,7 @@ def test_many_threads_share_work_at_once() -> None:
     def user() -> None:
         for _ in range(30):
             done: list[int] = []
-            share([partial(done.append, i) for i in range(7)], threads=3)
+            in_threads([partial(done.append, i) for i in range(7)], threads=3)
             assert sorted(done) == list(range(7))
         finished.append(True)
 
@@ -95,13 +102,13 @@ def test_many_threads_share_work_at_once() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    share([lambda: None] * 3, threads=3)
+    in_threads([lambda: None] * 3, threads=3)
     os.register_at_fork(after_in_child=workers._threads.renew)
     child = os.fork()
     if child == 0:
         barrier = threading.Barrier(2)
         try:
-            share([lambda: barrier.wait(timeout=30)] * 2, threads=2)
+            in_threads([lambda: barrier.wait(timeout=30)] * 2, threads=2)
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -111,7 +118,7 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
 def test_sums_are_taken_in_the_same_order_by_any_number_of_threads() -> None:
     parts = [np.random.default_rng(i).normal(size=50).astype(np.float32) for i in range(40)]
     sums = [
-        share_sum(lambda total, part: np.add(total, part, out=total), parts,
+        sum_in_threads(lambda total, part: np.add(total, part, out=total), parts,
                   np.zeros((3, 50), np.float32), threads)
         for threads in (1, 2, 3)
     ]  # fmt: skip
@@ -222,9 +229,9 @@ def test_channels_are_normalised_the_same_on_any_number_of_threads(
     monkeypatch.setattr(workers, "_WORTHWHILE", 1)
     monkeypatch.setattr(normalisation, "_PART", 1)
     shared: list[int] = []
-    share = normalisation.share
+    in_threads = normalisation.in_threads
     monkeypatch.setattr(
-        normalisation, "share", lambda tasks, n: (shared.append(n), share(tasks, n))
+        normalisation, "in_threads", lambda tasks, n: (shared.append(n), in_threads(tasks, n))
     )
     for got, other in zip(passes(args, g), whole):
         np.testing.assert_array_equal(got, other)
