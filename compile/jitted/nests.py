@@ -12,11 +12,13 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from tapegrad.compile.survey.capture import SETTLED
 from tapegrad.tape.core.kinds import Kind, kinds
 from tapegrad.tape.core.pytree import Structure, flatten, parts_of
 
-__all__ = ["changeable", "roots_of", "take_apart", "take_result_apart"]
+__all__ = ["changeable", "is_traced", "roots_of", "take_apart", "take_result_apart"]
 
 #: Constants of a structure that stay what they are; what a function reads is surveyed.
 _LASTING = (*SETTLED, type, types.FunctionType)
@@ -45,6 +47,13 @@ def _lasts(constant: Any, lasting: tuple[type, ...]) -> bool:
     if type(constant) in (tuple, frozenset):
         return all(_lasts(part, lasting) for part in constant)
     return isinstance(constant, lasting)
+
+
+def is_traced(leaf: Any) -> bool:
+    """Whether a leaf of the arguments is an input of the plan, and no constant of its signature."""
+    if type(leaf) is np.ndarray or isinstance(leaf, np.generic):
+        return leaf.dtype.kind in "fiub"
+    return type(leaf) is float or (type(leaf) is int and -(2**63) <= leaf < 2**63)
 
 
 def changeable(tree: Any) -> Iterator[Any]:

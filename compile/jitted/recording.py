@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.labels import labels
-from tapegrad.compile.jitted.nests import take_apart, take_result_apart
+from tapegrad.compile.jitted.nests import is_traced, take_apart, take_result_apart
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.passes.uniform import uniform_value
@@ -31,7 +31,7 @@ from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
-from tapegrad.tape.transforms.derivatives import give_back
+from tapegrad.tape.transforms.values import give_back
 
 __all__ = ["Recording", "Unsettled", "leaf_key", "record"]
 
@@ -76,12 +76,6 @@ def leaf_key(leaf: Any) -> Any:
     if isinstance(leaf, SETTLED):
         return (kind, leaf)
     raise Unsettled(f"an object of type {kind.__name__}")
-
-
-def _is_traced(leaf: Any) -> bool:
-    if type(leaf) is np.ndarray or isinstance(leaf, np.generic):
-        return leaf.dtype.kind in "fiub"
-    return type(leaf) is float or (type(leaf) is int and -(2**63) <= leaf < 2**63)
 
 
 @dataclass(slots=True, eq=False)
@@ -277,18 +271,18 @@ class _Run:
         self.captures = captures
         self.leaves, nest = take_apart((args, kwargs))
         self.labels = labels(function, nest)
-        self.traced = [i for i, leaf in enumerate(self.leaves) if _is_traced(leaf)]
+        self.traced = [i for i, leaf in enumerate(self.leaves) if is_traced(leaf)]
         self.drawn = captures.random_state()
         self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
         with new_trace(StagingTrace) as self.trace:
             self.mirror = Mirror(self.trace, captures)
-            given = list(self.leaves)
+            stand_ins = list(self.leaves)
             for i in self.traced:
                 leaf = self.leaves[i]
-                given[i] = self.trace.variable(np.asarray(leaf), original=leaf)
-            self.cells = [given[i] for i in self.traced]
+                stand_ins[i] = self.trace.variable(np.asarray(leaf), original=leaf)
+            self.cells = [stand_ins[i] for i in self.traced]
             image = self.mirror.value("", None, None, function)
-            images = unflatten(nest, given)
+            images = unflatten(nest, stand_ins)
             self.trace.shared = _overlap(
                 [
                     *(self.leaves[i] for i in self.traced),
@@ -304,7 +298,7 @@ class _Run:
             if self.mirror.give_back(healer):
                 self.trace.give_up("it changes what is outside it (an attribute, a list)")
             leaves, after = take_apart(images)
-            if after != nest or any(a is not b for a, b in zip(leaves, given)):
+            if after != nest or any(a is not b for a, b in zip(leaves, stand_ins)):
                 self.trace.give_up("it changes a list, a dict or an object that it was given")
                 healer.give_back((args, kwargs), images)
             self._take_outputs(result, healer)

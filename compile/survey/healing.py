@@ -14,7 +14,7 @@ from typing import Any
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.kinds import attributes_of, kinds
 from tapegrad.tape.program.staging import StagingTrace
-from tapegrad.tape.transforms.derivatives import give_back
+from tapegrad.tape.transforms.values import give_back
 
 __all__ = ["Healer", "is_buffer"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tapegrad.tape.transforms.shield import run_shielded
 
-__all__ = ["Argnums", "Choice"]
+__all__ = ["Argnums", "Choice", "along"]
 
 Argnums = int | tuple[int, ...] | list[int]
 
@@ -86,9 +86,9 @@ class Choice:
         def shielded(rest: Any) -> Any:
             others, keywords = rest
 
-            def partial(*given: Any) -> Any:
+            def partial(*variables: Any) -> Any:
                 full = list(others)
-                for i, value in zip(places, given):
+                for i, value in zip(places, variables):
                     full[i] = value
                 return function(*full, **keywords)
 
@@ -97,6 +97,17 @@ class Choice:
         others = [None if i in places else a for i, a in enumerate(args)]
         return run_shielded(shielded, (others, kwargs))
 
-    def given(self, blocks: tuple[Any, ...]) -> Any:
-        """Return what there is for the chosen arguments as the user expects it."""
+    def of_chosen(self, blocks: tuple[Any, ...]) -> Any:
+        """Return what there is for each chosen argument as the user expects it."""
         return blocks[0] if self.alone else blocks
+
+
+def along(
+    what: str, primals: Any, tangents: Any, choice: Choice | None
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return arguments, and directions of those that move, as tuples."""
+    if choice is not None and choice.alone:
+        tangents = (tangents,)
+    if type(primals) not in (tuple, list) or type(tangents) not in (tuple, list):
+        raise TypeError(f"{what}: primals and tangents must be tuples or lists of arguments")
+    return tuple(primals), tuple(tangents)

@@ -10,8 +10,8 @@ import numpy as np
 
 from tapegrad.tape.core.pytree import flatten, paths, unflatten
 from tapegrad.tape.transforms.derivatives import jvp, vjp
-from tapegrad.tape.transforms.linear import dtype_of
 from tapegrad.tape.transforms.transformed import spelled
+from tapegrad.tape.transforms.values import dtype_of
 
 __all__ = ["check_grads"]
 
@@ -178,10 +178,10 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
         raise TypeError("check_grads: none of the arguments is a float")
 
     def results(xs: list[Any]) -> tuple[list[Any], list[str]]:
-        given = [a.copy() if type(a) is np.ndarray else a for a in leaves]
+        full = [a.copy() if type(a) is np.ndarray else a for a in leaves]
         for i, x in zip(moving, xs):
-            given[i] = x[()] if type(x) is np.ndarray and x.ndim == 0 else x
-        found, made = flatten(function(*unflatten(structure, given)))
+            full[i] = x[()] if type(x) is np.ndarray and x.ndim == 0 else x
+        found, made = flatten(function(*unflatten(structure, full)))
         pairs = zip(found, paths(made, "result"))
         floats = [(y, name) for y, name in pairs if dtype_of(y).kind == "f"]
         return [y for y, _ in floats], [name for _, name in floats]

@@ -11,216 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import belongs, lower
-from tapegrad.tape.array.originals import Originals, copied
-from tapegrad.tape.array.tensor import Tensor, own
-from tapegrad.tape.core.checks import refuse_mask
-from tapegrad.tape.core.cotangents import cast, fit
-from tapegrad.tape.core.errors import NonScalarOutputError
-from tapegrad.tape.core.kinds import why_leaf
-from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
-from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
-from tapegrad.tape.core.trace import new_trace
-from tapegrad.tape.transforms.arguments import Argnums, Choice
-from tapegrad.tape.transforms.forward_mode import JVPTrace
-from tapegrad.tape.transforms.reverse_mode import RecordTrace
-from tapegrad.tape.transforms.transformed import spelled, transformed
+from tapegrad.tape.transforms.arguments import Argnums, Choice, along
+from tapegrad.tape.transforms.pullbacks import pull_from, push_through
+from tapegrad.tape.transforms.transformed import transformed
+from tapegrad.tape.transforms.values import require_scalar
 
-__all__ = [
-    "Pullback",
-    "along",
-    "as_value",
-    "below",
-    "give_back",
-    "grad",
-    "jvp",
-    "know_lines",
-    "pull_from",
-    "push_through",
-    "require_scalar",
-    "value_and_grad",
-    "vjp",
-]
-
-
-def as_value(leaf: Any, what: str) -> Any:
-    """Make a leaf of the arguments a value to compute with: an array or a tensor."""
-    if isinstance(leaf, Tensor):
-        return leaf.snapshot()
-    refuse_mask(leaf)
-    array = np.asarray(leaf)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{what}: arguments must be real arrays, numbers, tensors, or nests of them; "
-            f"got {type(leaf).__name__} ({array.dtype}){why_leaf(leaf)}"
-        )
-    return array
-
-
-def _differentiable(leaf: Any, what: str) -> Any:
-    value = as_value(leaf, what)
-    if value.dtype.kind != "f":
-        raise TypeError(
-            f"{what} differentiates by float arguments; got dtype {value.dtype}. "
-            "Pass floats (1.0, x.astype(float)), or choose other arguments with argnums."
-        )
-    return value
-
-
-def give_back(value: Any, *, like: Any = None) -> Any:
-    """Return an array as the user expects it: NumPy scalars where NumPy returns scalars."""
-    if type(value) is np.ndarray and value.ndim == 0 and type(like) is not np.ndarray:
-        return value[()]
-    if isinstance(value, Tensor):
-        own(value)
-    return value
-
-
-def below(leaf: Any, trace: Any) -> Any:
-    """Return a result of the function as it is below `trace`."""
-    if isinstance(leaf, Tensor):
-        value = lower(leaf, trace)
-        if isinstance(value, Tensor) and not value.live_trace.level and value.constant:
-            # A constant made by the function: no gradient will ever be asked of it.
-            return value.value if value.node.number > trace.start else value
-        return value
-    return leaf
-
-
-class Pullback:
-    """The function that ``vjp`` returns; it can be called any number of times."""
-
-    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out", "alone")
-
-    def __init__(
-        self,
-        originals: Originals,
-        inputs: list[tuple[Node, Any]],
-        outputs: list[tuple[Node | None, Any]],
-        structure_in: Structure,
-        structure_out: Structure,
-    ) -> None:
-        #: Whether the cotangent of the only argument is returned as it is, in no tuple.
-        self.alone = False
-        self._originals = originals
-        self._inputs = inputs
-        self._outputs = outputs
-        self._structure_in = structure_in
-        self._structure_out = structure_out
-
-    def __call__(self, cotangent: Any) -> Any:
-        """Return the cotangents of the arguments, as a tuple with one entry for each."""
-        leaves, structure = flatten(cotangent)
-        if structure != self._structure_out:
-            what = "vjp: the cotangent must have the structure of the function's result"
-            leaves = flatten_like(self._structure_out, cotangent, what)
-        roots = []
-        for g, (node, value) in zip(leaves, self._outputs):
-            shape = np.shape(value)
-            g = g if isinstance(g, Tensor) else np.asarray(g)
-            if g.shape != shape:
-                raise ValueError(
-                    f"vjp: a cotangent has shape {g.shape}, the result it belongs to {shape}"
-                )
-            if node is not None:
-                roots.append((node, fit(g, node.shape, node.dtype)))
-        self._originals.check()
-        cotangents = sweep_by_line(roots) if know_lines(roots) else sweep(roots)
-        grads = []
-        for node, leaf in self._inputs:
-            g = cotangents.get(node)
-            if g is None:
-                g = np.zeros(node.shape, node.dtype)
-            elif type(g) is np.ndarray and (
-                g.base is not None or not g.flags.writeable or any(g is leaf for leaf in leaves)
-            ):
-                g = g.copy()
-            elif isinstance(g, Tensor) and not isinstance(leaf, Tensor) and g.constant:
-                g = g if g.live_trace.level else g.consume("grad").copy()
-            grads.append(give_back(g, like=leaf))
-        pulled = unflatten(self._structure_in, _apart(grads))
-        return pulled[0] if self.alone else pulled
-
-    def numbers(self) -> int:
-        """Return how many numbers there are in the graph that a sweep walks."""
-        roots = [node for node, _ in self._outputs if node is not None]
-        return sum(node.size for node in reachable(roots, variable=True))
-
-    def __repr__(self) -> str:
-        return f"<pullback to {len(self._inputs)} arrays>"
-
-
-def know_lines(roots: list[tuple[Node, Any]]) -> bool:
-    """Whether a tape is kept below, on which a sweep does its work in the name of users' lines."""
-    return any(hasattr(node, "where") for node, _ in roots)
-
-
-def _apart(grads: list[Any]) -> list[Any]:
-    """Make sure that no array occurs twice: each gradient is the user's to change."""
-    seen: set[int] = set()
-    for i, g in enumerate(grads):
-        if type(g) is np.ndarray:
-            if id(g) in seen:
-                grads[i] = g.copy()
-            seen.add(id(grads[i]))
-    return grads
-
-
-def pull_from(
-    function: Callable[..., Any],
-    primals: tuple[Any, ...],
-    has_aux: bool,
-    what: str,
-    check: Callable[[Any, list[Any]], None] | None = None,
-    *,
-    later: bool = False,
-    kind: type[RecordTrace] = RecordTrace,
-) -> tuple[Any, Pullback, Any]:
-    """Run `function` on variables of a new recording trace; return result, pullback and aux.
-
-    With `later`, users' code may run before the pullback is called: it is given no array, and has
-    given none, that the pullback needs.
-    """
-    leaves, structure_in = flatten(primals)
-    values = [_differentiable(leaf, what) for leaf in leaves]
-    if later:
-        values = [_own(value) for value in values]
-    with new_trace(kind) as trace:
-        trace.originals = Originals()
-        variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
-        inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
-        result = function(*unflatten(structure_in, variables))
-        result, aux = _split_aux(result, has_aux, what)
-        out_leaves, structure_out = flatten(result)
-        if check is not None:
-            check(result, out_leaves)
-        outputs = []
-        lowered = []
-        for leaf in out_leaves:
-            mine = belongs(leaf, trace)
-            value = below(leaf, trace)
-            outputs.append((leaf.node if mine else None, value))
-            lowered.append(give_back(_own(value) if later else value))
-        aux_leaves, aux_structure = flatten(aux)
-        given = _own if later else lambda value: value
-        aux = unflatten(
-            aux_structure, [give_back(given(below(leaf, trace))) for leaf in aux_leaves]
-        )
-    pullback = Pullback(trace.originals, inputs, outputs, structure_in, structure_out)
-    return unflatten(structure_out, lowered), pullback, aux
-
-
-def _own(value: Any) -> Any:
-    return copied(value) if type(value) is np.ndarray else value
-
-
-def _split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
-    if not has_aux:
-        return result, None
-    if type(result) is not tuple or len(result) != 2:
-        raise TypeError(f"{what} with has_aux=True: the function must return (result, aux)")
-    return result
+__all__ = ["grad", "jvp", "value_and_grad", "vjp"]
 
 
 def vjp(
@@ -269,38 +65,6 @@ def vjp(
         result, pullback, aux = choice.run(run, function, primals, {})
         pullback.alone = choice.alone
     return (result, pullback, aux) if has_aux else (result, pullback)
-
-
-def require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
-    """Return a check of the result of `function`, and of its leaves."""
-
-    def check(result: Any, leaves: list[Any]) -> None:
-        name = spelled(function)
-        if len(leaves) != 1 or flatten(result)[1] != "*":
-            raise NonScalarOutputError(
-                f"{what}({name}): the function must return one scalar, and returned "
-                f"{_described(result)}. Return the scalar alone (further results go through "
-                "has_aux=True); for other outputs use tg.vjp or tg.jacobian."
-            )
-        shape = np.shape(leaves[0]) if not isinstance(leaves[0], Tensor) else leaves[0].shape
-        if shape != ():
-            raise NonScalarOutputError(
-                f"{what}({name}): the function must return a scalar, and returned an array of "
-                f"shape {shape}. Sum it, or use tg.vjp with a cotangent of that shape, or "
-                "tg.jacobian for all derivatives."
-            )
-        leaf = leaves[0]
-        dtype = leaf.dtype if isinstance(leaf, Tensor) else np.asarray(leaf).dtype
-        if dtype.kind not in "fiub":
-            raise TypeError(f"{what}({name}): the function returned {leaf!r}, which is no number")
-
-    return check
-
-
-def _described(result: Any) -> str:
-    if result is None:
-        return "None (is the return statement missing?)"
-    return f"a {type(result).__name__} of {len(flatten(result)[0])} values"
 
 
 def value_and_grad(
@@ -352,7 +116,7 @@ def _value_and_gradient(
     def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         value, pullback, aux = choice.run(run, function, args, kwargs)
         seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
-        return value, aux, choice.given(pullback(seed))
+        return value, aux, choice.of_chosen(pullback(seed))
 
     return both
 
@@ -447,47 +211,3 @@ def jvp(
     else:
         result, tangent, aux = choice.run(run, function, primals, {})
     return (result, tangent, aux) if has_aux else (result, tangent)
-
-
-def along(
-    what: str, primals: Any, tangents: Any, choice: Choice | None
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Return arguments, and directions of those that move, as tuples."""
-    if choice is not None and choice.alone:
-        tangents = (tangents,)
-    if type(primals) not in (tuple, list) or type(tangents) not in (tuple, list):
-        raise TypeError(f"{what}: primals and tangents must be tuples or lists of arguments")
-    return tuple(primals), tuple(tangents)
-
-
-def push_through(
-    function: Callable[..., Any],
-    primals: tuple[Any, ...],
-    tangents: tuple[Any, ...],
-    has_aux: bool,
-    what: str,
-) -> tuple[Any, Any, Any]:
-    """Run `function` on dual numbers; return result, tangent and aux."""
-    leaves, structure = flatten(primals)
-    directions = flatten_like(structure, tangents, f"{what}: the tangents must be as the primals")
-    with new_trace(JVPTrace) as trace:
-        duals = []
-        for leaf, direction in zip(leaves, directions):
-            value = _differentiable(leaf, what)
-            t = as_value(direction, what)
-            if t.shape != value.shape:
-                raise ValueError(f"{what}: a tangent has shape {t.shape}, its primal {value.shape}")
-            dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
-            duals.append(dual)
-        result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, what)
-        out_leaves, out_structure = flatten(result)
-        values, out_tangents = [], []
-        for leaf in out_leaves:
-            value = below(leaf, trace)
-            mine = belongs(leaf, trace)
-            t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
-            values.append(give_back(value))
-            out_tangents.append(give_back(t))
-        aux_leaves, aux_structure = flatten(aux)
-        aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
-    return unflatten(out_structure, values), unflatten(out_structure, out_tangents), aux

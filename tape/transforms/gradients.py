@@ -13,7 +13,6 @@ from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, unflatten
 from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
-from tapegrad.tape.transforms.derivatives import know_lines
 
 __all__ = ["gradients"]
 
@@ -80,9 +79,9 @@ def gradients(
     _check_inputs(nodes, names, roots)
     roots = [(node, g) for node, g in roots if not node.constant]
     found = _by_tensors(roots) if create_graph else _swept(roots)
-    given: set[int] = {id(g) for _, g in roots}
+    delivered: set[int] = {id(g) for _, g in roots}
     results = [
-        _result(found.get(node), tensor, node, given, as_tensor=create_graph)
+        _result(found.get(node), tensor, node, delivered, as_tensor=create_graph)
         for tensor, node in zip(sources, nodes)
     ]
     return unflatten(structure_in, results)
@@ -143,20 +142,21 @@ def _seed(tensor: Tensor, factor: Any, *, keep: bool) -> Any:
     return fit(factor, shape, dtype)
 
 
-def _result(g: Any, tensor: Tensor, node: Node, given: set[int], *, as_tensor: bool) -> Any:
+def _result(g: Any, tensor: Tensor, node: Node, delivered: set[int], *, as_tensor: bool) -> Any:
     """Return a gradient for the user, who may change it: an array of its own, or a tensor."""
     if g is None:
         g = np.zeros(node.shape, node.dtype)
     elif isinstance(g, Tensor):
         return g
-    elif g.base is not None or not g.flags.writeable or id(g) in given:
+    elif g.base is not None or not g.flags.writeable or id(g) in delivered:
         g = g.copy("K")
-    given.add(id(g))
+    delivered.add(id(g))
     return Tensor(g, constant=True, copy=False) if as_tensor else tensor.lay_out(g)
 
 
 def _swept(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
-    return sweep_by_line(roots) if know_lines(roots) else sweep(roots)
+    by_line = any(hasattr(node, "where") for node, _ in roots)
+    return sweep_by_line(roots) if by_line else sweep(roots)
 
 
 def _by_tensors(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:

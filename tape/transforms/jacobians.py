@@ -18,9 +18,10 @@ import numpy as np
 from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.transforms.arguments import Argnums, Choice
-from tapegrad.tape.transforms.derivatives import give_back, pull_from, push_through
-from tapegrad.tape.transforms.linear import dtype_of, require_floats, shape_of, transposed
+from tapegrad.tape.transforms.linear import transposed
+from tapegrad.tape.transforms.pullbacks import pull_from, push_through
 from tapegrad.tape.transforms.transformed import transformed
+from tapegrad.tape.transforms.values import dtype_of, give_back, require_floats, shape_of
 from tapegrad.tape.transforms.vectorisation import map_rows
 
 __all__ = ["elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
@@ -218,7 +219,7 @@ def elementwise_grad(
         out, pullback, aux = pull_from(partial, chosen, has_aux, what)
         require_floats(out, what)
         outputs = _Space(out)
-        return choice.given(pullback(unflatten(outputs.structure, outputs.ones()))), aux
+        return choice.of_chosen(pullback(unflatten(outputs.structure, outputs.ones()))), aux
 
     @transformed(elementwise_grad, function, argnums=argnums, has_aux=has_aux)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
@@ -271,8 +272,8 @@ def _forwards(
         found: list[Any] = []
 
         def push(*tangents: Any) -> list[Any]:
-            given = unflatten(inputs.structure, tangents)
-            out, tangent, aux = push_through(partial, chosen, given, has_aux, what)
+            along = unflatten(inputs.structure, tangents)
+            out, tangent, aux = push_through(partial, chosen, along, has_aux, what)
             found[:] = out, aux
             return flatten(tangent)[0]
 
@@ -408,7 +409,7 @@ class _Space:
                 if shape_of(block) != (*shape, *inputs._shapes[k]):
                     block = np.reshape(block, (*shape, *inputs._shapes[k]))
                 row.append(give_back(cast(block, dtype_of(leaf)), like=leaf))
-            rows.append(choice.given(unflatten(inputs.structure, row)))
+            rows.append(choice.of_chosen(unflatten(inputs.structure, row)))
         return unflatten(self.structure, rows)
 
 

@@ -12,60 +12,28 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import belongs
-from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, paths, unflatten
+from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
 from tapegrad.tape.core.residuals import uses_of
 from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.program import Program
-from tapegrad.tape.transforms.arguments import Argnums, Choice
-from tapegrad.tape.transforms.derivatives import (
-    Pullback,
-    along,
-    below,
-    pull_from,
-    push_through,
-    require_scalar,
-)
+from tapegrad.tape.transforms.arguments import Argnums, Choice, along
+from tapegrad.tape.transforms.pullbacks import Pullback, pull_from, push_through
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 from tapegrad.tape.transforms.transformed import spelled
+from tapegrad.tape.transforms.values import (
+    below,
+    dtype_of,
+    require_floats,
+    require_scalar,
+    shape_of,
+)
 
-__all__ = [
-    "dtype_of",
-    "hvp",
-    "linear_transpose",
-    "linearize",
-    "require_floats",
-    "shape_of",
-    "transposed",
-]
-
-
-def dtype_of(leaf: Any) -> np.dtype[Any]:
-    """Return the dtype of an array, a tensor, or a number."""
-    return leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
-
-
-def shape_of(leaf: Any) -> tuple[int, ...]:
-    """Return the shape of an array, a tensor, or a number."""
-    return leaf.shape if hasattr(leaf, "shape") else np.shape(leaf)  # type: ignore[no-any-return]
-
-
-def require_floats(result: Any, what: str) -> None:
-    """Raise unless all results of a function have derivatives."""
-    leaves, structure = flatten(result)
-    for leaf, path in zip(leaves, paths(structure)):
-        dtype = dtype_of(leaf)
-        if dtype.kind != "f":
-            where = f" at {path}" if path else ""
-            raise TypeError(
-                f"{what}: the function must return floats, which have derivatives; it returned "
-                f"{type(leaf).__name__} ({dtype}){where}. Other results go through has_aux=True."
-            )
+__all__ = ["hvp", "linear_transpose", "linearize", "transposed"]
 
 
 def transposed(pullback: Pullback, leaves: Sequence[Any], structure: Structure) -> Pullback:
@@ -84,12 +52,12 @@ def transposed(pullback: Pullback, leaves: Sequence[Any], structure: Structure) 
         the result, in a tuple.
     """
     with new_trace(RecordTrace) as trace:
-        given = [trace.variable(np.zeros(shape_of(leaf), dtype_of(leaf))) for leaf in leaves]
-        inputs = [(variable.node, leaf) for variable, leaf in zip(given, leaves)]
-        pulled, structure_in = flatten(pullback(unflatten(structure, given)))
+        zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
+        variables = list(map(trace.variable, zeros))
+        inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
+        pulled, structure_in = flatten(pullback(unflatten(structure, variables)))
         outputs = [(g.node if belongs(g, trace) else None, below(g, trace)) for g in pulled]
-    # No code of users' runs in between: what the sweep needs stays as it is.
-    return Pullback(Originals(), inputs, outputs, (tuple, None, (structure,)), structure_in)
+    return Pullback(trace, inputs, outputs, (tuple, None, (structure,)), structure_in)
 
 
 class _Linear:
@@ -202,8 +170,8 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     what = f"linear_transpose({spelled(function)})"
     leaves, structure = flatten(primals)
     zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
-    given = unflatten(structure, zeros)
-    out, pullback, _ = pull_from(function, given, False, what, later=True, kind=LinearTrace)
+    origin = unflatten(structure, zeros)
+    out, pullback, _ = pull_from(function, origin, False, what, later=True, kind=LinearTrace)
     require_floats(out, what)
     if any(not isinstance(leaf, Tensor) and np.any(leaf) for leaf in flatten(out)[0]):
         raise ValueError(f"{what}: the function is not linear: it is not 0 where its arguments are")
@@ -329,8 +297,8 @@ def hvp(
     check = require_scalar("hvp", function)
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
-        def gradient(*given: Any) -> Any:
-            value, pullback, aux = pull_from(partial, given, has_aux, "hvp", check)
+        def gradient(*variables: Any) -> Any:
+            value, pullback, aux = pull_from(partial, variables, has_aux, "hvp", check)
             gradients = pullback(np.ones((), dtype_of(value)))
             return (gradients, aux) if has_aux else gradients
 

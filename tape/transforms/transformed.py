@@ -63,12 +63,12 @@ class Transformed:
         import inspect  # is not needed to make and call functions, and takes long to load
 
         defaults = inspect.signature(self._make).parameters
-        given = [
+        options = [
             f"{name}={value!r}"
             for name, value in self._options.items()
             if value != defaults[name].default
         ]
-        return f"{self._make.__name__}({', '.join([spelled(self.function), *given])})"
+        return f"{self._make.__name__}({', '.join([spelled(self.function), *options])})"
 
     def __repr__(self) -> str:
         return f"<{self.spelled()}>"

@@ -14,9 +14,9 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import Structure, flatten, paths, spread, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
-from tapegrad.tape.transforms.derivatives import as_value, below
 from tapegrad.tape.transforms.shield import run_shielded
 from tapegrad.tape.transforms.transformed import transformed
+from tapegrad.tape.transforms.values import as_value, below
 
 __all__ = ["map_rows", "vmap"]
 
@@ -78,8 +78,8 @@ def vmap(
 
         def run(rest: Any) -> Any:
             shared, keywords = rest
-            given = [s if a is None else v for v, a, s in zip(fronted, axes, shared)]
-            return _run_batched(function, given, axes, structure, keywords, size, out_axes)
+            arguments = [s if a is None else v for v, a, s in zip(fronted, axes, shared)]
+            return _run_batched(function, arguments, axes, structure, keywords, size, out_axes)
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
         try:
@@ -101,11 +101,11 @@ def map_rows(function: Callable[..., list[Any]], columns: list[Any]) -> list[Any
         With the axis of examples in front.
     """
     size = len(columns[0])
-    given = function, columns, [0] * len(columns), flatten(tuple(columns))[1], {}, size, 0
+    run = function, columns, [0] * len(columns), flatten(tuple(columns))[1], {}, size, 0
     try:
-        return _run_batched(*given)  # type: ignore[no-any-return]
+        return _run_batched(*run)  # type: ignore[no-any-return]
     except NeedsLoop:
-        return _run_one_by_one(*given)  # type: ignore[no-any-return]
+        return _run_one_by_one(*run)  # type: ignore[no-any-return]
 
 
 def _axis(axis: Any, what: str) -> int | None:
