@@ -41,6 +41,8 @@ class Trace(ABC):
     """
 
     name = "trace"
+    #: Whether the nodes of its values are in a graph that users' code sweeps.
+    keeps_graph = False
     #: Whether all that is done while it runs is its own, also between values from outside.
     records_all = False
     #: What makes the appearance of a trace's values.
