@@ -16,7 +16,14 @@ from tapegrad.compile.backends.interface import Backend, current
 from tapegrad.compile.passes.reductions import reduction_of
 from tapegrad.tape.core.node import Node
 
-__all__ = ["can_lower", "expression_of", "gains_alone", "loop_dtypes", "reduction_of", "text_of"]
+__all__ = [
+    "can_lower",
+    "expression_of",
+    "gains_alone",
+    "reduction_of",
+    "text_of",
+    "typed_expression_of",
+]
 
 DTypes = tuple[np.dtype[Any], ...]
 
@@ -35,10 +42,15 @@ def can_lower(entry: Node, weak: Any) -> bool:
 
 def expression_of(entry: Node, weak: Any) -> Expression | None:
     """Return what an elementwise entry computes of ``x``, ``y``, ``z``, or None if kernels cannot."""
-    dtypes = loop_dtypes(entry, weak)
-    if dtypes is None or entry.primitive.kernel is None:
-        return None
-    return _read(entry.primitive.kernel, dtypes, entry.dtype, current())
+    return typed_expression_of(entry, weak)[0]
+
+
+def typed_expression_of(entry: Node, weak: Any) -> tuple[Expression | None, DTypes]:
+    """Return the expression, and the dtypes of its operands."""
+    dtypes = _loop_dtypes(entry, weak) if entry.primitive.kernel is not None else None
+    if dtypes is None:
+        return None, ()
+    return _read(entry.primitive.kernel, dtypes, entry.dtype, current()), dtypes
 
 
 def text_of(text: str, dtype: np.dtype[Any], result: np.dtype[Any] | None = None) -> Expression:
@@ -66,7 +78,7 @@ def gains_alone(entry: Node, weak: Any) -> bool:
 # Dtypes ------------------------------------------------------------------------------------------
 
 
-def loop_dtypes(entry: Node, weak: Any) -> DTypes | None:
+def _loop_dtypes(entry: Node, weak: Any) -> DTypes | None:
     """Return the dtypes in which the operands of an elementwise entry are computed with, or None."""
     primitive, operands = entry.primitive, entry.operands
     if primitive.family != "elementwise" or not all(map(_is_known, operands)):

@@ -86,7 +86,7 @@ def undifferentiated(a: ArrayLike, name: str, what: str) -> Array:
     below = a
     while isinstance(below, Tensor):
         if below.live_trace.appearance.is_lost(below):
-            raise TypeError(f"{name} does not differentiate by {what}; pass values without a graph")
+            raise TypeError(f"{name} does not differentiate by {what}; pass tg.stop_gradient(...)")
         below = below.value
     return data_of(a, name)
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
-from tapegrad.ops.elementwise.elementwise import MISSING, maximum, minimum, positive, where_p
+from tapegrad.ops.elementwise.elementwise import MISSING, positive, where_p
+from tapegrad.ops.elementwise.maxima import maximum, minimum
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.floats import Float, weakened
 from tapegrad.tape.core.primitive import functions, implements
@@ -66,7 +67,8 @@ def clip(
 ) -> Array:
     """Limit values to an interval: ``minimum(a_max, maximum(a, a_min))``.
 
-    The gradient is 0 for values at a bound and beyond; there it flows to the bound.
+    The gradient of what lies beyond a bound flows to the bound. At a bound both share it evenly, but
+    ``backward()`` gives neither any.
 
     Parameters
     ----------

@@ -30,6 +30,7 @@ class ImperativeTrace(Trace):
     """Level 0: records what is done with imperative tensors, on arrays."""
 
     name = "imperative"
+    keeps_graph = True
 
     def process(
         self,

@@ -149,7 +149,7 @@ class Appearance:
             f"off from its trace, at {user_location()}. If the value is stored into an array "
             "(a[i] = value), make that array a tensor: tg.zeros(...), or np.zeros_like(x) of a "
             "traced x; if a NumPy function asked for the array, use a function that tapegrad "
-            "differentiates."
+            "differentiates. If no gradient is meant to flow, pass tg.stop_gradient(x)."
         )
 
     def is_lost(self, value: Traced) -> bool:

@@ -211,6 +211,9 @@ class Primitive:
     expansion : callable, optional
         ``expansion(*args, **params)``: the same result made of other functions, in plain NumPy, which
         ``jit`` writes out in its place because they fuse; it may return NotImplemented.
+    imperative : Primitive, optional
+        A primitive with the same forward function and residuals, whose rules ``backward()`` follows
+        where other derivatives are documented for it than the transformations give.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
@@ -239,6 +242,7 @@ class Primitive:
         differentiable_arguments: int = _ANY_NUMBER,
         masks: str = "",
         expansion: Callable[..., Any] | None = None,
+        imperative: Primitive | None = None,
         source: Callable[..., str] | None = None,
         register: bool = True,
     ) -> None:
@@ -265,6 +269,7 @@ class Primitive:
         self.differentiable = self.vjp is not None or any(r is not None for r in vjps or ())
         self.masks = masks
         self.expansion = expansion
+        self.imperative = imperative or self
         self.source = source
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
@@ -291,17 +296,17 @@ class Primitive:
             return index < len(self.vjps) and self.vjps[index] is not None
         return self.vjp is not None and index < self.differentiable_arguments
 
-    def vjp_rules(self, count: int) -> tuple[Rule | None, ...]:
-        """Return the rules of a primitive with any number of arguments, for `count` of them.
+    def vjp_rules(self, inputs: Sequence[Any]) -> tuple[Rule | None, ...]:
+        """Return the rules of a primitive with any number of arguments, for one entry.
 
         They serve one sweep over one entry: what they compute together is computed once.
         """
         if self.vjp is None:
-            return (None,) * count
+            return (None,) * len(inputs)
         rule = self.vjp if self.pull_all is None else partial(self._pulled, known={})
         return tuple(
             partial(rule, index=i) if i < self.differentiable_arguments else None
-            for i in range(count)
+            for i in range(len(inputs))
         )
 
     def _pulled(

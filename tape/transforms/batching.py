@@ -116,6 +116,10 @@ class BatchTrace(Trace):
         self.appearance.present(new, original)
         return new
 
+    def differentiates(self, tensor: Traced) -> bool:
+        """A batch is differentiated by what lies below."""
+        return False
+
     def is_constant(self, tensor: Traced) -> bool:
         """Whether the values below are constant."""
         value = tensor.value

@@ -394,6 +394,15 @@ def test_a_pullback_can_be_called_again():
     assert np.array_equal(pullback(tg.tensor([1.0, 0.0]))[0], [2.0, 0.0])
 
 
+def test_a_value_that_is_returned_twice_gets_both_cotangents():
+    def twice(x):
+        y = x * 2.0
+        return y, [y]
+
+    _, pullback = tg.vjp(twice, np.ones(2))
+    np.testing.assert_array_equal(pullback((np.ones(2), [np.array([0.0, 5.0])]))[0], [2.0, 12.0])
+
+
 def test_wrong_cotangents_and_tangents_are_value_errors():
     _y, pullback = tg.vjp(lambda x: (x, x[0]), np.ones(2))
     with pytest.raises(ValueError, match="structure"):
