@@ -39,11 +39,9 @@ def find_special(key: Any) -> Callable[..., Any] | None:
     if module is None:
         return None
     places = (module, getattr(module, "_ufuncs", module))
+    name: Any = _name_in(key) if isinstance(key, str) else getattr(key, "__name__", None)
     if isinstance(key, str):
-        name = _name_in(key)
         key = next((getattr(p, name) for p in places if name and hasattr(p, name)), None)
-    else:
-        name = getattr(key, "__name__", None)
     if not isinstance(name, str) or not any(key is getattr(p, name, None) for p in places):
         return None
     known = functions.get(key)
