@@ -87,6 +87,7 @@ _Registry.waiting = (
     "tapegrad.ops.python.mathematics",
     "tapegrad.ops.python.averages",
     "tapegrad.ops.elementwise.special",
+    *_Registry.waiting,
 )
 if not _TYPE_CHECKING:
     early = {name: globals()[name] for name in __all__}

@@ -1,1 +1,1 @@
-"""What turns kernels into machine code."""
+"""What turns kernels into machine code: the language of kernels, the seam, and a folder for each way."""

@@ -17,8 +17,9 @@ from typing import Any
 
 from tapegrad.compile.fusion import scalars
 from tapegrad.compile.passes.pipeline import shown
+from tapegrad.compile.passes.reductions import leaves_rows, reduction_of
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.program.program import Program, users
+from tapegrad.tape.program.program import Program
 
 __all__ = ["Group", "Step", "partition", "space"]
 
@@ -32,8 +33,6 @@ MOST_ENTRIES = 96
 MOST_OPERANDS = 24
 #: How many of the latest groups over one space an entry that needs none of them is offered.
 LATEST = 4
-#: Views that only change a shape.
-ALIASES = frozenset({"reshape", "expand_dims", "squeeze"})
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +54,7 @@ class Group:
         The values from outside.
     reduced : tuple of int
         Over which axes the reductions run whose results the group uses itself; () if there are none.
-    rows : set of Node
+    per_row : set of Node
         The values that it has for each row.
     """
 
@@ -66,15 +65,15 @@ class Group:
     above: int = 0
     operands: set[Node] = field(default_factory=set)
     reduced: tuple[int, ...] = ()
-    rows: set[Node] = field(default_factory=set)
+    per_row: set[Node] = field(default_factory=set)
 
     @property
-    def kept(self) -> tuple[int, ...]:
+    def keepdims_shape(self) -> tuple[int, ...]:
         """The shape of a value of the rows with the reduced axes kept."""
         return tuple(1 if i in self.reduced else n for i, n in enumerate(self.space))
 
     @property
-    def dropped(self) -> tuple[int, ...]:
+    def dropped_shape(self) -> tuple[int, ...]:
         """The shape of a value of the rows without the reduced axes."""
         return tuple(n for i, n in enumerate(self.space) if i not in self.reduced)
 
@@ -134,7 +133,7 @@ class _Partition:
         if group is not None:
             self._join(group, entry, sources)
             if entry.primitive.family != "reduction":
-                group.rows.add(entry)
+                group.per_row.add(entry)
             return
         groups = self.by_space.setdefault(space(entry), [])
         group = self._choose(groups, entry, sources)
@@ -146,15 +145,15 @@ class _Partition:
             _note_rows(group, entry)
 
     def place_alias(self, entry: Node) -> bool:
-        """Put a change of shape that leaves values of rows values of rows where these are."""
-        operand = entry.operands[0]
+        """Put a view that changes only the shape of values of rows where these are, if it can be."""
+        operand = entry.operands[0] if entry.primitive.shows == "reshaped" else None
         group = self.maker.get(operand) if type(operand) is Node else None
-        if not isinstance(group, Group) or operand not in group.rows or entry in self.shown:
+        if not isinstance(group, Group) or operand not in group.per_row or entry in self.shown:
             return False
-        if entry.shape not in (group.kept, group.dropped):
+        if entry.shape not in (group.keepdims_shape, group.dropped_shape):
             return False
         self._join(group, entry, {group})
-        group.rows.add(entry)
+        group.per_row.add(entry)
         return True
 
     def _join(self, group: Group, entry: Node, sources: set[Any]) -> None:
@@ -172,7 +171,7 @@ class _Partition:
         """Return a group that the entry can join: preferably one that makes its operands."""
         making = [g for g in groups if g in sources]
         for group in [*reversed(making), *(g for g in groups[-LATEST:] if g not in sources)]:
-            if self._fits(group, entry, sources, group.kept):
+            if self._fits(group, entry, sources, group.keepdims_shape):
                 return group
         return None
 
@@ -184,9 +183,9 @@ class _Partition:
         for group in sorted(sources, key=lambda s: -s.number):
             if not isinstance(group, Group) or not group.reduced:
                 continue
-            if shape not in (group.kept, group.dropped):
+            if shape not in (group.keepdims_shape, group.dropped_shape):
                 continue
-            if any(o in group.rows for o in _nodes(entry)) and self._fits(
+            if any(o in group.per_row for o in _nodes(entry)) and self._fits(
                 group, entry, sources, shape
             ):
                 return group
@@ -198,15 +197,13 @@ class _Partition:
             return False
         if len(group.operands | self._outside(entry, group)) > MOST_OPERANDS:
             return False
-        # The loops of a norm are those over a row.
-        if entry.primitive.name == "vector_norm" and (
-            group.reduced not in ((), tuple(sorted(entry.params["axis"])))
-        ):
-            return False
+        how = reduction_of(entry) if entry.primitive.family == "reduction" else None
+        if how is not None and how.safe and group.reduced not in ((), _axes(entry)):
+            return False  # what runs over a row anew has the loops of the rows
         for operand in _nodes(entry):
             if self.maker.get(operand) is not group:
                 continue
-            if operand in group.rows:
+            if operand in group.per_row:
                 if operand.shape != rows:
                     return False
             elif operand in self.reduced:
@@ -217,15 +214,14 @@ class _Partition:
 
 def _note_rows(group: Group, entry: Node) -> None:
     """Note that a reduction gives a value for each row, if it does."""
-    axes = tuple(sorted(entry.params["axis"]))
-    if group.reduced not in ((), axes):
-        return
-    long = [i for i, n in enumerate(group.space) if n > 1]
-    rows = [i for i in long if i not in axes]
-    # The elements of a row should be neighbours in memory.
-    if rows and long[-1] in axes:
+    axes = _axes(entry)
+    if group.reduced in ((), axes) and leaves_rows(group.space, axes):
         group.reduced = axes
-        group.rows.add(entry)
+        group.per_row.add(entry)
+
+
+def _axes(entry: Node) -> tuple[int, ...]:
+    return tuple(sorted(entry.params["axis"]))
 
 
 def _nodes(entry: Node) -> list[Node]:
@@ -245,7 +241,7 @@ def partition(program: Program) -> list[Group | Step]:
     for entry in program.entries:
         if scalars.can_lower(entry, program.weak):
             parts.place(entry)
-        elif entry.primitive.name not in ALIASES or not parts.place_alias(entry):
+        elif not parts.place_alias(entry):
             sources = parts.sources(entry)
             step = parts.new(Step(entry))
             parts.add(step, sources)
@@ -257,9 +253,8 @@ def _without_small(steps: list[Group | Step], program: Program) -> list[Group | 
     """Turn groups that are not worth a kernel back into single steps."""
     result: list[Group | Step] = []
     replaced: dict[Any, list[Step]] = {}
-    used = users(program)
     for step in steps:
-        if isinstance(step, Group) and not _worth_it(step, used):
+        if isinstance(step, Group) and not _worth_it(step, program):
             singles: list[Step] = []
             makers: dict[Node, Step] = {}
             for entry in step.entries:
@@ -278,12 +273,12 @@ def _without_small(steps: list[Group | Step], program: Program) -> list[Group | 
     return result
 
 
-def _worth_it(group: Group, used: dict[Node, list[Node]]) -> bool:
+def _worth_it(group: Group, program: Program) -> bool:
     if group.space == ():
         return len(group.entries) >= FEWEST_SCALAR_OPERATIONS
     # One operation that NumPy does as fast: nothing is saved by compiling it.
     only = group.entries[0]
-    return len(group.entries) > 1 or scalars.gains_alone(only)
+    return len(group.entries) > 1 or scalars.gains_alone(only, program.weak)
 
 
 def _ordered(steps: list[Group | Step]) -> list[Group | Step]:

@@ -1,125 +1,148 @@
-"""Code generation: one fused group becomes the source of one loop nest.
+"""Lowering: one fused group becomes one nest of loops, and the call of its kernel.
 
-The source depends on ranks, dtypes, the broadcast pattern and the layout, never on sizes: two groups
-that differ only in sizes or in constants have the same source, and so one kernel.
-
-A kernel takes the sizes of its axes, its operands (arrays and scalars) and the arrays that it writes;
-it returns the reductions over all axes, and a flag if an argument was too large for the vectorising
-form of a function.
+A nest depends on ranks, dtypes, the broadcast pattern and the layout, never on sizes: two groups that
+differ only in sizes or in constants have the same nest, and so one kernel.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.backends.numba.loops import source
+from tapegrad.compile.backends.expressions import (
+    Constant,
+    Expression,
+    Name,
+    cast,
+    names,
+    substitute,
+)
+from tapegrad.compile.backends.nest import Argument, Nest, Reduced, Value
 from tapegrad.compile.fusion import scalars
-from tapegrad.compile.fusion.groups import ALIASES, Group
-from tapegrad.compile.fusion.nest import Nest, Operand, Reduced, Value
+from tapegrad.compile.fusion.groups import Group
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
 
-__all__ = ["KernelPlan", "Operand", "generate"]
+__all__ = ["KernelCall", "Partial", "Passed", "lower"]
 
-#: Scalars that are part of the source; all others are arguments, so that they share a kernel.
+#: Numbers that are part of the nest; all others are arguments, so that they share a kernel.
 _LITERALS = frozenset({0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5})
 
 
-#: What an element costs, measured: to load or store it from the cache, and one vectorised function.
-_NS_AN_ARRAY, _NS_A_FUNCTION = 0.1, 0.8
+class Passed(NamedTuple):
+    """A value that a kernel takes or fills, and the shape in which it is passed; () for a number."""
+
+    value: Any
+    shape: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class KernelPlan:
-    """A kernel's source and how it is called.
+class Partial(NamedTuple):
+    """The result of a reduction as an array that a kernel fills.
 
     Attributes
     ----------
-    source : str
-    exact_source : str or None
-        With exact functions in place of the vectorising ones, for arguments beyond their limits.
-    sizes : tuple of int
-        Of the kernel's loops.
-    operands : list of Operand
-    outputs : list of Operand
-        Arrays that it writes: one element for each point of the space, or for each row.
-    reductions : list of Reduced
-    functions : set of (name, suffix)
-    returned : list of (Node, name)
-        Values without axes, which the kernel returns: results of scalar code, then reductions to one
-        number.
-    calls : int
-        How many functions it computes for an element.
-    turned : bool
-        Whether its loops are in another order than the axes of its arrays; it then takes the first
-        index of the outermost loop, too.
+    value : Node
+    shape : tuple of int
+        In which it is passed.
+    initial : float or None
+        What the array must be filled with before, if anything.
     """
 
-    source: str
-    exact_source: str | None
+    value: Node
+    shape: tuple[int, ...]
+    initial: float | None
+
+
+@dataclass(slots=True)
+class KernelCall:
+    """A kernel and what it is called with.
+
+    Attributes
+    ----------
+    nest : Nest
+    sizes : tuple of int
+        Of its loops.
+    operands, outputs : list of Passed
+    partials : list of Partial
+    returned : list of Node
+        Values without axes, which the kernel returns.
+    finishes : dict of Node to Expression
+        What becomes of totals, called ``x``, that a kernel leaves unfinished.
+    """
+
+    nest: Nest
     sizes: tuple[int, ...]
-    operands: list[Operand]
-    outputs: list[Operand]
-    reductions: list[Reduced]
-    functions: set[tuple[str, str]] = field(default_factory=set)
-    returned: list[tuple[Node, str]] = field(default_factory=list)
-    calls: int = 0
-    turned: bool = False
-
-    @property
-    def cost(self) -> float:
-        """Roughly how many nanoseconds an element takes."""
-        arrays = sum(any(o.axes) for o in (*self.operands, *self.outputs))
-        return _NS_AN_ARRAY * arrays + _NS_A_FUNCTION * self.calls
-
-    @property
-    def partials(self) -> list[Reduced]:
-        """The reductions that go into arrays."""
-        return [r for r in self.reductions if r.stored]
+    operands: list[Passed]
+    outputs: list[Passed]
+    partials: list[Partial]
+    returned: list[Node]
+    finishes: dict[Node, Expression]
 
 
+@dataclass(slots=True)
+class _Argument:
+    """An argument before the axes of the space have become loops."""
+
+    value: Any
+    name: str
+    dtype: np.dtype[Any]
+    axes: tuple[bool, ...] = ()  # along which axes of the space it varies
+    contiguous: bool = True
+
+
+@dataclass(slots=True)
 class _Builder:
-    """Collects operands, lines and results of one group."""
+    """Collects arguments, values and reductions of one group.
 
-    def __init__(self, group: Group, layouts: dict[Node, Layout], weak: Any) -> None:
-        self.group = group
-        self.layouts = layouts
-        self.weak = weak
-        self.rank = len(group.space)
-        self.operands: list[Operand] = []
-        self.outputs: list[Operand] = []
-        self.reductions: list[Reduced] = []
-        self.names: dict[Any, str] = {}
-        self.values: dict[str, Value] = {}
-        self.functions: set[tuple[str, str]] = set()
-        self._used: list[str] = []
+    Attributes
+    ----------
+    known : dict
+        The names of nodes, constant arrays and numbers.
+    runs : dict
+        For each value its run, and whether it is one of a row.
+    reduced : dict of Node to Reduced
+        Over axes of the space.
+    """
+
+    group: Group
+    layouts: dict[Node, Layout]
+    weak: Any
+    operands: list[_Argument] = field(default_factory=list)
+    outputs: list[_Argument] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict)
+    reduced: dict[Node, Reduced] = field(default_factory=dict)
+    finishes: dict[Node, Expression] = field(default_factory=dict)
+    known: dict[Any, Name] = field(default_factory=dict)
+    runs: dict[str, tuple[int, bool]] = field(default_factory=dict)
+
+    @property
+    def rank(self) -> int:
+        return len(self.group.space)
 
     # Operands ------------------------------------------------------------------------------------
 
-    def operand(self, value: Any, dtype: np.dtype[Any], drops: bool = False) -> str:
-        """Return the text of an operand, cast to `dtype`.
-
-        With `drops`, its axes are those of the rows alone.
-        """
-        if type(value) is Node and value in self.names:
-            self._used.append(self.names[value])
-            return _cast(self.names[value], value.dtype, dtype)
-        scalar = None if type(value) is Node else uniform_value(value)
-        if scalar is not None:
-            return self._scalar(scalar, dtype)
+    def operand(self, value: Any, dtype: np.dtype[Any], *, drops: bool = False) -> Expression:
+        """Return an operand in the dtype `dtype`; with `drops`, its axes are those of the rows."""
+        if type(value) is Node and value in self.known:
+            return cast(self.known[value], dtype)
+        number = None if type(value) is Node else uniform_value(value)
+        if number is not None:
+            return self._number(number, dtype)
         axes = self._axes(value.shape, drops)
         key = (value if type(value) is Node else id(value), axes)
-        if key not in self.names:
-            name = f"a{len(self.operands)}"
+        if key not in self.known:
             layout = self.layouts[value] if type(value) is Node else Layout.of(value)
-            self.operands.append(Operand(value, name, value.dtype, axes, None, layout.contiguous))
-            self.names[key] = f"v_{name}" if any(axes) else name
-        self._used.append(self.names[key])
-        return _cast(self.names[key], value.dtype, dtype)
+            self._argument(key, _Argument(value, "a", value.dtype, axes, layout.contiguous))
+        return cast(self.known[key], dtype)
+
+    def _argument(self, key: Any, argument: _Argument) -> None:
+        argument.name += str(len(self.operands))
+        self.operands.append(argument)
+        self.known[key] = Name(argument.name, argument.dtype)
 
     def _axes(self, shape: tuple[int, ...], drops: bool) -> tuple[bool, ...]:
         """Say along which axes of the space an operand varies."""
@@ -127,116 +150,88 @@ class _Builder:
         sizes = dict(zip(along[len(along) - len(shape) :], shape))
         return tuple(sizes.get(i, 1) != 1 for i in range(self.rank))
 
-    def _scalar(self, scalar: Any, dtype: np.dtype[Any]) -> str:
-        number = np.asarray(scalar).astype(dtype)[()]
-        if dtype.kind == "b":
-            return str(bool(number))
-        if float(number) in _LITERALS and not (number == 0 and np.signbit(np.float64(number))):
-            text = repr(float(number)) if dtype.kind == "f" else repr(int(number))
-            return f"float32({text})" if dtype == np.float32 else text
-        key = ("scalar", repr(number), dtype)
-        if key not in self.names:
-            name = f"s{len(self.operands)}"
-            self.operands.append(Operand(number, name, dtype))
-            self.names[key] = name
-        return self.names[key]
+    def _number(self, value: Any, dtype: np.dtype[Any]) -> Expression:
+        number = np.asarray(value).astype(dtype)[()]
+        negative_zero = number == 0 and np.signbit(np.float64(number))
+        if dtype.kind == "b" or (float(number) in _LITERALS and not negative_zero):
+            return Constant(number.item(), dtype)
+        key = ("number", repr(number), dtype)
+        if key not in self.known:
+            self._argument(key, _Argument(number, "s", dtype))
+        return self.known[key]
 
     # Entries -------------------------------------------------------------------------------------
 
-    def _uses(self) -> tuple[str, ...]:
-        used = tuple(dict.fromkeys(self._used))
-        self._used.clear()
-        return used
-
-    def _level(self, uses: tuple[str, ...], row: bool) -> int:
+    def _run(self, expression: Expression, of_row: bool) -> int:
         """Return in which run over a row a value can be computed, or after which for one of a row."""
-        level = 0
-        for name in uses:
-            known = self.values.get(name)
-            if known is not None:
-                level = max(level, known.level + (known.row and not row))
-        return level
+        run = 0
+        for name in names(expression):
+            own, from_row = self.runs.get(name, (0, False))
+            run = max(run, own + (from_row and not of_row))
+        return run
 
-    def _value(self, entry: Any, name: str, text: str, **slots: Any) -> Value:
-        uses = self._uses()
-        row = entry in self.group.rows
-        value = Value(name, text, uses, self._level(uses, row), row, **slots)
-        self.values[name] = value
-        self.names[entry] = name
-        return value
+    def _value(self, entry: Node, expression: Expression) -> None:
+        name = f"t{len(self.runs)}"
+        of_row = entry in self.group.per_row
+        self.values[name] = Value(name, expression, self._run(expression, of_row), of_row)
+        self.runs[name] = (self.values[name].run, of_row)
+        self.known[entry] = Name(name, entry.dtype)
 
-    def elementwise(self, entry: Any) -> Value:
-        """Note the line of an elementwise entry."""
+    def elementwise(self, entry: Node) -> None:
+        """Note the value of an elementwise entry."""
+        expression = scalars.expression_of(entry, self.weak)
         dtypes = scalars.loop_dtypes(entry, self.weak)
-        assert dtypes is not None
-        drops = self._drops(entry)
-        texts = [self.operand(o, d, drops) for o, d in zip(entry.operands, dtypes)]
-        out = entry.dtype
-        kind = out if out.kind == "f" else dtypes[0]
-        text, functions = scalars.expression(entry.primitive, texts, kind)
-        self.functions |= functions
-        limit = scalars.limit_of(entry, dtypes)
-        if out == np.float32 or entry.primitive.name == "cast":
-            text = f"{scalars.NUMBA_NAMES[out]}({text})"
-        value = self._value(entry, f"t{len(self.values)}", text, dtype=scalars.NUMBA_NAMES[out])
-        value.dear = any(suffix for _, suffix in functions)
-        if limit is not None:
-            value.limit = (texts[0], limit)
-        return value
+        assert expression is not None and dtypes is not None
+        drops = entry in self.group.per_row and entry.shape == self.group.dropped_shape
+        operands = (self.operand(o, d, drops=drops) for o, d in zip(entry.operands, dtypes))
+        self._value(entry, substitute(expression, dict(zip("xyz", operands))))
 
-    def alias(self, entry: Any) -> Value:
+    def alias(self, entry: Node) -> None:
         """Note that a value of a row goes by another shape."""
-        text = self.operand(entry.operands[0], entry.dtype)
-        dtype = scalars.NUMBA_NAMES[entry.dtype]
-        return self._value(entry, f"t{len(self.values)}", text, dtype=dtype)
+        self._value(entry, self.operand(entry.operands[0], entry.dtype))
 
-    def _drops(self, entry: Any) -> bool:
-        group = self.group
-        return entry in group.rows and entry.shape == group.dropped
-
-    def reduction(self, entry: Any, needed: set[Node]) -> None:
+    def reduction(self, entry: Node, needed: set[Node]) -> None:
         """Note a reduction: over the space, over the elements of each row, or over rows."""
-        operand, group = entry.operands[0], self.group
-        over_rows = operand in group.rows
-        text = self.operand(operand, operand.dtype)
-        name = f"r{len(self.reductions)}"
-        axes = tuple(over_rows or i in entry.params["axis"] for i in range(self.rank))
-        row = entry in group.rows
-        uses = self._uses()
-        level = self._level(uses, over_rows)
-        stored = not all(axes) and (entry in needed or not row)
-        self.reductions.append(
-            Reduced(entry, name, entry.primitive.name, text, uses, axes, level, over_rows, stored)
+        how, group = scalars.reduction_of(entry), self.group
+        assert how is not None
+        of_rows, leaves_rows = entry.operands[0] in group.per_row, entry in group.per_row
+        operand = self.operand(entry.operands[0], entry.dtype)
+        gone = tuple(of_rows or i in entry.params["axis"] for i in range(self.rank))
+        name, run = f"r{len(self.reduced)}", self._run(operand, of_rows)
+        finish = None if how.finish == "x" else scalars.text_of(how.finish, entry.dtype)
+        if finish is not None and not leaves_rows:
+            self.finishes[entry] = finish
+        self.reduced[entry] = Reduced(
+            name,
+            operand,
+            scalars.text_of(how.each, entry.dtype),
+            how.combine,
+            how.initial,
+            finish if leaves_rows else None,
+            scalars.text_of(how.safe, entry.dtype, np.dtype(bool)) if how.safe else None,
+            how.rounding,
+            gone,
+            (),
+            run,
+            of_rows,
+            not all(gone) and (entry in needed or not leaves_rows),
         )
-        self.functions.add((scalars.REDUCTIONS[entry.primitive.name][1], ""))
-        if entry.primitive.name == "vector_norm":
-            ord = self.reductions[-1].ord = entry.params["ord"]
-            suffix = "f32" if entry.dtype == np.float32 else "f64"
-            self.functions |= {(name, suffix) for name in scalars.functions_of_norm(ord)}
-            self.functions.add(("maximum", ""))
-        if row:
-            self.names[entry] = f"s_{name}"
-            self.values[f"s_{name}"] = Value(f"s_{name}", "", (), level, True)
+        if leaves_rows:
+            self.known[entry] = Name(name, entry.dtype)
+            self.runs[name] = (run, True)
 
-    def output(self, entry: Any, value: Value) -> None:
+    def output(self, entry: Node) -> None:
         """Note that a value is written to an array."""
+        value = self.values[self.known[entry].name]
         reduced = self.group.reduced
-        axes = tuple(not value.row or i not in reduced for i in range(self.rank))
-        out = Operand(entry, f"o{len(self.outputs)}", entry.dtype, axes)
+        axes = tuple(not value.of_row or i not in reduced for i in range(self.rank))
+        out = _Argument(entry, f"o{len(self.outputs)}", entry.dtype, axes)
         self.outputs.append(out)
-        value.stored = out.name
+        self.values[value.name] = replace(value, stored=out.name)
 
 
-def _cast(text: str, own: np.dtype[Any], wanted: np.dtype[Any]) -> str:
-    if own == wanted:
-        return text
-    if wanted.kind == "b":
-        return f"({text} != 0)"
-    return f"{scalars.NUMBA_NAMES[wanted]}({text})"
-
-
-def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node]) -> KernelPlan:
-    """Generate the kernel of a group.
+def lower(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node]) -> KernelCall:
+    """Return the kernel of a group.
 
     Parameters
     ----------
@@ -249,73 +244,95 @@ def generate(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[N
         The values that are used outside the group.
     """
     builder = _Builder(group, layouts, weak)
-    returned: list[tuple[Node, str]] = []
+    returned: list[Node] = []
     for entry in group.entries:
         if entry.primitive.family == "reduction":
             builder.reduction(entry, needed)
             continue
-        alias = entry.primitive.name in ALIASES
-        value = builder.alias(entry) if alias else builder.elementwise(entry)
+        if entry.primitive.view:
+            builder.alias(entry)
+        else:
+            builder.elementwise(entry)
         if entry in needed and not group.space:
-            returned.append((entry, value.name))
+            returned.append(entry)
         elif entry in needed:
-            builder.output(entry, value)
-    reductions = builder.reductions
-    blocks = _collapse(group, builder.operands, reductions)
+            builder.output(entry)
+    return _with_loops(group, builder, returned)
+
+
+# Axes and loops ----------------------------------------------------------------------------------
+
+
+def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> KernelCall:
+    """Make the axes of the space loops, those over rows first."""
+    blocks = _collapse(group, builder)
     rows = [b for b in blocks if group.reduced and b[0] not in group.reduced]
     loops = rows + [b for b in blocks if b not in rows]
-    sizes = tuple(int(np.prod([group.space[i] for i in b], dtype=np.int64)) for b in loops)
-    for operand in (*builder.operands, *builder.outputs):
-        _reshape(operand, group.space, blocks, loops)
-    for reduced in reductions:
-        gone = reduced.axes
-        reduced.dims = tuple(loops.index(b) for b in blocks if not gone[b[0]])
-        reduced.axes = tuple(gone[b[0]] for b in loops)
-        reduced.stored = reduced.stored and not reduced.full  # the other axes had size 1
-    returned += [(r.node, r.name) for r in reductions if r.full]
+    sizes = tuple(math.prod(group.space[i] for i in b) for b in loops)
+
+    def dims(axes: tuple[bool, ...]) -> tuple[int, ...]:
+        """Return the loop that each axis of an array belongs to which varies along `axes`."""
+        return tuple(loops.index(b) for b in blocks if axes and axes[b[0]])
+
+    def argument(a: _Argument) -> Argument:
+        return Argument(a.name, a.dtype, dims(a.axes), a.contiguous)
+
+    def passed(a: _Argument) -> Passed:
+        return Passed(a.value, tuple(sizes[d] for d in dims(a.axes)))
+
+    reduced: dict[Node, Reduced] = {}
+    for node, r in builder.reduced.items():
+        gone = tuple(r.gone[b[0]] for b in loops)
+        left = dims(tuple(not g for g in r.gone))
+        # What is left of axes of size 1 is one number.
+        stored = r.stored and not all(gone)
+        reduced[node] = replace(r, gone=gone, dims=left, stored=stored)
     nest = Nest(
         len(sizes),
         len(rows),
         loops != blocks,
-        builder.operands,
-        builder.outputs,
-        reductions,
+        tuple(map(argument, builder.operands)),
+        tuple(map(argument, builder.outputs)),
         builder.values,
-        [name for _, name in returned],
-        builder.functions,
+        tuple(reduced.values()),
+        (
+            *(builder.known[node].name for node in returned),
+            *(r.name for r in reduced.values() if r.full),
+        ),
     )
-    limited = any(value.limit for value in builder.values.values())
-    return KernelPlan(
-        source(nest),
-        source(nest, exact=True) if limited else None,
+    partials = [
+        Partial(node, tuple(sizes[d] for d in r.dims), None if r.local else r.initial)
+        for node, r in reduced.items()
+        if r.stored
+    ]
+    return KernelCall(
+        nest,
         sizes,
-        builder.operands,
-        builder.outputs,
-        reductions,
-        builder.functions,
-        returned,
-        sum(value.dear and not value.row for value in builder.values.values()),
-        nest.turned,
+        list(map(passed, builder.operands)),
+        list(map(passed, builder.outputs)),
+        partials,
+        [*returned, *(node for node, r in reduced.items() if r.full)],
+        builder.finishes,
     )
 
 
-def _collapse(group: Group, operands: list[Operand], reductions: list[Reduced]) -> list[list[int]]:
+def _collapse(group: Group, builder: _Builder) -> list[list[int]]:
     """Merge neighbouring axes that everything treats alike; return the blocks of axes."""
-
     space = group.space
+    arrays = [o for o in builder.operands if o.axes]
 
     def signature(i: int) -> Any:
         return (
             i in group.reduced,
-            tuple(o.axes[i] for o in operands if o.axes),
-            tuple(r.axes[i] for r in reductions),
+            tuple(o.axes[i] for o in arrays),
+            tuple(r.gone[i] for r in builder.reduced.values()),
         )
 
-    if any(not o.contiguous for o in operands if o.axes):
+    if any(not o.contiguous for o in arrays):
         return [[i] for i in range(len(space))]
     blocks: list[list[int]] = []
     for i, n in enumerate(space):
-        if n == 1 and blocks and not any(o.axes[i] for o in operands if o.axes):
+        if n == 1 and blocks and not any(o.axes[i] for o in arrays):
             blocks[-1].append(i)  # an axis of size 1 changes nothing
             continue
         if blocks and signature(blocks[-1][0]) == signature(i):
@@ -323,17 +340,3 @@ def _collapse(group: Group, operands: list[Operand], reductions: list[Reduced]) 
         else:
             blocks.append([i])
     return blocks
-
-
-def _reshape(
-    operand: Operand, space: tuple[int, ...], blocks: list[list[int]], loops: list[list[int]]
-) -> None:
-    """Note how an operand is passed: with one axis for each block along which it varies."""
-    if not operand.axes:
-        return
-    varying = [block for block in blocks if operand.axes[block[0]]]
-    operand.shape = tuple(
-        int(np.prod([space[i] for i in block], dtype=np.int64)) for block in varying
-    )
-    operand.dims = tuple(loops.index(block) for block in varying)
-    operand.axes = tuple(block in varying for block in loops)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.backends.numba import problems
+from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
@@ -32,8 +32,17 @@ MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
 
+
 #: Reasons to compile nothing in this process that have been given.
 _told: set[str] = set()
+
+
+def tell_once(reason: str, stacklevel: int) -> None:
+    """Say why nothing is compiled in this process."""
+    if reason not in _told:
+        _told.add(reason)
+        text = f"jit runs functions as they are: {reason}"
+        warnings.warn(text, RuntimeWarning, stacklevel=stacklevel)
 
 
 class Stats(NamedTuple):
@@ -106,6 +115,7 @@ class Jit:
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Find the recording that stands for this call, or make one."""
+        problems = current().problems
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
         leaves, structure = flatten((args, kwargs))
@@ -175,17 +185,17 @@ class Jit:
         method = self._function.__get__(instance, owner)
         space = getattr(instance, "__dict__", None)
         if not isinstance(space, dict):  # a class, or an instance with slots
-            kept: Any = self._methods
+            methods: Any = self._methods
             name: Any = id(instance)
         else:
-            kept = space.setdefault("_tapegrad_jitted", _Bound())
+            methods = space.setdefault("_tapegrad_jitted", _Bound())
             name = getattr(self, "__name__", repr(self))
-        bound = kept.get(name)
+        bound = methods.get(name)
         if bound is None or getattr(bound._function, "__self__", instance) is not instance:
             # Not there yet, or copied with the attributes of another instance.
             if isinstance(space, dict) and bound is not None:
-                kept = space["_tapegrad_jitted"] = _Bound()
-            bound = kept[name] = Jit(method, self._strict)
+                methods = space["_tapegrad_jitted"] = _Bound()
+            bound = methods[name] = Jit(method, self._strict)
         return bound
 
     def _promote(self, signature: _Signature, variant: Recording) -> None:
@@ -231,13 +241,11 @@ class Jit:
         name = getattr(self, "__name__", "function")
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
-        if reason in problems:
-            what, told = "jit runs functions as they are", reason in _told
-            _told.add(reason)
-        else:
-            what, told = f"jit({name}) runs without compiling from here on", self._warned
+        if reason in current().problems:
+            tell_once(reason, 6)
+        elif not self._warned:
             self._warned = True
-        if not told:
+            what = f"jit({name}) runs without compiling from here on"
             warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=5)
 
     def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:
@@ -321,8 +329,8 @@ class Jit:
         except Unsettled as stop:
             problem = f"it is called with {stop}"
         if not problem:
-            given, named = unflatten(structure, leaves)
-            recording, _ = record(self._function, captures, given, named, strict=self._strict)
+            positional, named = unflatten(structure, leaves)
+            recording, _ = record(self._function, captures, positional, named, strict=self._strict)
             problem = recording.problem
         return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
 

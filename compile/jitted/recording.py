@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends import numba as backend
-from tapegrad.compile.passes import pipeline as passes
+from tapegrad.compile.backends.interface import current
+from tapegrad.compile.jitted.labels import labels
 from tapegrad.compile.passes.layout import Layout
+from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
+from tapegrad.compile.plans.explanation import explanation
+from tapegrad.compile.plans.plan import build
 from tapegrad.compile.survey.capture import SETTLED, Captures, Reference, survey
 from tapegrad.compile.survey.effects import watched
 from tapegrad.compile.survey.healing import Healer, is_buffer
@@ -89,7 +91,7 @@ class Recording:
     ----------
     program : Program
     boundary : Boundary
-    plan : Plan
+    plan : Plan or None
     traced : list of int
         Which leaves of the arguments the plan takes.
     captured : list of Reference
@@ -205,16 +207,10 @@ class Recording:
             "# The tape, after all passes:",
             shown.source(),
             "",
-            "# The plan:",
-            plan.source.rstrip(),
+            *explanation(plan),
         ]
-        if plan.library_steps:
-            steps = ", ".join(f"{e.primitive.name} ({e.where})" for e in plan.library_steps)
-            parts.append(f"# library steps: {steps}")
         for guard in guards:
             parts.append(f"# guard: {guard.kind} was {guard.seen}, consumed at {guard.where}")
-        for i, kernel in enumerate(plan.kernels):
-            parts += ["", f"# kernel {i}, over {kernel.sizes}:", kernel.source.rstrip()]
         return "\n".join(parts)
 
 
@@ -239,15 +235,14 @@ def record(
     recording = Recording(
         run.program, run.boundary, None, run.traced, run.captured, run.structure, run.program
     )
+    backend = current()
     recording.problem = run.problem or ("" if backend.usable() else backend.problems[0])
     if recording.problem:
         return recording, function(*args, **kwargs) if run.lazy and run.calm else run.result
     recording.watched = run.watched
     _note_constants(recording)
-    # The builder imports numba, which is loaded when something is compiled and not before.
-    builder = importlib.import_module("tapegrad.compile.plans.plan")
-    recording.program = passes.optimise(run.program, check)
-    recording.plan = builder.build(recording.program, run.boundary, strict=strict)
+    recording.program = optimise(run.program, check)
+    recording.plan = build(recording.program, run.boundary, strict=strict)
     return recording, run.result
 
 
@@ -280,18 +275,19 @@ class _Run:
         self.function = function
         self.captures = captures
         self.leaves, nest = flatten((args, kwargs))
+        self.labels = labels(function, nest)
         self.traced = [i for i, leaf in enumerate(self.leaves) if _is_traced(leaf)]
         self.drawn = captures.random_state()
         self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
         with new_trace(StagingTrace) as self.trace:
             self.mirror = Mirror(self.trace, captures)
-            given = list(self.leaves)
+            stand_ins = list(self.leaves)
             for i in self.traced:
                 leaf = self.leaves[i]
-                given[i] = self.trace.variable(np.asarray(leaf), original=leaf)
-            self.cells = [given[i] for i in self.traced]
+                stand_ins[i] = self.trace.variable(np.asarray(leaf), original=leaf)
+            self.cells = [stand_ins[i] for i in self.traced]
             image = self.mirror.value("", None, None, function)
-            images = unflatten(nest, given)
+            images = unflatten(nest, stand_ins)
             self.trace.shared = _overlap(
                 [
                     *(self.leaves[i] for i in self.traced),
@@ -307,13 +303,18 @@ class _Run:
             if self.mirror.give_back(healer):
                 self.trace.give_up("it changes what is outside it (an attribute, a list)")
             leaves, after = flatten(images)
-            if after != nest or any(a is not b for a, b in zip(leaves, given)):
+            if after != nest or any(a is not b for a, b in zip(leaves, stand_ins)):
                 self.trace.give_up("it changes a list or dict that it was given")
                 healer.give_back((args, kwargs), images)
             self._take_outputs(result, healer)
             self.watched = self._watched()
             self._make_program()
             self.problem = self._problem(healer)
+
+    @property
+    def names(self) -> list[str]:
+        """What to call the inputs of the program."""
+        return [*(self.labels[i] for i in self.traced), *(r.name for r in self.captured)]
 
     def _make_program(self) -> None:
         trace, writes = self.trace, self._writes()
@@ -326,6 +327,7 @@ class _Run:
             [i for i, _ in writes],
             {node for node, array in pairs if isinstance(array, np.generic)},
             {node: Layout.of(np.asarray(array)) for node, array in pairs},
+            self.names,
         )
 
     def _close(self) -> None:

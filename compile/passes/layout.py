@@ -59,7 +59,7 @@ class Layout:
             np.zeros((), np.int8)[...], self.shape, self.strides
         )
         try:
-            if primitive.name == "reshape":
+            if primitive.shows == "reshaped":
                 view = np.reshape(probe, params["shape"], copy=False)
             else:
                 view = primitive.forward(probe, **params)

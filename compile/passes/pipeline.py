@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends.expressions import Call, Expression, Name, read
 from tapegrad.compile.passes.expansions import expand
+from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
@@ -15,10 +17,7 @@ from tapegrad.tape.program.rewriter import Rewriter
 
 __all__ = ["PIPELINE", "optimise"]
 
-
-def _is_one(operand: Any) -> bool:
-    value = uniform_value(operand) if type(operand) is not Node else None
-    return value is not None and bool(value == 1)
+_ANY = np.dtype(float)
 
 
 def shown(program: Program) -> set[Node]:
@@ -31,49 +30,110 @@ def shown(program: Program) -> set[Node]:
 
 
 def simplify(program: Program) -> Program:
-    """Remove what is exactly nothing: factors of one, casts and reshapes to what is there."""
+    """Remove what is exactly nothing: factors of one, casts, reshapes and slices to what is there."""
     rewriter = Rewriter(program)
-    seen = shown(program)
+    seen, results, inputs = shown(program), set(program.results()), set(program.inputs)
     for entry in program.entries:
-        inputs = rewriter.operands(entry)
-        same = None if entry in seen else _identity(entry, inputs)
+        operands = rewriter.operands(entry)
+        same = None
+        # What results are views of stays, unless it is found that the results are something else.
+        if entry not in seen or entry in results:
+            # Two results of the function may not become one array, nor may one become an argument.
+            taken = seen | inputs if entry in results else set()
+            same = _equal_to(entry, operands, taken)
         # A Python number may not stand for a NumPy scalar: it is weak in promotion.
         if same is not None and (same in rewriter.weak) == (entry in rewriter.weak):
             rewriter.known[entry] = same
+            seen.update(_memory_of(same) if entry in results else ())
             continue
-        rewriter.keep(entry, inputs)
+        new = rewriter.keep(entry, operands)
+        if entry in seen:
+            seen.add(new)
     return rewriter.finish()
 
 
-def _identity(entry: Node, inputs: tuple[Any, ...]) -> Any:
-    """Return the operand that the result of an entry equals bit for bit, or None."""
-    name = entry.primitive.name
-    candidate = None
-    if name == "multiply":
-        if _is_one(inputs[1]):
-            candidate = inputs[0]
-        elif _is_one(inputs[0]):
-            candidate = inputs[1]
-    elif (
-        (name == "divide" and _is_one(inputs[1]))
-        or name
-        in (
-            "cast",
-            "reshape",
-            "broadcast_to",
-            "positive",
-            "copy",
-            "stop_gradient",
+def _memory_of(node: Node) -> list[Node]:
+    """Return a value and what it is a view of."""
+    found = [node]
+    while node.primitive is not None and node.primitive.view and type(node.operands[0]) is Node:
+        node = node.operands[0]
+        found.append(node)
+    return found
+
+
+def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Node | None:
+    """Return the earliest value that the result of an entry equals bit for bit, or None.
+
+    Its memory is none of the values in `taken`.
+    """
+    found: list[Any] = []
+    if entry.primitive.kernel is not None:
+        ones = {letter for letter, operand in zip("xyz", operands) if _is_one(operand)}
+        name = _unchanged(read(entry.primitive.kernel, (_ANY,) * 3, _ANY), ones)
+        found = [dict(zip("xyz", operands)).get(name)]
+    elif entry.primitive.view:
+        found = _shown_by(entry, operands[0])
+    for value in reversed(found):
+        same = type(value) is Node and (value.shape, value.dtype) == (entry.shape, entry.dtype)
+        if same and taken.isdisjoint(_memory_of(value)):
+            return value  # type: ignore[no-any-return]
+    return None
+
+
+def _is_one(operand: Any) -> bool:
+    value = uniform_value(operand) if type(operand) is not Node else None
+    return value is not None and bool(value == 1)
+
+
+def _unchanged(expression: Expression, ones: set[str]) -> str:
+    """Return the name of the operand that an expression gives back, if some are one, or ""."""
+    if type(expression) is Name:
+        return expression.name
+    if type(expression) is Call and expression.function in ("multiply", "divide"):
+        left, right = (_unchanged(a, ones) for a in expression.arguments)
+        if right in ones:
+            return left
+        if left in ones and expression.function == "multiply":
+            return right
+    return ""
+
+
+def _shown_by(entry: Node, operand: Any) -> list[Any]:
+    """Return the values that a view shows all elements of, in order, by whatever ways."""
+    if type(operand) is not Node:
+        return []
+    if entry.primitive.shows != "reshaped":
+        layout = Layout.fresh(operand.shape, operand.dtype)
+        whole = (
+            operand.shape == entry.shape and layout.through(entry.primitive, entry.params) == layout
         )
-        or (name == "transpose" and entry.params["axes"] == tuple(range(len(entry.shape))))
-    ):
-        candidate = inputs[0]
-    if (
-        type(candidate) is Node
-        and candidate.shape == entry.shape
-        and candidate.dtype == entry.dtype
-    ):
-        return candidate
+        return [operand] if whole else [_part_shown(entry, operand)]
+    found = [operand]
+    while type(operand) is Node and operand.primitive is not None and operand.primitive.view:
+        further = operand.operands[0]
+        operand = (
+            further if operand.primitive.shows == "reshaped" else _part_shown(operand, further)
+        )
+        found.append(operand)
+    return found
+
+
+def _part_shown(entry: Node, joined: Any) -> Any:
+    """Return the one of several joined arrays that a slice of them shows, or None."""
+    if entry.primitive.name != "basic_index" or type(joined) is not Node:
+        return None
+    if joined.primitive is None or joined.primitive.name != "concatenate":
+        return None
+    spec, axis = entry.params["spec"], joined.params["axis"]
+    whole = ("slice", None, None, None)
+    if len(spec) <= axis or any(cut != whole for i, cut in enumerate(spec) if i != axis):
+        return None
+    start = 0
+    for part in joined.operands:
+        stop = start + part.shape[axis]
+        if spec[axis] == ("slice", start, stop, None):
+            return part
+        start = stop
     return None
 
 
@@ -94,7 +154,7 @@ def fold_broadcasts(program: Program) -> Program:
 
 def _unrepeated(operand: Any, made: set[Node]) -> Any:
     while type(operand) is Node and operand in made:
-        if operand.primitive.name != "broadcast_to":
+        if operand.primitive.shows != "repeated":
             break
         operand = operand.operands[0]
     return operand
@@ -112,7 +172,7 @@ def _key(entry: Node, inputs: tuple[Any, ...]) -> Any:
     return (entry.primitive.name, tuple(parts), tuple(sorted(entry.params.items())))
 
 
-def share(program: Program) -> Program:
+def merge_equal(program: Program) -> Program:
     """Compute equal expressions once."""
     rewriter = Rewriter(program)
     first: dict[Any, Node] = {}
@@ -130,9 +190,9 @@ def share(program: Program) -> Program:
         if earlier is not None and alike and entry not in seen:
             rewriter.known[entry] = earlier
             continue
-        kept = rewriter.keep(entry, inputs)
+        new = rewriter.keep(entry, inputs)
         if earlier is None:
-            first[key] = kept
+            first[key] = new
     return rewriter.finish()
 
 
@@ -148,7 +208,7 @@ PIPELINE: tuple[Callable[[Program], Program], ...] = (
     fold_broadcasts,
     simplify,
     fold_broadcasts,
-    share,
+    merge_equal,
     drop_dead,
 )
 

@@ -34,6 +34,8 @@ class Boundary:
         Inputs that are NumPy scalars.
     layouts : mapping
         How the inputs lie in memory; those that are not named are C-contiguous.
+    names : sequence of str
+        What to call the inputs.
     """
 
     results: int
@@ -41,6 +43,7 @@ class Boundary:
     writes: Sequence[int] = ()
     scalars: Collection[Node] = ()
     layouts: Mapping[Node, Layout] = field(default_factory=dict)
+    names: Sequence[str] = ()
 
 
 def guard_holds(guard: Guard, value: Any) -> bool:

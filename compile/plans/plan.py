@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends.numba import threads
-from tapegrad.compile.backends.numba.kernels import compiled, kernel_type
-from tapegrad.compile.fusion import groups as fuse
-from tapegrad.compile.fusion import lowering as codegen
-from tapegrad.compile.passes.expansions import stage
+from tapegrad.compile.backends.expressions import Expression, evaluate
+from tapegrad.compile.backends.interface import Kernel, current
+from tapegrad.compile.fusion.groups import Group, Step, partition
+from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
+from tapegrad.compile.plans.script import Script, line_of, lines_of, operations_of, shortened
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import Guard
 
-__all__ = ["Miss", "Plan", "build"]
+__all__ = ["KernelStep", "Miss", "Plan", "build"]
 
 
 class Miss:
@@ -41,6 +41,25 @@ class Miss:
 
 
 @dataclass(slots=True)
+class KernelStep:
+    """A step of a plan that is a kernel.
+
+    Attributes
+    ----------
+    name : str
+        What the plan calls the kernel; steps with the same source share it.
+    source : str
+    call : KernelCall
+    entries : list of Node
+    """
+
+    name: str
+    source: str
+    call: KernelCall
+    entries: list[Node]
+
+
+@dataclass(slots=True)
 class Plan:
     """An executable program.
 
@@ -49,7 +68,7 @@ class Plan:
     run : callable
         Takes the inputs; returns a tuple of output leaves, or a :class:`Miss`.
     source : str
-    kernels : list of KernelPlan
+    kernels : list of KernelStep
     library_steps : list of Node
         What is executed by NumPy because it has no lowering.
     bodies : list of (str, Node, Plan)
@@ -60,7 +79,7 @@ class Plan:
 
     run: Callable[..., Any]
     source: str
-    kernels: list[codegen.KernelPlan]
+    kernels: list[KernelStep]
     library_steps: list[Node] = field(default_factory=list)
     bodies: list[tuple[str, Node, Plan]] = field(default_factory=list)
     compiled: int = 0
@@ -74,43 +93,52 @@ class _Writer:
         self.program = program
         self.boundary = boundary
         self.strict = strict
-        self.lines: list[str] = []
-        self.space: dict[str, Any] = {
-            "empty": np.empty,
-            "asarray": np.asarray,
-            "as_c": _as_c,
-            "full": np.full,
-            "guard_holds": guard_holds,
-            "Miss": Miss,
-        }
+        self.script = Script(
+            {
+                "empty": np.empty,
+                "full": np.full,
+                "as_c": _as_c,
+                "guard_holds": guard_holds,
+                "Miss": Miss,
+            }
+        )
         self.names: dict[Node, str] = {}
+        self.kernel_names: dict[str, str] = {}  # by source
         self.layouts: dict[Node, Layout] = {}
-        self.kernels: list[codegen.KernelPlan] = []
+        self.kernels: list[KernelStep] = []
         self.library_steps: list[Node] = []
         self.bodies: list[tuple[str, Node, Plan]] = []
         self.by_library: set[Node] = set()
         self.compiled = 0
         self.reused = 0
 
-    def constant(self, value: Any, letter: str = "c") -> str:
-        name = f"{letter}{len(self.space)}"
-        self.space[name] = value
-        return name
+    def inputs(self) -> None:
+        """Name the inputs."""
+        names = self.boundary.names or [f"x{i}" for i in range(len(self.program.inputs))]
+        for hint, node in zip(names, self.program.inputs):
+            name = self.names[node] = self.script.unique(hint)
+            self.layouts[node] = self.boundary.layouts.get(node) or _fresh(node)
+            shape = ", ".join(map(str, node.shape))
+            self.script.comment(f"{name}: {node.dtype.name}[{shape}]")
 
     def name(self, value: Any) -> str:
-        if type(value) is Node:
-            return self.names[value]
-        return self.constant(value)
+        """Return the source of an operand."""
+        return self.names[value] if type(value) is Node else self.script.refer(value, "constant")
 
-    def new(self, node: Node) -> str:
-        name = self.names[node] = f"t{len(self.names)}"
+    def new(self, entry: Node) -> str:
+        """Return a name for the value of an entry: what made it, for a reduction also of what."""
+        hint = entry.primitive.name
+        made = entry.operands[0] if entry.operands else None
+        if entry.primitive.family == "reduction" and getattr(made, "primitive", None) is not None:
+            hint = f"{hint}_{made.primitive.name}"  # type: ignore[union-attr]
+        name = self.names[entry] = self.script.unique(hint)
         return name
 
     # Steps ---------------------------------------------------------------------------------------
 
-    def step(self, step: fuse.Group | fuse.Step, needed: set[Node]) -> list[Node]:
+    def step(self, step: Group | Step, needed: set[Node]) -> list[Node]:
         """Write one step; return the nodes that are there after it."""
-        if isinstance(step, fuse.Group):
+        if isinstance(step, Group):
             try:
                 return self.kernel(step, needed)
             except Exception as error:
@@ -130,10 +158,10 @@ class _Writer:
 
     def library_step(self, entry: Node) -> None:
         """Write a view or a library call."""
-        primitive, params = entry.primitive, entry.params
+        primitive, params, script = entry.primitive, entry.params, self.script
         # A Python number must be one here, for NumPy's promotion.
         weak = self.program.weak
-        args = ", ".join(
+        arguments = ", ".join(
             self.name(o) + (".item()" if type(o) is Node and o in weak else "")
             for o in entry.operands
         )
@@ -141,132 +169,127 @@ class _Writer:
         layout = None
         if primitive.view and type(source) is Node:
             layout = self.layouts[source].through(primitive, params)
-        function = self.constant(partial(primitive.forward, **self._with_plans(entry)), "f")
-        call = f"{function}({args})"
+        call = f"{self._forward(entry)}({arguments})"
         if layout is None and not primitive.multiple:
             call = f"as_c({call})"
-            layout = Layout.fresh(entry.shape, entry.dtype)
-        name = self.new(entry)
-        self.lines.append(f"{name} = {call}  # {primitive.name}")
+            layout = _fresh(entry)
+        words = [f"{key}={shortened(value)}" for key, value in entry.params.items()]
+        script.add(
+            f"{self.new(entry)} = {call}",
+            ", ".join(part for part in (*words, lines_of([entry])) if part),
+        )
         if layout is not None:
             self.layouts[entry] = layout
         self.by_library.add(entry)
         if not primitive.view:
             self.library_steps.append(entry)
 
-    def _with_plans(self, entry: Node) -> dict[str, Any]:
-        """Return the parameters of an entry, with the programs among them planned."""
-        params = dict(entry.params)
+    def _forward(self, entry: Node) -> str:
+        """Return the name of a primitive's function with its parameters; programs are planned."""
+        primitive, params = entry.primitive, dict(entry.params)
         for name, body in bodies(entry.params):
-            plan = build(optimise(stage(body)), strict=self.strict)
+            plan = build(optimise(body), strict=self.strict)
             self.bodies.append((name, entry, plan))
             self.compiled += plan.compiled
             self.reused += plan.reused
             params[name] = partial(_run_body, plan.run)
-        return params
+        function = partial(primitive.forward, **params) if params else primitive.forward
+        prefix = "np" if hasattr(np, primitive.name) else "run"
+        return self.script.refer(function, f"{prefix}_{primitive.name}")
 
-    def kernel(self, group: fuse.Group, needed: set[Node]) -> list[Node]:
+    def kernel(self, group: Group, needed: set[Node]) -> list[Node]:
         """Write the call of a kernel, and the arrays that it fills."""
-        plan = codegen.generate(group, self.layouts, self.program.weak, needed)
-        size = int(np.prod(plan.sizes, dtype=np.int64))
-        call = self._callable(plan, size)
-        whole = ["0"] * plan.turned + [str(n) for n in plan.sizes]
-        arguments = whole if _parts(plan, size) == 1 else []
-        arguments += [self._argument(o) for o in plan.operands]
-        made: list[Node] = []
-        after: list[str] = []
-        for out in plan.outputs:
-            arguments.append(self._output(out.value, out.shape))
-            made.append(out.value)
-        for r in plan.partials:
-            shape = tuple(plan.sizes[d] for d in r.dims)
-            start = threads.START[r.kind]
-            arguments.append(self._output(r.node, shape, start))
-            made.append(r.node)
-        returned = []
-        for node, _ in plan.returned:
-            name = self.new(node)
-            returned.append(name)
-            made.append(node)
-            self.layouts[node] = Layout.fresh(node.shape, node.dtype)
-            # A Python number would be weak in the promotion of a library step.
-            if node.shape:
-                filler = self.constant(partial(np.full, node.shape, dtype=node.dtype), "f")
-                after.append(f"{name} = {filler}({name})")
-            else:
-                after.append(f"{name} = {self.constant(node.dtype.type, 'd')}({name})")
-        inside = ", ".join(arguments)
-        self._write_call(plan, call, inside, returned, size)
-        self.lines += after
-        self.kernels.append(plan)
-        return made
+        call = lower(group, self.layouts, self.program.weak, needed)
+        kernel = current().compile(call.nest, call.sizes)
+        self.compiled += kernel.new
+        self.reused += not kernel.new
+        name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
+        self.script.gap()
+        self.script.comment(f"{name}: {operations_of(group.entries)}  ({lines_of(group.entries)})")
+        arguments = [str(n) for n in kernel.leading]
+        arguments += [self._argument(o) for o in call.operands]
+        arguments += [self._output(out) for out in call.outputs]
+        arguments += [self._output(Passed(p.value, p.shape), p.initial) for p in call.partials]
+        returned = [self.new(node) for node in call.returned]
+        self._call(kernel, name, call, returned, arguments)
+        for node in call.returned:
+            self._as_scalar(node)
+        for node, finish in call.finishes.items():
+            finished = self.script.refer(partial(_finished, finish), f"finish_{self.names[node]}")
+            self.script.add(f"{self.names[node]} = {finished}({self.names[node]})")
+        self.kernels.append(KernelStep(name, kernel.source, call, group.entries))
+        return [*(p.value for p in (*call.outputs, *call.partials)), *call.returned]
 
-    def _write_call(
-        self, plan: codegen.KernelPlan, call: str, inside: str, returned: list[str], size: int
+    def _call(
+        self, kernel: Kernel, name: str, call: KernelCall, returned: list[str], arguments: list[str]
     ) -> None:
-        if plan.exact_source is None:
-            target = f"{', '.join(returned)} = " if returned else ""
-            self.lines.append(f"{target}{call}({inside})")
+        """Write the call, and what follows if an argument was too large for fast functions."""
+        script = self.script
+        function = script.refer(kernel.call, name)
+        if kernel.exact is None:
+            script.call(returned, function, arguments)
             return
-        exact = self.constant(_Exact(self, plan, size), "k")
-        self.lines.append(f"{', '.join([*returned, 'beyond'])} = {call}({inside})")
-        target = f"{', '.join(returned)} = " if returned else ""
-        again = self._fresh_partials(plan)
-        self.lines.append(f"if beyond: {again}{target}{exact}({inside})")
+        script.call([*returned, "beyond"], function, arguments)
+        script.add("if beyond:", "an argument was too large for the fast form of a function")
+        for partial_ in call.partials:
+            if partial_.initial is not None:
+                initial = script.refer(partial_.initial, "initial")
+                script.add(f"    {self.names[partial_.value]}.fill({initial})")
+        exact = script.refer(kernel.exact, f"{name}_exact")
+        script.call(returned, exact, arguments, indent="    ")
 
-    def _fresh_partials(self, plan: codegen.KernelPlan) -> str:
-        """Reset the arrays into which a kernel accumulates, before it runs a second time."""
-        return "".join(
-            f"{self.names[r.node]}.fill({threads.START[r.kind]!r}); ".replace("inf", "float('inf')")
-            for r in plan.partials
-        )
+    def _as_scalar(self, node: Node) -> None:
+        """Write how the number that a kernel returns becomes a NumPy scalar, or an array of size 1.
 
-    def _argument(self, operand: codegen.Operand) -> str:
-        value = operand.value
+        A Python number would be weak in the promotion of a library step.
+        """
+        name = self.names[node]
+        self.layouts[node] = _fresh(node)
+        if node.shape:
+            shape = self.script.refer(partial(np.full, node.shape, dtype=node.dtype), "as_array")
+            self.script.add(f"{name} = {shape}({name})")
+        else:
+            scalar = self.script.refer(node.dtype.type, f"np_{node.dtype.name}")
+            self.script.add(f"{name} = {scalar}({name})")
+
+    def _argument(self, operand: Passed) -> str:
+        value, shape = operand
         if type(value) is not Node and not isinstance(value, np.ndarray):
-            return self.constant(value.item() if isinstance(value, np.generic) else value)
-        own = value.shape
-        if operand.shape is not None and any(operand.axes) and operand.shape != own:
+            number = value.item() if isinstance(value, np.generic) else value
+            return self.script.refer(number, "number")
+        if shape and shape != value.shape:
             if type(value) is not Node:
-                return self.constant(np.ascontiguousarray(value).reshape(operand.shape))
-            return f"{self.name(value)}.reshape({operand.shape})"
-        if not any(operand.axes) and own != ():
+                return self.script.refer(np.ascontiguousarray(value).reshape(shape), "constant")
+            return f"{self.name(value)}.reshape({shape})"
+        if not shape and value.shape:
             return f"{self.name(value)}.item()"
         return self.name(value)
 
-    def _output(self, node: Node, shape: tuple[int, ...] | None, start: Any = None) -> str:
-        """Write the allocation of a result; return the text of the argument that is written to."""
-        name = self.new(node)
-        dtype = self.constant(node.dtype, "d")
-        self.layouts[node] = Layout.fresh(node.shape, node.dtype)
-        if start is None:
-            self.lines.append(f"{name} = empty({node.shape}, {dtype})")
+    def _output(self, out: Passed, initial: float | None = None) -> str:
+        """Write the allocation of a result; return the source of the argument that is filled."""
+        node, script = out.value, self.script
+        name, dtype = self.new(node), script.dtype(node.dtype)
+        self.layouts[node] = _fresh(node)
+        if initial is None:
+            script.add(f"{name} = empty({node.shape}, {dtype})")
         else:
-            self.lines.append(f"{name} = full({node.shape}, {self.constant(start)}, {dtype})")
-        if shape is not None and shape != node.shape:
-            return f"{name}.reshape({shape})"
-        return name
-
-    def _callable(self, plan: codegen.KernelPlan, size: int) -> str:
-        function, new = compiled(plan.source, plan.functions, argument_types(plan))
-        self.compiled += new
-        self.reused += not new
-        return self.constant(prepared(plan, function, size, bool(plan.exact_source)), "k")
+            script.add(f"{name} = full({node.shape}, {script.refer(initial, 'initial')}, {dtype})")
+        return name if out.shape == node.shape else f"{name}.reshape({out.shape})"
 
     # The rest ------------------------------------------------------------------------------------
 
     def guard(self, guard: Guard, node: Node) -> None:
         """Write the check of a guard, of which a node has the value."""
-        name = self.names[node]
-        held = self.constant(guard, "g")
-        self.lines.append(f"if not guard_holds({held}, {name}): return Miss({held}, {name})")
+        name, seen = self.names[node], self.script.refer(guard, "guard")
+        self.script.add(f"if not guard_holds({seen}, {name}):", line_of(guard.where))
+        self.script.add(f"    return Miss({seen}, {name})")
 
     def output(self, value: Any) -> str:
-        """Return the text of one leaf of the result, as NumPy would return it."""
+        """Return the source of one leaf of the result, as NumPy would return it."""
         if isinstance(value, np.ndarray):
-            return f"{self.constant(value)}.copy()"  # the caller may change what it gets
+            return f"{self.name(value)}.copy()"  # the caller may change what it gets
         if type(value) is not Node:
-            return self.constant(value)
+            return self.name(value)
         name = self.names[value]
         if value in self.program.weak:
             return f"{name}.item()"  # a Python number
@@ -281,55 +304,17 @@ def _as_c(value: Any) -> Any:
     return np.asarray(value, order="C")
 
 
+def _finished(finish: Expression, total: Any) -> Any:
+    return evaluate(finish, {"x": total})
+
+
 def _run_body(run: Callable[..., Any], *values: Any) -> Any:
     """Run the plan of a body, whose inputs are C-contiguous arrays."""
     return run(*map(_as_c, values))
 
 
-def argument_types(plan: codegen.KernelPlan) -> tuple[Any, ...]:
-    """Return the Numba types of a kernel's arguments."""
-    size = kernel_type(np.dtype(np.int64), 0, True)
-    types = [size] * (plan.turned + len(plan.sizes))
-    types += [kernel_type(o.dtype, sum(o.axes), o.contiguous) for o in plan.operands]
-    types += [kernel_type(o.dtype, sum(o.axes), True) for o in plan.outputs]
-    types += [kernel_type(r.node.dtype, len(plan.sizes) - sum(r.axes), True) for r in plan.partials]
-    return tuple(types)
-
-
-def _parts(plan: codegen.KernelPlan, size: int) -> int:
-    """Return into how many parts a kernel is divided; one that is not takes its sizes in the call."""
-    return threads.parts_of(size * plan.cost, plan.sizes[0]) if plan.sizes else 1
-
-
-def prepared(
-    plan: codegen.KernelPlan, function: Callable[..., Any], size: int, flagged: bool
-) -> Callable[..., Any]:
-    """Let threads share a kernel if it is large."""
-    parts = _parts(plan, size)
-    if parts == 1:
-        return function
-    sliced = tuple(bool(o.axes) and o.axes[0] for o in (*plan.operands, *plan.outputs))
-    partials = tuple((r.kind, not r.axes[0]) for r in plan.partials)
-    full = tuple(r.kind for r in plan.reductions if r.full)
-    return threads.Shared(function, plan.sizes, parts, sliced, partials, full, flagged, plan.turned)
-
-
-class _Exact:
-    """A kernel with exact functions, compiled when an argument first leaves the fast ones' range."""
-
-    def __init__(self, writer: _Writer, plan: codegen.KernelPlan, size: int) -> None:
-        self.plan = plan
-        self.size = size
-        self.function: Callable[..., Any] | None = None
-
-    def __call__(self, *args: Any) -> Any:
-        if self.function is None:
-            assert self.plan.exact_source is not None
-            code, _ = compiled(
-                self.plan.exact_source, self.plan.functions, argument_types(self.plan)
-            )
-            self.function = prepared(self.plan, code, self.size, False)
-        return self.function(*args)
+def _fresh(node: Node) -> Layout:
+    return Layout.fresh(node.shape, node.dtype)
 
 
 def build(program: Program, boundary: Boundary | None = None, *, strict: bool = False) -> Plan:
@@ -349,10 +334,8 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     rest = iter(program.outputs[boundary.results :])
     guards = list(zip(boundary.guards, rest))
     writer = _Writer(program, boundary, strict)
-    for i, node in enumerate(program.inputs):
-        writer.names[node] = f"x{i}"
-        writer.layouts[node] = boundary.layouts.get(node) or Layout.fresh(node.shape, node.dtype)
-    steps = fuse.partition(program)
+    writer.inputs()
+    steps = partition(program)
     needed = _needed_outside(steps, program)
     there = set(program.inputs)
     for step in (None, *steps):
@@ -361,17 +344,13 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         for guard, node in guards:
             if node in there:
                 writer.guard(guard, node)
+    script, inputs = writer.script, [writer.names[node] for node in program.inputs]
     for i, new in zip(boundary.writes, rest):
-        writer.lines.append(f"x{i}[...] = {writer.names[new]}")
-    outputs = [writer.output(o) for o in results]
-    inputs = ", ".join(f"x{i}" for i in range(len(program.inputs)))
-    writer.lines.append(f"return ({''.join(o + ', ' for o in outputs)})")
-    body = "\n".join("    " + line for line in writer.lines)
-    source = f"def plan({inputs}):\n{body}\n"
-    exec(compile(source, "<tapegrad plan>", "exec"), writer.space)
+        script.add(f"{inputs[i]}[...] = {writer.names[new]}")
+    script.tuple("return ", [writer.output(o) for o in results])
     return Plan(
-        writer.space["plan"],
-        source,
+        script.function("plan", inputs),
+        script.source("plan", inputs),
         writer.kernels,
         writer.library_steps,
         writer.bodies,
@@ -380,11 +359,11 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     )
 
 
-def _needed_outside(steps: list[fuse.Group | fuse.Step], program: Program) -> set[Node]:
+def _needed_outside(steps: list[Group | Step], program: Program) -> set[Node]:
     """Return the values that leave the step that makes them."""
     needed = set(program.results())
     for step in steps:
-        entries = step.entries if isinstance(step, fuse.Group) else [step.entry]
+        entries = step.entries if isinstance(step, Group) else [step.entry]
         own = set(entries)
         for entry in entries:
             needed.update(o for o in entry.operands if type(o) is Node and o not in own)

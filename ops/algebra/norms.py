@@ -1,8 +1,7 @@
 """Norms of vectors and matrices.
 
-A p-norm is a reduction whose forward pass can neither overflow nor underflow on the way to a result
-that fits. Where a norm has no derivative (at zero) the rules give the subgradient 0; where several
-elements are the greatest, ``even_max`` shares the gradient among them.
+Where a norm has no derivative (at zero) the rules give the subgradient 0; where several elements are
+the greatest, ``even_max`` shares the gradient among them.
 """
 
 from __future__ import annotations
@@ -12,179 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.algebra.power_norm import vector_norm_p
 from tapegrad.ops.algebra.singular import nuclear_norm_p, svd_packed_p
+from tapegrad.ops.declare.axes import Axes, all_axes, one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, operand, owned
-from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
-from tapegrad.ops.elementwise.elementwise import _absolute_strict, absolute
+from tapegrad.ops.elementwise.elementwise import absolute, absolute_strict_p
 from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
-from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
-
-
-# The p-norm --------------------------------------------------------------------------------------
-
-
-def _power_sum(size: Any, ord: float, keepdims: bool) -> Any:
-    """Sum of powers of absolute values over the last axis."""
-    if ord == 2:
-        total = np.vecdot(size, size)
-        return total[..., None] if keepdims else total
-    if ord == 3:
-        powers = size * size * size
-    elif ord == 4:
-        powers = np.square(np.square(size))
-    elif ord == 0.5:
-        powers = np.sqrt(size)
-    else:
-        powers = size**ord
-    return _add(powers, -1, None, None, keepdims)
-
-
-def _root(total: Any, ord: float) -> Any:
-    return np.sqrt(total) if ord == 2 else np.cbrt(total) if ord == 3 else total ** (1.0 / ord)
-
-
-def _scaled(size: Any, ord: float) -> Any:
-    """The norm over the last axis, by dividing by the element that counts most."""
-    if ord > 0:
-        unit = np.max(size, axis=-1, keepdims=True, initial=0.0)
-    else:
-        unit = np.min(size, axis=-1, keepdims=True)
-    unit = np.where(np.isfinite(unit) & (unit > 0), unit, 1.0).astype(size.dtype)
-    return unit[..., 0] * _root(_power_sum(size / unit, ord, False), ord)
-
-
-def _p_norm(flat: Any, ord: float) -> Any:
-    """The norm over the last axis: directly where the sum of powers is a number of normal size."""
-    size = flat if ord == 2 else np.abs(flat)
-    if ord < 0:
-        return _scaled(np.abs(flat), ord)
-    total = _power_sum(size, ord, False)
-    good = _is_normal(total)
-    if good.all():
-        return _root(total, ord)
-    return np.where(good, _root(total, ord), _scaled(np.abs(flat), ord))
-
-
-def _vector_norm(
-    x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
-) -> np.ndarray[Any, Any]:
-    x = np.asarray(x)
-    if x.dtype.kind != "f":
-        x = x.astype(float)
-    dtype = x.dtype
-    if dtype == np.float16:
-        x = x.astype(np.float32)
-    if ord == 0:
-        return np.asarray(_add(x != 0, axis, x.dtype, None, keepdims)).astype(dtype, copy=False)
-    axis = tuple(sorted(axis))
-    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        if not axis:
-            y = np.abs(x)
-        else:
-            y = np.asarray(_p_norm(_to_back(x, axis), ord))
-        y = y.astype(dtype, copy=False)
-    if keepdims and axis:
-        y = y.reshape([1 if i in axis else n for i, n in enumerate(x.shape)])
-    return y
-
-
-#: Below 2 ** the first number a norm is multiplied by 2 ** the second; above the inverse of the
-#: first, divided by it.
-_TINY = {np.dtype("d"): (-500, 600), np.dtype("f"): (-60, 70), np.dtype("e"): (-12, 12)}
-
-
-def _ratio(y: Any, x: Any, g: Any = 1.0) -> Any:
-    """``x / y * g``, and 0 where the norm `y` is 0.
-
-    The rows are divided, not the elements, where ``g / y`` is a number of normal size. Otherwise the
-    ratio comes before the product with `g`, and a norm whose inverse, or that one's square, could
-    overflow or vanish is scaled by a power of two.
-    """
-    divisor = np.where(y == 0, np.inf, y)
-    if type(divisor) is np.ndarray and type(g) is np.ndarray:
-        with np.errstate(over="ignore", under="ignore"):
-            row = g / divisor
-        if _harmless(row, y, g):
-            return x * row
-    tiny, power = _TINY[x.dtype]
-    one = np.ones((), x.dtype)
-    scale = np.where(y < 2.0**tiny, 2.0**power * one, one)
-    scale = np.where(y > 2.0**-tiny, 2.0**-power * one, scale)
-    ratio = x * (1.0 / (divisor * scale))
-    if type(scale) is np.ndarray and (scale == 1).all():
-        return ratio if type(g) is float else ratio * g
-    return ratio * scale if type(g) is float else ratio * scale * g
-
-
-def _harmless(row: Any, y: Any, g: Any) -> bool:
-    """Whether no quotient of rows has overflowed or vanished."""
-    size = np.abs(row)
-    lost = (size < np.finfo(row.dtype).tiny) & (g != 0) & (y != 0)
-    return not (lost | (size == np.inf)).any()
-
-
-def _slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) -> Any:
-    """``sign(x) (|x| / y) ** (ord - 1)``, which is 0 at zeros; with `strict` it is nan there."""
-    if ord == 0:
-        return np.zeros(x.shape, x.dtype)
-    ratio = _ratio(_lift(y, axis, keepdims), x)
-    if ord == 2:
-        slope = ratio
-    elif ord > 2 and ord == int(ord):
-        slope = ratio * _raised(np.abs(ratio), int(ord) - 2)
-    else:  # a power with a singularity at zeros, which it must not see
-        zero = ratio == 0
-        size = np.where(zero, 1.0, np.abs(ratio))
-        slope = np.where(zero, 0.0, np.sign(ratio) * size ** (ord - 1.0))
-    return np.where(x == 0, np.nan, slope) if strict else slope
-
-
-def _pull(
-    g: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
-) -> Any:
-    if ord == 2 and not strict:
-        return _ratio(_lift(y, axis, keepdims), x, _lift(g, axis, keepdims))
-    return _lift(g, axis, keepdims) * _slope(y, x, ord, axis, keepdims, strict)
-
-
-def _raised(ratio: Any, exponent: int) -> Any:
-    return ratio if exponent == 1 else ratio * ratio if exponent == 2 else ratio**exponent
-
-
-vector_norm_p = reduction(
-    "vector_norm",
-    _vector_norm,
-    _pull,
-    jvp=lambda tangents, y, x, ord, axis, keepdims, strict=False: np.sum(
-        tangents[0] * _slope(y, x, ord, axis, keepdims, strict), axis=axis, keepdims=keepdims
-    ),
-)
-vector_norm_p.source = None  # NumPy has no function that cannot overflow
-
-
-def _is_normal(total: Any) -> Any:
-    """Whether sums of powers are numbers that neither overflow nor underflow have touched."""
-    limits = np.finfo(total.dtype)
-    return (total >= float(limits.tiny) / float(limits.eps)) & (total < np.inf)
-
-
-def _norm_of_total(
-    total: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
-) -> Any:
-    if _is_normal(total).all():
-        return _root(total, ord)
-    return _vector_norm(x, ord, axis, keepdims)
-
-
-#: What compiled code ends a norm with: the sum of powers comes from a kernel, and is good but for
-#: overflow and underflow. It takes part in no trace.
-norm_of_total_p = Primitive("norm_of_total", _norm_of_total, register=False)
-
-# The functions -----------------------------------------------------------------------------------
 
 
 def _order(ord: Any, name: str) -> float:
@@ -196,23 +33,29 @@ def _order(ord: Any, name: str) -> float:
     return ord
 
 
-def _operand(x: Any, name: str) -> Any:
+def _operand(x: Array, name: str) -> Any:
     x = operand(x)
     check_operand(x, name)
     return as_tensor(x)
 
 
-def _floats(x: Any) -> Any:
+def _floats(x: Array) -> Any:
     """Integers as floats, and still constant."""
     return x if x.dtype.kind == "f" else functions["cast"](x, np.dtype(float))
 
 
 def _vector(
-    x: Any, ord: float, axes: Axes, keepdims: bool, even: bool, strict: bool, constant: bool | None
+    x: Array,
+    ord: float,
+    axes: Axes,
+    keepdims: bool,
+    even: bool,
+    strict: bool,
+    constant: bool | None,
 ) -> Any:
     keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if ord == 1:
-        x = apply(_absolute_strict if strict else absolute.primitive, (_floats(x),))
+        x = apply(absolute_strict_p if strict else absolute.primitive, (_floats(x),))
         if x.dtype == np.float16:  # whose sums would lose what is small
             keep["dtype"] = np.float32
         total = np.sum(x, **keep)
@@ -228,7 +71,7 @@ def _vector(
             return apply(even_max_p if ord > 0 else even_min_p, (x,), keep, constant)
         extreme = (np.max if ord > 0 else np.min)(x, **keep)
         # Only an extreme that is 0 has no derivative.
-        return flagged(apply(_absolute_strict, (extreme,)) if strict else extreme, constant)
+        return flagged(apply(absolute_strict_p, (extreme,)) if strict else extreme, constant)
     if ord < 0 and not all(x.shape[a] for a in axes):
         raise ValueError(f"vector norm of order {ord} of no elements is not defined")
     params = {"ord": ord, **keep}
@@ -238,13 +81,13 @@ def _vector(
 
 
 def vector_norm(
-    x: Any,
+    x: ArrayLike,
     ord: float = 2,
     axis: int | tuple[int, ...] | None = None,
     keepdims: bool = False,
     *,
     constant: bool | None = None,
-) -> Any:
+) -> Array:
     """Norm of vectors along one axis or several, of any real order.
 
     Neither large nor tiny elements overflow or underflow on the way. The gradient is 0 at zero
@@ -288,13 +131,13 @@ _MATRIX_ORDERS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 
 
 def matrix_norm(
-    x: Any,
+    x: ArrayLike,
     ord: Any = "fro",
     axis: tuple[int, int] = (-2, -1),
     keepdims: bool = False,
     *,
     constant: bool | None = None,
-) -> Any:
+) -> Array:
     """Norm of the matrices in two axes; other axes hold a batch.
 
     Parameters
@@ -343,7 +186,7 @@ def matrix_norm(
 
 
 def _matrix(
-    x: Any, ord: Any, row: int, column: int, keepdims: bool, strict: bool, constant: bool | None
+    x: Array, ord: Any, row: int, column: int, keepdims: bool, strict: bool, constant: bool | None
 ) -> Any:
     shape = tuple(1 if i in (row, column) else n for i, n in enumerate(x.shape))
     if ord in ("fro", None):
@@ -380,14 +223,14 @@ def _matrix(
 
 @implements(np.linalg.norm)
 def norm(
-    x: Any,
+    x: ArrayLike,
     ord: Any = None,
     axis: int | tuple[int, ...] | None = None,
     keepdims: bool = False,
     *,
     nan_to_num: bool = True,
     constant: bool | None = None,
-) -> Any:
+) -> Array:
     """Norm of a vector or a matrix; the same as ``np.linalg.norm`` of a tensor.
 
     Parameters
@@ -460,11 +303,13 @@ def norm(
     return _matrix(x, ord, *axes, keepdims, strict, constant)
 
 
-def _np_vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def _np_vector_norm(
+    x: Array, /, *, axis: AxisLike = None, keepdims: bool = False, ord: Any = 2
+) -> Any:
     return vector_norm(x, ord, axis, keepdims)
 
 
-def _np_matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+def _np_matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return matrix_norm(x, ord, keepdims=keepdims)
 
 

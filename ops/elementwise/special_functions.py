@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import all_axes
 from tapegrad.ops.declare.composed import Composed
 from tapegrad.ops.declare.ufunc import as_tensor, operand
-from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.ops.elementwise.special_rules import sc

@@ -9,6 +9,7 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib import import_module
 from itertools import chain, repeat
@@ -20,15 +21,19 @@ from tapegrad.tape.core.residuals import uses_of
 
 __all__ = [
     "Primitive",
+    "Reduction",
     "Registry",
     "Shaped",
     "direct",
     "functions",
     "implements",
     "primitives",
+    "stand_in",
 ]
 
 Rule = Callable[..., Any]
+
+_ANY_NUMBER = 1_000_000
 
 
 class Registry(dict[Any, Any]):
@@ -107,6 +112,37 @@ class Shaped:
         return f"Shaped({self.shape}, {self.dtype})"
 
 
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """How a reduction is computed from one element after another, so that kernels can do it.
+
+    Attributes
+    ----------
+    combine : str
+        NumPy's name of the ufunc that combines two numbers, in any order.
+    initial : float
+        What it starts from.
+    each : str
+        Kernel text of what is combined, for an element ``x``.
+    finish : str
+        Kernel text of the result, for a total ``x``.
+    safe : str
+        Kernel text of whether a total ``x`` is good, if that is not certain. The elements of one that is
+        not are divided by the greatest of their magnitudes, and the result is multiplied by it, which
+        must make no other difference. Only rows of an array, which lie in the cache, are computed so.
+    rounding : str
+        "none" if every order gives the same; "blocks" if long reductions are to be made of short ones,
+        so that errors stay small; "wide" if these are moreover combined in float64.
+    """
+
+    combine: str
+    initial: float
+    each: str = "x"
+    finish: str = "x"
+    safe: str = ""
+    rounding: str = "none"
+
+
 class Primitive:
     """An operation with rules.
 
@@ -124,8 +160,8 @@ class Primitive:
         not differentiable.
     vjp : rule, optional
         For a variable number of arguments: ``vjp(g, y, *args, index, **params)``.
-    pull : rule, optional
-        In place of `vjp`: ``pull(g, y, *args, **params)`` returns the cotangents of all arguments
+    pull_all : rule, optional
+        In place of `vjp`: ``pull_all(g, y, *args, **params)`` returns the cotangents of all arguments
         together, with ``None`` for those that have none.
     jvp : str or callable, optional
         ``"elementwise"`` (the partial derivatives in `vjps` serve both ways), ``"linear"`` (in all
@@ -133,14 +169,15 @@ class Primitive:
         ``jvp(tangents, y, *args, **params)`` with ``None`` for zero tangents. Left out: the vjp is
         transposed.
     multiple : bool
-        Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull` gets
-        for `g` an array of objects (see ``bundles``), and `pull`, `jvp` and `batch` must be there.
+        Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull_all`
+        gets for `g` an array of objects (see ``bundles``), and with `jvp` and `batch` must be there.
     batch : callable, optional
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
         in front. Left out: a loop.
-    view : bool
-        Whether the result may share the memory of the first argument.
+    view : bool or str
+        Whether the result may share the memory of the first argument. A text says what it shows:
+        "reshaped" all elements in the same order, "repeated" what NumPy's broadcasting does.
     batch_params : callable, optional
         For views: ``batch_params(params, ndim, size)`` gives the parameters that do the same behind
         a batch axis of `size` in front; `ndim` is the number of axes of the unbatched argument.
@@ -155,6 +192,8 @@ class Primitive:
         "elementwise", "reduction", "structural", "linear", "opaque": how the compiler treats it.
     kernel : str, optional
         Scalar text of an elementwise operation in its arguments' names ``x``, ``y``, ``z``.
+    reduction : Reduction or callable, optional
+        How kernels compute a reduction; or ``reduction(params, dtype)``, which may return None.
     ufunc : numpy.ufunc, optional
         The ufunc behind an elementwise operation: its type resolution is the kernel's.
     saves : tuple of str
@@ -166,8 +205,8 @@ class Primitive:
         "result" if the shape of the result depends on the values of boolean arguments, which say what
         takes part; "arguments" if the shapes of other arguments do.
     expansion : callable, optional
-        ``expansion(args, params)``: the same result made of other primitives, which ``jit`` records in
-        its place because they fuse; it may return NotImplemented.
+        ``expansion(*args, **params)``: the same result made of other functions, in plain NumPy, which
+        ``jit`` writes out in its place because they fuse; it may return NotImplemented.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
@@ -180,19 +219,20 @@ class Primitive:
         vjps: tuple[Rule | None, ...] | None = None,
         *,
         vjp: Rule | None = None,
-        pull: Rule | None = None,
+        pull_all: Rule | None = None,
         jvp: str | Rule | None = None,
         multiple: bool = False,
         batch: Callable[..., Any] | None = None,
-        view: bool = False,
+        view: bool | str = False,
         batch_params: Callable[..., dict[str, Any]] | None = None,
         family: str = "opaque",
         kernel: str | None = None,
+        reduction: Reduction | Callable[..., Reduction | None] | None = None,
         ufunc: np.ufunc | None = None,
         saves: tuple[str, ...] = ("value",),
         add_into: Callable[..., None] | None = None,
         take_from: Callable[..., Any] | None = None,
-        differentiable_arguments: int = 1_000_000,
+        differentiable_arguments: int = _ANY_NUMBER,
         masks: str = "",
         expansion: Callable[..., Any] | None = None,
         source: Callable[..., str] | None = None,
@@ -201,15 +241,17 @@ class Primitive:
         self.name = name
         self.forward = forward
         self.vjps = vjps
-        self.vjp = vjp if pull is None else self._pulled
-        self.pull = pull
+        self.vjp = vjp if pull_all is None else self._pulled
+        self.pull_all = pull_all
         self.multiple = multiple
         self.jvp = jvp
         self.batch = batch
-        self.view = view
+        self.view = bool(view)
+        self.shows = view if isinstance(view, str) else ""
         self.batch_params = batch_params
         self.family = family
         self.kernel = kernel
+        self.reduction = reduction
         self.ufunc = ufunc
         self.saves = saves
         self.add_into = add_into
@@ -220,12 +262,24 @@ class Primitive:
         self.masks = masks
         self.expansion = expansion
         self.source = source
+        #: Records an application in imperative code: ``record(args, params, constant)``.
+        self.record: Callable[..., Any] = self._record_first
+        #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
+        self.pull_back: Callable[..., Any] = self._pull_back_first
         if multiple and not (callable(jvp) and batch):
             raise TypeError(f"{name} has several results, and needs jvp and batch")
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
             primitives[name] = self
+
+    def _record_first(self, *args: Any) -> Any:
+        """Record the first application; that generates the function for the others."""
+        return functions["recorder"](self)(*args)
+
+    def _pull_back_first(self, *args: Any) -> Any:
+        """Pull back for the first time; that generates the function for the others."""
+        return functions["pullback"](self)(*args)
 
     def differentiable_in(self, index: int) -> bool:
         """Whether the argument at `index` has a derivative."""
@@ -240,7 +294,7 @@ class Primitive:
         """
         if self.vjp is None:
             return (None,) * count
-        rule = self.vjp if self.pull is None else partial(self._pulled, known={})
+        rule = self.vjp if self.pull_all is None else partial(self._pulled, known={})
         return tuple(
             partial(rule, index=i) if i < self.differentiable_arguments else None
             for i in range(count)
@@ -250,11 +304,11 @@ class Primitive:
         self, *args: Any, index: int, known: dict[str, Any] | None = None, **params: Any
     ) -> Any:
         """Return the cotangent of one argument."""
-        assert self.pull is not None
+        assert self.pull_all is not None
         if known is None:
-            return self.pull(*args, **params)[index]
+            return self.pull_all(*args, **params)[index]
         if "parts" not in known:
-            known["parts"] = self.pull(*args, **params)
+            known["parts"] = self.pull_all(*args, **params)
         return known["parts"][index]
 
     def vjp_of(self, index: int) -> Rule:
@@ -267,6 +321,13 @@ class Primitive:
         return partial(self.vjp, index=index)
 
     @cached_property
+    def has_passive_arguments(self) -> bool:
+        """Whether some arguments have no derivative."""
+        if self.vjps is not None:
+            return None in self.vjps
+        return self.vjp is None or self.differentiable_arguments < _ANY_NUMBER
+
+    @cached_property
     def uses(self) -> tuple[str, ...] | None:
         """What the rules read of ``y`` and of each argument: "value", "shape" or "none".
 
@@ -276,7 +337,7 @@ class Primitive:
         return None if self.vjps is None else uses_of(self.vjps)
 
     @cached_property
-    def pins(self) -> Any:
+    def needs_values(self) -> Any:
         """For each argument, whether an entry needs its value; of any length if variadic."""
         if self.uses is None:
             flags = [use == "value" for use in self.saves]
@@ -287,11 +348,6 @@ class Primitive:
     def saves_result(self) -> bool:
         """Whether an entry needs the value of its result."""
         return (self.saves if self.uses is None else self.uses)[0] == "value"
-
-    @cached_property
-    def plain_entry(self) -> bool:
-        """Whether an application is recorded in the common way: no view, one result, derivatives."""
-        return self.differentiable and not self.view and not self.multiple
 
     @cached_property
     def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
@@ -332,7 +388,7 @@ class _Endless:
 
 
 def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
-    pick = {"value": lambda v: v, "shape": _shaped, "none": lambda v: None}
+    pick = {"value": lambda v: v, "shape": stand_in, "none": lambda v: None}
     first, *rest = (pick[use] for use in (*saves, saves[-1]))
 
     def save(y: Any, args: Any) -> tuple[Any, ...]:
@@ -347,10 +403,11 @@ def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
     texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
     names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
     parts = [texts[use].format(name) for use, name in zip(uses, names)]
-    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": _shaped})  # type: ignore[no-any-return]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": stand_in})  # type: ignore[no-any-return]
 
 
-def _shaped(value: Any) -> Shaped:
+def stand_in(value: Any) -> Shaped:
+    """Return what a rule gets in place of a value of which it reads only shape and dtype."""
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)
     return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))

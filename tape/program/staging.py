@@ -7,7 +7,7 @@ traced values look to Python is in ``staged_values``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,12 @@ from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.bundles import link_bundle
-from tapegrad.tape.core.location import Location, user_location
+from tapegrad.tape.core.location import Line, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import Trace, Traced, body_inside
+from tapegrad.tape.core.state import state
+from tapegrad.tape.core.trace import Trace
+from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.program.staged_values import StagedAppearance
 
 __all__ = ["Guard", "StagingTrace"]
@@ -44,13 +46,13 @@ class Guard:
         "bool", "float", "shape", ...
     seen : array
         What the recording saw.
-    where : Location
+    where : Line
         The line that consumed it.
     """
 
     __slots__ = ("kind", "node", "seen", "where")
 
-    def __init__(self, node: Node, kind: str, seen: Any, where: Location) -> None:
+    def __init__(self, node: Node, kind: str, seen: Any, where: Line) -> None:
         self.node = node
         self.kind = kind
         self.seen = seen
@@ -99,14 +101,10 @@ class StagingTrace(Trace):
         params: Mapping[str, Any],
         constant: bool | None = None,
     ) -> Any:
-        """Compute, and append an entry, or those of the primitive's expansion."""
-        body = body_inside(self)
-        if body is not None:
+        """Compute, and append an entry."""
+        body = state.get().body
+        if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
-        if primitive.expansion is not None:
-            made = self.expand(primitive.expansion, args, params)
-            if made is not NotImplemented:
-                return self._cut(made) if constant else made
         values, links = lower_arguments(self, args)
         operands: list[Any] = []
         live = False
@@ -194,12 +192,6 @@ class StagingTrace(Trace):
     def guard(self, tensor: Traced, kind: str, seen: Any) -> None:
         """Note what Python code saw of a value."""
         self.guards.append(Guard(tensor.node, kind, np.array(seen), user_location()))
-
-    def expand(
-        self, expansion: Callable[[Any, Any], Any], args: tuple[Any, ...], params: Mapping[str, Any]
-    ) -> Any:
-        """Return the expansion: its primitives fuse with what is around them."""
-        return expansion(args, params)
 
     def variable(self, value: Any, *, original: Any = None) -> Tensor:
         """Return an input of the tape; `original` is what the user passed, if not an array."""

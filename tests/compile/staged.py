@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.compile.fusion import groups as fuse
+from tapegrad.compile.fusion.groups import Group, partition
 from tapegrad.compile.jitted.recording import Recording, _Run, record
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.compile.survey.capture import survey
@@ -32,9 +32,9 @@ def steps_of(function: Callable[..., Any], *args: Any) -> list[Any]:
     """Return the steps that fusion makes: for a kernel the list of its primitives, else a name."""
     return [
         [entry.primitive.name for entry in step.entries]
-        if isinstance(step, fuse.Group)
+        if isinstance(step, Group)
         else step.entry.primitive.name
-        for step in fuse.partition(optimised(function, *args))
+        for step in partition(optimised(function, *args))
     ]
 
 

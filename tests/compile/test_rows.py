@@ -5,7 +5,7 @@ import pytest
 from staged import recording_of, steps_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import threads
+from tapegrad.compile.backends.numba import parts
 
 X = np.random.default_rng(0).normal(size=(5, 7))
 
@@ -83,8 +83,8 @@ def test_rows_are_computed_as_numpy_does(function, shape):
 )
 def test_rows_may_lie_across_the_array(function, shape, monkeypatch):
     x = np.random.default_rng(1).normal(size=shape)
-    for least in (threads.WORTH_SHARING, 1000):
-        monkeypatch.setattr(threads, "WORTH_SHARING", least)
+    for least in (parts.WORTH_DIVIDING, 1000):
+        monkeypatch.setattr(parts, "WORTH_DIVIDING", least)
         for given in (x, np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2]):
             got, expected = compiled(function, given), function(given)
             both = zip(got, expected) if type(got) is tuple else [(got, expected)]
@@ -108,8 +108,8 @@ def test_one_kernel_does_it_without_arrays_for_the_rows(function):
     plan = recording_of(function, X).plan
     assert len(plan.kernels) == 1
     assert not plan.library_steps
-    assert not plan.kernels[0].partials
-    assert len(plan.kernels[0].outputs) == 1
+    assert not plan.kernels[0].call.partials
+    assert len(plan.kernels[0].call.outputs) == 1
 
 
 def test_values_of_rows_leave_the_kernel_when_others_need_them():
@@ -169,6 +169,18 @@ def test_axes_of_size_one_make_a_reduction_one_of_everything():
         x = np.linspace(0, 1, 4).reshape(shape)
         for a, b in zip(compiled(function, x), function(x)):
             np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(5, 7), (3, 9000), (9000, 3)])
+def test_values_of_rows_are_summed_beside_the_elements(shape, dtype):
+    def function(x):
+        norms = tg.linalg.vector_norm(x, axis=1)
+        return np.sum(norms), np.max(norms), x / norms[:, None]
+
+    x = np.random.default_rng(5).normal(size=shape).astype(dtype)
+    for a, b in zip(compiled(function, x), function(x)):
+        np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "f4" else 1e-12)
 
 
 @pytest.mark.parametrize("axis", [(1, 2), (0, 2)])

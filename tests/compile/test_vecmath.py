@@ -7,7 +7,8 @@ import numba
 import numpy as np
 import pytest
 
-from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES, ULPS, intrinsics, lookup
+from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES, ULPS, intrinsics
+from tapegrad.compile.backends.numba.vecmath.formulas import lookup
 from tapegrad.compile.backends.numba.vecmath.measure import (
     arity,
     errors,

@@ -1,11 +1,11 @@
 def kernel(n0, n1, a0, o0):
     w_t2 = np.empty((n1,), float64)
     for i0 in range(n0):
-        s_r0 = float64(-inf)
+        s_r0 = -inf
         for i1 in range(n1):
             v_a0 = a0[i0, i1]
             s_r0 = maximum(s_r0, v_a0)
-        s_r1 = float64(0)
+        s_r1 = 0.0
         for i1 in range(n1):
             v_a0 = a0[i0, i1]
             t1 = v_a0 - s_r0

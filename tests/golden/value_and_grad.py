@@ -1,10 +1,10 @@
 def kernel(n0, a0, o0):
     beyond = False
-    r0 = float64(0)
+    r0 = 0.0
     b0 = 16384
     for c0 in range((n0 + b0 - 1) // b0):
         u0 = c0 * b0
-        s_r0 = float64(0)
+        s_r0 = 0.0
         for k0 in range(min(b0, n0 - u0)):
             i0 = u0 + k0
             v_a0 = a0[i0]

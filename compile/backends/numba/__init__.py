@@ -1,14 +1,29 @@
-"""The back end on Numba: text, loops, threads, vector mathematics."""
+"""The back end that compiles with Numba: a function for each nest, on threads where there is much to do.
 
+Numba is imported when the first kernel is compiled.
+"""
+
+from __future__ import annotations
+
+import importlib
 from functools import cache
 
-__all__ = ["OLDEST", "problems", "usable"]
+from tapegrad.compile.backends.interface import Kernel
+from tapegrad.compile.backends.nest import Nest
+from tapegrad.compile.backends.numba.dialect import TYPES, combines, gains, supports
+
+__all__ = [
+    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "supports", "usable",
+]  # fmt: skip
+
+DTYPES = frozenset(TYPES)
 
 #: Older versions abort on some processors when they compile ``max`` and ``min``.
 OLDEST = (0, 62)
 
 #: Why Numba cannot be used; empty until an import has failed.
 problems: list[str] = []
+#: Those that users have been told of.
 
 
 @cache
@@ -22,3 +37,9 @@ def usable() -> bool:
         if numba.version_info[:2] < OLDEST:
             problems.append(f"numba {numba.__version__} is too old: it takes 0.62 or newer")
     return not problems
+
+
+def compile(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
+    """Return the kernel of a nest for the sizes of its loops."""
+    kernels = importlib.import_module("tapegrad.compile.backends.numba.kernels")
+    return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]

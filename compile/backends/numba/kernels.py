@@ -1,4 +1,4 @@
-"""Kernels: source text to machine code, once for each source and each set of types.
+"""Kernels: nests to machine code, once for each source and each set of types.
 
 Only this module and ``vecmath`` import numba, and this module is imported when the first kernel is
 compiled.
@@ -6,7 +6,6 @@ compiled.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,50 +13,77 @@ from typing import Any
 import numba
 import numpy as np
 
-from tapegrad.compile.backends.numba.vecmath import intrinsics, lookup
+from tapegrad.compile.backends.interface import Kernel
+from tapegrad.compile.backends.nest import Argument, Nest
+from tapegrad.compile.backends.numba.dialect import TYPES
+from tapegrad.compile.backends.numba.loops import Source, has_limits, write
+from tapegrad.compile.backends.numba.parts import InParts, parts_of
+from tapegrad.compile.backends.numba.vecmath import intrinsics
+from tapegrad.compile.backends.numba.vecmath.formulas import lookup
+from tapegrad.tape.core.threads import after_fork
 
-__all__ = ["Statistics", "compiled", "kernel_type", "statistics"]
+__all__ = ["compile_nest"]
 
-
-class Statistics:
-    """Counts of what was compiled and what was found compiled."""
-
-    def __init__(self) -> None:
-        self.compiled = 0
-        self.reused = 0
-
-
-statistics = Statistics()
 _kernels: dict[Any, Callable[..., Any]] = {}
+#: The entry points borrow the code that the dispatchers own.
+_keep_alive: list[Any] = []
 _mutex = threading.RLock()
 
 
+@after_fork
 def _renew_mutex() -> None:
     global _mutex
     _mutex = threading.RLock()  # a thread that did not survive the fork may have held it
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_mutex)
+def compile_nest(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
+    """Return the kernel of a nest for the sizes of its loops, on several threads if they are large."""
+    source = write(nest)
+    machine_code, new = _compiled(source, _argument_types(nest))
+    parts = parts_of(nest, sizes)
+    leading = (0,) * nest.turned + sizes if parts == 1 else ()
+    limited = has_limits(nest)
+
+    def prepared(code: Callable[..., Any], flagged: bool) -> Callable[..., Any]:
+        return code if parts == 1 else InParts.of(nest, code, sizes, parts, flagged)
+
+    exact = _Exact(nest, lambda code: prepared(code, False)) if limited else None
+    return Kernel(prepared(machine_code, limited), leading, exact, source.text, new)
 
 
-def kernel_type(dtype: np.dtype[Any], rank: int, contiguous: bool) -> Any:
-    """Return the Numba type of an argument: a scalar for rank 0."""
-    base = numba.from_dtype(dtype)
-    if rank == 0:
+class _Exact:
+    """A kernel with exact functions, compiled when an argument first leaves the fast ones' range."""
+
+    def __init__(self, nest: Nest, prepared: Callable[[Any], Callable[..., Any]]) -> None:
+        self.nest = nest
+        self.prepared = prepared
+        self.call: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        if self.call is None:
+            source = write(self.nest, exact=True)
+            self.call = self.prepared(_compiled(source, _argument_types(self.nest))[0])
+        return self.call(*args)
+
+
+def _argument_types(nest: Nest) -> tuple[Any, ...]:
+    """Return the Numba types of a kernel's arguments."""
+    types = [numba.types.int64] * (nest.turned + nest.rank)
+    types += [_type_of(a) for a in (*nest.operands, *nest.outputs)]
+    types += [_type_of(Argument(r.name, r.dtype, r.dims)) for r in nest.partials]
+    return tuple(types)
+
+
+def _type_of(argument: Argument) -> Any:
+    base = numba.from_dtype(argument.dtype)
+    if not argument.dims:
         return base
-    return numba.types.Array(base, rank, "C" if contiguous else "A")
+    return numba.types.Array(base, len(argument.dims), "C" if argument.contiguous else "A")
 
 
-def _namespace(functions: set[tuple[str, str]]) -> dict[str, Any]:
-    space: dict[str, Any] = {
-        "np": np,
-        "inf": np.inf,
-        **{n: getattr(numba.types, n) for n in (
-            "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
-            "boolean",
-        )},
-    }  # fmt: skip
+def _namespace(functions: frozenset[tuple[str, str]]) -> dict[str, Any]:
+    space: dict[str, Any] = {"np": np, "inf": np.inf, "nan": np.nan}
+    space.update((name, getattr(numba.types, name)) for name in TYPES.values())
     for name, suffix in functions:
         if suffix:
             dtype = "float32" if suffix == "f32" else "float64"
@@ -67,32 +93,21 @@ def _namespace(functions: set[tuple[str, str]]) -> dict[str, Any]:
     return space
 
 
-def compiled(
-    source: str, functions: set[tuple[str, str]], argument_types: tuple[Any, ...]
-) -> tuple[Callable[..., Any], bool]:
-    """Return the machine code of a kernel as a callable, and whether it had to be compiled.
+def _compiled(source: Source, argument_types: tuple[Any, ...]) -> tuple[Callable[..., Any], bool]:
+    """Return the machine code of a source as a callable, and whether it had to be compiled.
 
-    Parameters
-    ----------
-    source : str
-        Source of a function called ``kernel``.
-    functions : set of (name, suffix)
-        The mathematics that it calls.
-    argument_types : tuple
-        Numba types of its arguments; it may be called with these only, since nothing checks them.
+    It may be called with arguments of these types only, since nothing checks them.
     """
-    key = (source, argument_types)
+    key = (source.text, argument_types)
     found = _kernels.get(key)
     if found is not None:
-        statistics.reused += 1
         return found, False
     with _mutex:
         found = _kernels.get(key)
         if found is not None:
-            statistics.reused += 1
             return found, False
-        space = _namespace(functions)
-        exec(compile(source, "<tapegrad kernel>", "exec"), space)
+        space = _namespace(source.functions)
+        exec(compile(source.text, "<tapegrad kernel>", "exec"), space)
         # No fast-math: it would break the argument reductions of vecmath and change answers.
         dispatcher = numba.njit(nogil=True, error_model="numpy")(space["kernel"])
         _promise_no_overlap(dispatcher)
@@ -101,7 +116,6 @@ def compiled(
         entry = dispatcher.overloads[dispatcher.signatures[0]].entry_point
         _kernels[key] = entry
         _keep_alive.append(dispatcher)
-        statistics.compiled += 1
         return entry, True
 
 
@@ -122,7 +136,3 @@ def _promise_no_overlap(dispatcher: Any) -> None:
         return flags
 
     compiler._customize_flags = with_flag
-
-
-#: The entry points borrow the code that the dispatchers own.
-_keep_alive: list[Any] = []

@@ -8,16 +8,16 @@ if that is dear.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from tapegrad.compile.fusion import scalars
-from tapegrad.compile.fusion.nest import Nest, Operand, Reduced, Value
+from tapegrad.compile.backends.expressions import Call, Expression, Name, calls, substitute
+from tapegrad.compile.backends.nest import Argument, Nest, Reduced, Value
+from tapegrad.compile.backends.numba.dialect import TYPES, Writer, is_dear, limit_of, number
 
-__all__ = ["BLOCK", "source"]
+__all__ = ["BLOCK", "Source", "has_limits", "write"]
 
 
 #: Elements of a block that is summed by itself.
@@ -26,48 +26,87 @@ BLOCK = 16384
 #: The same for float32 numbers, also within a row: their errors would be seen.
 PART = 4096
 
+_FLOAT64 = np.dtype(float)
 
-def source(nest: Nest, *, exact: bool = False) -> str:
+
+class Source(NamedTuple):
+    """The text of a function called ``kernel``, and the functions that it calls."""
+
+    text: str
+    functions: frozenset[tuple[str, str]]
+
+
+def write(nest: Nest, *, exact: bool = False) -> Source:
     """Write the source; with `exact`, of a kernel that has no limits for arguments."""
-    text = "\n".join(_Source(nest, exact).lines()) + "\n"
-    return _with_exact_functions(text, nest.functions) if exact else text
+    loops = _Loops(nest, exact)
+    text = "\n".join(loops.lines()) + "\n"
+    return Source(text, frozenset(loops.write.functions))
 
 
-class _Source:
+def has_limits(nest: Nest) -> bool:
+    """Whether a kernel has functions that are right only up to a limit."""
+    return any(_limits(value.expression) for value in nest.values.values())
+
+
+def _limits(expression: Expression) -> list[tuple[Expression, float]]:
+    """Return the arguments that have a limit, and the limit."""
+    found = [(call.arguments[0], limit_of(call)) for call in calls(expression)]
+    return [(argument, limit) for argument, limit in found if limit is not None]
+
+
+def _rounds(r: Reduced) -> bool:
+    """Whether the errors of a long reduction would be seen."""
+    return r.dtype == np.float32 and r.rounding != "none"
+
+
+def _is_wide(r: Reduced) -> bool:
+    """Whether blocks are combined in float64; products would not overflow there as NumPy's do."""
+    return r.dtype == np.float32 and r.rounding == "wide"
+
+
+class _Loops:
     """Writes the loops of one nest."""
 
     def __init__(self, nest: Nest, exact: bool) -> None:
         self.nest = nest
-        self.limited = not exact and any(v.limit for v in nest.values.values())
-        self.arrays = {o.name: o for o in nest.outputs}
+        self.limited = not exact and has_limits(nest)
+        self.arrays = {o.name: o for o in (*nest.operands, *nest.outputs) if o.dims}
+        self.of_rows = {r.name for r in nest.reductions}
         self.blocked = nest.rank > 0 and any(r.full for r in nest.reductions)
+        self.write = Writer(self._local, exact)
         self.runs: list[list[str]] = []
         self.first: dict[str, int] = {}  # the run that computes a value first
         self._divide()
         self.scratch = self._kept_between_runs()
         self.out: list[str] = []
 
+    def _local(self, name: str) -> str:
+        """Return the variable that holds a value: an element of an array, or a row's total."""
+        if name in self.arrays:
+            return f"v_{name}"
+        return f"s_{name}" if name in self.of_rows else name
+
     def lines(self) -> list[str]:
         nest, out = self.nest, self.out
         arguments = ["first"] * nest.turned + [f"n{i}" for i in range(nest.rank)]
-        arguments += [o.name for o in (*nest.operands, *nest.outputs)]
-        arguments += [r.name for r in nest.reductions if r.stored]
+        arguments += [a.name for a in (*nest.operands, *nest.outputs, *nest.partials)]
         out.append(f"def kernel({', '.join(arguments)}):")
         if self.limited:
             out.append("    beyond = False")
         for name in self.scratch:
             sizes = ", ".join(f"n{i}" for i in range(nest.split, nest.rank))
-            out.append(f"    w_{name} = np.empty(({sizes},), {nest.values[name].dtype})")
+            dtype = nest.values[name].expression.dtype
+            out.append(f"    w_{name} = np.empty(({sizes},), {TYPES[dtype]})")
         for r in nest.reductions:
             if r.full:
-                out.append(f"    {r.name} = {'0.0' if r.widened else _start(r)}")
+                out.append(f"    {r.name} = {_start(r, wide=_is_wide(r))}")
         self._open_block()
         self._open(0, nest.split, nest.reductions, self._loads_of_rows())
-        for level, names in enumerate(self.runs):
-            self._run(level, names)
+        for run, names in enumerate(self.runs):
+            self._run(run, names)
         self._close(0, nest.split, nest.reductions)
         self._close_block()
-        wide = {r.name for r in nest.reductions if r.full and r.widened}
+        wide = {r.name for r in nest.reductions if r.full and _is_wide(r)}
         returned = [f"float32({name})" if name in wide else name for name in nest.returned]
         returned += ["beyond"] if self.limited else []
         if returned:
@@ -79,73 +118,75 @@ class _Source:
     def _divide(self) -> None:
         """Find the names that each run over the elements computes or loads, in order."""
         nest = self.nest
-        elements = [v for v in nest.values.values() if not v.row]
-        reduced = [r for r in nest.reductions if not r.over_rows]
-        count = 1 + max([v.level for v in elements] + [r.level for r in reduced], default=0)
-        order = {name: i for i, name in enumerate(nest.values)}
-        for level in range(count):
+        elements = [v for v in nest.values.values() if not v.of_row]
+        reduced = [r for r in nest.reductions if not r.of_rows]
+        count = 1 + max([v.run for v in elements] + [r.run for r in reduced], default=0)
+        for run in range(count):
             results = [v for v in elements if v.stored or v.name in nest.returned]
-            wanted = {v.name for v in results if v.level == level}
+            wanted = {v.name for v in results if v.run == run}
             for r in reduced:
-                if r.level == level:
+                if r.run == run:
                     wanted.update(r.uses)
-            found = self._with_uses(wanted, level)
-            self.runs.append(sorted(found, key=lambda name: (order.get(name, -1), name)))
+            found = self._with_uses(wanted, run)
+            self.runs.append(self._in_order(found))
             for name in found:
-                self.first.setdefault(name, level)
+                self.first.setdefault(name, run)
 
-    def _with_uses(self, wanted: set[str], level: int) -> set[str]:
-        """Add what the wanted values are computed from, up to what an earlier run has kept."""
+    def _in_order(self, names: Iterable[str]) -> list[str]:
+        """Sort names: what is loaded, then values in the order in which they are computed."""
+        order = {name: i for i, name in enumerate(self.nest.values)}
+        return sorted(names, key=lambda name: (order.get(name, -1), name))
+
+    def _with_uses(self, wanted: set[str], run: int) -> set[str]:
+        """Add what the wanted values are computed from, up to what an earlier run has left."""
         found: set[str] = set()
         stack = list(wanted)
         while stack:
             name = stack.pop()
             value = self.nest.values.get(name)
-            if name in found or (value is not None and value.row):
+            if name in found or name in self.of_rows or (value is not None and value.of_row):
                 continue
             found.add(name)
-            if value is not None and not self._is_kept(value, level):
+            if value is not None and not self._is_kept(value, run):
                 stack.extend(value.uses)
         return found
 
-    def _is_kept(self, value: Value, level: int) -> bool:
+    def _is_kept(self, value: Value, run: int) -> bool:
         """Whether a run finds a value where an earlier one left it."""
-        earlier = self.first.get(value.name, level) < level
-        return earlier and (value.dear or bool(value.stored))
+        if not self.first.get(value.name, run) < run:
+            return False
+        return bool(value.stored) or any(is_dear(call) for call in calls(value.expression))
 
     def _kept_between_runs(self) -> list[str]:
-        kept = []
-        for level, names in enumerate(self.runs):
+        """Return the values that need an array for the length of a row."""
+        kept: dict[str, None] = {}
+        for run, names in enumerate(self.runs):
             for name in names:
                 value = self.nest.values.get(name)
-                if value is None or not self._is_kept(value, level):
-                    continue
-                if not value.stored and name not in kept:
-                    kept.append(name)
-        return kept
+                if value is not None and self._is_kept(value, run) and not value.stored:
+                    kept[name] = None
+        return list(kept)
 
     # Loops ---------------------------------------------------------------------------------------
 
-    def _summed_in_parts(self, reductions: list[Reduced]) -> list[Reduced]:
-        """Return the sums along the last loop that are made of sums of blocks."""
+    def _summed_in_parts(self, reductions: Iterable[Reduced]) -> list[Reduced]:
+        """Return the reductions along the last loop that are made of those of blocks."""
         nest = self.nest
         if not nest.rank > max(nest.split, int(self.blocked or nest.turned)):
             return []
-        return [r for r in reductions if r.local and r.rounds]
+        return [r for r in reductions if r.local and _rounds(r) and not r.of_rows]
 
     def _add_part(self, r: Reduced, pad: str) -> None:
-        """Write how the sum of a block of the last loop joins the others."""
-        total = f"s_{r.name}"
-        if r.widened:
-            self.out.append(f"{pad}d_{total} += t_{total}")
-        else:
-            self.out.append(f"{pad}{total} = mul_reassoc({total}, t_{total})")
+        """Write how the total of a block of the last loop joins the others."""
+        total = f"{'d_' * _is_wide(r)}s_{r.name}"
+        part = f"t_s_{r.name}"
+        self.out.append(f"{pad}{total} = {self.write.combine(r.combine, total, part)}")
 
     def _open(
         self,
         first: int,
         last: int,
-        reductions: Any,
+        reductions: Iterable[Reduced],
         loads: dict[int, list[str]],
         parts: Iterable[Reduced] = (),
     ) -> None:
@@ -176,13 +217,12 @@ class _Source:
         if not self.blocked:
             return
         inner = " * ".join(f"n{i}" for i in range(1, self.nest.rank))
-        wide = any(r.full and r.node.dtype == np.float64 for r in self.nest.reductions)
-        block = BLOCK if wide else PART
+        full = [r for r in self.nest.reductions if r.full]
+        block = BLOCK if any(r.dtype == np.float64 for r in full) else PART
         size = f"{block} // ({inner}) + 1" if inner else str(block)
         # Counted from 0, so that LLVM sees that no index is negative and vectorises.
         self.out += [f"    b0 = {size}", "    for c0 in range((n0 + b0 - 1) // b0):"]
         self.out.append("        u0 = c0 * b0")
-        full = [r for r in self.nest.reductions if r.full]
         parts = self._summed_in_parts(full)
         for r in full:
             self._begin(r, "        ", r in parts)
@@ -191,65 +231,63 @@ class _Source:
         full = [r for r in self.nest.reductions if r.full]
         parts = self._summed_in_parts(full)
         for r in full:
-            combine = scalars.REDUCTIONS[r.kind][1]
-            if r.widened:
-                self.out.append(f"        {r.name} += {'d_' * (r in parts)}s_{r.name}")
-            else:
-                self.out.append(f"        {r.name} = {combine}({r.name}, s_{r.name})")
+            part = f"{'d_' * (r in parts and _is_wide(r))}s_{r.name}"
+            self.out.append(f"        {r.name} = {self.write.combine(r.combine, r.name, part)}")
 
     def _begin(self, r: Reduced, pad: str, in_parts: bool) -> None:
-        """Write with what a sum begins."""
-        if in_parts and r.widened:
-            self.out.append(f"{pad}d_s_{r.name} = 0.0")
+        """Write with what a reduction begins."""
+        if in_parts and _is_wide(r):
+            self.out.append(f"{pad}d_s_{r.name} = {_start(r, wide=True)}")
         else:
             self.out.append(f"{pad}s_{r.name} = {_start(r)}")
 
-    def _close(self, first: int, last: int, reductions: Any) -> None:
+    def _close(self, first: int, last: int, reductions: Iterable[Reduced]) -> None:
         for i in reversed(range(first, last)):
             for r in reductions:
                 if r.stored and r.opens_at(i):
                     self.out.append(f"{self._pad(i)}{_element(r.name, r.dims)} = s_{r.name}")
 
-    def _run(self, level: int, names: list[str]) -> None:
+    def _run(self, run: int, names: list[str]) -> None:
         """Write one run over the elements of a row, and what follows on the row."""
         nest = self.nest
-        reductions = [r for r in nest.reductions if r.level == level and not r.over_rows]
+        reductions = [r for r in nest.reductions if r.run == run and not r.of_rows]
         parts = self._summed_in_parts(reductions)
         self._open(nest.split, nest.rank, reductions, self._loads(names), parts)
         pad = self._pad(nest.rank + bool(parts))
         for name in names:
             if name in nest.values:
-                self._compute(nest.values[name], level, pad)
-        new = [v for n in names if (v := nest.values.get(n)) and self.first[n] == level]
-        for limit in dict.fromkeys(v.limit for v in new if v.limit):
-            self._check(limit, pad)
+                self._compute(nest.values[name], run, pad)
+        new = [v for n in names if (v := nest.values.get(n)) and self.first[n] == run]
+        self._check(new, pad)
         for r in reductions:
             self._combine(r, pad, "t_" * (r in parts))
         for r in parts:
             self._add_part(r, self._pad(nest.rank))
         for i in reversed(range(nest.split, nest.rank)):
             for r in parts:
-                if r.widened and not r.full and r.opens_at(i):
+                if _is_wide(r) and not r.full and r.opens_at(i):
                     self.out.append(f"{self._pad(i)}s_{r.name} = float32(d_s_{r.name})")
-            # What ends within a row comes before the norm, whose text has branches.
+            # What ends within a row comes before what may run over it again, which has branches.
             if i > nest.split:
                 self._close(i, i + 1, reductions)
         for r in reductions:
-            if r.kind == "vector_norm":
-                self._finish_norm(r)
+            self._finish(r)
         self._close(nest.split, min(nest.split + 1, nest.rank), reductions)
-        self._row(level)
+        self._row(run)
 
-    def _check(self, limit: tuple[str, float], pad: str) -> None:
+    def _check(self, values: Iterable[Value], pad: str) -> None:
+        """Write the test of the arguments that have a limit."""
         if self.limited:
-            self.out.append(f"{pad}beyond |= abs({limit[0]}) > {limit[1]!r}")
+            limits = [limit for value in values for limit in _limits(value.expression)]
+            for argument, limit in dict.fromkeys(limits):
+                self.out.append(f"{pad}beyond |= abs({self.write(argument)}) > {limit!r}")
 
-    def _compute(self, value: Value, level: int, pad: str) -> None:
-        if self._is_kept(value, level):
+    def _compute(self, value: Value, run: int, pad: str) -> None:
+        if self._is_kept(value, run):
             self.out.append(f"{pad}{value.name} = {self._where(value)}")
             return
-        self.out.append(f"{pad}{value.name} = {value.text}")
-        if self.first[value.name] == level and (value.stored or value.name in self.scratch):
+        self.out.append(f"{pad}{value.name} = {self.write(value.expression)}")
+        if self.first[value.name] == run and (value.stored or value.name in self.scratch):
             self.out.append(f"{pad}{self._where(value)} = {value.name}")
 
     def _where(self, value: Value) -> str:
@@ -258,61 +296,63 @@ class _Source:
             return _element(value.stored, self.arrays[value.stored].dims)
         return _element(f"w_{value.name}", range(self.nest.split, self.nest.rank))
 
-    def _row(self, level: int) -> None:
+    def _row(self, run: int) -> None:
         """Write what is computed once for each row, after a run over its elements."""
         nest = self.nest
         pad = self._pad(nest.split)
         for value in nest.values.values():
-            if not value.row or value.level != level or not value.text:
+            if not value.of_row or value.run != run:
                 continue
-            self.out.append(f"{pad}{value.name} = {value.text}")
-            if value.limit:
-                self._check(value.limit, pad)
+            self.out.append(f"{pad}{value.name} = {self.write(value.expression)}")
+            self._check([value], pad)
             if value.stored:
                 self.out.append(f"{pad}{self._where(value)} = {value.name}")
         for r in nest.reductions:
-            if r.over_rows and r.level == level:
+            if r.of_rows and r.run == run:
                 self._combine(r, pad)
 
     def _combine(self, r: Reduced, pad: str, part: str = "") -> None:
-        combine = scalars.REDUCTIONS[r.kind][1]
         target = f"{part}s_{r.name}" if r.local else _element(r.name, r.dims)
-        value = r.value
-        if r.kind == "vector_norm":
-            value = scalars.power_text(value, r.ord, _suffix(r))
-        self.out.append(f"{pad}{target} = {combine}({target}, {value})")
+        value = self.write(r.element)
+        self.out.append(f"{pad}{target} = {self.write.combine(r.combine, target, value)}")
 
-    # Norms ---------------------------------------------------------------------------------------
+    # What becomes of totals ------------------------------------------------------------------------
 
-    def _finish_norm(self, r: Reduced) -> None:
-        """Write how a sum of powers becomes a norm.
+    def _finish(self, r: Reduced) -> None:
+        """Write how the total of a row becomes the result.
 
-        Where it overflowed or underflowed, the row is divided by its greatest element: two more runs,
-        for such rows alone.
+        A total that is not good is computed again from elements that are divided by the greatest of
+        their magnitudes: two more runs, for such rows alone.
         """
-        limits = np.finfo(r.node.dtype)
-        low = float(limits.tiny) / float(limits.eps)
-        pad, total, largest = self._pad(self.nest.split), f"s_{r.name}", f"m_{r.name}"
-        zero, suffix = _start(r), _suffix(r)
-        root = scalars.root_text(total, r.ord, suffix)
-        self.out.append(f"{pad}if {total} >= {low!r} and {total} < inf:")
-        self.out.append(f"{pad}    {total} = {root}")
+        pad, total, unit = self._pad(self.nest.split), f"s_{r.name}", f"m_{r.name}"
+        x = {"x": Name(total, r.dtype)}
+        finished = f"{total} = {self.write(substitute(r.finish or Name('x', r.dtype), x))}"
+        if r.safe is None:
+            self.out += [f"{pad}{finished}"] * (r.finish is not None)
+            return
+        zero = number(0, r.dtype)
+        self.out.append(f"{pad}if {self.write(substitute(r.safe, x))}:")
+        self.out.append(f"{pad}    {finished}")
         self.out.append(f"{pad}else:")
-        self.out.append(f"{pad}    {largest} = {zero}")
-        self._again(r, 1, [f"{largest} = maximum({largest}, abs({r.value}))"])
-        self.out.append(f"{pad}    {total} = {largest}")
-        self.out.append(f"{pad}    if {largest} > 0 and {largest} < inf:")
-        self.out.append(f"{pad}        {total} = {zero}")
-        ratio, power = f"y_{r.name}", scalars.power_text(f"y_{r.name}", r.ord, suffix)
-        again = [f"{ratio} = {r.value} / {largest}", f"{total} = add_reassoc({total}, {power})"]
-        self._again(r, 2, again)
-        self.out.append(f"{pad}        {total} = {largest} * {root}")
+        self.out.append(f"{pad}    {unit} = {zero}")
+        size = f"abs({self.write(r.operand)})"
+        self._again(r, 1, [f"{unit} = {self.write.instruction('maximum', unit, size)}"])
+        self.out.append(f"{pad}    {total} = {unit}")
+        self.out.append(f"{pad}    if {unit} > 0 and {unit} < inf:")
+        self.out.append(f"{pad}        {total} = {_start(r)}")
+        ratio = f"y_{r.name}"
+        element = self.write(r.scaled_element(ratio))
+        self._again(r, 2, [
+            f"{ratio} = {self.write(Call('divide', (r.operand, Name(unit, r.dtype)), r.dtype))}",
+            f"{total} = {self.write.combine(r.combine, total, element)}",
+        ])  # fmt: skip
+        self.out.append(f"{pad}        {finished}")
+        self.out.append(f"{pad}        {total} = {unit} * {total}")
 
     def _again(self, r: Reduced, deeper: int, statements: list[str]) -> None:
         """Write one more run over the elements that a reduction is made of."""
         nest, extra = self.nest, "    " * deeper
-        order = {name: i for i, name in enumerate(nest.values)}
-        names = sorted(self._with_uses(set(r.uses), r.level), key=lambda n: order.get(n, -1))
+        names = self._in_order(self._with_uses(set(r.uses), r.run))
         loads = self._loads(names)
         for i in range(nest.split, nest.rank):
             self.out.append(f"{extra}{self._pad(i)}for i{i} in range(n{i}):")
@@ -321,54 +361,44 @@ class _Source:
         for name in names:
             if name in nest.values:
                 value = nest.values[name]
-                kept = self._is_kept(value, r.level)
-                self.out.append(f"{pad}{name} = {self._where(value) if kept else value.text}")
+                kept = self._is_kept(value, r.run)
+                source = self._where(value) if kept else self.write(value.expression)
+                self.out.append(f"{pad}{name} = {source}")
         self.out += [pad + text for text in statements]
 
     # Loads ---------------------------------------------------------------------------------------
-
-    def _load(self, o: Operand) -> tuple[int, str]:
-        depth = max(i + 1 for i, varies in enumerate(o.axes) if varies)
-        return depth, f"v_{o.name} = {_element(o.name, o.dims)}"
 
     def _loads(self, names: list[str]) -> dict[int, list[str]]:
         """Return the loads of one run, by the depth at which they stand."""
         loads: dict[int, list[str]] = {}
         for o in self.nest.operands:
-            if any(o.axes) and f"v_{o.name}" in names:
-                depth, text = self._load(o)
-                if depth > self.nest.split:
-                    loads.setdefault(depth, []).append(text)
+            if o.name in names and _depth(o) > self.nest.split:
+                loads.setdefault(_depth(o), []).append(_load(o))
         return loads
 
     def _loads_of_rows(self) -> dict[int, list[str]]:
         loads: dict[int, list[str]] = {}
         for o in self.nest.operands:
-            if any(o.axes):
-                depth, text = self._load(o)
-                if depth <= self.nest.split:
-                    loads.setdefault(depth, []).append(text)
+            if o.dims and _depth(o) <= self.nest.split:
+                loads.setdefault(_depth(o), []).append(_load(o))
         return loads
 
     def _pad(self, depth: int) -> str:
         return "    " * (depth + 1 + self.blocked)
 
 
+def _depth(o: Argument) -> int:
+    """Return the number of loops around the load of an array's element; 0 for a number."""
+    return 1 + max(o.dims, default=-1)
+
+
+def _load(o: Argument) -> str:
+    return f"v_{o.name} = {_element(o.name, o.dims)}"
+
+
 def _element(name: str, dims: Iterable[int]) -> str:
     return f"{name}[{', '.join(f'i{d}' for d in dims) or '()'}]"
 
 
-def _start(r: Reduced) -> str:
-    text = scalars.REDUCTIONS[r.kind][0]
-    return f"{scalars.NUMBA_NAMES[r.node.dtype]}({text})"
-
-
-def _suffix(r: Reduced) -> str:
-    return "f32" if r.node.dtype == np.float32 else "f64"
-
-
-def _with_exact_functions(text: str, functions: set[tuple[str, str]]) -> str:
-    for name, suffix in functions:
-        if suffix and (name, "float32" if suffix == "f32" else "float64") in scalars.LIMITS:
-            text = re.sub(rf"\b{name}_{suffix}\(", f"np.{name}(", text)
-    return text
+def _start(r: Reduced, *, wide: bool = False) -> str:
+    return number(r.initial, _FLOAT64 if wide else r.dtype)

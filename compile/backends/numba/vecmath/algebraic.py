@@ -3,7 +3,7 @@
 from tapegrad.compile.backends.numba.vecmath import intrinsics
 from tapegrad.compile.backends.numba.vecmath.emit import (
     Formula,
-    Value,
+    Scalar,
     clamp,
     copysign,
     fma,
@@ -22,7 +22,7 @@ INF = float("inf")
 NAN = float("nan")
 
 
-def power(x: Value, y: Value) -> Value:
+def power(x: Scalar, y: Scalar) -> Scalar:
     """Return x**y with the special values of C's pow: 1**nan == nan**0 == 1 among them."""
     a = abs(x)
     high, low = log_parts(a)
@@ -42,7 +42,7 @@ def power(x: Value, y: Value) -> Value:
     return where(one, 1.0, result)
 
 
-def cbrt(x: Value) -> Value:
+def cbrt(x: Scalar) -> Scalar:
     a = abs(x)
     k, m = normalise(a)
     third = rint(k * (1 / 3))
@@ -57,7 +57,7 @@ def cbrt(x: Value) -> Value:
     return where((a > 0.0) & (a < INF), result, x)
 
 
-def hypot(x: Value, y: Value) -> Value:
+def hypot(x: Scalar, y: Scalar) -> Scalar:
     a, b = abs(x), abs(y)
     top = where(a > b, a, b)
     # Powers of two that keep the squares in range.
@@ -70,7 +70,7 @@ def hypot(x: Value, y: Value) -> Value:
     return where((a == INF) | (b == INF), INF, result)
 
 
-def sign(x: Value) -> Value:
+def sign(x: Scalar) -> Scalar:
     positive = where(x > 0.0, number(x, 1.0), x)
     result = where(x < 0.0, -1.0, positive)
     return where(x == 0.0, 0.0, result)

@@ -6,7 +6,7 @@ Results below the normal range are rounded once, by a scaling in two steps.
 
 from tapegrad.compile.backends.numba.vecmath.emit import (
     Formula,
-    Value,
+    Scalar,
     clamp,
     constant,
     copysign,
@@ -24,7 +24,7 @@ from tapegrad.compile.backends.numba.vecmath.emit import (
 LIMITS = {64: (-746.0, 711.0), 32: (-105.0, 90.0)}
 
 
-def reduce(x: Value) -> tuple[Value, Value, Value]:
+def reduce(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """Return n, a whole number, then r with x = n ln2 + r, and the rounding error of r."""
     high, low = constant("ln2", x)
     n = rint(x * constant("1/ln2", x)[0])
@@ -33,19 +33,19 @@ def reduce(x: Value) -> tuple[Value, Value, Value]:
     return n, r, fma(n, -low, exact - r)
 
 
-def exp(x: Value) -> Value:
+def exp(x: Scalar) -> Scalar:
     n, r, _ = reduce(clamp(x, *LIMITS[x.format.bits]))
     return scale(fma(r * r, polynomial("exp", r), r) + 1.0, n)
 
 
-def exp_of_sum(x: Value, rest: Value) -> Value:
+def exp_of_sum(x: Scalar, rest: Scalar) -> Scalar:
     """Return exp(x + rest) for a rest of about the rounding error of x, and x in range."""
     n, r, _ = reduce(x)
     r = r + rest
     return scale(fma(r * r, polynomial("exp", r), r) + 1.0, n)
 
 
-def exp2(x: Value) -> Value:
+def exp2(x: Scalar) -> Scalar:
     if x.format.bits == 64:
         x = clamp(x, -1080.0, 1030.0)
     else:
@@ -56,7 +56,7 @@ def exp2(x: Value) -> Value:
     return scale(p + 1.0, n)
 
 
-def expm1_parts(x: Value, halvings: int) -> tuple[Value, Value]:
+def expm1_parts(x: Scalar, halvings: int) -> tuple[Scalar, Scalar]:
     """Return expm1(x) / 2**halvings, which cannot overflow then, as a sum; x is in range."""
     n, r, r_rest = reduce(x)
     s = power_of_two(n - float(halvings))
@@ -66,14 +66,14 @@ def expm1_parts(x: Value, halvings: int) -> tuple[Value, Value]:
     return fast_two_sum(head, tail)
 
 
-def expm1(x: Value) -> Value:
+def expm1(x: Scalar) -> Scalar:
     high = LIMITS[x.format.bits][1]
     result = expm1_parts(clamp(x, -40.0, high), 3)[0] * 8.0
     # For tiny x the scaling would lose bits, and the sign of zero.
     return where(abs(x) < x.format.epsilon / 4, x, result)
 
 
-def tanh(x: Value) -> Value:
+def tanh(x: Scalar) -> Scalar:
     a = abs(x)
     e, rest = expm1_parts(where(a > 20.0, 20.0, a) * 2.0, 0)
     d = e + 2.0
@@ -81,7 +81,7 @@ def tanh(x: Value) -> Value:
     return copysign(divide_sums(e, rest, d, e - (d - 2.0) + rest), x)
 
 
-def sinh(x: Value) -> Value:
+def sinh(x: Scalar) -> Scalar:
     a = abs(x)
     high = LIMITS[x.format.bits][1]
     e, rest = expm1_parts(where(a > high, high, a), 3)
@@ -90,7 +90,7 @@ def sinh(x: Value) -> Value:
     return where(a < x.format.epsilon, x, copysign(result, x))
 
 
-def cosh(x: Value) -> Value:
+def cosh(x: Scalar) -> Scalar:
     a = abs(x)
     high = LIMITS[x.format.bits][1]
     n, r, _ = reduce(where(a > high, high, a))

@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from tapegrad.compile.backends.numba.vecmath import emit
-from tapegrad.compile.backends.numba.vecmath.emit import Value, call, generator, named_intrinsic
+from tapegrad.compile.backends.numba.vecmath.emit import Scalar, call, generator, named_intrinsic
 
 __all__ = [
     "add_reassoc",
@@ -58,25 +58,25 @@ def _binary(name: str, formula: Callable, summary: str) -> Callable:
 
 def _reassoc(operation: str) -> Callable:
     # The flag stands on this one instruction, so it cannot reach the rounding tricks elsewhere.
-    def formula(x: Value, y: Value) -> Value:
-        return Value(x.builder, getattr(x.builder, operation)(x.code, y.code, flags=("reassoc",)))
+    def formula(x: Scalar, y: Scalar) -> Scalar:
+        return Scalar(x.builder, getattr(x.builder, operation)(x.code, y.code, flags=("reassoc",)))
 
     return formula
 
 
-def fmax_formula(x: Value, y: Value) -> Value:
+def fmax_formula(x: Scalar, y: Scalar) -> Scalar:
     return call("llvm.maximumnum", x, y)
 
 
-def fmin_formula(x: Value, y: Value) -> Value:
+def fmin_formula(x: Scalar, y: Scalar) -> Scalar:
     return call("llvm.minimumnum", x, y)
 
 
-def maximum_formula(x: Value, y: Value) -> Value:
+def maximum_formula(x: Scalar, y: Scalar) -> Scalar:
     return call("llvm.maximum", x, y)
 
 
-def minimum_formula(x: Value, y: Value) -> Value:
+def minimum_formula(x: Scalar, y: Scalar) -> Scalar:
     return call("llvm.minimum", x, y)
 
 

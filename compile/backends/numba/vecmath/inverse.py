@@ -2,7 +2,7 @@
 
 from tapegrad.compile.backends.numba.vecmath.emit import (
     Formula,
-    Value,
+    Scalar,
     constant,
     copysign,
     fma,
@@ -15,7 +15,7 @@ from tapegrad.compile.backends.numba.vecmath.emit import (
 INF = float("inf")
 
 
-def _angle(y: Value, x: Value) -> Value:
+def _angle(y: Scalar, x: Scalar) -> Scalar:
     """Return arctan(y / x) for y, x >= 0 that are not both zero or inf.
 
     Above tan(3 pi/8) it is pi/2 - arctan(x / y), above tan(pi/8) it is
@@ -30,11 +30,11 @@ def _angle(y: Value, x: Value) -> Value:
     return fma(weight, high, t + fma(t * z, polynomial("arctan", z), weight * low))
 
 
-def arctan(x: Value) -> Value:
+def arctan(x: Scalar) -> Scalar:
     return copysign(_angle(abs(x), number(x, 1.0)), x)
 
 
-def arctan2(y: Value, x: Value) -> Value:
+def arctan2(y: Scalar, x: Scalar) -> Scalar:
     a, b = abs(y), abs(x)
     # Their sum must not overflow, and their products must not fall below the normal range.
     large, small = 2.0 ** (x.format.bias - 1), 2.0 ** -(x.format.bias // 2)
@@ -49,7 +49,7 @@ def arctan2(y: Value, x: Value) -> Value:
     return copysign(angle, y)
 
 
-def _arcsin_parts(x: Value) -> tuple[Value, Value, Value]:
+def _arcsin_parts(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """Return where |x| <= 1/2, then s and p with arcsin(s) = s + p.
 
     There s = |x|, elsewhere s = sqrt((1 - |x|) / 2), for which arccos(|x|) = 2 arcsin(s).
@@ -62,14 +62,14 @@ def _arcsin_parts(x: Value) -> tuple[Value, Value, Value]:
     return small, s, s * z * polynomial("arcsin", z)
 
 
-def arcsin(x: Value) -> Value:
+def arcsin(x: Scalar) -> Scalar:
     small, s, p = _arcsin_parts(x)
     high, low, _ = constant("pi/2", x)
     result = where(small, s + p, high - (s * 2.0 - (low - p * 2.0)))
     return copysign(result, x)
 
 
-def arccos(x: Value) -> Value:
+def arccos(x: Scalar) -> Scalar:
     small, s, p = _arcsin_parts(x)
     high, low, _ = constant("pi/2", x)
     s, p = copysign(s, x), copysign(p, x)

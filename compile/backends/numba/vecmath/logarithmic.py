@@ -4,7 +4,7 @@ import math
 
 from tapegrad.compile.backends.numba.vecmath.emit import (
     Formula,
-    Value,
+    Scalar,
     bits,
     constant,
     copysign,
@@ -23,7 +23,7 @@ from tapegrad.compile.backends.numba.vecmath.exponential import exp, exp2
 INF = float("inf")
 
 
-def decompose(x: Value) -> tuple[Value, Value]:
+def decompose(x: Scalar) -> tuple[Scalar, Scalar]:
     """Return k as a number, and m between sqrt(1/2) and sqrt(2), for a normal number x > 0."""
     format_ = x.format
     one = format_.bias << format_.mantissa
@@ -37,7 +37,7 @@ def decompose(x: Value) -> tuple[Value, Value]:
     return k, m
 
 
-def normalise(x: Value) -> tuple[Value, Value]:
+def normalise(x: Scalar) -> tuple[Scalar, Scalar]:
     """Return `decompose` of a number that may also be subnormal."""
     format_ = x.format
     small = x < format_.tiny
@@ -46,13 +46,13 @@ def normalise(x: Value) -> tuple[Value, Value]:
     return where(small, k - float(lift), k), m
 
 
-def finish(x: Value, result: Value) -> Value:
+def finish(x: Scalar, result: Scalar) -> Scalar:
     """Put in the logarithms of zero, of negative numbers, of inf and of nan."""
     result = where(x == 0.0, -INF, where(x < 0.0, float("nan"), result))
     return where(x < INF, result, x)
 
 
-def series(k: Value, f: Value, rest: Value | float = 0.0) -> Value:
+def series(k: Scalar, f: Scalar, rest: Scalar | float = 0.0) -> Scalar:
     """Return k ln2 + log(1 + f) + rest, for a small rest."""
     high, low = constant("ln2", f)
     s = f / (f + 2.0)
@@ -62,24 +62,24 @@ def series(k: Value, f: Value, rest: Value | float = 0.0) -> Value:
     return fma(k, high, f - (half - tail))
 
 
-def log_of_sum(x: Value, rest: Value, doublings: Value | float = 0.0) -> Value:
+def log_of_sum(x: Scalar, rest: Scalar, doublings: Scalar | float = 0.0) -> Scalar:
     """Return log((x + rest) * 2**doublings) for a normal x and a rest that is small beside it."""
     k, m = decompose(x)
     return series(k + doublings, m - 1.0, rest / x)
 
 
-def log(x: Value) -> Value:
+def log(x: Scalar) -> Scalar:
     k, m = normalise(x)
     return finish(x, series(k, m - 1.0))
 
 
-def log1p(x: Value) -> Value:
+def log1p(x: Scalar) -> Scalar:
     u, rest = two_sum(x, 1.0)
     result = finish(u, log_of_sum(u, rest))
     return where(abs(x) < x.format.epsilon / 2, x, result)
 
 
-def series_parts(f: Value, base: str) -> tuple[Value, Value]:
+def series_parts(f: Scalar, base: str) -> tuple[Scalar, Scalar]:
     """Return log(1 + f) as a sum, in the base of which the constant is 1/log(base)."""
     first, second = constant(base, f)
     s = f / (f + 2.0)
@@ -92,14 +92,14 @@ def series_parts(f: Value, base: str) -> tuple[Value, Value]:
     return product, product_rest + fma(high, second, low * first)
 
 
-def log2(x: Value) -> Value:
+def log2(x: Scalar) -> Scalar:
     k, m = normalise(x)
     product, rest = series_parts(m - 1.0, "1/ln2")
     total, error = fast_two_sum(k, product)
     return finish(x, total + (error + rest))
 
 
-def log10(x: Value) -> Value:
+def log10(x: Scalar) -> Scalar:
     k, m = normalise(x)
     high, low = constant("log10_2", x)
     product, rest = series_parts(m - 1.0, "1/ln10")
@@ -107,7 +107,7 @@ def log10(x: Value) -> Value:
     return finish(x, total + (error + fma(k, low, rest)))
 
 
-def log_parts(x: Value) -> tuple[Value, Value]:
+def log_parts(x: Scalar) -> tuple[Scalar, Scalar]:
     """Return log(x) for x > 0 as a sum with about 64 bits for float64, 33 for float32."""
     k, m = normalise(x)
     f = m - 1.0
@@ -132,12 +132,12 @@ def log_parts(x: Value) -> tuple[Value, Value]:
     return fast_two_sum(total, error + fma(k, low, product_rest))
 
 
-def _is_large(a: Value) -> Value:
+def _is_large(a: Scalar) -> Scalar:
     """Return where a * a + 1 equals a * a."""
     return a > 2.0 ** (a.format.mantissa // 2 + 2)
 
 
-def _plus_root(a: Value, offset: float) -> Value:
+def _plus_root(a: Scalar, offset: float) -> Scalar:
     """Return log(a + sqrt(a * a + offset)); the square is taken in two parts."""
     large = _is_large(a)
     b = where(large, 1.0, a)
@@ -151,17 +151,17 @@ def _plus_root(a: Value, offset: float) -> Value:
     return log_of_sum(u, where(large, 0.0, error + rest), where(large, b, 0.0))
 
 
-def arcsinh(x: Value) -> Value:
+def arcsinh(x: Scalar) -> Scalar:
     a = abs(x)
     result = where(a < INF, copysign(_plus_root(a, 1.0), x), x)
     return where(a < x.format.epsilon**0.5, x, result)
 
 
-def arccosh(x: Value) -> Value:
+def arccosh(x: Scalar) -> Scalar:
     return where(x < 1.0, float("nan"), where(x < INF, _plus_root(x, -1.0), x))
 
 
-def arctanh(x: Value) -> Value:
+def arctanh(x: Scalar) -> Scalar:
     a = abs(x)
     n, n_rest = fast_two_sum(number(a, 1.0), a)
     d, d_rest = fast_two_sum(number(a, 1.0), -a)
@@ -173,13 +173,13 @@ def arctanh(x: Value) -> Value:
     return where(a < x.format.epsilon**0.5 / 2, x, copysign(result, x))
 
 
-def logaddexp(x: Value, y: Value) -> Value:
+def logaddexp(x: Scalar, y: Scalar) -> Scalar:
     rest = log1p(exp(-abs(x - y)))
     # Equal infinities have no difference.
     return where(x == y, x + math.log(2), where(x > y, x, y) + rest)
 
 
-def logaddexp2(x: Value, y: Value) -> Value:
+def logaddexp2(x: Scalar, y: Scalar) -> Scalar:
     rest = log1p(exp2(-abs(x - y))) * (1 / math.log(2))
     return where(x == y, x + 1.0, where(x > y, x, y) + rest)
 

@@ -13,7 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tapegrad.compile.backends.numba.vecmath import _FORMULAS, LIMITS, NAMES, lookup
+from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES
+from tapegrad.compile.backends.numba.vecmath.formulas import FORMULAS, lookup
 
 # As the first number of a pair and as the second, each with each.
 SPECIAL = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5, 2.5, 1e-10, 1e-30, 1e30, 2.0**52, 2.0**53 + 2, np.inf]
@@ -21,7 +22,7 @@ SPECIAL = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5, 2.5, 1e-10, 1e-30, 1e30, 2.0**52, 2.0**
 
 def arity(name: str) -> int:
     """Return the number of arguments of a function."""
-    return _FORMULAS[name][1]
+    return FORMULAS[name][1]
 
 
 def kernel(function: Callable | None, count: int, dtype: str) -> Callable:

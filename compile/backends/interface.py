@@ -1,0 +1,99 @@
+"""The seam: all that fusion and plans know of what makes machine code of nests.
+
+A back end is a module, or another object, with the functions of :class:`Backend`. Its language (the
+names of dtypes and functions, buffers, threads) stays behind them.
+
+>>> from tapegrad.compile.backends import interface
+>>> interface.current().__name__
+'tapegrad.compile.backends.numba'
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from tapegrad.compile.backends.expressions import Call
+from tapegrad.compile.backends.nest import Nest
+
+__all__ = ["Backend", "Kernel", "current", "using"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A nest, made executable for certain sizes.
+
+    Attributes
+    ----------
+    call : callable
+        Takes `leading`, the operands, the outputs, and the arrays of partial reductions. Those that are
+        not local are filled with what they start from. Returns what the nest returns: None, a number,
+        or a tuple of numbers.
+    leading : tuple of int
+    exact : callable or None
+        If there is one, `call` returns one more number: whether an argument was too large for the
+        functions it uses. Then all is to be done again by `exact`, which takes the same arguments.
+    source : str
+        For people who ask what is run.
+    new : bool
+        Whether the nest had to be compiled, not for the first time in this process otherwise.
+    """
+
+    call: Callable[..., Any]
+    leading: tuple[int, ...]
+    exact: Callable[..., Any] | None
+    source: str
+    new: bool
+
+
+class Backend(Protocol):
+    """What a back end has and does."""
+
+    #: What its kernels compute with.
+    DTYPES: frozenset[np.dtype[Any]]
+    #: Why it cannot be used, as far as that has been tried.
+    problems: list[str]
+
+    def usable(self) -> bool:
+        """Whether it can be used; if not, `problems` says why."""
+
+    def supports(self, call: Call) -> bool:
+        """Whether a kernel can compute a call as NumPy does, within the stated error."""
+
+    def gains(self, call: Call) -> bool:
+        """Whether a kernel is faster at a call than NumPy's own loop, with nothing to fuse it with."""
+
+    def combines(self, function: str) -> bool:
+        """Whether a reduction can combine with a function of two numbers."""
+
+    def compile(self, nest: Nest, sizes: tuple[int, ...]) -> Kernel:
+        """Return the kernel of a nest for the sizes of its loops."""
+
+
+#: The back end in use, or the name of its module in this folder: the one setting.
+_setting: Any = os.environ.get("TAPEGRAD_BACKEND", "numba")
+
+
+def current() -> Backend:
+    """Return the back end in use."""
+    global _setting
+    if isinstance(_setting, str):
+        _setting = importlib.import_module(f"tapegrad.compile.backends.{_setting}")
+    return _setting  # type: ignore[no-any-return]
+
+
+@contextmanager
+def using(backend: Backend | str) -> Iterator[None]:
+    """Compile with another back end inside a ``with`` block; what is compiled stays as it is."""
+    global _setting
+    before, _setting = _setting, backend
+    try:
+        yield
+    finally:
+        _setting = before
