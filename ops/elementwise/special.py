@@ -85,11 +85,10 @@ def _primitive(ufunc: np.ufunc, rules: Rules, result: int | None = None) -> Prim
     forward: Any = ufunc
     if result is not None:
         name, forward = f"{name}[{result}]", _Result(ufunc, result)
-    differentiable = any(rule is not None for rule in rules)
     return elementwise(
         name,
         ufunc,
-        rules if differentiable else (),
+        rules,
         None,
         forward=forward,
         source=lambda args, params: f"primitives[{name!r}].forward({', '.join(args)})",

@@ -128,8 +128,6 @@ def as_float(a: Any) -> Any:
     if hasattr(trace, "weak"):
         trace.weak.add(a.node)
         return a
-    if not trace.level:  # subclasses are constants there
-        return a
     a.__class__ = Float
     return a
 
