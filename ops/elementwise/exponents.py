@@ -16,7 +16,7 @@ __all__: list[str] = []
 exponent_p = elementwise(
     "frexp_exponent",
     None,
-    (),
+    (None,),
     None,
     forward=lambda x: np.frexp(x)[1],
     source=lambda args, params: f"np.frexp({args[0]})[1]",

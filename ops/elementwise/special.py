@@ -39,11 +39,9 @@ def find_special(key: Any) -> Callable[..., Any] | None:
     if module is None:
         return None
     places = (module, getattr(module, "_ufuncs", module))
+    name: Any = _name_in(key) if isinstance(key, str) else getattr(key, "__name__", None)
     if isinstance(key, str):
-        name = _name_in(key)
         key = next((getattr(p, name) for p in places if name and hasattr(p, name)), None)
-    else:
-        name = getattr(key, "__name__", None)
     if not isinstance(name, str) or not any(key is getattr(p, name, None) for p in places):
         return None
     known = functions.get(key)
@@ -87,11 +85,10 @@ def _primitive(ufunc: np.ufunc, rules: Rules, result: int | None = None) -> Prim
     forward: Any = ufunc
     if result is not None:
         name, forward = f"{name}[{result}]", _Result(ufunc, result)
-    differentiable = any(rule is not None for rule in rules)
     return elementwise(
         name,
         ufunc,
-        rules if differentiable else (),
+        rules,
         None,
         forward=forward,
         source=lambda args, params: f"primitives[{name!r}].forward({', '.join(args)})",

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import all_axes
 from tapegrad.ops.declare.composed import Composed
 from tapegrad.ops.declare.ufunc import as_tensor, operand
-from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.ops.elementwise.special_rules import sc
@@ -120,11 +120,11 @@ def _make_logsumexp(function: Function) -> Function:
     def logsumexp(
         a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
     ) -> Any:
-        args = tuple(as_tensor(x) for x in (a, b) if x is not None)
+        args: tuple[Any, ...] = tuple(as_tensor(x) for x in (a, b) if x is not None)
         shape = np.broadcast_shapes(*(x.shape for x in args))
         if len(args) == 2 and args[0].shape != shape:
             args = (np.broadcast_to(args[0], shape), args[1])
-        params = {
+        params: dict[str, Any] = {
             "axis": all_axes(axis, len(shape)),
             "keepdims": bool(keepdims),
             "signed": bool(return_sign),
@@ -132,7 +132,7 @@ def _make_logsumexp(function: Function) -> Function:
         result = apply(plain if b is None else weighted, args, params)
         if not return_sign:
             return result
-        powers = np.exp(args[0] - _largest(args[0], params["axis"]))
+        powers: Any = np.exp(args[0] - _largest(args[0], params["axis"]))
         for weight in args[1:]:
             powers = weight * powers
         return result, np.sign(np.sum(powers, axis=params["axis"], keepdims=bool(keepdims)))
@@ -149,7 +149,7 @@ def _make_multigammaln(function: Function) -> Function:
             (sc.gammaln(a - 0.5 * j) for j in range(d)), d * (d - 1) * 0.25 * math.log(np.pi)
         )
 
-    primitive = Composed(
+    primitive: Primitive = Composed(
         "scipy.special.multigammaln",
         lambda a, *, d: function(a, d),
         composition,
@@ -166,7 +166,7 @@ def _make_multigammaln(function: Function) -> Function:
 
 def _make_polygamma(function: Function) -> Function:
     """The derivative is the next polygamma function (DLMF 5.15.1)."""
-    primitive = elementwise(
+    primitive: Primitive = elementwise(
         "scipy.special.polygamma",
         None,
         (None, lambda g, y, n, x: g * bind(primitive, n + 1, x)),
@@ -215,7 +215,7 @@ def _make_diric(function: Function) -> Function:
     def composition(x: Any, *, n: int) -> Any:
         return np.mean(np.cos(x[..., None] * (np.arange(n) - (n - 1) / 2)), axis=-1)
 
-    primitive = Composed(
+    primitive: Primitive = Composed(
         "scipy.special.diric",
         lambda x, *, n: function(x, n),
         composition,

@@ -66,7 +66,7 @@ def find_average(key: Any) -> Any:
     name = getattr(key, "__name__", "")
     if name not in _COMPOSITIONS or getattr(module, name, None) is not key:
         return None
-    if key not in functions:
+    if key is not None and key not in functions:
         _register(name, key)
     return functions[key]
 

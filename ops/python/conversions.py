@@ -153,10 +153,10 @@ def plain_copy(tree: Any, kind: str = "text") -> Any:
     if type(tree) is slice:
         return slice(*(plain_copy(a, kind) for a in (tree.start, tree.stop, tree.step)))
     if isinstance(tree, np.ndarray):
-        copied = tree.copy()
+        filled = tree.copy()
         for i in np.ndindex(tree.shape):
-            copied[i] = plain_copy(tree[i], kind)
-        return copied
+            filled[i] = plain_copy(tree[i], kind)
+        return filled
     items = [plain_copy(a, kind) for a in tree]
     if type(tree) in (list, tuple):
         return type(tree)(items)

@@ -88,12 +88,12 @@ class Float(Tensor):
     __slots__ = ()
 
     @property
-    def real(self) -> Any:
+    def real(self) -> Any:  # type: ignore[misc]
         """The number itself."""
         return self
 
     @property
-    def imag(self) -> float:
+    def imag(self) -> Any:
         """Zero."""
         return 0.0
 
@@ -127,8 +127,6 @@ def as_float(a: Any) -> Any:
     trace = a.live_trace
     if hasattr(trace, "weak"):
         trace.weak.add(a.node)
-        return a
-    if not trace.level:  # subclasses are constants there
         return a
     a.__class__ = Float
     return a
@@ -247,9 +245,9 @@ def _rdivmod(self: Float, other: Any) -> Any:
 
 
 def _pair(x: Any, y: Any) -> Any:
-    numbers = (known_number(x), known_number(y))
-    if None not in numbers:
-        divmod(*numbers)  # raises
+    first, second = known_number(x), known_number(y)
+    if first is not None and second is not None:
+        divmod(first, second)  # raises
     return x // y, x % y
 
 
@@ -262,7 +260,7 @@ for _name, (_python, _ufunc) in _ARITHMETIC.items():
     setattr(Float, f"__r{_name}__", _method)
 for _name, (_python, _ufunc) in _COMPARISONS.items():
     setattr(Float, f"__{_name}__", _binary(f"__{_name}__", _python, _ufunc, _compare))
-for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute}.items():
-    setattr(Float, f"__{_name}__", _unary(_ufunc))
-Float.__divmod__ = _divmod  # type: ignore[method-assign]
-Float.__rdivmod__ = _rdivmod  # type: ignore[method-assign]
+for _name, _sign in {"neg": np.negative, "pos": np.positive, "abs": np.absolute}.items():
+    setattr(Float, f"__{_name}__", _unary(_sign))
+for _name, _pairs in {"divmod": _divmod, "rdivmod": _rdivmod}.items():
+    setattr(Float, f"__{_name}__", _pairs)

@@ -51,7 +51,7 @@ def stands_for(a: Tensor) -> type:
 
 def stand_in(a: Tensor) -> Any:
     """Return zeros of the class, shape and dtype of what a tensor stands for; an array is read-only."""
-    kind = stands_for(a)
+    kind: Any = stands_for(a)
     if kind is np.ndarray:
         return np.broadcast_to(np.zeros((), a.dtype), a.shape)
     return kind(0)
@@ -64,7 +64,7 @@ def plain_value(a: Any, kind: str) -> Any:
     """
     if not isinstance(a, Tensor):
         return a
-    standing = stands_for(a)
+    standing: Any = stands_for(a)
     array = a.consume(kind)
     if standing is np.ndarray:
         return array.copy()

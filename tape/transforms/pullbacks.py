@@ -174,7 +174,9 @@ def push_through(
                 raise ValueError(f"{what}: a tangent has shape {t.shape}, its primal {value.shape}")
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
-        result, aux = split_aux(read(trace, function, unflatten(structure, duals), {}), has_aux, what)
+        result, aux = split_aux(
+            read(trace, function, unflatten(structure, duals), {}), has_aux, what
+        )
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []
         for leaf in out_leaves:

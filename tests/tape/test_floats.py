@@ -66,6 +66,16 @@ def test_arguments_that_are_python_floats_are_weak() -> None:
     assert tg.grad(lambda s: np.sum(s * SINGLE))(np.float64(0.5)).dtype == np.float64
 
 
+def test_imperative_tensors_become_floats_too() -> None:
+    t = tg.tensor(0.5)
+    s = as_number(t)
+    y = np.sum((s + 1) * SINGLE)
+    assert type(s) is Float and y.dtype == np.float32 and y.data == 4.5
+    y.backward()
+    assert t.grad == 3.0 and s.grad == 3.0
+    assert t.item() == 0.5 and type(t.item()) is float
+
+
 ARITHMETIC = [
     operator.add, operator.sub, operator.mul, operator.truediv, operator.mod, operator.floordiv,
     operator.pow, divmod,
