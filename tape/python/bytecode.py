@@ -23,8 +23,8 @@ __all__ = [
     "Assembly",
     "Instruction",
     "encode",
+    "handlers",
     "put_together",
-    "stack_depths",
     "stack_effect",
     "take_apart",
 ]
@@ -41,19 +41,6 @@ _CACHES = {
 _EXTENDED = OPCODES["EXTENDED_ARG"]
 _JUMPS = frozenset(dis.hasjrel)
 _BACKWARD = frozenset(number for name, number in OPCODES.items() if "BACKWARD" in name)
-_ENDS = frozenset(
-    OPCODES[name]
-    for name in (
-        "RETURN_VALUE",
-        "RETURN_CONST",
-        "RAISE_VARARGS",
-        "RERAISE",
-        "JUMP_FORWARD",
-        "JUMP_BACKWARD",
-        "JUMP_BACKWARD_NO_INTERRUPT",
-    )
-    if name in OPCODES
-)
 
 
 @dataclass(slots=True, eq=False)
@@ -113,27 +100,6 @@ def stack_effect(each: Instruction, *, jump: bool = False) -> int:
         return 0  # which says -1 for the jump, as 3.11 did, where no END_SEND follows
     arg = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
     return dis.stack_effect(each.opcode, arg, jump=jump)
-
-
-def stack_depths(code: CodeType, instructions: Sequence[Instruction]) -> list[int | None]:
-    """Return how many values lie on the stack before each instruction; None where none gets to."""
-    depths: list[int | None] = [None] * len(instructions)
-    index_at = {each.start: index for index, each in enumerate(instructions)}
-    todo = [(0, 0)]
-    for _, _, target, depth in _handlers(code):
-        todo.append((index_at[target], (depth >> 1) + (depth & 1) + 1))
-    while todo:
-        index, depth = todo.pop()
-        while index < len(instructions) and depths[index] is None:
-            depths[index] = depth
-            each = instructions[index]
-            if each.target is not None:
-                todo.append((each.target, depth + stack_effect(each, jump=True)))
-            if each.opcode in _ENDS:
-                break
-            depth += stack_effect(each)
-            index += 1
-    return depths
 
 
 def put_together(
@@ -235,7 +201,7 @@ def _positions(code: CodeType, instructions: Sequence[Instruction], starts: list
     return bytes(table)
 
 
-def _handlers(code: CodeType) -> list[tuple[int, int, int, int]]:
+def handlers(code: CodeType) -> list[tuple[int, int, int, int]]:
     """Return start, end and target of each handler, and its stack depth with a flag as last bit."""
     numbers: list[int] = []
     value = 0
@@ -254,7 +220,7 @@ def _moved_handlers(
     moved = {each.start: start for each, start in zip(instructions, starts)}
     moved[instructions[-1].end] = starts[-1]
     table = bytearray()
-    for start, end, target, depth in _handlers(code):
+    for start, end, target, depth in handlers(code):
         first = len(table)
         for value in (moved[start], moved[end] - moved[start], moved[target], depth):
             shift = max(0, (value.bit_length() - 1) // 6 * 6)

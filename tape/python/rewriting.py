@@ -8,7 +8,7 @@ from types import CodeType
 from typing import Any
 
 from tapegrad.tape.python.bytecode import Assembly, put_together, take_apart
-from tapegrad.tape.python.sites import Site, calls_that_ask
+from tapegrad.tape.python.sites import Site, calls_that_ask, stacks
 from tapegrad.tape.python.treatments import TREATED, as_it_is, spread
 from tapegrad.tape.python.writer import Writer
 
@@ -45,7 +45,7 @@ def with_gates(code: CodeType, level: Level, current: ContextVar[Any]) -> CodeTy
     """Return the image of `code`: the same, with gates; the variable `current` holds the gate."""
     instructions = take_apart(code)
     writer = Writer(code, current)
-    calls = calls_that_ask(code, instructions)
+    calls = calls_that_ask(instructions, stacks(code, instructions))
     written: list[Assembly] = []
     keywords: int | None = None
     for index, each in enumerate(instructions):
@@ -81,14 +81,22 @@ def _write(site: Site, level: Level) -> Assembly:
     if group not in level.always | level.watched:
         return as_it_is(site)
     gated = treat(site)
-    if site.each.name == "CALL_FUNCTION_EX" and "iteration" in level.always:
-        assert isinstance(gated, bytes)
-        gated = spread(site) + gated
     if group in level.always:
-        if group == "calls" and "results" in level.always and "CALL" in site.each.name:
-            assert isinstance(gated, bytes)
-            return gated + w.ask("take", 1)
+        if isinstance(gated, bytes) and site.each.name.startswith("CALL") and group == "calls":
+            return (
+                _spread(site, level)
+                + gated
+                + (w.ask("take", 1) if "results" in level.always else b"")
+            )
         return gated
     plain = as_it_is(site)
     assert isinstance(gated, bytes) and isinstance(plain, bytes)
     return plain if gated == plain else w.if_watched(gated, plain)
+
+
+def _spread(site: Site, level: Level) -> bytes:
+    if site.each.name != "CALL_FUNCTION_EX":
+        return b""
+    if "iteration" in level.watched:
+        return site.writer.if_watched(spread(site), b"")
+    return spread(site) if "iteration" in level.always else b""

@@ -7,27 +7,28 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from tapegrad.tape.python.bytecode import VERSION, Instruction, encode, stack_depths, stack_effect
+from tapegrad.tape.python.bytecode import VERSION, Instruction, encode, handlers, stack_effect
 
-__all__ = ["Site", "calls_that_ask", "is_comprehension"]
+__all__ = ["Site", "calls_that_ask", "is_comprehension", "stack_after", "stacks"]
 
 # Code objects of comprehensions, which are called where they are made.
 _COMPREHENSIONS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"))
 
-# Instructions that put on the stack what a call finds in the first of its places.
-_MARKING = frozenset(
+# After these the next instruction is not the one behind them.
+_ENDS = frozenset(
     (
-        "PUSH_NULL",
-        "LOAD_GLOBAL",
-        "LOAD_ATTR",
-        "LOAD_METHOD",
-        "LOAD_SUPER_ATTR",
-        "LOAD_ASSERTION_ERROR",
-        "MAKE_FUNCTION",
-        "SET_FUNCTION_ATTRIBUTE",
-        "BEFORE_WITH",
+        "RETURN_VALUE",
+        "RETURN_CONST",
+        "RAISE_VARARGS",
+        "RERAISE",
+        "JUMP_FORWARD",
+        "JUMP_BACKWARD",
+        "JUMP_BACKWARD_NO_INTERRUPT",
     )
 )
+
+#: What lies on the stack, as far as calls ask: NULL, a comprehension, the exit of a context, others.
+Stack = tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -103,48 +104,73 @@ def is_comprehension(code: CodeType) -> bool:
     return code.co_name in _COMPREHENSIONS
 
 
-def calls_that_ask(code: CodeType, instructions: Sequence[Instruction]) -> dict[int, bool]:
+def calls_that_ask(
+    instructions: Sequence[Instruction], stacks: Sequence[Stack | None]
+) -> dict[int, bool]:
     """Return the calls that ask the gate, and whether their function lies beside a NULL.
 
     Left out are the calls of comprehensions where they are made, of the exit of a context, and of
-    AssertionError. Which is which is read off what was put on the stack where the call looks first.
+    AssertionError.
     """
     calls: dict[int, bool] = {}
-    marks: dict[int, str] = {}  # by place on the stack
-    beside = 1 if VERSION >= (3, 13) else 0  # where the NULL lies, from the first place of a call
-    for index, depth in enumerate(stack_depths(code, instructions)):
-        if depth is None:
+    for index, (each, stack) in enumerate(zip(instructions, stacks)):
+        if stack is None or each.name not in ("CALL", "CALL_KW"):
             continue
-        each = instructions[index]
-        if each.name in ("CALL", "CALL_KW"):
-            # Before 3.12 the arguments are counted as dropped by PRECALL, which goes before.
-            first = depth - 2 - (each.arg if VERSION >= (3, 12) else 0) - (each.name == "CALL_KW")
-            null = marks.get(first + beside) == "NULL"
-            if null:
-                del marks[first + beside]
-            if null or first not in marks:
-                calls[index] = null
-            continue
-        if each.name == "SWAP":
-            top, other = marks.pop(depth - 1, None), marks.pop(depth - each.arg, None)
-            marks.update({p: m for p, m in ((depth - each.arg, top), (depth - 1, other)) if m})
-            continue
-        after = depth + stack_effect(each)
-        for place in range(depth, after):
-            marks.pop(place, None)
-        if each.name not in _MARKING:
-            continue
-        site = Site(None, code, instructions, index)
-        if each.name == "PUSH_NULL":
-            marks[depth] = "NULL"
-        elif site.is_called:
-            marks[after - 2 + beside] = "NULL"
-        elif each.name == "SET_FUNCTION_ATTRIBUTE" and depth - 1 in marks:
-            marks[depth - 2] = marks.pop(depth - 1)
-        elif each.name == "BEFORE_WITH":
-            marks[depth - 1] = each.name
-        elif each.name == "LOAD_ASSERTION_ERROR" or (
-            each.name == "MAKE_FUNCTION" and is_comprehension(site.made_code())
-        ):
-            marks[after - 1] = each.name
+        # Before 3.12 the arguments are counted as dropped by PRECALL, which goes before.
+        arguments = (each.arg if VERSION >= (3, 12) else 0) + (each.name == "CALL_KW")
+        first, second = stack[len(stack) - arguments - 2 :][:2]
+        beside_null = (second if VERSION >= (3, 13) else first) == "NULL"
+        if beside_null or not first:
+            calls[index] = beside_null
     return calls
+
+
+def stacks(code: CodeType, instructions: Sequence[Instruction]) -> list[Stack | None]:
+    """Return what lies on the stack before each instruction; None where no way leads to."""
+    found: list[Stack | None] = [None] * len(instructions)
+    index_at = {each.start: index for index, each in enumerate(instructions)}
+    caught: dict[int, list[tuple[int, int]]] = {}
+    for start, end, target, depth in handlers(code):
+        for index in range(index_at[start], index_at.get(end, len(instructions))):
+            caught.setdefault(index, []).append((index_at[target], depth))
+    todo: list[tuple[int, Stack]] = [(0, ())]
+    while todo:
+        index, stack = todo.pop()
+        while index < len(instructions) and found[index] is None:
+            found[index] = stack
+            each = instructions[index]
+            site = Site(None, code, instructions, index)
+            for target, depth in caught.get(index, ()):
+                todo.append((target, stack[: depth >> 1] + ("",) * (1 + (depth & 1))))
+            if each.target is not None:
+                todo.append((each.target, stack_after(site, stack, stack_effect(each, jump=True))))
+            if each.name in _ENDS:
+                break
+            stack = stack_after(site, stack, stack_effect(each))
+            index += 1
+    return found
+
+
+def stack_after(site: Site, stack: Stack, effect: int) -> Stack:
+    """Return what lies on the stack after an instruction that makes it grow by `effect`."""
+    name, arg = site.each.name, site.arg
+    new = [*stack[: len(stack) + effect], *("",) * effect]
+    if name == "PUSH_NULL":
+        new[-1] = "NULL"
+    elif site.is_called:
+        new[-2:] = ("", "NULL") if VERSION >= (3, 13) else ("NULL", "")
+    elif name in ("CALL", "CALL_KW", "CALL_FUNCTION_EX"):
+        new[-1] = ""
+    elif name == "SWAP":
+        new[-1], new[-arg] = new[-arg], new[-1]
+    elif name == "COPY":
+        new[-1] = stack[-arg]
+    elif name == "BEFORE_WITH":
+        new[-2:] = "exit", ""
+    elif name == "LOAD_ASSERTION_ERROR":
+        new[-1] = name
+    elif name == "MAKE_FUNCTION":
+        new[-1] = "comprehension" if is_comprehension(site.made_code()) else ""
+    elif name == "SET_FUNCTION_ATTRIBUTE":
+        new[-1] = stack[-1]
+    return tuple(new)

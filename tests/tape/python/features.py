@@ -175,7 +175,9 @@ def generators():
 def calls():
     def f(a, b=2, /, c=3, *args, d, e=5, **kw): return a, b, c, args, d, e, kw
     t, k = (4, 5), {"z": 1}
-    return f(1, d=4), f(1, 2, 3, *t, d=0, **k), f(*t, d=1), f(*t, **{"d": 2}), f(1, *t, 9, d=3, e=6, y=7), max(1, *t), dict(a=1, **k), print(end="")
+    def either(c): return f(t if c else k, d=1)
+    def both(c): return max(3 if c else min(2, 1), 2)
+    return f(1, d=4), f(1, 2, 3, *t, d=0, **k), f(*t, d=1), f(*t, **{"d": 2}), f(1, *t, 9, d=3, e=6, y=7), max(1, *t), dict(a=1, **k), print(end=""), either(0), either(1), both(0), both(1)
 
 
 @feature

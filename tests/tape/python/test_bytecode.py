@@ -20,11 +20,11 @@ from tapegrad.tape.python.bytecode import (
     OPCODES,
     encode,
     put_together,
-    stack_depths,
     stack_effect,
     take_apart,
 )
 from tapegrad.tape.python.rewriting import Level, with_gates
+from tapegrad.tape.python.sites import Site, stack_after, stacks
 from tapegrad.tape.python.treatments import KEPT, TREATED
 
 MODULES = [
@@ -89,18 +89,29 @@ def test_images_of_real_code_keep_stack_lines_and_names(module, level):
 
 
 def _consistent(code):
-    """Whether each instruction finds the same depth on every way that leads to it."""
+    """Whether each instruction finds the same on the stack on every way that leads to it.
+
+    A NULL, which must lie where a call looks for it, is never taken for a value.
+    """
     instructions = take_apart(code)
-    depths = stack_depths(code, instructions)
-    for index, (each, depth) in enumerate(zip(instructions, depths)):
-        if depth is None:
+    found = stacks(code, instructions)
+    ends = ("RETURN_V", "RETURN_C", "RERAISE", "RAISE", "JUMP_FORWARD", "JUMP_BACKWARD")
+    for index, (each, stack) in enumerate(zip(instructions, found)):
+        if stack is None:
             continue
-        if each.target is not None and depths[each.target] != depth + stack_effect(each, jump=True):
+        site = Site(None, code, instructions, index)
+        ways = [] if each.target is None else [(each.target, stack_effect(each, jump=True))]
+        if not each.name.startswith(ends):
+            ways.append((index + 1, stack_effect(each)))
+        if any(found[to] != stack_after(site, stack, effect) for to, effect in ways):
             return False
-        ends = ("RETURN_V", "RETURN_C", "RERAISE", "RAISE", "JUMP_FORWARD", "JUMP_BACKWARD")
-        if not each.name.startswith(ends) and depths[index + 1] != depth + stack_effect(each):
+        taken = {"POP_TOP": 1, "STORE_FAST": 1, "BUILD_TUPLE": each.arg}.get(each.name, 0)
+        taken = stack[len(stack) - taken :] + (
+            stack[-each.arg :][:1] if each.name == "COPY" else ()
+        )
+        if "NULL" in taken:
             return False
-    return max(d for d in depths if d is not None) <= code.co_stacksize
+    return max(len(stack) for stack in found if stack is not None) <= code.co_stacksize
 
 
 def test_every_instruction_of_this_python_has_a_treatment():
