@@ -35,7 +35,7 @@ from tapegrad.tape.python.promotion import Promotions, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
-__all__ = ["Reader", "called", "promoted", "read"]
+__all__ = ["AsIs", "Reader", "called", "promoted", "read"]
 
 _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
@@ -113,14 +113,13 @@ class Reader(Imaging):
         trace = self.trace
         if trace is not None and tensor.live_trace is trace:
             if trace.appearance.hidden_axes:
-                if id(owner) in self.lent:
-                    return
                 # The table, its iteration and this call's names; views count, too.
-                if sys.getrefcount(owner) > 6:
+                if sys.getrefcount(owner) > 6 and id(owner) not in self.lent:
                     raise TracedArrayError(
                         "a value that vmap batches was stored into an array from outside, of shape "
                         f"{owner.shape}, which has no place for the examples. Return it instead"
                     )
+                tensor.adopt(Tensor(owner, constant=True))  # nobody will see it again
                 return
             below = tensor.value
             tensor.adopt(below if isinstance(below, Tensor) else Tensor(below, constant=True))
@@ -367,9 +366,17 @@ def _of_lists(function: Any) -> Any:
     return made
 
 
-def read(
-    trace: Any, function: Callable[..., Any], args: Any, kwargs: Any, *, lent: Any = ()
-) -> Any:
+class AsIs:
+    """A function that is run as it is, without an image."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run a function as its image under a trace.
 
     Parameters
@@ -377,20 +384,27 @@ def read(
     trace : Trace or None
         Whose values the function gets.
     function, args, kwargs
-        What is called. Arrays in the nest `lent` are the caller's.
+        What is called. Arrays among the arguments are the caller's.
 
     Returns
     -------
     nest
         What the function returned, in which tensors stand for promoted arrays.
     """
-    return Reader(trace, lent).read(function, args, kwargs)
+    if type(function) is AsIs:
+        return function.function(*args, **kwargs)
+    return Reader(trace, (args, kwargs)).read(function, args, kwargs)
 
 
-def called(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what the running reader calls in place of a function: its image."""
+def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
+    """Return what the running reader calls in place of a function: its image.
+
+    Arrays in the nest `lent` are the caller's.
+    """
     gate = current.get()
-    if not isinstance(gate, Reader):
+    if isinstance(gate, Reader):
+        gate.arguments = (gate.arguments, lent)
+    if not isinstance(gate, Reader) or type(function) is AsIs:
         return function
     what = gate.callee(function)
     return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()

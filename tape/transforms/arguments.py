@@ -91,7 +91,7 @@ class Choice:
                 full = list(others)
                 for i, value in zip(places, variables):
                     full[i] = value
-                return called(function)(*full, **keywords)
+                return called(function, rest)(*full, **keywords)
 
             return run(partial, tuple([args[i] for i in places]))
 

@@ -13,7 +13,7 @@ from tapegrad.tape.array.originals import same_bits
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import Structure, flatten, paths, spread, unflatten
 from tapegrad.tape.core.trace import new_trace
-from tapegrad.tape.python.reading import read
+from tapegrad.tape.python.reading import AsIs, read
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
 from tapegrad.tape.transforms.shield import run_shielded
 from tapegrad.tape.transforms.transformed import transformed
@@ -28,6 +28,7 @@ def vmap(
     out_axes: Any = 0,
     *,
     axis_size: int | None = None,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that applies `function` to every example along an axis, all at once.
 
@@ -43,6 +44,8 @@ def vmap(
         Where the axis of examples goes in the results; ``None`` for results that all share.
     axis_size : int, optional
         The number of examples, where no argument tells it.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -69,7 +72,11 @@ def vmap(
     """
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
 
-    @transformed(vmap, function, in_axes=in_axes, out_axes=out_axes, axis_size=axis_size)
+    chosen = function if adapt else AsIs(function)
+
+    @transformed(
+        vmap, function, in_axes=in_axes, out_axes=out_axes, axis_size=axis_size, adapt=adapt
+    )
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten(args)
         axes = [_axis(a, "in_axes") for a in spread(in_axes, structure, "vmap: in_axes")]
@@ -80,13 +87,13 @@ def vmap(
         def run(rest: Any) -> Any:
             shared, keywords = rest
             arguments = [s if a is None else v for v, a, s in zip(fronted, axes, shared)]
-            return _run_batched(function, arguments, axes, structure, keywords, size, out_axes)
+            return _run_batched(chosen, arguments, axes, structure, keywords, size, out_axes)
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
         try:
             return run_shielded(run, (shared, kwargs))
         except NeedsLoop:
-            return _run_one_by_one(function, fronted, axes, structure, kwargs, size, out_axes)
+            return _run_one_by_one(chosen, fronted, axes, structure, kwargs, size, out_axes)
 
     return mapped
 
