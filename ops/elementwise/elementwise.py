@@ -123,8 +123,8 @@ def _power_y(g: Array, z: Array, x: Array, y: Array) -> Any:
 
 def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
     x, y = args
-    plain = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
-    if plain and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
+    known = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
+    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
         return (square if y == 2 else positive).primitive, (x,)
     return power.primitive, args
 
