@@ -81,8 +81,8 @@ def _pull(
     g: Any, y: Any, x: Any, summed: Axes, across: Axes, keepdims: bool, least: bool, even: bool,
     strict: bool = False,
 ) -> Any:  # fmt: skip
-    lifted = (with_axes(a, summed + across, keepdims) for a in (g, y))
-    return _along(*lifted, x, summed, across, least, even, strict)
+    g, y = (with_axes(a, summed + across, keepdims) for a in (g, y))
+    return _along(g, y, x, summed, across, least, even, strict)
 
 
 def _push(

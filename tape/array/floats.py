@@ -87,8 +87,8 @@ class Float(Tensor):
 
     __slots__ = ()
 
-    @property
-    def real(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def real(self) -> Any:  # type: ignore[override]
         """The number itself."""
         return self
 

@@ -193,7 +193,7 @@ class _Fields:
 
     def build(self, aux: Any, parts: Sequence[Any]) -> Any:
         names, static, values = aux
-        new = object.__new__(self.cls)
+        new: Any = object.__new__(self.cls)
         for name, part in zip((*names, *static), (*parts, *values)):
             object.__setattr__(new, name, part)
         return new
@@ -329,7 +329,7 @@ def _described(cls: type) -> Kind | None:
     ):  # the module is loaded then, and costs much if it is not
         fields = sys.modules["dataclasses"].fields(cls)
     elif isinstance(getattr(cls, "__attrs_attrs__", None), tuple):
-        fields = cls.__attrs_attrs__
+        fields = cls.__attrs_attrs__  # type: ignore[attr-defined]
     if fields is None or issubclass(cls, enum.Enum) or not _is_python(cls):
         return None
     return _Fields(cls, fields)

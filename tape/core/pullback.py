@@ -83,7 +83,7 @@ def pullback_of(primitive: Primitive) -> Any:
         name = f"<pullback of {primitive.name}>"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         rules = {f"RULE{i}": rule for i, rule in enumerate(primitive.vjps)}
-        space = {**_SHARED, **rules}
+        space: dict[str, Any] = {**_SHARED, **rules}
         exec(compile(source, name, "exec"), space)
         primitive.pull_back = space["pull_back"]
     return primitive.pull_back

@@ -27,7 +27,7 @@ _NOTHING: dict[str, Any] = {}
 
 def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     """Return the nodes that `roots` came from, themselves included; only variable ones if asked."""
-    found = list(dict.fromkeys(roots))
+    found: list[Any] = list(dict.fromkeys(roots))
     seen: set[Any] = {None, *found}
     for node in found:  # the list grows while it is walked
         for source in node.inputs:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
+from typing import Any
 
 __all__ = [
     "OPCODES",
@@ -126,7 +127,8 @@ def put_together(
                 size = (len(one[0]) + len(one[3])) // 2 + words[index] + _CACHES[one[1]]
             starts.append(starts[-1] + size)
         for index in words:
-            _, number, target, after = written[index]
+            jump: Any = written[index]
+            _, number, target, after = jump
             away = starts[target] - (starts[index + 1] - len(after) // 2)
             arguments[index] = -away if number in _BACKWARD else away
         short = [index for index, arg in arguments.items() if arg >= 256 ** words[index]]

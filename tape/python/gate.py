@@ -61,8 +61,9 @@ class Gate:
 
     def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
         """Answer to ``function(*args, **kwargs)`` when `callee` has answered None."""
-        call = (function, *args) if callable(function) else (operator.call, function, *args)
-        return partial(*call, **kwargs)
+        if not callable(function):  # raises when it is called, which is done from the user's frame
+            return partial(operator.call, function, *args, **kwargs)
+        return partial(function, *args, **kwargs)
 
     def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
         """Do `call_with`; the last of `args` are those of the keywords `names`."""
