@@ -92,7 +92,7 @@ def _is_affine(node: Node) -> bool:
     for near in found:  # the list grows while it is walked
         if not near.inputs:
             continue
-        needs = zip(near.primitive.pins, near.inputs)
+        needs = zip(near.primitive.needs_values, near.inputs)
         if near.primitive.saves_result or any(kept and source for kept, source in needs):
             return False
         found += [source for source in near.inputs if source is not None]

@@ -154,6 +154,6 @@ def require_floats(result: Any, what: str) -> None:
         if dtype.kind != "f":
             where = f" at {path}" if path else ""
             raise TypeError(
-                f"{what}: the function must return floats, which have derivatives; it returned "
-                f"{type(leaf).__name__} ({dtype}){where}. Other results go through has_aux=True."
+                f"{what}: the function must return floats; it returned a value of dtype {dtype}, "
+                f"which has no derivative{where}. Other results go through has_aux=True."
             )
