@@ -190,11 +190,16 @@ def _positions(code: CodeType, instructions: Sequence[Instruction], starts: list
         while unit <= each.start:
             unit, kind, rest, again, same = next(entries)
         size = starts[index + 1] - starts[index]
-        while size > 0:
-            part = min(size, 8)
-            table.append(128 | kind << 3 | part - 1)
-            table += rest
-            kind, rest, size = again, same, size - part
+        part = min(size, 8)
+        table.append(128 | kind << 3 | part - 1)
+        table += rest
+        if size > part:
+            whole, part = divmod(size - part, 8)
+            table += (bytes((128 | again << 3 | 7,)) + same) * whole
+            if part:
+                table.append(128 | again << 3 | part - 1)
+                table += same
+        kind, rest = again, same
         while unit < each.end:  # one instruction with several entries, all at one position
             unit, other, ignored, again, same = next(entries)
             if (other, ignored) != (again, same):
