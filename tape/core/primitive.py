@@ -9,11 +9,10 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib import import_module
 from itertools import chain, repeat
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -104,8 +103,7 @@ class Shaped:
         return f"Shaped({self.shape}, {self.dtype})"
 
 
-@dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(NamedTuple):
     """How a reduction is computed from one element after another, so that kernels can do it.
 
     Attributes
