@@ -1,11 +1,13 @@
 # make demo    build .venv, install the project, train on the digits (needs only Python and make)
 # make test    build .venv, install the project with its test tools, run the tests
-# make lint    ruff (format and rules); on the installed wheel: mypy and a short demo
+# make explore the tests whose examples are drawn, with new examples (make test draws the same each time)
+# make deep    the long tests, in slices, with new examples: an hour or more
 # make environments  the tests with each Python, and the oldest and newest NumPy and Numba, found here
+# make lint    ruff (format and rules); on the installed wheel: mypy and a short demo
 # make bench   build .venv-bench with the peers, print the benchmark table
 # make clean   remove what the targets above built
 #
-# PYTHON=... chooses the interpreter, ARGS=... is handed to pytest or to the benchmarks.
+# PYTHON=... chooses the interpreter, ARGS=... is handed to pytest, the scripts in tests/ or the benchmarks.
 
 VENV := .venv
 CANDIDATES := python3 python3.13 python3.12 python3.14 python3.11 python
@@ -19,13 +21,22 @@ endif
 PIP = bin/python -m pip --disable-pip-version-check install --quiet
 SOURCES := pyproject.toml setup.py
 
-.PHONY: demo test lint lint-style lint-installed bench clean
+.PHONY: demo test explore deep environments lint lint-style lint-installed bench clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m tapegrad.demo
 
 test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+explore: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest --explore -m hypothesis $(ARGS)
+
+deep: $(VENV)/installed-test
+	$(VENV)/bin/python tests/deep.py $(ARGS)
+
+environments: $(VENV)/installed-test
+	$(VENV)/bin/python tests/environments.py $(ARGS)
 
 lint: lint-style lint-installed
 
@@ -44,7 +55,7 @@ bench: $(VENV)-bench/installed
 	$(VENV)-bench/bin/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lint $(VENV)-bench build *.egg-info
+	rm -rf $(VENV) $(VENV)-lint $(VENV)-bench $(VENV)-environments build *.egg-info
 
 # A stamp is written when all of its installation has worked.
 $(VENV)/installed: $(SOURCES)

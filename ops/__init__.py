@@ -78,6 +78,7 @@ _Registry.waiting = (
     "tapegrad.ops.layers.normalisation",
     "tapegrad.ops.layers.pooling",
     "tapegrad.ops.layers.recurrent",
+    *_Registry.waiting,
 )
 if not _TYPE_CHECKING:
     early = {name: globals()[name] for name in __all__}

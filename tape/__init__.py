@@ -3,7 +3,12 @@
 This layer knows no particular operation. ``tapegrad.ops`` declares primitives and puts the
 functions that apply them into the registry of :mod:`tapegrad.tape.core.primitive`, keyed by the NumPy
 function that names them; everything here finds an operation by that name. It imports only NumPy.
+What few programs need is loaded when it is first asked for.
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from tapegrad.tape.array import imperative  # noqa: F401  # makes the imperative trace
 from tapegrad.tape.array.tensor import Tensor
@@ -16,6 +21,8 @@ from tapegrad.tape.core.errors import (
     TapegradError,
     TracedArrayError,
 )
+from tapegrad.tape.core.later import later as _later
+from tapegrad.tape.core.primitive import Registry as _Registry
 from tapegrad.tape.core.pytree import tree_map
 from tapegrad.tape.core.state import (
     mem_guard_off,
@@ -24,14 +31,41 @@ from tapegrad.tape.core.state import (
     turn_memory_guarding_off,
     turn_memory_guarding_on,
 )
-from tapegrad.tape.program.program import Program
-from tapegrad.tape.program.tape import Tape
-from tapegrad.tape.transforms import calls, programs  # noqa: F401  # what programs can do
-from tapegrad.tape.transforms.control import cond
 from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
 from tapegrad.tape.transforms.jacobians import hessian, jacobian
-from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
 from tapegrad.tape.transforms.vectorisation import vmap
+
+if _TYPE_CHECKING:
+    from tapegrad.tape.program.program import Program
+    from tapegrad.tape.program.tape import Tape
+    from tapegrad.tape.transforms.control import cond
+    from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
+
+#: Where the names are that are loaded when they are first asked for.
+_LATER = {
+    "Operation": "tapegrad.tape.transforms.operations",
+    "Program": "tapegrad.tape.program.program",
+    "SkipGradient": "tapegrad.tape.transforms.operations",
+    "Tape": "tapegrad.tape.program.tape",
+    "cond": "tapegrad.tape.transforms.control",
+    "execute_op": "tapegrad.tape.transforms.operations",
+}
+_Registry.waiting = (
+    "tapegrad.tape.transforms.calls",
+    "tapegrad.tape.transforms.control",
+    "tapegrad.tape.transforms.creators",
+    "tapegrad.tape.transforms.operations",
+)
+for _name in ("reverse", "forward", "batch"):
+    _later.places[_name] = "tapegrad.tape.transforms.programs", _name
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'tapegrad.tape' has no attribute {name!r}")
+    value = globals()[name] = getattr(_import_module(_LATER[name]), name)
+    return value
+
 
 __all__ = [
     "InvalidBackprop",

@@ -43,14 +43,9 @@ from tapegrad.tape import (
     InvalidGradient,
     LeakedTensorError,
     NonScalarOutputError,
-    Operation,
-    Program,
-    Tape,
     TapegradError,
     Tensor,
     TracedArrayError,
-    cond,
-    execute_op,
     grad,
     hessian,
     jacobian,
@@ -65,7 +60,7 @@ from tapegrad.tape import (
     vjp,
     vmap,
 )
-from tapegrad.tape.program.program import later as _later
+from tapegrad.tape.core.later import later as _later
 
 if _TYPE_CHECKING:
     from tapegrad import (
@@ -85,6 +80,7 @@ if _TYPE_CHECKING:
     from tapegrad.io import load, save
     from tapegrad.nnet import sliding_window_view
     from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
+    from tapegrad.tape import Operation, Program, Tape, cond, execute_op
 
 __version__ = "0.1.0"
 
@@ -92,8 +88,13 @@ __version__ = "0.1.0"
 #: modules, and the functions of ``tapegrad.ops``.
 _LATER = {
     "Jit": "compile",
+    "Operation": "tape",
+    "Program": "tape",
+    "Tape": "tape",
     "clip_by_global_norm": "clipping",
     "clip_by_norm": "clipping",
+    "cond": "tape",
+    "execute_op": "tape",
     "jit": "compile",
     "load": "io",
     "save": "io",
@@ -135,12 +136,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__getattr__("__all__")})
 
 
-def _compile_program(program: Program) -> _Any:
-    """Load the compiler for ``Program.compile``."""
-    return _import_module("tapegrad.compile").compile_program(program)
-
-
-_later.compile = _compile_program
+_later.places["compile"] = "tapegrad.compile", "compile_program"
 
 __all__ = [
     "InvalidBackprop",

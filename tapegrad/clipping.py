@@ -19,6 +19,7 @@ from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = ["clip_by_global_norm", "clip_by_norm", "global_norm", "positive_order"]
 
@@ -57,7 +58,9 @@ def _ratio(norm: Any, bound: Any) -> tuple[Any, Any]:
     return np.where(over, norm, one), np.where(over, bound, one)
 
 
-def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, *, constant: bool | None = None) -> Any:
+def clip_by_norm(
+    t: ArrayLike, clip_norm: Any, axes: AxisLike = None, *, constant: bool | None = None
+) -> Array:
     """Scale an array down so that its 2-norm is at most `clip_norm`.
 
     Parameters
@@ -123,7 +126,7 @@ def _cast(leaf: Any, dtype: np.dtype[Any]) -> Any:
     return functions["cast"](leaf, dtype) if isinstance(leaf, Tensor) else leaf.astype(dtype)
 
 
-def global_norm(tree: Any, norm_type: float = 2.0) -> Any:
+def global_norm(tree: Any, norm_type: float = 2.0) -> Array:
     """Norm of all elements of the arrays in a nest together.
 
     Parameters

@@ -14,9 +14,10 @@ import numpy as np
 
 from tapegrad.compile import Jit
 from tapegrad.tape import Tape
-from tapegrad.tape.array.guard import locked_array
 from tapegrad.tape.array.tensor import Tensor, own, tensor_at
+from tapegrad.tape.core.bundles import output_p
 from tapegrad.tape.core.node import Node
+from tapegrad.tape.transforms.creators import held_value, operands_of, values_of
 
 __all__ = ["build_graph"]
 
@@ -77,19 +78,13 @@ class _Labels:
         return f" {text} ." if text.startswith("<") else text  # and markup in angle brackets
 
 
-def _value(node: Node) -> Any:
-    owner = tensor_at(node)
-    if owner is not None:
-        return owner.data
-    return node.saved[0] if node.saved and isinstance(node.saved[0], np.ndarray) else None
-
-
 def _draw(
     entries: Iterable[tuple[Any, Any, Node]], values: Mapping[Node, Any], labels: _Labels
 ) -> tuple[_Picture, dict[Node, str]]:
-    """Draw operations, each with its inputs (nodes and constants) and its result."""
+    """Draw operations, each with its inputs (nodes and constants) and its result, or results."""
     picture = _Picture()
     known: dict[Node, str] = {}
+    makers: dict[Node, str] = {}
 
     def place(value: Any) -> str:
         if type(value) is Node and value in known:
@@ -98,7 +93,7 @@ def _draw(
         if type(value) is Node:
             known[value] = key
             picture.values[key] = labels.of(
-                values.get(value, _value(value)), tensor_at(value), value.shape, value.dtype
+                values.get(value, held_value(value)), tensor_at(value), value.shape, value.dtype
             )
         elif value is None:
             picture.values[key] = "Constant"
@@ -108,55 +103,17 @@ def _draw(
 
     for number, (name, inputs, output) in enumerate(entries):
         operation = f"o{number}"
+        if output.primitive is output_p:  # one of several results
+            picture.arrows.append((makers[inputs[0]], place(output)))
+            continue
         picture.operations[operation] = name
         for value in inputs:
             picture.arrows.append((place(value), operation))
-        picture.arrows.append((operation, place(output)))
+        if output.primitive is not None and output.primitive.multiple:
+            makers[output] = operation
+        else:
+            picture.arrows.append((operation, place(output)))
     return picture, known
-
-
-def _operands(node: Node, values: dict[Node, Any]) -> list[Any]:
-    """Return the nodes and the constants that an entry was made of; None for what is forgotten.
-
-    Values of nodes that turn up on the way are added to `values`.
-    """
-    operands: list[Any] = list(node.inputs)
-    unknown = []
-    for i, source in enumerate(node.inputs):
-        saved = node.saved[i + 1] if i + 1 < len(node.saved) else None
-        if source is not None and isinstance(saved, np.ndarray):
-            values[source] = saved
-        elif source is None and isinstance(saved, np.ndarray | float | int):
-            operands[i] = saved
-        if source is None or (source.primitive is None and _value(source) is None):
-            unknown.append(i)
-    # Rules forget what they do not need, but the entry holds numbers, and keeps arrays locked.
-    tensors = [_value(source) for source in node.inputs if source is not None]
-    held: list[Any] = []
-    for what in node.holds or ():
-        value = what if isinstance(what, int | float | np.generic) else locked_array(what)
-        if value is not None and not any(value is t for t in tensors):
-            held.append(value)
-    if len(held) == len(unknown):
-        for i, value in zip(unknown, held):
-            source = node.inputs[i]
-            if source is None:
-                operands[i] = value
-            else:
-                values[source] = value
-    return operands
-
-
-def _compute(operands: Mapping[Node, list[Any]], values: dict[Node, Any]) -> None:
-    """Add the values of nodes to `values`: what tensors hold, and what follows from the others."""
-    for node, inputs in operands.items():
-        value = values.get(node, _value(node))
-        if value is None and node.primitive is not None and node.primitive.name != "custom":
-            arrays = [values.get(i, _value(i)) if type(i) is Node else i for i in inputs]
-            if not any(a is None for a in arrays):
-                value = np.asarray(node.primitive.forward(*arrays, **node.params))
-        if value is not None:
-            values[node] = value
 
 
 def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
@@ -174,9 +131,9 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
 
     made = sorted((n for n in order if n.primitive is not None), key=lambda n: n.number)
     values: dict[Node, Any] = {}
-    operands = {node: _operands(node, values) for node in made}
+    operands = {node: operands_of(node, values) for node in made}
     entries = [(n.primitive.name, operands[n], n) for n in made]
-    _compute(operands, values)
+    values_of(operands, values)
     values[tensor.node] = tensor.data
     picture, known = _draw(entries, values, labels)
     if tensor.node not in known:
@@ -187,7 +144,11 @@ def _of_tensor(tensor: Tensor, labels: _Labels) -> _Picture:
 def _of_tape(tape: Tape, labels: _Labels) -> _Picture:
     nodes = {record: node for node, record in tape.records.items()}  # these know their tensors
     entries = [
-        (e.primitive.name, [nodes[o] if type(o) is Node else o for o in e.operands], nodes[e])
+        (
+            e.primitive.name,
+            [nodes.get(o, o) if type(o) is Node else o for o in e.operands],
+            nodes.get(e, e),
+        )
         for e in tape.entries
     ]
     return _draw(entries, {nodes[leaf]: value for leaf, value in tape.leaves.items()}, labels)[0]

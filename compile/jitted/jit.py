@@ -32,8 +32,17 @@ MOST_VARIANTS = 8
 #: Sets of captured values before the function runs eagerly.
 MOST_STATES = 8
 
+
 #: Reasons to compile nothing in this process that have been given.
 _told: set[str] = set()
+
+
+def tell_once(reason: str, stacklevel: int) -> None:
+    """Say why nothing is compiled in this process."""
+    if reason not in _told:
+        _told.add(reason)
+        text = f"jit runs functions as they are: {reason}"
+        warnings.warn(text, RuntimeWarning, stacklevel=stacklevel)
 
 
 class Stats(NamedTuple):
@@ -233,12 +242,10 @@ class Jit:
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
         if reason in current().problems:
-            what, told = "jit runs functions as they are", reason in _told
-            _told.add(reason)
-        else:
-            what, told = f"jit({name}) runs without compiling from here on", self._warned
+            tell_once(reason, 6)
+        elif not self._warned:
             self._warned = True
-        if not told:
+            what = f"jit({name}) runs without compiling from here on"
             warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=5)
 
     def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends.interface import current
+from tapegrad.compile.jitted.jit import tell_once
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary
 from tapegrad.compile.plans.plan import build
+from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
 __all__ = ["compile_program"]
@@ -19,29 +22,26 @@ __all__ = ["compile_program"]
 def compile_program(program: Program) -> Callable[..., tuple[Any, ...]]:
     """Return a compiled function from arrays to the outputs of a program.
 
-    There is a plan for each way that the arrays lie in memory, made at the first such call.
+    Without Numba, NumPy runs the entries.
     """
-    optimised = program.memo("optimised", lambda: optimise(program))
-    plans: dict[Any, Callable[..., tuple[Any, ...]]] = {}
+    if current().usable():
+        run = _planned(program.memo("optimised", lambda: optimise(program)))
+    else:
+        tell_once(current().problems[0], 4)
+        run = _replayed(program)
 
-    def run(*arrays: Any) -> tuple[Any, ...]:
-        values = [_as_input(a, node, i) for i, (a, node) in enumerate(zip(arrays, program.inputs))]
+    def checked(*arrays: Any) -> tuple[Any, ...]:
         if len(arrays) != len(program.inputs):
             raise TypeError(
                 f"the compiled program takes {len(program.inputs)} arrays, got {len(arrays)}"
             )
-        key = tuple([value.strides for value in values])
-        plan = plans.get(key)
-        if plan is None:
-            layouts = {node: Layout.of(value) for node, value in zip(optimised.inputs, values)}
-            boundary = Boundary(len(optimised.outputs), layouts=layouts)
-            plan = plans[key] = build(optimised, boundary).run
-        return plan(*values)
+        pairs = enumerate(zip(arrays, program.inputs))
+        return run([_as_input(array, node, i) for i, (array, node) in pairs])
 
-    return run
+    return checked
 
 
-def _as_input(value: Any, node: Any, position: int) -> Any:
+def _as_input(value: Any, node: Node, position: int) -> Any:
     array = np.asarray(value, dtype=node.dtype)
     if array.shape != node.shape:
         raise ValueError(
@@ -49,3 +49,28 @@ def _as_input(value: Any, node: Any, position: int) -> Any:
             f"{array.shape}"
         )
     return array if array.flags.aligned else array.copy()
+
+
+def _planned(program: Program) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """Run plans: one for each way that the arrays lie in memory, made at the first such call."""
+    plans: dict[Any, Callable[..., tuple[Any, ...]]] = {}
+
+    def run(values: list[Any]) -> tuple[Any, ...]:
+        key = tuple([value.strides for value in values])
+        plan = plans.get(key)
+        if plan is None:
+            layouts = {node: Layout.of(value) for node, value in zip(program.inputs, values)}
+            boundary = Boundary(len(program.outputs), layouts=layouts)
+            plan = plans[key] = build(program, boundary).run
+        return plan(*values)
+
+    return run
+
+
+def _replayed(program: Program) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """Run the entries; results are nobody else's arrays."""
+
+    def run(values: list[Any]) -> tuple[Any, ...]:
+        return tuple(np.array(out)[()] for out in program(*values))
+
+    return run

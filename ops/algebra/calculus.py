@@ -6,33 +6,34 @@ mistaken for :func:`tapegrad.grad`.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import NOT_GIVEN, all_axes, is_given, one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand, owned
-from tapegrad.ops.elementwise.comparisons import all_axes, one_axis
-from tapegrad.ops.reduce.reductions import _NONE, _given
 from tapegrad.ops.reduce.running import part
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.ops.shape.selecting import take
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.primitive import functions, implements, primitives
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
     "convolve", "correlate", "diff", "ediff1d", "interp", "trapezoid", "unwrap",
 ]  # fmt: skip
 
 
-def _inexact(a: Any) -> Any:
+def _inexact(a: Array) -> Any:
     """Return a tensor of floats: integers become float64, as in NumPy's divisions."""
     a = as_tensor(a)
     return a if a.dtype.kind == "f" else functions["cast"](a, np.dtype(float))
 
 
 @implements(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any = _NONE) -> Any:
+def diff(
+    a: ArrayLike, n: int = 1, axis: int = -1, prepend: Any = NOT_GIVEN, append: Any = NOT_GIVEN
+) -> Array:
     """Differences between neighbours along an axis, taken `n` times.
 
     Examples
@@ -49,12 +50,12 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any =
     axis = one_axis(axis, a.ndim)
     pieces = [prepend, a, append]
     for i in (0, 2):
-        if _given(pieces[i]):
+        if is_given(pieces[i]):
             edge: Any = as_tensor(pieces[i])
             if not edge.ndim:
                 edge = np.broadcast_to(edge, [1 if k == axis else m for k, m in enumerate(a.shape)])
             pieces[i] = edge
-    present = [p for p in pieces if _given(p)]
+    present = [p for p in pieces if is_given(p)]
     if len(present) > 1:
         a = np.concatenate(present, axis=axis)
     for _ in range(n):
@@ -65,7 +66,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any =
 
 
 @implements(np.ediff1d)
-def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+def ediff1d(ary: ArrayLike, to_end: Any = None, to_begin: Any = None) -> Array:
     """Differences between neighbours of the flattened array, and what is put around them.
 
     Examples
@@ -89,7 +90,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 
 
 @implements(np.trapezoid)
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+def trapezoid(y: ArrayLike, x: ArrayLike = None, dx: Any = 1.0, axis: int = -1) -> Array:
     """Integral along an axis by the trapezoidal rule; differentiable in values and places.
 
     Parameters
@@ -141,14 +142,14 @@ def _steps(spacing: Any, n: int) -> Any:
     return steps
 
 
-def _slopes(f: Any, axis: int, h: Any, order: int) -> Any:
+def _slopes(f: Any, axis: int, h: Array, order: int) -> Any:
     """Derivative along an axis by central differences, one-sided of `order` 1 or 2 at the ends."""
     n = f.shape[axis]
 
     def at(start: int | None, stop: int | None) -> Any:
         return cut(f, axis, start, stop)
 
-    def shaped(a: Any) -> Any:
+    def shaped(a: Array) -> Any:
         return np.reshape(a, [-1 if i == axis else 1 for i in range(f.ndim)])
 
     if not h.ndim:
@@ -185,7 +186,7 @@ def _slopes(f: Any, axis: int, h: Any, order: int) -> Any:
 
 
 @implements(np.gradient)
-def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+def gradient(f: Any, *varargs: Any, axis: AxisLike = None, edge_order: int = 1) -> Array:
     """Derivative of a sampled function by central differences; not the derivative of `f` itself.
 
     Parameters
@@ -236,8 +237,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
 @implements(np.interp)
 def interp(
-    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None
-) -> Any:
+    x: ArrayLike, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None
+) -> Array:
     """Piecewise linear interpolation; differentiable in all of `x`, `xp` and `fp`.
 
     Parameters
@@ -293,7 +294,7 @@ def interp(
 @implements(np.unwrap)
 def unwrap(
     p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi
-) -> Any:
+) -> Array:
     """Take away jumps of half a period or more along an axis; the gradient is 1 everywhere.
 
     Parameters
@@ -323,7 +324,7 @@ def unwrap(
         half, rest = divmod(period, 2)
         ambiguous = rest == 0
     turns = np.floor_divide(jumps + half, period)
-    if ambiguous:  # half a period up stays up
+    if ambiguous:  # a jump of exactly half a period keeps its direction
         landed = jumps - turns * period == -half
         turns = turns - np.logical_and(landed, jumps > 0)
     # The turns are piecewise constant, so they have no gradient.
@@ -336,7 +337,7 @@ def unwrap(
 # Convolution -------------------------------------------------------------------------------------
 
 
-def _correlate(a: Any, v: Any, mode: str, name: str) -> Any:
+def _correlate(a: Array, v: Array, mode: str, name: str) -> Any:
     """Slide `v` along `a`, no longer than `a`, and sum products."""
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"mode must be one of 'valid', 'same', or 'full' (got {mode!r})")
@@ -347,16 +348,15 @@ def _correlate(a: Any, v: Any, mode: str, name: str) -> Any:
     if dtype.kind != "f":
         return as_tensor(np.correlate(data_of(a, name), data_of(v, name), mode))  # type: ignore[call-overload]
     params = {"stride": (1,), "padding": (padding,), "dilation": (1,)}
-    # Convolution is much code, which few programs use; it is loaded when one does.
-    convolve_p = importlib.import_module("tapegrad.ops.layers.convolution").convolve_p
-    result = apply(convolve_p, (a[None, None], v[None, None]), params)[0, 0]
+    # By name, for the module that declares it belongs to a later room.
+    result = apply(primitives["convolve_windows"], (a[None, None], v[None, None]), params)[0, 0]
     if mode == "same":
         start = (m - 1) // 2
         result = result[start : start + n]
     return owned(result)
 
 
-def _signals(a: Any, v: Any) -> tuple[Any, Any]:
+def _signals(a: Array, v: Array) -> tuple[Any, Any]:
     a, v = as_tensor(a), as_tensor(v)
     a, v = (np.reshape(t, 1) if not t.ndim else t for t in (a, v))
     if a.ndim > 1 or v.ndim > 1:
@@ -365,7 +365,7 @@ def _signals(a: Any, v: Any) -> tuple[Any, Any]:
 
 
 @implements(np.convolve)
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Array:
     """Convolution of two vectors.
 
     Parameters
@@ -391,7 +391,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
 
 @implements(np.correlate)
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+def correlate(a: ArrayLike, v: ArrayLike, mode: str = "valid") -> Array:
     """Sums of products of one vector with the other, shifted.
 
     Parameters

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import shape_of
 from tapegrad.ops.declare.ufunc import check_operand, delivered, operand
-from tapegrad.ops.elementwise.comparisons import shape_of
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, implements
+from tapegrad.tape.core.types import Array, ArrayLike, Params
 
 __all__ = ["einsum"]
 
@@ -32,13 +34,13 @@ def _split(subscripts: str) -> tuple[list[str], str]:
     return inputs.split(","), output
 
 
-def _forward(*xs: Any, subscripts: str, optimize: Any = False) -> Any:
+def _forward(*xs: Array, subscripts: str, optimize: Any = False) -> Any:
     if type(optimize) is tuple:
         optimize = list(optimize)
     return np.einsum(subscripts, *xs, optimize=optimize)
 
 
-def _onto(g: Any, labels: str, target: str, shape: tuple[int, ...]) -> Any:
+def _onto(g: Array, labels: str, target: str, shape: tuple[int, ...]) -> Any:
     """Lay out `g`, with one axis per letter of `labels`, along the letters of `target`.
 
     Letters that `g` lacks are broadcast; of a letter that `target` repeats, the diagonal is filled.
@@ -71,7 +73,7 @@ def _plan(terms: list[str], arrays: list[Any]) -> bool:
 
 
 def _einsum_vjp(
-    g: Any, y: Any, *xs: Any, index: int, subscripts: str, optimize: Any = False
+    g: Array, y: Array, *xs: Array, index: int, subscripts: str, optimize: Any = False
 ) -> Any:
     terms, output = _split(subscripts)
     target = terms[index]
@@ -93,10 +95,10 @@ def _with_batch(subscripts: str, batched: Any) -> str:
     return f"{inputs}->{letter}{output}"
 
 
-def _batch_einsum(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_einsum(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     params = {**params, "subscripts": _with_batch(params["subscripts"], batched)}
     if type(params.get("optimize")) is tuple:
-        params["optimize"] = True  # a path was chosen for other shapes
+        params["optimize"] = True  # the path was chosen for shapes without the batch
     return bind(einsum_p, *args, **params)
 
 
@@ -182,11 +184,11 @@ def canonical(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
 @implements(np.einsum)
 def einsum(
     subscripts: Any,
-    *operands: Any,
+    *operands: ArrayLike,
     out: Any = None,
     optimize: Any = False,
     constant: bool | None = None,
-) -> Any:
+) -> Array:
     """Sum of products in Einstein's notation.
 
     Parameters

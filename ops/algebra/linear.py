@@ -7,23 +7,25 @@ order of differentiation runs in the matrix library.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged, owned
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
 __all__ = ["cross", "dot", "inner", "kron", "matmul", "multi_matmul", "outer", "tensordot", "vdot"]
 
 
-def _rows(a: Any) -> Any:
+def _rows(a: Array) -> Any:
     """A stack of matrices as one tall matrix."""
     return np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
 
-def _matmul_x(g: Any, z: Any, x: Any, y: Any) -> Any:
+def _matmul_x(g: Array, z: Array, x: Array, y: Array) -> Any:
     if y.ndim == 1:
         return g * y if x.ndim == 1 else np.expand_dims(g, -1) * y
     if x.ndim == 1:
@@ -36,7 +38,7 @@ def _matmul_x(g: Any, z: Any, x: Any, y: Any) -> Any:
     return np.matmul(g, np.swapaxes(y, -1, -2))
 
 
-def _matmul_y(g: Any, z: Any, x: Any, y: Any) -> Any:
+def _matmul_y(g: Array, z: Array, x: Array, y: Array) -> Any:
     if x.ndim == 1:
         return g * x if y.ndim == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
     if y.ndim == 1:
@@ -46,18 +48,18 @@ def _matmul_y(g: Any, z: Any, x: Any, y: Any) -> Any:
     return np.matmul(np.swapaxes(x, -1, -2), g)
 
 
-def _batch_matmul(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_matmul(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     """Put the batch axis into the stack; where one operand is a plain matrix, into its rows."""
     x, y = args
     xd, yd = len(x.shape) - batched[0], len(y.shape) - batched[1]
     if not batched[1] and yd <= 2 and (xd >= 2 or yd == 2):
-        return np.matmul(x, y)  # the batch axis is one more axis of rows
+        return np.matmul(x, y)  # to a product, the batch axis is one more axis of rows
     if not batched[0] and xd == 2 and yd == 1:
         return np.matmul(y, np.swapaxes(x, 0, 1))
     # Make both matrices, with stacks of equal length behind the batch axis.
     stack = max(xd, yd, 2) - 2
 
-    def lift(a: Any, ndim: int, flag: bool, vector: tuple[int, int]) -> Any:
+    def lift(a: Array, ndim: int, flag: bool, vector: tuple[int, int]) -> Any:
         front = (size,) if flag else ()
         matrix = vector if ndim == 1 else a.shape[-2:]
         own = a.shape[len(front) : -2] if ndim > 1 else ()
@@ -91,7 +93,7 @@ matmul = implements(np.matmul)(
 
 
 @implements(np.dot)
-def dot(a: Any, b: Any, out: Any = None, *, constant: bool | None = None) -> Any:
+def dot(a: ArrayLike, b: ArrayLike, out: Any = None, *, constant: bool | None = None) -> Array:
     """Dot product: the sum over the last axis of `a` and the last but one of `b`.
 
     Parameters
@@ -120,7 +122,7 @@ def dot(a: Any, b: Any, out: Any = None, *, constant: bool | None = None) -> Any
 
 
 @implements(np.vdot)
-def vdot(a: Any, b: Any, /, *, constant: bool | None = None) -> Any:
+def vdot(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Array:
     """Inner product of the flattened arrays.
 
     Examples
@@ -133,7 +135,7 @@ def vdot(a: Any, b: Any, /, *, constant: bool | None = None) -> Any:
 
 
 @implements(np.inner)
-def inner(a: Any, b: Any, /, *, constant: bool | None = None) -> Any:
+def inner(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Array:
     """Sum over the last axes of both arrays.
 
     Examples
@@ -149,7 +151,7 @@ def inner(a: Any, b: Any, /, *, constant: bool | None = None) -> Any:
 
 
 @implements(np.outer)
-def outer(a: Any, b: Any, out: Any = None, *, constant: bool | None = None) -> Any:
+def outer(a: ArrayLike, b: ArrayLike, out: Any = None, *, constant: bool | None = None) -> Array:
     """Products of every element of `a` with every element of `b`, as a matrix.
 
     Examples
@@ -165,7 +167,7 @@ def outer(a: Any, b: Any, out: Any = None, *, constant: bool | None = None) -> A
 
 
 @implements(np.kron)
-def kron(a: Any, b: Any) -> Any:
+def kron(a: ArrayLike, b: ArrayLike) -> Array:
     """Kronecker product.
 
     Examples
@@ -183,7 +185,7 @@ def kron(a: Any, b: Any) -> Any:
     return owned(np.reshape(left * right, [m * n for m, n in zip(sa, sb)]))
 
 
-def _axis_pairs(axes: Any, na: int, nb: int) -> tuple[list[int], list[int]]:
+def _axis_pairs(axes: AxisLike, na: int, nb: int) -> tuple[list[int], list[int]]:
     """Write out the ``axes`` of tensordot."""
     if isinstance(axes, int | np.integer):
         first: Any = range(na - int(axes), na)
@@ -198,7 +200,7 @@ def _axis_pairs(axes: Any, na: int, nb: int) -> tuple[list[int], list[int]]:
 
 
 @implements(np.tensordot)
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+def tensordot(a: ArrayLike, b: ArrayLike, axes: AxisLike = 2) -> Array:
     """Sum of products over pairs of axes.
 
     Parameters
@@ -238,8 +240,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 @implements(np.cross)
 def cross(
-    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Any:
+    a: ArrayLike, b: ArrayLike, axisa: int = -1, axisb: int = -1, axisc: int = -1,
+    axis: int | None = None,
+) -> Array:  # fmt: skip
     """Cross product of vectors in three dimensions.
 
     Parameters
@@ -275,7 +278,7 @@ def cross(
     return owned(np.moveaxis(result, -1, one_axis(axisc, result.ndim)))
 
 
-def _in_space(v: Any) -> Any:
+def _in_space(v: Array) -> Any:
     """Give vectors in the plane a third element, 0."""
     if v.shape[-1] == 3:
         return v
@@ -283,7 +286,7 @@ def _in_space(v: Any) -> Any:
 
 
 @implements(np.linalg.cross)
-def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+def _linalg_cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Array:
     x1, x2 = as_tensor(x1), as_tensor(x2)
     if x1.shape[axis] != 3 or x2.shape[axis] != 3:
         raise ValueError(
@@ -294,7 +297,7 @@ def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 
 @implements(np.linalg.outer)
-def _linalg_outer(x1: Any, x2: Any, /) -> Any:
+def _linalg_outer(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     x1, x2 = as_tensor(x1), as_tensor(x2)
     if x1.ndim != 1 or x2.ndim != 1:
         raise ValueError(
@@ -305,12 +308,12 @@ def _linalg_outer(x1: Any, x2: Any, /) -> Any:
 
 
 @implements(np.linalg.matmul)
-def _linalg_matmul(x1: Any, x2: Any, /) -> Any:
+def _linalg_matmul(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     return matmul(x1, x2)
 
 
 @implements(np.linalg.tensordot)
-def _linalg_tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+def _linalg_tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: AxisLike = 2) -> Array:
     return tensordot(x1, x2, axes)
 
 
@@ -330,7 +333,7 @@ def _cheapest_order(sizes: list[int]) -> list[list[int]]:
     return split
 
 
-def multi_matmul(tensors: Any, *, constant: bool | None = None) -> Any:
+def multi_matmul(tensors: ArrayLike, *, constant: bool | None = None) -> Array:
     """Product of several matrices, in the order that needs the fewest multiplications.
 
     Parameters
@@ -380,23 +383,23 @@ def multi_matmul(tensors: Any, *, constant: bool | None = None) -> Any:
 
 
 @implements(np.linalg.multi_dot)
-def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
+def _multi_dot(arrays: ArrayLike, *, out: Any = None) -> Array:
     return delivered(multi_matmul(arrays), out, "multi_dot")
 
 
 @implements(np.vecdot, np.linalg.vecdot)
-def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1, out: Any = None) -> Any:
+def _vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, out: Any = None) -> Array:
     return delivered(np.sum(as_tensor(x1) * as_tensor(x2), axis=axis), out, "vecdot")
 
 
 if hasattr(np, "matvec"):  # NumPy 2.2
 
     @implements(np.matvec)
-    def _matvec(x1: Any, x2: Any, /, *, out: Any = None) -> Any:
+    def _matvec(x1: ArrayLike, x2: ArrayLike, /, *, out: Any = None) -> Array:
         column = np.expand_dims(as_tensor(x2), -1)
         return delivered(owned(matmul(as_tensor(x1), column)[..., 0]), out, "matvec")
 
     @implements(np.vecmat)
-    def _vecmat(x1: Any, x2: Any, /, *, out: Any = None) -> Any:
+    def _vecmat(x1: ArrayLike, x2: ArrayLike, /, *, out: Any = None) -> Array:
         row = np.expand_dims(as_tensor(x1), -2)
         return delivered(owned(matmul(row, as_tensor(x2))[..., 0, :]), out, "vecmat")

@@ -11,6 +11,7 @@ from tapegrad.ops.algebra.calculus import convolve
 from tapegrad.ops.declare.ufunc import as_tensor, data_of
 from tapegrad.ops.shape.joining import concatenate
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = ["polyadd", "polyder", "polyint", "polymul", "polysub", "polyval", "vander"]
 
@@ -21,7 +22,7 @@ def _coefficients(p: Any) -> Any:
 
 
 @implements(np.polyval)
-def polyval(p: Any, x: Any) -> Any:
+def polyval(p: Any, x: ArrayLike) -> Array:
     """Value of a polynomial; differentiable in coefficients and places.
 
     Parameters
@@ -44,7 +45,7 @@ def polyval(p: Any, x: Any) -> Any:
     return value
 
 
-def _summed(a1: Any, a2: Any, ufunc: np.ufunc) -> Any:
+def _summed(a1: Array, a2: Array, ufunc: np.ufunc) -> Any:
     """Apply a ufunc to coefficients; the shorter get zeros in front."""
     a, b = _coefficients(a1), _coefficients(a2)
     missing = a.shape[0] - b.shape[0]
@@ -56,7 +57,7 @@ def _summed(a1: Any, a2: Any, ufunc: np.ufunc) -> Any:
 
 
 @implements(np.polyadd)
-def polyadd(a1: Any, a2: Any) -> Any:
+def polyadd(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Coefficients of the sum of two polynomials.
 
     Examples
@@ -69,7 +70,7 @@ def polyadd(a1: Any, a2: Any) -> Any:
 
 
 @implements(np.polysub)
-def polysub(a1: Any, a2: Any) -> Any:
+def polysub(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Coefficients of the difference of two polynomials.
 
     Examples
@@ -82,7 +83,7 @@ def polysub(a1: Any, a2: Any) -> Any:
 
 
 @implements(np.polymul)
-def polymul(a1: Any, a2: Any) -> Any:
+def polymul(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Coefficients of the product of two polynomials; leading zeros are dropped first, as in NumPy.
 
     Examples
@@ -100,7 +101,7 @@ def _trimmed(p: Any) -> Any:
     return p[places[0] :] if places.size else p[-1:]
 
 
-def _order(m: Any, name: str) -> int:
+def _order(m: Array, name: str) -> int:
     m = operator.index(m)
     if m < 0:
         raise ValueError(f"Order of {name} must be positive")
@@ -108,7 +109,7 @@ def _order(m: Any, name: str) -> int:
 
 
 @implements(np.polyder)
-def polyder(p: Any, m: int = 1) -> Any:
+def polyder(p: Any, m: int = 1) -> Array:
     """Coefficients of the `m`-th derivative of a polynomial.
 
     Examples
@@ -125,7 +126,7 @@ def polyder(p: Any, m: int = 1) -> Any:
 
 
 @implements(np.polyint)
-def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+def polyint(p: Any, m: int = 1, k: Any = None) -> Array:
     """Coefficients of the `m`-th integral of a polynomial.
 
     Parameters
@@ -157,7 +158,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 
 @implements(np.vander)
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Array:
     """Powers of a vector's elements, as the columns of a matrix.
 
     Parameters

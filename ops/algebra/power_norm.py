@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.reduce.reductions import Axes, _add, _lift, _to_back, reduction
+from tapegrad.ops.declare.axes import Axes, to_back, with_axes
+from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive, Reduction, functions
 
 __all__ = ["is_normal", "power_sum", "powers", "pull", "root", "slope", "vector_norm_p"]
+
+_add: Any = np.add.reduce  # called with all arguments by position, which NumPy's stubs do not know
 
 
 def powers(size: Any, ord: float) -> Any:
@@ -79,7 +82,7 @@ def _vector_norm(
         if not axis:
             y = np.abs(x)
         else:
-            y = np.asarray(_p_norm(_to_back(x, axis), ord))
+            y = np.asarray(_p_norm(to_back(x, axis), ord))
         y = y.astype(dtype, copy=False)
     if keepdims and axis:
         y = y.reshape([1 if i in axis else n for i, n in enumerate(x.shape)])
@@ -125,7 +128,7 @@ def slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) 
     """``sign(x) (|x| / y) ** (ord - 1)``, which is 0 at zeros; with `strict` it is nan there."""
     if ord == 0:
         return np.zeros(x.shape, x.dtype)
-    ratio = _ratio(_lift(y, axis, keepdims), x)
+    ratio = _ratio(with_axes(y, axis, keepdims), x)
     if ord == 2:
         result = ratio
     elif ord > 2 and ord == int(ord):
@@ -141,8 +144,8 @@ def pull(
     g: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
 ) -> Any:
     if ord == 2 and not strict:
-        return _ratio(_lift(y, axis, keepdims), x, _lift(g, axis, keepdims))
-    return _lift(g, axis, keepdims) * slope(y, x, ord, axis, keepdims, strict)
+        return _ratio(with_axes(y, axis, keepdims), x, with_axes(g, axis, keepdims))
+    return with_axes(g, axis, keepdims) * slope(y, x, ord, axis, keepdims, strict)
 
 
 def _raised(ratio: Any, exponent: int) -> Any:

@@ -13,11 +13,12 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.types import Array
 
 __all__ = ["nuclear_norm_p", "polar_factor_p", "svd_packed_p"]
 
 
-def _svd_packed(x: Any) -> Any:
+def _svd_packed(x: Array) -> Any:
     """The thin decomposition as one array: the rows of U, the singular values, the rows of V."""
     x = np.asarray(x)
     wide = x.astype(np.float32 if x.dtype == np.float16 else float) if _narrow(x) else x
@@ -26,7 +27,7 @@ def _svd_packed(x: Any) -> Any:
     return packed.astype(x.dtype) if x.dtype == np.float16 else packed
 
 
-def _narrow(x: Any) -> bool:
+def _narrow(x: Array) -> bool:
     return x.dtype == np.float16 or x.dtype.kind != "f"
 
 
@@ -34,7 +35,7 @@ def _unpacked(packed: Any, rows: int) -> tuple[Any, Any, Any]:
     return packed[..., :rows, :], packed[..., rows, :], packed[..., rows + 1 :, :]
 
 
-def _turn(a: Any) -> Any:
+def _turn(a: Array) -> Any:
     return np.swapaxes(a, -1, -2)
 
 
@@ -43,13 +44,13 @@ def _least(s: Any, size: int) -> Any:
     return s[..., :1] * (size * float(np.finfo(s.dtype).eps))
 
 
-def _over(a: Any, b: Any, least: Any) -> Any:
+def _over(a: Array, b: Array, least: Any) -> Any:
     """``a / b``, and 0 where `b` is as good as 0."""
     none = np.abs(b) <= least
     return np.where(none, 0.0, a / np.where(none, 1.0, b))
 
 
-def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
+def _svd_vjp(g: Array, y: Array, x: Array) -> Any:
     """The textbook's cotangent; pairs of equal singular values contribute nothing.
 
     Differences of squares are taken of singular values divided by the greatest: so they neither
@@ -94,7 +95,7 @@ def _of_matrices(name: str, forward: Any, rules: Any, **slots: Any) -> Primitive
 svd_packed_p = _of_matrices("svd_packed", _svd_packed, (_svd_vjp,))
 
 
-def _polar_derivative(t: Any, x: Any) -> Any:
+def _polar_derivative(t: Array, x: Array) -> Any:
     """Derivative of U V^T in the direction `t`: a Hessian, and so its own transpose."""
     rows, columns = x.shape[-2], x.shape[-1]
     u, s, v = _unpacked(bind(svd_packed_p, x), rows)
@@ -111,7 +112,7 @@ def _polar_derivative(t: Any, x: Any) -> Any:
     return out
 
 
-def _polar(x: Any) -> Any:
+def _polar(x: Array) -> Any:
     u, _, v = _unpacked(_svd_packed(x), np.shape(x)[-2])
     return np.matmul(u, _turn(v))
 
@@ -124,7 +125,7 @@ polar_factor_p = _of_matrices(
 )
 
 
-def _nuclear(x: Any) -> Any:
+def _nuclear(x: Array) -> Any:
     x = np.asarray(x)
     wide = x.astype(np.float32 if x.dtype == np.float16 else float) if _narrow(x) else x
     s = np.linalg.svd(wide, compute_uv=False)

@@ -9,13 +9,14 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import refuse_mask
 from tapegrad.tape.array.tensor import Tensor, check_constant
 from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["asarray", "astensor", "tensor"]
 
 
 def tensor(
     arr_like: Any,
-    dtype: Any = None,
+    dtype: DTypeLike = None,
     *,
     constant: bool | None = None,
     copy: bool = True,
@@ -70,13 +71,13 @@ def tensor(
     return Tensor(arr_like, dtype=dtype, constant=constant, copy=copy, ndmin=ndmin)
 
 
-def _holds_traced(a: Any) -> bool:
+def _holds_traced(a: Array) -> bool:
     if isinstance(a, Tensor):
         return a.live_trace.level > 0
     return isinstance(a, list | tuple) and any(_holds_traced(b) for b in a)
 
 
-def astensor(t: Any, dtype: Any = None, *, constant: bool | None = None) -> Tensor:
+def astensor(t: ArrayLike, dtype: DTypeLike = None, *, constant: bool | None = None) -> Tensor:
     """Return `t` as a tensor, without copying data that fit.
 
     A tensor that fits is returned itself, with its gradient and its place in a graph.
@@ -100,7 +101,7 @@ def astensor(t: Any, dtype: Any = None, *, constant: bool | None = None) -> Tens
     return tensor(t, dtype=dtype, constant=constant, copy=False)
 
 
-def asarray(a: Any, dtype: Any = None, order: Any = None) -> np.ndarray[Any, Any]:
+def asarray(a: ArrayLike, dtype: DTypeLike = None, order: Any = None) -> np.ndarray[Any, Any]:
     """Return `a` as an ndarray; the data of a tensor themselves.
 
     Parameters

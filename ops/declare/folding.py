@@ -12,6 +12,7 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.types import Array, AxisLike
 
 __all__ = ["accumulate", "at", "reduce", "reduceat"]
 
@@ -21,7 +22,7 @@ def _binary(ufunc: Any, method: str) -> None:
         raise ValueError(f"{method} only supported for binary functions")
 
 
-def _axis(axis: Any, ndim: int, name: str) -> int:
+def _axis(axis: AxisLike, ndim: int, name: str) -> int:
     """Return the one axis of a fold; NumPy's errors for others."""
     if axis is None:
         axis = tuple(range(ndim))
@@ -40,7 +41,9 @@ def _slices(array: Tensor, axis: int) -> list[Any]:
     return [array[(*before, i)] for i in range(array.shape[axis])]
 
 
-def reduce(ufunc: Any, array: Tensor, axis: Any, keepdims: bool, initial: Any, where: Any) -> Any:
+def reduce(
+    ufunc: Any, array: Tensor, axis: AxisLike, keepdims: bool, initial: Array, where: Array
+) -> Array:
     """Fold an axis from its first element to its last.
 
     Parameters
@@ -81,7 +84,7 @@ def reduce(ufunc: Any, array: Tensor, axis: Any, keepdims: bool, initial: Any, w
     return functions[np.expand_dims](result, axis) if keepdims else result
 
 
-def accumulate(ufunc: Any, array: Tensor, axis: Any) -> Any:
+def accumulate(ufunc: Any, array: Tensor, axis: AxisLike) -> Array:
     """Fold an axis and keep every intermediate result."""
     _binary(ufunc, "accumulate")
     axis = _axis(axis, array.ndim, ufunc.__name__)
@@ -91,7 +94,7 @@ def accumulate(ufunc: Any, array: Tensor, axis: Any) -> Any:
     return functions[np.stack](steps, axis) if steps else functions[np.copy](array)
 
 
-def reduceat(ufunc: Any, array: Tensor, indices: Any, axis: Any) -> Any:
+def reduceat(ufunc: Any, array: Tensor, indices: Array, axis: AxisLike) -> Array:
     """Fold the pieces of an axis that begin at `indices`.
 
     A piece ends where the next begins; one that would end before it begins is its first element.
@@ -114,7 +117,7 @@ def reduceat(ufunc: Any, array: Tensor, indices: Any, axis: Any) -> Any:
     return functions[np.stack](pieces, axis)
 
 
-def at(ufunc: Any, target: Any, indices: Any, operand: Any) -> None:
+def at(ufunc: Any, target: Any, indices: Array, operand: Any) -> None:
     """Apply a function in place at `indices`, once for each time that an index occurs.
 
     Raises
@@ -128,8 +131,8 @@ def at(ufunc: Any, target: Any, indices: Any, operand: Any) -> None:
             "gradient of the values is kept"
         )
     places = indices if type(indices) is tuple else (indices,)
-    plain = all(isinstance(i, slice | int) or i is None or i is Ellipsis for i in places)
-    if plain or all(np.asarray(i).dtype == bool for i in places):
+    basic = all(isinstance(i, slice | int) or i is None or i is Ellipsis for i in places)
+    if basic or all(np.asarray(i).dtype == bool for i in places):
         # No element is named twice.
         part = target[indices]
         target[indices] = ufunc(part) if ufunc.nin == 1 else ufunc(part, operand)

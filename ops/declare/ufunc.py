@@ -20,6 +20,7 @@ from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import refuse_mask
 from tapegrad.tape.core.primitive import Primitive, direct, functions, primitives
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
 if TYPE_CHECKING:
     import inspect
@@ -39,9 +40,9 @@ _FIRST_IS_X1 = frozenset({"exp", "expm1", "exp2", "log", "log10", "log2", "log1p
 _CLEAR = frozenset({Tensor, float, int, bool, np.float64, np.float32, np.int64, np.bool_})
 
 
-def operand(a: Any) -> Any:
+def operand(a: ArrayLike) -> Array:
     """Return `a` as a tensor, array or Python scalar; a sequence that holds tensors is stacked."""
-    if type(a) in _CLEAR or type(a) is np.ndarray:
+    if type(a) in _CLEAR or type(a) is np.ndarray or isinstance(a, Tensor):
         return a
     if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
         return functions[np.stack]([operand(b) for b in a])
@@ -49,13 +50,13 @@ def operand(a: Any) -> Any:
     return np.asarray(a)
 
 
-def _holds_tensor(a: Any) -> bool:
+def _holds_tensor(a: Array) -> bool:
     return isinstance(a, Tensor) or (
         isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a)
     )
 
 
-def as_tensor(a: Any) -> Tensor:
+def as_tensor(a: ArrayLike) -> Tensor:
     """Return `a` as a tensor; anything but a tensor counts as a constant."""
     if isinstance(a, Tensor):
         return a
@@ -63,13 +64,13 @@ def as_tensor(a: Any) -> Tensor:
     return a if isinstance(a, Tensor) else Tensor(a, constant=True, copy=False)
 
 
-def common_dtype(*operands: Any) -> np.dtype[Any]:
+def common_dtype(*operands: ArrayLike) -> np.dtype[Any]:
     """Return the dtype that NumPy promotes operands to; Python's numbers do not widen."""
     kinds = (a if type(a) in (int, float, bool) else as_tensor(a).dtype for a in operands)
     return np.result_type(*kinds)
 
 
-def data_of(a: Any, kind: str) -> Any:
+def data_of(a: ArrayLike, kind: str) -> Array:
     """Return the values in `a` for NumPy code that must see them; traces set a guard."""
     if isinstance(a, Tensor):
         return a.consume(kind)
@@ -78,7 +79,7 @@ def data_of(a: Any, kind: str) -> Any:
     return a
 
 
-def undifferentiated(a: Any, name: str, what: str) -> Any:
+def undifferentiated(a: ArrayLike, name: str, what: str) -> Array:
     """Return the values of an argument through which no gradient flows; refuse to lose one."""
     below = a
     while isinstance(below, Tensor):
@@ -88,7 +89,7 @@ def undifferentiated(a: Any, name: str, what: str) -> Any:
     return data_of(a, name)
 
 
-def single_out(out: Any, name: str) -> Any:
+def single_out(out: Any, name: str) -> Array:
     """Unpack the tuple in which NumPy passes ``out``."""
     if isinstance(out, tuple):
         if len(out) != 1:
@@ -97,14 +98,14 @@ def single_out(out: Any, name: str) -> Any:
     return out
 
 
-def flagged(result: Any, constant: bool | None) -> Any:
+def flagged(result: ArrayLike, constant: bool | None) -> Array:
     """Apply the flag ``constant=`` to the result of a composition."""
     if constant is None:
         return result
     return apply(primitives["copy"], (result,), _NO_PARAMS, constant)
 
 
-def owned(result: Any, *inputs: Any) -> Any:
+def owned(result: ArrayLike, *inputs: Any) -> Array:
     """Make the result of a composition own its data, as NumPy's does.
 
     The last step was a view: of a tensor that nobody else will ever see, whose memory the result
@@ -119,7 +120,7 @@ def owned(result: Any, *inputs: Any) -> Any:
     return result
 
 
-def delivered(result: Any, out: Any, name: str, casting: str = "same_kind") -> Any:
+def delivered(result: ArrayLike, out: Any, name: str, casting: str = "same_kind") -> Array:
     """Write a result into ``out`` if there is one."""
     out = single_out(out, name)
     if out is None:
@@ -132,7 +133,7 @@ def delivered(result: Any, out: Any, name: str, casting: str = "same_kind") -> A
 def numpy_source(name: str) -> Callable[..., str]:
     """Print an application as a call of NumPy's function `name`."""
 
-    def source(args: Any, params: Any) -> str:
+    def source(args: Any, params: Params) -> str:
         words = []
         for key, value in params.items():
             if key == "keepdims" and not value:
@@ -145,7 +146,7 @@ def numpy_source(name: str) -> Callable[..., str]:
     return source
 
 
-def check_operand(a: Any, name: str) -> None:
+def check_operand(a: ArrayLike, name: str) -> None:
     """Refuse complex numbers, strings, objects and masked arrays."""
     refuse_mask(a)
     kind = a.dtype.kind if isinstance(a, np.ndarray | np.generic) else None
@@ -154,7 +155,7 @@ def check_operand(a: Any, name: str) -> None:
         raise TypeError(f"{name}: {what} is not supported; tensors hold real numbers")
 
 
-def _laid_out(result: Any, order: str) -> Any:
+def _laid_out(result: Array, order: str) -> Any:
     """Give a result the layout that ``order=`` asks for."""
     if order not in ("C", "F", "A", "K"):
         raise ValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
@@ -176,14 +177,14 @@ class Ufunc:
         What ``nan_to_num=False`` applies instead.
     rewrite : callable, optional
         Maps operands to a cheaper primitive and its operands.
-    plain : bool
+    arrays : bool
         Whether the result for constants is an ndarray, as documented for ``mod`` and its kind.
     safe : float
         A value inside the domain, which replaces operands that ``where`` switches off, so that
         neither warnings nor ``0 * inf`` come from places that do not count.
     """
 
-    __slots__ = ("__dict__", "plain", "primitive", "rewrite", "safe", "strict", "ufunc")
+    __slots__ = ("__dict__", "arrays", "primitive", "rewrite", "safe", "strict", "ufunc")
 
     def __init__(
         self,
@@ -192,7 +193,7 @@ class Ufunc:
         *,
         strict: Primitive | None = None,
         rewrite: Rewrite | None = None,
-        plain: bool = False,
+        arrays: bool = False,
         safe: float = 0.5,
     ) -> None:
         ufunc = primitive.ufunc
@@ -201,7 +202,7 @@ class Ufunc:
         self.ufunc = ufunc
         self.strict = strict
         self.rewrite = rewrite
-        self.plain = plain
+        self.arrays = arrays
         self.safe = safe
         if rewrite is None and primitive.differentiable and self.nin == 1:
             direct[ufunc] = primitive
@@ -276,8 +277,8 @@ class Ufunc:
         self,
         *args: Any,
         out: Any = None,
-        where: Any = True,
-        dtype: Any = None,
+        where: ArrayLike = True,
+        dtype: DTypeLike = None,
         constant: bool | None = None,
         **named: Any,
     ) -> Any:
@@ -303,7 +304,7 @@ class Ufunc:
             if self.rewrite is not None:
                 primitive, args = self.rewrite(args)
             result = apply(primitive, args, _NO_PARAMS, constant)
-            return plain_if_constant(result) if self.plain else result
+            return array_if_constant(result) if self.arrays else result
         return self._apply(primitive, args, out, where, dtype, constant, casting)
 
     def _bind_names(
@@ -337,8 +338,8 @@ class Ufunc:
         primitive: Primitive,
         args: tuple[Any, ...],
         out: Any,
-        where: Any,
-        dtype: Any,
+        where: ArrayLike,
+        dtype: DTypeLike,
         constant: bool | None,
         casting: Any,
     ) -> Any:
@@ -374,12 +375,12 @@ class Ufunc:
         if out is None:
             return result
         if not primitive.differentiable and not isinstance(result, Tensor):
-            return _plain_into(out, result, self.ufunc)
+            return _into_data(out, result, self.ufunc)
         if not isinstance(out, Tensor) and not isinstance(out, np.ndarray):
             raise TypeError("return arrays must be of ArrayType")
         return write_into(out, result, casting=casting, ufunc=self.ufunc)
 
-    def _cast(self, args: tuple[Any, ...], dtype: Any, casting: Any) -> tuple[Any, ...]:
+    def _cast(self, args: tuple[Any, ...], dtype: DTypeLike, casting: Any) -> tuple[Any, ...]:
         """Cast the operands to the loop that `dtype` selects; NumPy raises if there is none."""
         if dtype is not None:
             dtype = np.dtype(dtype)
@@ -396,7 +397,7 @@ class Ufunc:
             for a, d in zip(args, loop)
         )
 
-    def _neutral(self, a: Any) -> Any:
+    def _neutral(self, a: Array) -> Any:
         return self.safe if a.dtype.kind == "f" else np.ones((), a.dtype)
 
     # Methods -------------------------------------------------------------------------------------
@@ -409,8 +410,8 @@ class Ufunc:
         return self(np.reshape(a, (*a.shape, *(1,) * b.ndim)), b, **kwargs)
 
     def reduce(
-        self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
-        keepdims: bool = False, initial: Any = None, where: Any = True,
+        self, array: Array, axis: AxisLike = 0, dtype: DTypeLike = None, out: Any = None,
+        keepdims: bool = False, initial: Array = None, where: ArrayLike = True,
     ) -> Any:  # fmt: skip
         """Reduce axes (by default the first) by applying the function along them."""
         function = functions.get(("reduce", self.ufunc))
@@ -420,7 +421,9 @@ class Ufunc:
             return self._into(single_out(out, "reduce"), result)
         return function(array, axis, dtype, single_out(out, "reduce"), keepdims, initial, where)
 
-    def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+    def accumulate(
+        self, array: Array, axis: int = 0, dtype: DTypeLike = None, out: Any = None
+    ) -> Any:
         """Apply the function along an axis and keep every intermediate result."""
         function = functions.get(("accumulate", self.ufunc))
         if function is None:
@@ -428,28 +431,29 @@ class Ufunc:
             return self._into(single_out(out, "accumulate"), result)
         return function(array, axis, dtype, single_out(out, "accumulate"))
 
-    def at(self, a: Any, indices: Any, b: Any = None, /) -> None:
+    def at(self, a: Array, indices: ArrayLike, b: Array = None, /) -> None:
         """Apply the function in place at `indices`, once for each time that an index occurs."""
         folding.at(self, a, indices, b)
 
     def reduceat(
-        self, array: Any, indices: Any, axis: Any = 0, dtype: Any = None, out: Any = None
-    ) -> Any:
+        self, array: Array, indices: ArrayLike, axis: AxisLike = 0, dtype: DTypeLike = None,
+        out: Any = None,
+    ) -> Any:  # fmt: skip
         """Reduce the pieces of an axis that begin at `indices`."""
         result = folding.reduceat(self, self._folded(array, dtype), indices, axis)
         return self._into(single_out(out, "reduceat"), result)
 
-    def _folded(self, array: Any, dtype: Any) -> Tensor:
+    def _folded(self, array: Array, dtype: DTypeLike) -> Tensor:
         a = as_tensor(array)
         if dtype is None and self.nin == 2 and self.signature is None:
             dtype = self.ufunc.resolve_dtypes((None, a.dtype, None), reduction=True)[1]
         return a if dtype is None else functions["cast"](a, np.dtype(dtype))  # type: ignore[no-any-return]
 
-    def _into(self, out: Any, result: Any) -> Any:
+    def _into(self, out: Any, result: Array) -> Any:
         return result if out is None else write_into(out, result, ufunc=self.ufunc)
 
 
-def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:
+def _into_data(out: Any, result: Array, ufunc: np.ufunc) -> Any:
     """Write a plain result into the data of ``out``, as documented for functions without rules."""
     if isinstance(out, Tensor):
         write_into(out, np.asarray(result), casting="same_kind", ufunc=ufunc)
@@ -458,7 +462,7 @@ def _plain_into(out: Any, result: Any, ufunc: np.ufunc) -> Any:
     return out
 
 
-def plain_if_constant(result: Any) -> Any:
+def array_if_constant(result: Array) -> Any:
     """Return the array in an imperative constant."""
     if isinstance(result, Tensor) and not result.live_trace.level and result.constant:
         return result.value

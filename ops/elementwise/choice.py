@@ -10,14 +10,16 @@ from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.elementwise.elementwise import MISSING, maximum, minimum, positive, where_p
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = ["clip", "nan_to_num", "select", "where"]
 
 
 @implements(np.where)
 def where(
-    condition: Any, x: Any = MISSING, y: Any = MISSING, *, constant: bool | None = None
-) -> Any:
+    condition: ArrayLike, x: ArrayLike = MISSING, y: ArrayLike = MISSING, *,
+    constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Choose from `x` where the condition holds and from `y` elsewhere.
 
     Parameters
@@ -48,7 +50,9 @@ def where(
     return apply(where_p, (operand(condition), operand(x), operand(y)), {}, constant)
 
 
-def clip(a: Any, a_min: Any, a_max: Any, out: Any = None, *, constant: bool | None = None) -> Any:
+def clip(
+    a: ArrayLike, a_min: Any, a_max: Any, out: Any = None, *, constant: bool | None = None
+) -> Array:
     """Limit values to an interval: ``minimum(a_max, maximum(a, a_min))``.
 
     The gradient is 0 for values at a bound and beyond; there it flows to the bound.
@@ -87,9 +91,9 @@ def clip(a: Any, a_min: Any, a_max: Any, out: Any = None, *, constant: bool | No
 
 @implements(np.clip)
 def _np_clip(
-    a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *,
+    a: ArrayLike, a_min: Any = None, a_max: Any = None, out: Any = None, *,
     min: Any = None, max: Any = None, constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     return clip(
         a, min if a_min is None else a_min, max if a_max is None else a_max, out, constant=constant
     )
@@ -97,9 +101,9 @@ def _np_clip(
 
 @implements(np.nan_to_num)
 def nan_to_num(
-    x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None, *,
+    x: ArrayLike, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None, *,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Replace nan and infinities by numbers; no gradient flows through what was replaced.
 
     Parameters
@@ -131,7 +135,7 @@ def nan_to_num(
 
 
 @implements(np.select)
-def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
     """Choose from the first of several arrays whose condition holds.
 
     Examples

@@ -8,15 +8,17 @@ answer Python consumes (``allclose``, ``nonzero``) read the values, on which a t
 from __future__ import annotations
 
 import math
-from operator import index
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import all_axes, is_given, one_axis, shape_of
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
 __all__ = [
     "all", "any", "argmax", "argmin", "argpartition", "argsort", "bitwise_and", "bitwise_or",
@@ -67,7 +69,7 @@ lcm = plain(np.lcm, "lcm(x, y)", "Least common multiple.")
 
 
 @implements(np.isnat)
-def isnat(x: Any, *args: Any, **kwargs: Any) -> Any:
+def isnat(x: ArrayLike, *args: Any, **kwargs: Any) -> Array:
     """Whether an element of a datetime array is not a time; TypeError for numbers, as in NumPy.
 
     Examples
@@ -86,7 +88,7 @@ def isnat(x: Any, *args: Any, **kwargs: Any) -> Any:
 def _batch_axis(primitive_name: str) -> Any:
     """Batch an operation along one axis (or several): the axis moves up by one."""
 
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+    def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
         axis, (x,) = params["axis"], args
         if axis is None:
             keep = {k: v for k, v in params.items() if k != "keepdims"}
@@ -118,41 +120,8 @@ all_p = _along("all", np.all)
 count_nonzero_p = _along("count_nonzero", np.count_nonzero)
 
 
-def all_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Normalise ``axis`` of a reduction to a tuple of non-negative axes; NumPy's errors."""
-    if axis is None:
-        return tuple(range(ndim))
-    if type(axis) is int:
-        if 0 <= axis < ndim:
-            return (axis,)
-        if -ndim <= axis < 0:
-            return (axis + ndim,)
-        if not ndim and axis in (0, -1):
-            return ()
-    if isinstance(axis, list):
-        raise TypeError("'list' object cannot be interpreted as an integer")
-    axes = axis if type(axis) is tuple else (axis,)
-    found = tuple(one_axis(a, ndim) for a in axes)
-    if len(set(found)) != len(found):
-        raise ValueError("duplicate value in 'axis'")
-    return found
-
-
-def one_axis(axis: Any, ndim: int) -> int:
-    """Normalise one axis; NumPy's error if there is no such axis."""
-    axis = index(axis)
-    if -ndim <= axis < ndim:
-        return axis % ndim
-    raise np.exceptions.AxisError(axis, ndim)
-
-
-def shape_of(a: Any) -> tuple[int, ...]:
-    """Return the shape of a tensor, array or scalar."""
-    return a.shape if isinstance(a, Tensor) else np.shape(a)
-
-
 def _truth(
-    primitive: Any, name: str, a: Any, axis: Any, out: Any, keepdims: Any, where: Any
+    primitive: Any, name: str, a: Array, axis: AxisLike, out: Any, keepdims: Any, where: ArrayLike
 ) -> Any:
     a = operand(a)
     if where is not True:
@@ -163,7 +132,7 @@ def _truth(
     return _into(out, result, name)
 
 
-def _into(out: Any, result: Any, name: str) -> Any:
+def _into(out: Any, result: Array, name: str) -> Any:
     out = single_out(out, name)
     if out is None:
         return result
@@ -174,8 +143,9 @@ def _into(out: Any, result: Any, name: str) -> Any:
 
 @implements(np.any)
 def any(
-    a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: bool = False, *,
+    where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Whether any element is true, over axes; the result is an ndarray (or NumPy bool).
 
     Examples
@@ -189,8 +159,9 @@ def any(
 
 @implements(np.all)
 def all(
-    a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: bool = False, *,
+    where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Whether all elements are true, over axes; the result is an ndarray (or NumPy bool).
 
     Examples
@@ -211,7 +182,7 @@ functions["reduce", np.logical_and] = lambda a, axis, dtype, out, keepdims, init
 
 
 @implements(np.count_nonzero)
-def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+def count_nonzero(a: ArrayLike, axis: AxisLike = None, *, keepdims: bool = False) -> Array:
     """Number of elements that are not zero, over axes.
 
     Examples
@@ -225,14 +196,14 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     return apply(count_nonzero_p, (a,), {"axis": axes, "keepdims": bool(keepdims)})
 
 
-def _arg(primitive: Any, a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
+def _arg(primitive: Any, a: Array, axis: AxisLike, out: Any, keepdims: Any) -> Any:
     a = operand(a)
     keep = keepdims is not np._NoValue and bool(keepdims)
     result = apply(primitive, (a,), {"axis": _one_or_all(axis, a), "keepdims": keep})
     return _into(out, result, primitive.name)
 
 
-def _one_or_all(axis: Any, a: Any) -> int | None:
+def _one_or_all(axis: AxisLike, a: Array) -> int | None:
     ndim = len(shape_of(a))
     if axis is None:
         return None
@@ -243,7 +214,7 @@ def _one_or_all(axis: Any, a: Any) -> int | None:
 
 
 @implements(np.argmax)
-def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+def argmax(a: ArrayLike, axis: AxisLike = None, out: Any = None, *, keepdims: Any = False) -> Array:
     """Index of the first greatest element, along an axis or of the flattened array.
 
     Examples
@@ -256,7 +227,7 @@ def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
 
 
 @implements(np.argmin)
-def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+def argmin(a: ArrayLike, axis: AxisLike = None, out: Any = None, *, keepdims: Any = False) -> Array:
     """Index of the first least element, along an axis or of the flattened array.
 
     Examples
@@ -270,9 +241,10 @@ def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
 
 @implements(np.argsort)
 def argsort(
-    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-) -> Any:
-    """Indices that would sort an array along an axis.
+    a: ArrayLike, axis: AxisLike = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+    descending: Any = None,
+) -> Array:  # fmt: skip
+    """Indices that would sort an array along an axis; nan come last, `descending` or not.
 
     Examples
     --------
@@ -288,6 +260,8 @@ def argsort(
         params["kind"] = kind
     if stable is not None:
         params["stable"] = stable
+    if is_given(descending) and descending:  # ``~a`` turns the order of integers around
+        a = np.negative(a) if as_tensor(a).dtype.kind == "f" else np.invert(a)
     return apply(argsort_p, (a,), params)
 
 
@@ -296,8 +270,8 @@ argpartition_p = _along("argpartition", np.argpartition)
 
 @implements(np.argpartition)
 def argpartition(
-    a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None
-) -> Any:
+    a: ArrayLike, kth: Any, axis: AxisLike = -1, kind: str = "introselect", order: Any = None
+) -> Array:
     """Indices that put the elements at places `kth` along an axis where sorting would.
 
     Examples
@@ -320,7 +294,7 @@ searchsorted_p = Primitive("searchsorted", np.searchsorted, source=numpy_source(
 
 
 @implements(np.searchsorted)
-def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+def searchsorted(a: ArrayLike, v: ArrayLike, side: str = "left", sorter: Any = None) -> Array:
     """Indices at which elements would be inserted into a sorted array.
 
     Examples
@@ -338,7 +312,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 def _infinite(name: str, negative: bool) -> Any:
     """Make ``isposinf`` or ``isneginf``."""
 
-    def test(x: Any, out: Any = None) -> Any:
+    def test(x: Array, out: Any = None) -> Any:
         x = operand(x)
         sign_bit = signbit(x)
         return _into(out, np.logical_and(isinf(x), sign_bit if negative else ~sign_bit), name)
@@ -360,7 +334,7 @@ isneginf = _infinite("isneginf", True)
 
 
 @implements(np.fix)
-def fix(x: Any, out: Any = None) -> Any:
+def fix(x: ArrayLike, out: Any = None) -> Array:
     """Return the nearest integer towards zero, as an ndarray.
 
     Examples
@@ -377,8 +351,8 @@ isclose_p = Primitive("isclose", np.isclose, source=numpy_source("isclose"))
 
 @implements(np.isclose)
 def isclose(
-    a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Any:
+    a: ArrayLike, b: ArrayLike, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Array:
     """Whether elements are equal within a tolerance; the result is an ndarray.
 
     Examples
@@ -396,7 +370,7 @@ round_p = Primitive("round", np.round, source=numpy_source("round"))
 
 
 @implements(np.round, np.around)
-def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
+def round(a: ArrayLike, decimals: int = 0, out: Any = None) -> Array:
     """Round to a number of decimals; no gradient flows.
 
     Examples
@@ -408,14 +382,16 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     return _into(out, apply(round_p, (operand(a),), {"decimals": int(decimals)}), "round")
 
 
-def _batch_round(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_round(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     return bind(round_p, args[0], **params)
 
 
 round_p.batch = _batch_round
 
 
-def _batch_isclose(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_isclose(
+    args: Sequence[Array], batched: Sequence[bool], size: int, params: Params
+) -> Any:
     ndim = max(len(x.shape) - b if hasattr(x, "shape") else 0 for x, b in zip(args, batched))
     lifted = [
         np.reshape(x, (size, *(1,) * (ndim + 1 - len(x.shape)), *x.shape[1:])) if b else x

@@ -18,6 +18,7 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import Primitive, Rule, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = [
     "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
@@ -29,8 +30,7 @@ __all__ = [
     "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
 ]  # fmt: skip
 
-_LN2 = math.log(2.0)
-_LN10 = math.log(10.0)
+_LN2, _LN10 = math.log(2.0), math.log(10.0)
 _DEGREE = math.pi / 180.0
 _TO_RADIANS, _TO_DEGREES = f"x * {_DEGREE!r}", f"x * {180.0 / math.pi!r}"
 
@@ -90,7 +90,7 @@ cbrt = unary(
     np.cbrt, lambda g, y, x: g / (3 * (y * y)), "cbrt(x)", "Cube root; its gradient at 0 is inf."
 )
 
-_absolute_strict = elementwise(
+absolute_strict_p = elementwise(
     "absolute_strict",
     np.absolute,
     (lambda g, y, x: g * np.where(x == 0, np.nan, np.sign(x)),),
@@ -102,12 +102,12 @@ absolute = unary(
     lambda g, y, x: g * np.sign(x),
     "abs(x)",
     "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
-    strict=_absolute_strict,
+    strict=absolute_strict_p,
 )
 fabs = unary(np.fabs, lambda g, y, x: g * np.sign(x), "abs(x)", "Absolute value, as a float.")
 
 
-def _power_x(g: Any, z: Any, x: Any, y: Any) -> Any:
+def _power_x(g: Array, z: Array, x: Array, y: Array) -> Any:
     """``y * x ** (y - 1)``, which is 0 for ``x ** 0`` at x = 0 too."""
     if isinstance(y, int | float):
         return g * (y * x ** (y - 1)) if y else g * 0.0
@@ -115,7 +115,7 @@ def _power_x(g: Any, z: Any, x: Any, y: Any) -> Any:
     return g * np.where(zero, 0.0, y * x ** np.where(zero, 1, y - 1))
 
 
-def _power_y(g: Any, z: Any, x: Any, y: Any) -> Any:
+def _power_y(g: Array, z: Array, x: Array, y: Array) -> Any:
     """``z * log(x)``, which is 0 at x = 0 (``0 ** y`` does not depend on y)."""
     zero = x == 0
     return g * np.where(zero, 0.0, z * np.log(np.where(zero, 1.0, x)))
@@ -123,8 +123,8 @@ def _power_y(g: Any, z: Any, x: Any, y: Any) -> Any:
 
 def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
     x, y = args
-    plain = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
-    if plain and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
+    known = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
+    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
         return (square if y == 2 else positive).primitive, (x,)
     return power.primitive, args
 
@@ -147,7 +147,7 @@ remainder = binary(
     lambda g, z, x, y: -g * np.floor_divide(x, y),
     "remainder(x, y)",
     "Remainder with the sign of the divisor, as Python's ``%``. Of constants, an ndarray.",
-    plain=True,
+    arrays=True,
 )
 fmod = binary(
     np.fmod,
@@ -155,7 +155,7 @@ fmod = binary(
     lambda g, z, x, y: -g * np.trunc(x / y),
     "fmod(x, y)",
     "Remainder with the sign of the dividend. Of constants, an ndarray.",
-    plain=True,
+    arrays=True,
 )
 
 # Exponentials and logarithms ---------------------------------------------------------------------
@@ -173,13 +173,13 @@ log1p = unary(
 )
 
 
-def _below(x: Any, z: Any) -> Any:
+def _below(x: Array, z: Array) -> Any:
     """``x - z`` for z = logaddexp(x, y), without nan where both are infinite."""
     same = np.logical_and(x == z, np.isinf(z))
     return np.where(same, 0.0, x) - np.where(same, 0.0, z)
 
 
-def _share(exp: np.ufunc, x: Any, y: Any, z: Any) -> Any:
+def _weight(exp: np.ufunc, x: Array, y: Array, z: Array) -> Any:
     """The weight of x in z = logaddexp(x, y); what is lost in rounding z cancels."""
     one, other = exp(_below(x, z)), exp(_below(y, z))
     return one / (one + other)
@@ -187,15 +187,15 @@ def _share(exp: np.ufunc, x: Any, y: Any, z: Any) -> Any:
 
 logaddexp = binary(
     np.logaddexp,
-    lambda g, z, x, y: g * _share(np.exp, x, y, z),
-    lambda g, z, x, y: g * _share(np.exp, y, x, z),
+    lambda g, z, x, y: g * _weight(np.exp, x, y, z),
+    lambda g, z, x, y: g * _weight(np.exp, y, x, z),
     "logaddexp(x, y)",
     "``log(exp(x1) + exp(x2))``; neither it nor its gradient overflows.",
 )
 logaddexp2 = binary(
     np.logaddexp2,
-    lambda g, z, x, y: g * _share(np.exp2, x, y, z),
-    lambda g, z, x, y: g * _share(np.exp2, y, x, z),
+    lambda g, z, x, y: g * _weight(np.exp2, x, y, z),
+    lambda g, z, x, y: g * _weight(np.exp2, y, x, z),
     "logaddexp2(x, y)",
     "``log2(2 ** x1 + 2 ** x2)``; neither it nor its gradient overflows.",
 )
@@ -214,7 +214,7 @@ arccos = unary(
 arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.")
 
 
-def _over_squares(part: Any, x: Any, y: Any) -> Any:
+def _over_squares(part: Any, x: Array, y: Array) -> Any:
     """``part / (x * x + y * y)``, whose squares may neither overflow nor vanish."""
     with np.errstate(over="ignore", under="ignore"):
         squares = x * x + y * y
@@ -338,7 +338,7 @@ MISSING: Any = object()
 _SINC = [(-1.0) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(1, 12)]
 
 
-def _sinc_slope(x: Any) -> Any:
+def _sinc_slope(x: Array) -> Any:
     """The derivative of sinc; a power series where the closed form cancels."""
     u = math.pi * x
     near = np.abs(u) < 1
@@ -358,7 +358,7 @@ sinc_p = elementwise(
 
 
 @implements(np.sinc)
-def sinc(a: Any = MISSING, *, x: Any = MISSING, constant: bool | None = None) -> Any:
+def sinc(a: ArrayLike = MISSING, *, x: ArrayLike = MISSING, constant: bool | None = None) -> Array:
     """Return ``sin(pi * a) / (pi * a)``, which is 1 at 0; its gradient there is 0.
 
     Parameters
@@ -383,7 +383,7 @@ def sinc(a: Any = MISSING, *, x: Any = MISSING, constant: bool | None = None) ->
 
 
 @implements(np.real)
-def real(val: Any) -> Any:
+def real(val: ArrayLike) -> Array:
     """Return the real part: the tensor itself.
 
     Examples
@@ -396,7 +396,7 @@ def real(val: Any) -> Any:
 
 
 @implements(np.imag)
-def imag(val: Any) -> Any:
+def imag(val: ArrayLike) -> Array:
     """Return the imaginary part: zeros, without a gradient.
 
     Examples
@@ -419,7 +419,7 @@ def _both(results: tuple[Any, Any], out: Any, name: str) -> tuple[Any, Any]:
 
 
 @implements(np.modf)
-def modf(x: Any, *, out: Any = None, constant: bool | None = None) -> tuple[Any, Any]:
+def modf(x: ArrayLike, *, out: Any = None, constant: bool | None = None) -> tuple[Any, Any]:
     """Split into a fractional and an integral part, both with the sign of the operand.
 
     Examples
@@ -436,7 +436,7 @@ def modf(x: Any, *, out: Any = None, constant: bool | None = None) -> tuple[Any,
 
 
 @implements(np.divmod)
-def divmod(x1: Any, x2: Any, *, out: Any = None) -> tuple[Any, Any]:
+def divmod(x1: ArrayLike, x2: ArrayLike, *, out: Any = None) -> tuple[Any, Any]:
     """Return ``(floor_divide(x1, x2), remainder(x1, x2))``.
 
     Examples
@@ -449,7 +449,7 @@ def divmod(x1: Any, x2: Any, *, out: Any = None) -> tuple[Any, Any]:
     return _both((quotient, rest), out, "divmod")
 
 
-def add_sequence(*variables: Any, constant: bool | None = None) -> Any:
+def add_sequence(*variables: Any, constant: bool | None = None) -> Array:
     """Sum two or more arrays, with broadcasting.
 
     Raises
@@ -466,7 +466,7 @@ def add_sequence(*variables: Any, constant: bool | None = None) -> Any:
     return _fold(add, "add_sequence", variables, constant)
 
 
-def multiply_sequence(*variables: Any, constant: bool | None = None) -> Any:
+def multiply_sequence(*variables: Any, constant: bool | None = None) -> Array:
     """Multiply two or more arrays, with broadcasting; the gradients are right at zeros.
 
     Raises

@@ -14,11 +14,12 @@ import numpy as np
 
 from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.types import Array
 
 __all__ = ["sigmoid_p", "stop_gradient_p"]
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: Array) -> Any:
     x = np.asarray(x)
     if x.dtype == np.float16:  # exp would overflow where the result does not vanish
         return _sigmoid(x.astype(np.float32)).astype(np.float16)

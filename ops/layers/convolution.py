@@ -16,6 +16,7 @@ array([[[3., 3.]]])
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tapegrad.ops.layers import few_channels, many_channels
 from tapegrad.ops.layers.windows import Sizes, Windows
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive, primitives
+from tapegrad.tape.core.types import Array, Params
 
 __all__ = ["convolve_p"]
 
@@ -39,14 +41,14 @@ def _way(channels: int, window: Sizes) -> Any:
     return many_channels if many else few_channels
 
 
-def _operands(a: Any, b: Any) -> tuple[Any, Any, np.dtype[Any], np.dtype[Any]]:
+def _operands(a: Array, b: Array) -> tuple[Any, Any, np.dtype[Any], np.dtype[Any]]:
     """Return both in the dtype to work in, that dtype, and the dtype of the result."""
     dtype = np.result_type(a, b)
     inner = np.dtype(np.float32) if dtype == np.float16 else dtype  # BLAS has no half precision
     return np.asarray(a, inner), np.asarray(b, inner), inner, dtype
 
 
-def _convolve(x: Any, w: Any, *, stride: Sizes, padding: Sizes, dilation: Sizes) -> Any:
+def _convolve(x: Array, w: Array, *, stride: Sizes, padding: Sizes, dilation: Sizes) -> Any:
     x, w, inner, dtype = _operands(x, w)
     window = w.shape[2:]
     over = Windows.over(x.shape[2:], window, stride=stride, padding=padding, dilation=dilation)
@@ -61,7 +63,7 @@ def _convolve(x: Any, w: Any, *, stride: Sizes, padding: Sizes, dilation: Sizes)
 
 
 def _convolve_data(
-    g: Any, w: Any, *, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+    g: Array, w: Array, *, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Any:
     g, w, inner, dtype = _operands(g, w)
     window = w.shape[2:]
@@ -75,7 +77,7 @@ def _convolve_data(
 
 
 def _convolve_filters(
-    x: Any, g: Any, *, window: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+    x: Array, g: Array, *, window: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Any:
     x, g, inner, dtype = _operands(x, g)
     over = Windows.over(x.shape[2:], window, stride=stride, padding=padding, dilation=dilation)
@@ -90,17 +92,17 @@ def _convolve_filters(
 # Primitives --------------------------------------------------------------------------------------
 
 
-def _window(w: Any) -> Sizes:
+def _window(w: Array) -> Sizes:
     return tuple(w.shape[2:])
 
 
-def _fold(a: Any, axis: int) -> Any:
+def _fold(a: Array, axis: int) -> Any:
     """Make the batch axis in front part of another axis."""
     a = np.moveaxis(a, 0, axis)
     return np.reshape(a, (*a.shape[:axis], a.shape[axis] * a.shape[axis + 1], *a.shape[axis + 2 :]))
 
 
-def _unfold(a: Any, axis: int, size: int) -> Any:
+def _unfold(a: Array, axis: int, size: int) -> Any:
     """Undo :func:`_fold`."""
     shape = (*a.shape[:axis], size, a.shape[axis] // size, *a.shape[axis + 1 :])
     return np.moveaxis(np.reshape(a, shape), axis, 0)
@@ -110,7 +112,7 @@ def _batched(name: str, first: tuple[int, int], second: tuple[int, int]) -> Any:
     """Make the batching rule: for each operand, which of its axes takes the batch, and which axis of
     the result it becomes. Two batched operands are a loop of as many products."""
 
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+    def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
         a, b = args
         if all(batched):
             return np.stack([bind(primitives[name], a[k], b[k], **params) for k in range(size)])

@@ -13,14 +13,16 @@ array([6.93147181e-01, 1.00000000e+06])
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tapegrad.ops.declare.composed import Layer
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
-from tapegrad.ops.layers.row_sums import rows_of, sums
+from tapegrad.ops.layers.row_sums import buffer_for, sums
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.types import Array, Params
 
 __all__ = ["crossentropy", "crossentropy_p", "of_class"]
 
@@ -31,12 +33,12 @@ _PART = 1 << 20
 _MOST, _LEAST = 1e30, 1e-9
 
 
-def of_class(x: Any, labels: Any) -> Any:
+def of_class(x: Array, labels: Array) -> Array:
     """Pick from each row of `x` the element that its label names."""
     return x[np.arange(x.shape[0]), labels]
 
 
-def crossentropy(x: Any, labels: Any) -> Any:
+def crossentropy(x: Array, labels: Array) -> Array:
     """Cross-entropy of each row, written with functions that tensors have."""
     if not x.size:
         return np.log(np.sum(x, axis=1))
@@ -44,12 +46,12 @@ def crossentropy(x: Any, labels: Any) -> Any:
     return np.log(np.sum(np.exp(shifted), axis=1)) - of_class(shifted, labels)
 
 
-def _passes(x: Any, labels: Any) -> tuple[Any, Any, Any]:
+def _passes(x: Array, labels: Array) -> tuple[Any, Any, Any]:
     """Return the loss of each row, its exponentials, all times some factor, and their sum."""
     n, classes = x.shape
     loss, powers, total = np.empty(n, x.dtype), np.empty(x.shape, x.dtype), np.empty(n, x.dtype)
     count = max(1, _PART // (classes * x.itemsize))
-    with rows_of(classes):
+    with buffer_for(classes):
         for first in range(0, n, count):
             rows = slice(first, first + count)
             scores, part, own = x[rows], powers[rows], labels[rows]
@@ -68,18 +70,18 @@ def _passes(x: Any, labels: Any) -> tuple[Any, Any, Any]:
     return loss, powers, total
 
 
-def _run(x: Any, labels: Any) -> tuple[Any, Any]:
+def _run(x: Array, labels: Array) -> tuple[Any, Any]:
     if not x.size:
         return np.log(np.sum(x, axis=1)), None
     loss, powers, total = _passes(x, labels)
     return loss, (powers, total)
 
 
-def _run_back(g: Any, y: None, kept: Any, out: list[Any], x: Any, labels: Any) -> None:
+def _run_back(g: Array, y: None, kept: Any, out: list[Any], x: Array, labels: Array) -> None:
     if not x.size:
         return
     powers, total = _passes(x, labels)[1:] if kept is None else kept
-    with rows_of(x.shape[1]):
+    with buffer_for(x.shape[1]):
         powers *= (g / total)[:, None]
     powers[np.arange(len(x)), labels] -= g
     if kept is None:
@@ -88,18 +90,18 @@ def _run_back(g: Any, y: None, kept: Any, out: list[Any], x: Any, labels: Any) -
         out[0] = powers
 
 
-def _folded(args: Any, batched: Any, size: int) -> list[Any]:
+def _folded(args: Sequence[Array], batched: Sequence[bool], size: int) -> list[Any]:
     """Make a batch of arrays one array with more rows."""
     lifted = (a if b else np.broadcast_to(a, (size, *a.shape)) for a, b in zip(args, batched))
     return [np.reshape(a, (a.shape[0] * a.shape[1], *a.shape[2:])) for a in lifted]
 
 
-def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     rows = bind(crossentropy_p, *_folded(args, batched, size))
     return np.reshape(rows, (size, args[0].shape[-2]))
 
 
-def _batch_back(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_back(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     flat = bind(crossentropy_p.pull, *_folded(args, batched, size))
     return np.reshape(flat, (size, math.prod(args[1].shape[-2:])))
 

@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.ops.layers.windows import Part, Sizes, Windows, divide, steps_of, view
-from tapegrad.ops.layers.workers import crew, multiply, processors, share, share_sum, work_arrays
+from tapegrad.ops.layers.workers import (
+    crew,
+    in_threads,
+    multiply,
+    processors,
+    sum_in_threads,
+    work_arrays,
+)
+from tapegrad.tape.core.types import Array
 
 __all__ = ["convolve", "convolve_data", "convolve_filters"]
 
@@ -78,7 +86,7 @@ class _Placing(NamedTuple):
         """Whether the columns are the placements and nothing else, in order."""
         return not self.wide or self.outer == steps_of(self.grid)
 
-    def placed(self, matrices: Any) -> Any:
+    def placed(self, matrices: Array) -> Any:
         """View the columns of matrices as placements: shape (examples, rows, *grid)."""
         steps = self.outer if self.wide else steps_of(self.grid)
         outer = steps_of(matrices.shape)[:2]
@@ -91,7 +99,7 @@ def _cost(placing: _Placing, over: Windows, channels: int, filters: int, itemsiz
 
 
 def _collect(
-    matrices: Any, padded: Any, x: Any, over: Windows, part: Part, placing: _Placing
+    matrices: Array, padded: Any, x: Array, over: Windows, part: Part, placing: _Placing
 ) -> Any:
     """Return matrices of the windows of a part of the data: filled ones, or the data themselves."""
     unpadded = not any(over.padding)
@@ -116,14 +124,14 @@ def _collect(
     return matrices
 
 
-def _as_columns(columns: Any, g: Any, part: Part, placing: _Placing) -> Any | None:
+def _as_columns(columns: Any, g: Array, part: Part, placing: _Placing) -> Any | None:
     """View some examples of a result, or of cotangents, as the columns of matrices if they are that."""
     if placing.gapless and g.flags.c_contiguous and part.height == g.shape[2]:
         return g[part.examples].reshape(columns.shape)
     return None
 
 
-def _lay(columns: Any, g: Any, part: Part, placing: _Placing) -> Any:
+def _lay(columns: Any, g: Array, part: Part, placing: _Placing) -> Any:
     """Return cotangents as the columns that belong to them: laid out, or as they are."""
     direct = _as_columns(columns, g, part, placing)
     if direct is not None:
@@ -134,7 +142,7 @@ def _lay(columns: Any, g: Any, part: Part, placing: _Placing) -> Any:
     return columns
 
 
-def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
+def convolve(x: Array, w: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (examples, filters, *grid)."""
     filters, channels = w.shape[:2]
     flat = w.reshape(filters, -1)
@@ -153,10 +161,10 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
     placing = _Placing.of(over, over.grid[0])
     cost = _cost(placing, over, channels, filters, out.itemsize)
     parts = divide(len(x), over.grid[0], cost, _BUDGET, plan.threads)
-    share([partial(task, part) for part in parts], plan.threads)
+    in_threads([partial(task, part) for part in parts], plan.threads)
 
 
-def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
+def convolve_filters(x: Array, g: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (filters, channels, *window).
 
     The sum over parts of the work is taken in an order that depends on nothing but sizes and the
@@ -171,7 +179,7 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
     groups = min(len(parts), processors(work))
     totals = np.zeros((groups, out[0].size, filters), out.dtype)
 
-    def add(total: Any, part: Part) -> None:
+    def add(total: Array, part: Part) -> None:
         placing = _Placing.of(over, part.height)
         shapes = placing.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes, (part.number, *total.shape)) as arrays:
@@ -181,10 +189,10 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
             multiply(matrices, columns.swapaxes(1, 2), terms, plan.limit)
             total += np.add.reduce(terms)
 
-    out.reshape(filters, -1)[...] = share_sum(add, parts, totals, plan.threads).T
+    out.reshape(filters, -1)[...] = sum_in_threads(add, parts, totals, plan.threads).T
 
 
-def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
+def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (examples, channels, *size)."""
     filters, channels = w.shape[:2]
     flat = w.reshape(filters, -1).T
@@ -209,10 +217,10 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
             np.add(target, padded[(..., places, *around)], out=target)
 
     apart = parts[0].height == over.grid[0]  # rows of one example add to the same lines
-    share([partial(task, part) for part in parts], plan.threads if apart else 1)
+    in_threads([partial(task, part) for part in parts], plan.threads if apart else 1)
 
 
-def _add_windows(padded: Any, matrices: Any, over: Windows, placing: _Placing) -> None:
+def _add_windows(padded: Any, matrices: Array, over: Windows, placing: _Placing) -> None:
     """Add windows up where they lie."""
     flat = padded.reshape(*padded.shape[:2], -1)
     across = (placing.columns,) if placing.wide else placing.grid

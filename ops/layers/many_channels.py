@@ -25,12 +25,13 @@ from tapegrad.ops.layers.windows import Part, Sizes, Windows, divide, view
 from tapegrad.ops.layers.workers import (
     Crew,
     crew,
+    in_threads,
     multiply,
     processors,
-    share,
-    share_sum,
+    sum_in_threads,
     work_arrays,
 )
+from tapegrad.tape.core.types import Array
 
 __all__ = ["convolve", "convolve_data", "convolve_filters"]
 
@@ -69,7 +70,7 @@ def _scatter(target: Any, source: Any) -> None:
         target[..., part, :] = source[..., part, :]
 
 
-def _contiguous(a: Any) -> Any:
+def _contiguous(a: Array) -> Any:
     out = np.empty(a.shape, a.dtype)
     _gather(out, a)
     return out
@@ -92,7 +93,7 @@ def _slab_shape(over: Windows, part: Part, channels: int) -> Sizes:
     return (*lines, part.number, columns, channels)
 
 
-def _fill_slab(slab: Any, x: Any, over: Windows, part: Part) -> list[int]:
+def _fill_slab(slab: Any, x: Array, over: Windows, part: Part) -> list[int]:
     """Lay out data; lines are ordered by their rest by the stride.
 
     Returns
@@ -150,7 +151,7 @@ def _cost(over: Windows, channels: int, filters: int, itemsize: int) -> int:
 _EXAMPLES = 8
 
 
-def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
+def convolve(x: Array, w: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (examples, filters, *grid)."""
     (examples, channels), filters = x.shape[:2], len(w)
     bank = _contiguous(np.moveaxis(w, (0, 1), (-1, -2)))
@@ -171,11 +172,11 @@ def convolve(x: Any, w: Any, out: Any, over: Windows) -> None:
 
     cost = _cost(over, channels, 2 * filters, out.itemsize)
     parts = divide(examples, over.grid[0], cost, _budget(plan), plan.threads)
-    share([partial(task, part) for part in parts], plan.threads)
+    in_threads([partial(task, part) for part in parts], plan.threads)
 
 
 def _add_rows(
-    total: Any, term: Any, slab: Any, bank: Any, over: Windows, lines: list[int], plan: Crew
+    total: Array, term: Any, slab: Any, bank: Any, over: Windows, lines: list[int], plan: Crew
 ) -> None:
     """Add what the rows of the filters give on one plane of the data to a plane of the result."""
     (_, examples, width, channels), (rows, columns, _) = slab.shape, total.shape
@@ -205,7 +206,7 @@ def _budget(plan: Crew) -> int:
 # Data and cotangents -----------------------------------------------------------------------------
 
 
-def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
+def convolve_filters(x: Array, g: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (filters, channels, *window).
 
     The sum over parts of the work is taken in an order that depends on nothing but sizes and the
@@ -222,11 +223,11 @@ def convolve_filters(x: Any, g: Any, out: Any, over: Windows) -> None:
     def add(bank: Any, part: Part) -> None:
         _add_part(bank, x, g, over, part, plan)
 
-    bank = share_sum(add, parts, banks, plan.threads)
+    bank = sum_in_threads(add, parts, banks, plan.threads)
     out[...] = np.moveaxis(bank, (-1, -2), (0, 1))
 
 
-def _add_part(bank: Any, x: Any, g: Any, over: Windows, part: Part, plan: Crew) -> None:
+def _add_part(bank: Any, x: Array, g: Array, over: Windows, part: Part, plan: Crew) -> None:
     """Add the cotangent of the filters that a part of the data gives to a bank (*window, c, f)."""
     taps, channels, filters = bank.shape[-3:]
     columns, width = over.grid[-1], over.padded[-1]
@@ -274,7 +275,7 @@ class _Rows:
         self.step = dilation // math.gcd(stride, dilation)
         self.taps = _starts(over.window[-2], stride // math.gcd(stride, dilation))
 
-    def bank(self, w: Any) -> Any:
+    def bank(self, w: Array) -> Any:
         """Lay out filters: (*planes, columns, rows * filters, channels)."""
         w = np.moveaxis(w, (0, 1, -1), (-2, -1, -4))
         out = np.empty(w.shape, w.dtype)
@@ -283,7 +284,7 @@ class _Rows:
             _gather(out[..., _place(last - tap, self.taps), :, :], w[..., tap, :, :])
         return out.reshape(*w.shape[:-3], -1, w.shape[-1])
 
-    def lay(self, target: Any, g: Any) -> None:
+    def lay(self, target: Any, g: Array) -> None:
         """Lay out cotangents: (*planes, columns, examples, rows, filters)."""
         g = np.moveaxis(g, (0, 1, -1), (-3, -1, -4))
         start = 0
@@ -322,7 +323,7 @@ class _Rows:
             )
 
 
-def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
+def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (examples, channels, *size)."""
     (examples, channels), filters = out.shape[:2], len(w)
     plan = crew(over.multiplications(examples, channels, filters))
@@ -353,7 +354,7 @@ def convolve_data(g: Any, w: Any, out: Any, over: Windows) -> None:
     each = math.prod(over.grid) * filters
     each += (over.grid[-1] * over.window[-1] + over.padded[-1]) * channels
     parts = divide(examples, over.size[0], each * out.itemsize, _budget(plan), plan.threads)
-    share([partial(task, part) for part in parts], plan.threads)
+    in_threads([partial(task, part) for part in parts], plan.threads)
 
 
 def _pairs(line: Any, terms: Any, over: Windows) -> list[tuple[Any, Any]]:

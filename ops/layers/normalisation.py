@@ -15,7 +15,7 @@ array([[-1.],
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.composed import Layer, packed, unpacked
-from tapegrad.ops.layers.row_sums import rows_of, sums
+from tapegrad.ops.layers.row_sums import buffer_for, sums
 from tapegrad.ops.layers.windows import divide
-from tapegrad.ops.layers.workers import crew, share, work_arrays
+from tapegrad.ops.layers.workers import crew, in_threads, work_arrays
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.types import Array, DTypeLike, Params
 
 __all__ = ["normalise_p"]
 
@@ -41,10 +42,10 @@ _PIECE = 1 << 12
 _LONG = 512
 
 
-def _composition(x: Any, gamma: Any, beta: Any, *, eps: float) -> Any:
+def _composition(x: Array, gamma: Array, beta: Array, *, eps: float) -> Any:
     axes = (0, *range(2, x.ndim))
     wide = (x.shape[1], *(1,) * (x.ndim - 2))
-    if not x.size:  # nothing has no mean
+    if not x.size:  # the mean of nothing would be nan, with a warning
         return x * np.reshape(gamma, wide) + np.reshape(beta, wide)
     centred = x - np.mean(x, axis=axes, keepdims=True)
     variance = np.mean(np.square(centred), axis=axes, keepdims=True)
@@ -55,11 +56,11 @@ def _composition(x: Any, gamma: Any, beta: Any, *, eps: float) -> Any:
 # Passes over arrays ------------------------------------------------------------------------------
 
 
-def _three_axes(x: Any) -> Any:
+def _three_axes(x: Array) -> Any:
     return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
 
 
-def _share(work: Callable[[slice], None], x: Any) -> None:
+def _over_examples(work: Callable[[slice], None], x: Array) -> None:
     """Call ``work(channels)`` for parts of the channels, on several threads if there is much to do.
 
     Without further axes neighbours in memory are channels. They stay so, undivided.
@@ -68,13 +69,13 @@ def _share(work: Callable[[slice], None], x: Any) -> None:
     if size == 1:
         work(slice(0, channels))
         return
-    with rows_of(size):
+    with buffer_for(size):
         if x.nbytes <= _PART:
             work(slice(0, channels))
             return
         threads = crew(x.nbytes).threads
         parts = divide(channels, 1, n * size * x.itemsize, _PART, threads)
-        share([partial(work, part.examples) for part in parts], threads)
+        in_threads([partial(work, part.examples) for part in parts], threads)
 
 
 def _memory(target: Any, copies: int) -> AbstractContextManager[list[Any]]:
@@ -87,21 +88,21 @@ def _memory(target: Any, copies: int) -> AbstractContextManager[list[Any]]:
     return work_arrays(target.dtype, *[target.shape] * copies)
 
 
-def _rows(a: Any) -> Any:
+def _rows(a: Array) -> Any:
     """View such an array as (channels, rows, length), with rows as long as possible."""
     if a.shape[2] == 1:
         return a.swapaxes(1, 2)
     return a if a.shape[2] >= _LONG else a.reshape(len(a), 1, -1)
 
 
-def _sums(a: Any, b: Any = None) -> Any:
+def _sums(a: Array, b: Array = None) -> Any:
     """Sum over the rows of each channel, or the product of two such arrays."""
     if a.shape[1] == 1:
         return sums(a[:, 0], None if b is None else b[:, 0])
     return np.add.reduce(_row_sums(a, b), axis=1)
 
 
-def _row_sums(a: Any, b: Any) -> Any:
+def _row_sums(a: Array, b: Array) -> Any:
     """Sum over each row by itself: pieces in their dtype, the rest in float64."""
     if b is None and a.strides[2] == 0:
         return a[:, :, 0].astype(np.result_type(a.dtype, float)) * a.shape[2]
@@ -115,12 +116,12 @@ def _row_sums(a: Any, b: Any) -> Any:
     return total
 
 
-def _wide(a: Any, dtype: Any) -> Any:
+def _wide(a: Array, dtype: DTypeLike) -> Any:
     """A number for each channel, as one for each row."""
     return a.astype(dtype)[:, None, None]
 
 
-def _centre(x: Any, work: Any, eps: float) -> tuple[Any, Any, Any, Any]:
+def _centre(x: Array, work: Any, eps: float) -> tuple[Any, Any, Any, Any]:
     """Copy channels, centred; return rows of them, the means, what is left of these, and the scales."""
     n = x.shape[1] * x.shape[2]
     a = _rows(work)
@@ -136,7 +137,7 @@ def _centre(x: Any, work: Any, eps: float) -> tuple[Any, Any, Any, Any]:
     return a, mean, rest, 1 / np.sqrt(variance + eps)
 
 
-def _normalise(x: Any, gamma: Any, beta: Any, *, eps: float) -> tuple[Any, Any]:
+def _normalise(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Any, Any]:
     y = np.empty(x.shape, x.dtype)
     if not x.size:
         return y, None
@@ -153,13 +154,14 @@ def _normalise(x: Any, gamma: Any, beta: Any, *, eps: float) -> tuple[Any, Any]:
             a *= _wide(scale, dtype)
             np.add(memory, _wide(beta[channels] - rest * scale, dtype), out=target)
 
-    _share(work, x)
+    _over_examples(work, x)
     return y, statistics
 
 
 def _normalise_back(
-    g: Any, y: Any, kept: Any, out: list[Any], x: Any, gamma: Any, beta: Any, *, eps: float
-) -> None:
+    g: Array, y: Array, kept: Any, out: list[Any], x: Array, gamma: Array, beta: Array, *,
+    eps: float,
+) -> None:  # fmt: skip
     if not x.size:
         for part in out:
             part[...] = 0
@@ -188,10 +190,10 @@ def _normalise_back(
             a += _wide(total / -n - of_a * rest, dtype)
             np.multiply(memory, _wide(scale * gamma[channels], dtype), out=target)
 
-    _share(work, x)
+    _over_examples(work, x)
 
 
-def _cotangent(g: Any, memory: list[Any]) -> Any:
+def _cotangent(g: Array, memory: list[Any]) -> Any:
     """Return rows of the cotangent: of neighbours in memory, or of one number that is repeated."""
     if memory:
         np.copyto(memory[0], g)
@@ -204,7 +206,9 @@ def _cotangent(g: Any, memory: list[Any]) -> Any:
 # Batching ----------------------------------------------------------------------------------------
 
 
-def _folded(args: Any, batched: Any, size: int, ndims: tuple[int, ...]) -> list[Any]:
+def _folded(
+    args: Sequence[Array], batched: Sequence[bool], size: int, ndims: tuple[int, ...]
+) -> list[Any]:
     """Make a batch of arrays one array with more channels; `ndims` are those of one example."""
     out = []
     for a, flag, ndim in zip(args, batched, ndims):
@@ -218,20 +222,20 @@ def _folded(args: Any, batched: Any, size: int, ndims: tuple[int, ...]) -> list[
     return out
 
 
-def _unfolded(a: Any, size: int, channels: int) -> Any:
+def _unfolded(a: Array, size: int, channels: int) -> Any:
     """Undo :func:`_folded`."""
     at = 1 if a.ndim > 1 else 0
     shape = (*a.shape[:at], size, channels, *a.shape[at + 1 :])
     return np.moveaxis(np.reshape(a, shape), at, 0)
 
 
-def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     ndim = len(args[0].shape) - batched[0]
     given = _folded(args, batched, size, (ndim, 1, 1))
     return _unfolded(bind(normalise_p, *given, **params), size, args[1].shape[-1])
 
 
-def _batch_back(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_back(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     ndim = len(args[1].shape) - batched[1]
     given = _folded(args, batched, size, (ndim, ndim, 1, 1))
     flat = bind(normalise_p.pull, *given, **params)

@@ -14,15 +14,16 @@ array([3., 2.])
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.layers.workers import processors, share
+from tapegrad.ops.layers.workers import in_threads, processors
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.types import Array, Params
 
 __all__ = ["max_pool_p"]
 
@@ -45,7 +46,9 @@ def _places(grid: Sizes, pool: Sizes, stride: Sizes) -> Iterator[tuple[Any, ...]
         )
 
 
-def _share(work: Callable[..., None], arrays: tuple[Any, ...], pool: Sizes, stride: Sizes) -> None:
+def _over_examples(
+    work: Callable[..., None], arrays: tuple[Any, ...], pool: Sizes, stride: Sizes
+) -> None:
     """Do ``work(*arrays, places)``, on several threads if the arrays are large.
 
     The first of them has the windows' grid; all have the axes before it.
@@ -59,33 +62,33 @@ def _share(work: Callable[..., None], arrays: tuple[Any, ...], pool: Sizes, stri
         return
     arrays = tuple(a.reshape(lead, *a.shape[-len(pool) :]) for a in arrays)
     cuts = [slice(i * lead // parts, (i + 1) * lead // parts) for i in range(parts)]
-    share([partial(work, *(a[cut] for a in arrays), places) for cut in cuts], parts)
+    in_threads([partial(work, *(a[cut] for a in arrays), places) for cut in cuts], parts)
 
 
-def _max_pool(x: Any, *, pool: Sizes, stride: Sizes) -> Any:
+def _max_pool(x: Array, *, pool: Sizes, stride: Sizes) -> Any:
     x = np.asarray(x)
     split = x.ndim - len(pool)
     out = np.empty((*x.shape[:split], *_grid(x.shape[split:], pool, stride)), x.dtype)
     if out.size:
-        _share(_find_maxima, (out, x), pool, stride)
+        _over_examples(_find_maxima, (out, x), pool, stride)
     return out
 
 
-def _find_maxima(out: Any, x: Any, places: list[Any]) -> None:
+def _find_maxima(out: Any, x: Array, places: list[Any]) -> None:
     out[...] = x[places[0]]
     for place in places[1:]:
         np.maximum(out, x[place], out=out)
 
 
-def _window_argmax(x: Any, y: Any, *, pool: Sizes, stride: Sizes) -> Any:
+def _window_argmax(x: Array, y: Array, *, pool: Sizes, stride: Sizes) -> Any:
     """Number the greatest elements: the first in C order, or the first nan."""
     out = np.zeros(np.shape(y), np.uint8 if math.prod(pool) <= 256 else np.intp)
     if out.size:
-        _share(_find_numbers, (out, np.asarray(x), np.asarray(y)), pool, stride)
+        _over_examples(_find_numbers, (out, np.asarray(x), np.asarray(y)), pool, stride)
     return out
 
 
-def _find_numbers(out: Any, x: Any, y: Any, places: list[Any]) -> None:
+def _find_numbers(out: Any, x: Array, y: Array, places: list[Any]) -> None:
     undefined = x.dtype.kind == "f" and bool(np.isnan(y).any())
     hit = np.empty(y.shape, bool)
     for k in range(len(places) - 1, -1, -1):
@@ -97,40 +100,40 @@ def _find_numbers(out: Any, x: Any, y: Any, places: list[Any]) -> None:
         np.add(out, np.multiply(hit, k, dtype=out.dtype), out=out)
 
 
-def _pool_take(x: Any, numbers: Any, *, pool: Sizes, stride: Sizes) -> Any:
+def _pool_take(x: Array, numbers: Array, *, pool: Sizes, stride: Sizes) -> Any:
     x = np.asarray(x)
     out = np.zeros(np.shape(numbers), x.dtype)
     if out.size:
-        _share(_take, (out, x, np.asarray(numbers)), pool, stride)
+        _over_examples(_take, (out, x, np.asarray(numbers)), pool, stride)
     return out
 
 
-def _take(out: Any, x: Any, numbers: Any, places: list[Any]) -> None:
+def _take(out: Any, x: Array, numbers: Array, places: list[Any]) -> None:
     for k, place in enumerate(places):
         np.add(out, _pick(x[place], numbers == k), out=out)
 
 
-def _pool_put(g: Any, numbers: Any, *, size: Sizes, pool: Sizes, stride: Sizes) -> Any:
+def _pool_put(g: Array, numbers: Array, *, size: Sizes, pool: Sizes, stride: Sizes) -> Any:
     g = np.asarray(g)
     out = np.zeros((*g.shape[: g.ndim - len(pool)], *size), g.dtype)
     if g.size:
         apart = all(s >= p for s, p in zip(stride, pool))
         arrays = (np.asarray(numbers), g, out)
-        _share(_put if apart else _put_and_add, arrays, pool, stride)
+        _over_examples(_put if apart else _put_and_add, arrays, pool, stride)
     return out
 
 
-def _put(numbers: Any, g: Any, out: Any, places: list[Any]) -> None:
+def _put(numbers: Array, g: Array, out: Any, places: list[Any]) -> None:
     for k, place in enumerate(places):
         out[place] = _pick(g, numbers == k)
 
 
-def _put_and_add(numbers: Any, g: Any, out: Any, places: list[Any]) -> None:
+def _put_and_add(numbers: Array, g: Array, out: Any, places: list[Any]) -> None:
     for k, place in enumerate(places):
         np.add(out[place], _pick(g, numbers == k), out=out[place])
 
 
-def _pick(values: Any, where: Any) -> Any:
+def _pick(values: Array, where: Array) -> Any:
     """Return the values where a condition holds, and zeros elsewhere."""
     if values.itemsize > 8:
         return np.where(where, values, values.dtype.type(0))
@@ -142,7 +145,7 @@ def _pick(values: Any, where: Any) -> Any:
 def _as_it_is(name: str) -> Any:
     """Make the batching rule: windows lie on the last axes, so that a batch axis is one more."""
 
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+    def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
         lifted = [a if b else np.broadcast_to(a, (size, *a.shape)) for a, b in zip(args, batched)]
         return bind(_PRIMITIVES[name], *lifted, **params)
 

@@ -13,6 +13,7 @@ array([1.  , 0.5 , 0.25])
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from tapegrad.ops.declare.composed import Layer, packed, unpacked
 from tapegrad.ops.elementwise.logistic import sigmoid_p, stop_gradient_p
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.types import Array, Params
 
 __all__ = ["gru_p"]
 
@@ -29,7 +31,7 @@ __all__ = ["gru_p"]
 # the gradient of a state is propagated; None stands for all. The result are the states, (T + 1, N, D).
 
 
-def _composition(xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: int | None) -> Any:
+def _composition(xz: Array, xr: Array, xh: Array, W: Any, s0: Array, *, limit: int | None) -> Any:
     Wz, Wr, Wh = W[0], W[1], W[2]
 
     def step(s: Any, t: int) -> Any:
@@ -48,7 +50,9 @@ def _composition(xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: int | Non
     return np.stack(states)
 
 
-def _pull(g: Any, y: Any, xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: int | None) -> Any:
+def _pull(
+    g: Array, y: Array, xz: Array, xr: Array, xh: Array, W: Any, s0: Array, *, limit: int | None
+) -> Any:
     """The cotangents as a function of all operands, the states `y` among them."""
     Wz, Wr, Wh = W[0], W[1], W[2]
     s = y[:-1]
@@ -57,7 +61,7 @@ def _pull(g: Any, y: Any, xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: 
     h = np.tanh(np.matmul(r * s, Wh) + xh)
     of_z, of_h, of_r = (s - h) * (z * (1 - z)), (1 - z) * (1 - h * h), s * (r * (1 - r))
     steps: list[Any] = []
-    carried: list[Any] = []  # by how many steps they have come
+    carried: list[Any] = []  # element k has come back by k + 1 steps
     for t in range(xz.shape[0] - 1, -1, -1):
         here = [g[t + 1], *carried]
         if limit is None:
@@ -84,7 +88,7 @@ def _pull(g: Any, y: Any, xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: 
     return packed([dz, dr, dh, weights, first])
 
 
-def _product(a: Any, b: Any) -> Any:
+def _product(a: Array, b: Array) -> Any:
     """Sum the products of transposed `a` and `b`, (..., T, N, D), over steps and examples."""
     rows = (*a.shape[:-3], a.shape[-3] * a.shape[-2], a.shape[-1])
     return np.matmul(np.swapaxes(np.reshape(a, rows), -1, -2), np.reshape(b, rows))
@@ -93,7 +97,9 @@ def _product(a: Any, b: Any) -> Any:
 # Passes over arrays ------------------------------------------------------------------------------
 
 
-def _run(xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: int | None) -> tuple[Any, None]:
+def _run(
+    xz: Array, xr: Array, xh: Array, W: Any, s0: Array, *, limit: int | None
+) -> tuple[Any, None]:
     steps, count, size = xz.shape
     dtype = xz.dtype
     y = np.empty((steps + 1, count, size), dtype)
@@ -125,7 +131,7 @@ def _run(xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: int | None) -> tu
     return y, None
 
 
-def _gate(s: Any, W: Any, x: Any, out: Any) -> Any:
+def _gate(s: Any, W: Any, x: Array, out: Any) -> Any:
     """The logistic function of ``s @ W + x``, for all steps."""
     flat = (-1, out.shape[2])
     np.matmul(s.reshape(flat), -W, out=out.reshape(flat))
@@ -137,8 +143,8 @@ def _gate(s: Any, W: Any, x: Any, out: Any) -> Any:
 
 
 def _run_back(
-    g: Any, y: Any, kept: None, out: list[Any],
-    xz: Any, xr: Any, xh: Any, W: Any, s0: Any, *, limit: int | None,
+    g: Array, y: Array, kept: None, out: list[Any],
+    xz: Array, xr: Array, xh: Array, W: Any, s0: Array, *, limit: int | None,
 ) -> None:  # fmt: skip
     dz, dr, dh, weights, first = out
     if not dz.size:
@@ -173,7 +179,7 @@ def _run_back(
         np.matmul(a.reshape(flat).T, d.reshape(flat), out=part)
 
 
-def _carry_back(g: Any, z: Any, r: Any, dz: Any, dr: Any, dh: Any, W: Any) -> Any:
+def _carry_back(g: Array, z: Array, r: Array, dz: Any, dr: Any, dh: Any, W: Any) -> Any:
     """Turn the derivatives of each step into cotangents, in place; return the cotangent of s0."""
     Wz, Wr, Wh = W
     carry = np.zeros(dz.shape[1:], dz.dtype)
@@ -196,7 +202,7 @@ def _carry_back(g: Any, z: Any, r: Any, dz: Any, dr: Any, dh: Any, W: Any) -> An
 
 
 def _carry_back_to_limit(
-    g: Any, z: Any, r: Any, dz: Any, dr: Any, dh: Any, W: Any, limit: int
+    g: Array, z: Array, r: Array, dz: Any, dr: Any, dh: Any, W: Any, limit: int
 ) -> Any:
     """Do the same for cotangents that come no further than `limit` steps: each age is one row."""
     Wz, Wr, Wh = W
@@ -217,7 +223,7 @@ def _carry_back_to_limit(
 # Batching ----------------------------------------------------------------------------------------
 
 
-def _folded(args: Any, batched: Any, size: int) -> list[Any]:
+def _folded(args: Sequence[Array], batched: Sequence[bool], size: int) -> list[Any]:
     """Make a batch of arrays (..., N, D) one array with more examples."""
     out = []
     for a, flag in zip(args, batched):
@@ -229,13 +235,15 @@ def _folded(args: Any, batched: Any, size: int) -> list[Any]:
     return out
 
 
-def _unfolded(a: Any, size: int) -> Any:
+def _unfolded(a: Array, size: int) -> Any:
     """Undo :func:`_folded`; `size` is not 0."""
     shape = (*a.shape[:-2], size, a.shape[-2] // size, a.shape[-1])
     return np.moveaxis(np.reshape(a, shape), -3, 0)
 
 
-def _each(primitive: Any, args: Any, batched: Any, size: int, params: Any) -> Any:
+def _each(
+    primitive: Any, args: Sequence[Array], batched: Sequence[bool], size: int, params: Params
+) -> Any:
     """Apply a primitive to one example after the other."""
     if not size:
         one = bind(
@@ -250,14 +258,14 @@ def _each(primitive: Any, args: Any, batched: Any, size: int, params: Any) -> An
     )
 
 
-def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     if batched[3] or not size:
         return _each(gru_p, args, batched, size, params)
     *xs, s0 = _folded((*args[:3], args[4]), (*batched[:3], batched[4]), size)
     return _unfolded(bind(gru_p, *xs, args[3], s0, **params), size)
 
 
-def _batch_back(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_back(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     if batched[5] or not size:
         return _each(gru_p.pull, args, batched, size, params)
     g, y, *xs, s0 = _folded((*args[:5], args[6]), (*batched[:5], batched[6]), size)

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["rows_of", "sums"]
+from tapegrad.tape.core.types import Array
+
+__all__ = ["buffer_for", "sums"]
 
 #: How many numbers are summed in their own dtype: along memory, where the matrix library has many
 #: partial sums, and across it, where one number is added after the other.
@@ -22,7 +24,7 @@ _ALONG, _ACROSS = 1 << 12, 1 << 7
 
 
 @contextmanager
-def rows_of(length: int) -> Iterator[None]:
+def buffer_for(length: int) -> Iterator[None]:
     """Keep NumPy from filling its buffer with copies of an operand that is repeated along rows."""
     with np.errstate():
         if length >= 64:
@@ -30,7 +32,7 @@ def rows_of(length: int) -> Iterator[None]:
         yield
 
 
-def sums(a: Any, b: Any = None) -> Any:
+def sums(a: Array, b: Array = None) -> Array:
     """Sum each row of a matrix, or of the product of two: pieces in their dtype, the rest in float64.
 
     Either the rows or the columns lie in memory one after the other.
@@ -48,13 +50,13 @@ def sums(a: Any, b: Any = None) -> Any:
     return total
 
 
-def _along(a: Any, b: Any, step: int) -> Any:
+def _along(a: Array, b: Array, step: int) -> Any:
     a = a.reshape(len(a), -1, step)
     b = np.ones(step, a.dtype) if b is None else b.reshape(a.shape)
     return np.add.reduce(np.vecdot(a, b), axis=1, dtype=np.result_type(a.dtype, float))
 
 
-def _across(a: Any, b: Any, step: int) -> Any:
+def _across(a: Array, b: Array, step: int) -> Any:
     a = a.T.reshape(-1, step, len(a))
     if b is None:
         parts = np.matmul(np.ones(step, a.dtype), a)

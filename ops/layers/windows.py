@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from tapegrad.tape.core.types import Array
 
 __all__ = ["Part", "Sizes", "Windows", "divide", "steps_of", "view"]
 
@@ -137,7 +139,7 @@ def steps_of(shape: Sizes) -> Sizes:
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def view(a: Any, shape: Sizes, steps: Sizes, offset: int = 0) -> Any:
+def view(a: Array, shape: Sizes, steps: Sizes, offset: int = 0) -> Array:
     """View contiguous memory with steps counted in elements."""
     size = a.itemsize
     return np.ndarray(shape, a.dtype, a, offset * size, tuple(s * size for s in steps))

@@ -7,9 +7,9 @@ cache of the processor that made them. So a product is kept small enough that BL
 thread that asks.
 
 >>> import numpy as np
->>> from tapegrad.ops.layers.workers import share
+>>> from tapegrad.ops.layers.workers import in_threads
 >>> out = np.zeros(2)
->>> share([lambda i=i: out.__setitem__(i, i + 1) for i in range(2)], threads=2)
+>>> in_threads([lambda i=i: out.__setitem__(i, i + 1) for i in range(2)], threads=2)
 >>> out
 array([1., 2.])
 """
@@ -30,7 +30,7 @@ import numpy as np
 
 from tapegrad.tape.core.threads import Usage, after_fork, pool
 
-__all__ = ["Crew", "crew", "multiply", "processors", "share", "share_sum", "work_arrays"]
+__all__ = ["Crew", "crew", "in_threads", "multiply", "processors", "sum_in_threads", "work_arrays"]
 
 #: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
 _OWN_THREAD = (1 << 19) - 1
@@ -108,7 +108,7 @@ def crew(multiplications: int) -> Crew:
     return Crew(threads, _OWN_THREAD)
 
 
-def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
+def in_threads(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
     """Make calls that do not depend on each other, on several threads; this is one of them.
 
     Returns when all are done. If one raises, those not begun are left out.
@@ -116,7 +116,7 @@ def share(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
     _crowding.note(pool.share(tasks, threads))
 
 
-def share_sum(
+def sum_in_threads(
     add: Callable[[Any, Any], Any], parts: Sequence[Any], totals: Any, threads: int
 ) -> Any:
     """Return the sum over parts, of which ``add(total, part)`` adds one to an array.
@@ -135,7 +135,7 @@ def share_sum(
         partial(add_all, total, parts[start:stop])
         for total, (start, stop) in zip(totals, pairwise(cuts))
     ]
-    share(tasks, threads)
+    in_threads(tasks, threads)
     for total in totals[1:]:
         totals[0] += total
     return totals[0]

@@ -11,20 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, common_dtype, data_of, delivered, operand, owned
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.ops.shape.joining import stack
 from tapegrad.ops.shape.selecting import take_along_axis
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = ["apply_along_axis", "apply_over_axes", "choose", "piecewise"]
 
 
 @implements(np.apply_along_axis)
 def apply_along_axis(
-    func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **kwargs: Any
-) -> Any:
+    func1d: Callable[..., Any], axis: int, arr: ArrayLike, *args: Any, **kwargs: Any
+) -> Array:
     """Apply a function to each vector along an axis; what it gives takes the place of that axis.
 
     Parameters
@@ -53,17 +54,17 @@ def apply_along_axis(
     if not math.prod(outer):
         raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
     results = [operand(func1d(vectors[i], *args, **kwargs)) for i in np.ndindex(outer)]
-    plain = not any(isinstance(r, Tensor) for r in results)
-    joined: Any = np.stack(results) if plain else stack(results)
+    arrays = not any(isinstance(r, Tensor) for r in results)
+    joined: Any = np.stack(results) if arrays else stack(results)
     inner = joined.shape[1:]
     joined = np.reshape(joined, (*outer, *inner))
     order = [*range(axis), *range(len(outer), joined.ndim), *range(axis, len(outer))]
     joined = np.transpose(joined, order)
-    return joined if plain else owned(joined)
+    return joined if arrays else owned(joined)
 
 
 @implements(np.apply_over_axes)
-def apply_over_axes(func: Callable[[Any, int], Any], a: Any, axes: Any) -> Any:
+def apply_over_axes(func: Callable[[Any, int], Any], a: ArrayLike, axes: AxisLike) -> Array:
     """Apply ``func(a, axis)`` for one axis after the other; reduced axes stay, with size 1.
 
     Examples
@@ -86,7 +87,7 @@ def apply_over_axes(func: Callable[[Any, int], Any], a: Any, axes: Any) -> Any:
 
 
 @implements(np.choose)
-def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> Array:
     """Choose each element from one of several arrays, by number.
 
     Parameters
@@ -126,7 +127,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 
 
 @implements(np.piecewise)
-def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+def piecewise(x: ArrayLike, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Array:
     """Apply to each part of an array the function whose condition holds there.
 
     Parameters
@@ -167,7 +168,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
                 continue
             part = np.broadcast_to(as_tensor(choice(x[mask], *args, **kw)), (int(mask.sum()),))
             rank = np.maximum(np.cumsum(mask) - 1, 0).reshape(x.shape)
-            choice = part[rank]  # each value at its place, and any elsewhere
+            choice = part[rank]  # values elsewhere are any, and do not count
         value = functions["cast"](as_tensor(choice), x.dtype)
         result = functions[np.where](mask, value, result)
     return as_tensor(result)

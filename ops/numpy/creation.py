@@ -11,6 +11,7 @@ from tapegrad.ops.declare.ufunc import as_tensor, common_dtype, data_of, flagged
 from tapegrad.ops.shape.views import data_below
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike, ShapeLike
 
 __all__ = [
     "arange", "empty", "empty_like", "eye", "full", "full_like", "geomspace", "identity",
@@ -18,11 +19,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _new(array: Any, constant: bool | None) -> Tensor:
+def _new(array: Array, constant: bool | None) -> Tensor:
     return Tensor(array, constant=constant, copy=False)
 
 
-def empty(shape: Any, dtype: Any = np.float32, *, constant: bool | None = None) -> Tensor:
+def empty(
+    shape: ShapeLike, dtype: DTypeLike = np.float32, *, constant: bool | None = None
+) -> Tensor:
     """Return a tensor with undefined values.
 
     Parameters
@@ -42,7 +45,9 @@ def empty(shape: Any, dtype: Any = np.float32, *, constant: bool | None = None) 
     return _new(np.empty(shape, dtype), constant)
 
 
-def zeros(shape: Any, dtype: Any = np.float32, *, constant: bool | None = None) -> Tensor:
+def zeros(
+    shape: ShapeLike, dtype: DTypeLike = np.float32, *, constant: bool | None = None
+) -> Tensor:
     """Return a tensor of zeros.
 
     Parameters
@@ -62,7 +67,9 @@ def zeros(shape: Any, dtype: Any = np.float32, *, constant: bool | None = None) 
     return _new(np.zeros(shape, dtype), constant)
 
 
-def ones(shape: Any, dtype: Any = np.float32, *, constant: bool | None = None) -> Tensor:
+def ones(
+    shape: ShapeLike, dtype: DTypeLike = np.float32, *, constant: bool | None = None
+) -> Tensor:
     """Return a tensor of ones.
 
     Parameters
@@ -82,7 +89,10 @@ def ones(shape: Any, dtype: Any = np.float32, *, constant: bool | None = None) -
     return _new(np.ones(shape, dtype), constant)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None, *, constant: bool | None = None) -> Tensor:
+def full(
+    shape: ShapeLike, fill_value: ArrayLike, dtype: DTypeLike = None, *,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor filled with a value; no gradient flows to it, but inside transformations.
 
     Parameters
@@ -108,8 +118,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, constant: bool | Non
 
 
 def eye(
-    N: int, M: int | None = None, k: int = 0, dtype: Any = float, *, constant: bool | None = None
-) -> Tensor:
+    N: int, M: int | None = None, k: int = 0, dtype: DTypeLike = float, *,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Return a matrix with ones on a diagonal and zeros elsewhere.
 
     Parameters
@@ -133,7 +144,7 @@ def eye(
     return _new(np.eye(N, M, k, dtype), constant)
 
 
-def identity(n: int, dtype: Any = float, *, constant: bool | None = None) -> Tensor:
+def identity(n: int, dtype: DTypeLike = float, *, constant: bool | None = None) -> Tensor:
     """Return the identity matrix.
 
     Examples
@@ -168,8 +179,8 @@ def arange(*args: Any, constant: bool | None = None, **kwargs: Any) -> Tensor:
 
 
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0,
-    *, constant: bool | None = None,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True,
+    dtype: DTypeLike = None, axis: int = 0, *, constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Return `num` evenly spaced values from `start` to `stop`; differentiable in both.
 
@@ -196,8 +207,8 @@ def linspace(
         start, stop = data_of(start, "linspace"), data_of(stop, "linspace")
         return _new(np.linspace(start, stop, num, endpoint, False, dtype, axis), constant)
     start, stop, full = _ends(start, stop, num)
-    share = _shares(num, endpoint, full, np.ndim(stop - start))
-    values = start + share * (stop - start)
+    fraction = _fractions(num, endpoint, full, np.ndim(stop - start))
+    values = start + fraction * (stop - start)
     if endpoint and num > 1:
         values = _ended(values, stop)
     return _finished(values, full, dtype, axis, constant)
@@ -213,7 +224,7 @@ def _inherited(constant: bool | None, *arguments: Any) -> bool | None:
     return True if constant is None and any(isinstance(a, Tensor) for a in arguments) else constant
 
 
-def _ends(start: Any, stop: Any, num: int) -> tuple[Any, Any, np.dtype[Any]]:
+def _ends(start: Array, stop: Array, num: int) -> tuple[Any, Any, np.dtype[Any]]:
     """Return both ends as tensors, and the dtype of floats that NumPy computes in."""
     if index(num) < 0:
         raise ValueError(f"Number of samples, {num}, must be non-negative.")
@@ -223,20 +234,22 @@ def _ends(start: Any, stop: Any, num: int) -> tuple[Any, Any, np.dtype[Any]]:
     return start, stop, dtype
 
 
-def _shares(num: int, endpoint: bool, dtype: Any, ndim: int) -> Any:
-    """Return which share of the way each value has gone."""
+def _fractions(num: int, endpoint: bool, dtype: DTypeLike, ndim: int) -> Any:
+    """Return which fraction of the way each value has gone."""
     steps = num - 1 if endpoint else num
-    share = np.arange(num, dtype=dtype) / max(steps, 1)
-    return np.reshape(share, (-1, *(1,) * ndim))
+    fraction = np.arange(num, dtype=dtype) / max(steps, 1)
+    return np.reshape(fraction, (-1, *(1,) * ndim))
 
 
-def _ended(values: Any, last: Any) -> Any:
+def _ended(values: Array, last: Any) -> Any:
     """Replace the last value."""
     last = np.expand_dims(np.broadcast_to(last, values.shape[1:]), 0)
     return functions[np.concatenate]((values[:-1], last))
 
 
-def _finished(values: Any, full: Any, dtype: Any, axis: int, constant: bool | None) -> Tensor:
+def _finished(
+    values: Array, full: Any, dtype: DTypeLike, axis: int, constant: bool | None
+) -> Tensor:
     if axis:
         values = np.moveaxis(values, 0, axis)
     if dtype is not None and np.dtype(dtype).kind in "iu":
@@ -246,8 +259,8 @@ def _finished(values: Any, full: Any, dtype: Any, axis: int, constant: bool | No
 
 
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10,
-    dtype: Any = None, axis: int = 0, *, constant: bool | None = None,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, base: ArrayLike = 10,
+    dtype: DTypeLike = None, axis: int = 0, *, constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Return `num` powers of `base`, whose exponents are evenly spaced from `start` to `stop`.
 
@@ -273,8 +286,8 @@ def logspace(
 
 
 def geomspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0,
-    *, constant: bool | None = None,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True,
+    dtype: DTypeLike = None, axis: int = 0, *, constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Return `num` values from `start` to `stop` with a constant ratio.
 
@@ -294,8 +307,8 @@ def geomspace(
     if np.any(start == 0) or np.any(stop == 0):
         raise ValueError("Geometric sequence cannot include zero")
     ratio = stop / start
-    share = _shares(num, endpoint, full, ratio.ndim)
-    values = start * functions[np.power](ratio, share)
+    fraction = _fractions(num, endpoint, full, ratio.ndim)
+    values = start * functions[np.power](ratio, fraction)
     if endpoint and num > 1:
         values = _ended(values, stop)
     return _finished(values, full, dtype, axis, constant)
@@ -303,9 +316,9 @@ def geomspace(
 
 @implements(np.linspace)
 def _np_linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
-    dtype: Any = None, axis: int = 0, *, device: Any = None,
-) -> Any:  # fmt: skip
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, retstep: bool = False,
+    dtype: DTypeLike = None, axis: int = 0, *, device: Any = None,
+) -> Array:  # fmt: skip
     values = linspace(start, stop, num, endpoint, dtype, axis)
     steps = num - 1 if endpoint else num
     if not retstep:
@@ -318,8 +331,9 @@ implements(np.geomspace)(geomspace)
 
 
 def _like(
-    function: Any, other: Any, dtype: Any, shape: Any, constant: bool | None, *fill: Any
-) -> Tensor:
+    function: Any, other: Array, dtype: DTypeLike, shape: ShapeLike, constant: bool | None,
+    *fill: Any,
+) -> Tensor:  # fmt: skip
     """Make an array like `other`; the flag is inherited from a tensor.
 
     Of a traced tensor the result is a plain constant, which an in-place write of a traced value
@@ -329,7 +343,7 @@ def _like(
     if isinstance(other, Tensor):
         inherited = bool(other.live_trace.level) or other.constant
         like = data_below(other)
-        if like.shape != other.shape:  # the values of a batch
+        if like.shape != other.shape:  # they have a batch axis, which users do not see
             like = np.empty(other.shape, other.dtype)
     else:
         like = other
@@ -340,8 +354,9 @@ def _like(
 
 
 def zeros_like(
-    other: Any, dtype: Any = None, shape: Any = None, *, constant: bool | None = None
-) -> Tensor:
+    other: ArrayLike, dtype: DTypeLike = None, shape: ShapeLike = None, *,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Return zeros of the shape and dtype of another array.
 
     Parameters
@@ -362,8 +377,9 @@ def zeros_like(
 
 
 def ones_like(
-    other: Any, dtype: Any = None, shape: Any = None, *, constant: bool | None = None
-) -> Tensor:
+    other: ArrayLike, dtype: DTypeLike = None, shape: ShapeLike = None, *,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Return ones of the shape and dtype of another array.
 
     Parameters
@@ -384,8 +400,9 @@ def ones_like(
 
 
 def empty_like(
-    other: Any, dtype: Any = None, shape: Any = None, *, constant: bool | None = None
-) -> Tensor:
+    other: ArrayLike, dtype: DTypeLike = None, shape: ShapeLike = None, *,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Return undefined values of the shape and dtype of another array.
 
     Parameters
@@ -406,8 +423,9 @@ def empty_like(
 
 
 def full_like(
-    other: Any, fill_value: Any, dtype: Any = None, shape: Any = None, constant: bool | None = None
-) -> Tensor:
+    other: ArrayLike, fill_value: ArrayLike, dtype: DTypeLike = None, shape: ShapeLike = None,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Return a filled array of the shape and dtype of another.
 
     No gradient flows to the value, but inside transformations.
@@ -433,13 +451,13 @@ def full_like(
     return _like(np.full_like, other, dtype, shape, constant, data_of(fill_value, "full_like"))
 
 
-def _is_traced(fill_value: Any) -> bool:
+def _is_traced(fill_value: Array) -> bool:
     """Whether a transformation follows the value; a tensor outside of them gives its data alone."""
     values = fill_value if type(fill_value) in (list, tuple) else (fill_value,)
     return any(isinstance(v, Tensor) and v.live_trace.level for v in values)
 
 
-def _filled(array: Any, fill_value: Any) -> Tensor:
+def _filled(array: Array, fill_value: Array) -> Tensor:
     new = Tensor(array, constant=True, copy=False)
     new[...] = fill_value
     return new
@@ -449,8 +467,8 @@ def _numpy_like(function: Any, ours: Any) -> None:
     """Adapt to NumPy's signature, which has ``order``, ``subok`` and ``device`` too."""
 
     def like(
-        a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
-        device: Any = None, constant: bool | None = None,
+        a: Array, dtype: DTypeLike = None, order: str = "K", subok: bool = True,
+        shape: ShapeLike = None, *, device: Any = None, constant: bool | None = None,
     ) -> Tensor:  # fmt: skip
         return ours(a, dtype, shape, constant=constant)  # type: ignore[no-any-return]
 
@@ -463,15 +481,15 @@ _numpy_like(np.ones_like, ones_like)
 
 @implements(np.empty_like)
 def _np_empty_like(
-    prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
-    device: Any = None,
+    prototype: Any, dtype: DTypeLike = None, order: str = "K", subok: bool = True,
+    shape: ShapeLike = None, *, device: Any = None,
 ) -> Tensor:  # fmt: skip
     return empty_like(prototype, dtype, shape)
 
 
 @implements(np.full_like)
 def _np_full_like(
-    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True,
-    shape: Any = None, *, device: Any = None, constant: bool | None = None,
+    a: ArrayLike, fill_value: ArrayLike, dtype: DTypeLike = None, order: str = "K", subok: bool = True,
+    shape: ShapeLike = None, *, device: Any = None, constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     return full_like(a, fill_value, dtype, shape, constant)

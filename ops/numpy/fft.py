@@ -15,11 +15,12 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.shape.rearranging import roll
 from tapegrad.tape.core.primitive import implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__: list[str] = []
 
 
-def _half_rolled(x: Any, axes: Any, sign: int) -> Any:
+def _half_rolled(x: Array, axes: AxisLike, sign: int) -> Any:
     x = as_tensor(x)
     if axes is None:
         axes = tuple(range(x.ndim))
@@ -28,10 +29,10 @@ def _half_rolled(x: Any, axes: Any, sign: int) -> Any:
 
 
 @implements(np.fft.fftshift)
-def _fftshift(x: Any, axes: Any = None) -> Any:
+def _fftshift(x: ArrayLike, axes: AxisLike = None) -> Array:
     return _half_rolled(x, axes, 1)
 
 
 @implements(np.fft.ifftshift)
-def _ifftshift(x: Any, axes: Any = None) -> Any:
+def _ifftshift(x: ArrayLike, axes: AxisLike = None) -> Array:
     return _half_rolled(x, axes, -1)

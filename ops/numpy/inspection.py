@@ -9,26 +9,27 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__: list[str] = []
 
 
 @implements(np.shape)
-def _shape(a: Any) -> tuple[int, ...]:
+def _shape(a: ArrayLike) -> tuple[int, ...]:
     return a.shape  # type: ignore[no-any-return]
 
 
 @implements(np.ndim)
-def _ndim(a: Any) -> int:
+def _ndim(a: ArrayLike) -> int:
     return a.ndim  # type: ignore[no-any-return]
 
 
 @implements(np.size)
-def _size(a: Any, axis: Any = None) -> int:
+def _size(a: ArrayLike, axis: AxisLike = None) -> int:
     return a.size if axis is None else np.size(np.broadcast_to(np.int8(0), a.shape), axis)  # type: ignore[no-any-return]
 
 
-def _memory(a: Any) -> Any:
+def _memory(a: Array) -> Any:
     """Return the array that a tensor stands for, for questions about memory."""
     while isinstance(a, Tensor):
         a = a.value
@@ -44,7 +45,7 @@ def _asks(function: Callable[..., Any], convert: Callable[[Any], Any]) -> None:
     functions[function] = asked
 
 
-def _stand_in(a: Any) -> Any:
+def _stand_in(a: Array) -> Any:
     """Return an array of the tensor's dtype that has its shape and no data of its own."""
     if not isinstance(a, Tensor):
         return a
@@ -53,7 +54,9 @@ def _stand_in(a: Any) -> Any:
 
 
 @implements(np.einsum_path)
-def _einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+def _einsum_path(
+    *operands: ArrayLike, optimize: Any = "greedy", einsum_call: bool = False
+) -> Array:
     return np.einsum_path(*(_stand_in(a) for a in operands), optimize=optimize)
 
 
@@ -78,7 +81,7 @@ for _function in _questions_of_shape_and_type:
 def _as_value(function: Callable[..., Any]) -> None:
     """Let a NumPy function that shows or checks values consume a tensor's."""
 
-    def consuming(a: Any, *args: Any, **kwargs: Any) -> Any:
+    def consuming(a: Array, *args: Any, **kwargs: Any) -> Any:
         return function(a.consume("repr") if isinstance(a, Tensor) else a, *args, **kwargs)
 
     functions[function] = consuming

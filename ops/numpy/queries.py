@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand, undifferentiated
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = [
     "allclose", "angle", "argwhere", "array_equal", "array_equiv", "digitize", "flatnonzero",
@@ -101,7 +102,7 @@ for _function in (
 
 
 @implements(np.angle)
-def angle(z: Any, deg: bool = False) -> Any:
+def angle(z: ArrayLike, deg: bool = False) -> Array:
     """Angle of a real number in the complex plane: 0, or pi if it is negative; an ndarray.
 
     Examples
@@ -118,5 +119,5 @@ def angle(z: Any, deg: bool = False) -> Any:
 
 
 @implements(np.real_if_close)
-def _real_if_close(a: Any, tol: float = 100) -> Any:
+def _real_if_close(a: ArrayLike, tol: float = 100) -> Array:
     return as_tensor(a)

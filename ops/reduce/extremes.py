@@ -12,35 +12,37 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.reduce.reductions import Axes, _lift, reduction
+from tapegrad.ops.declare.axes import Axes, with_axes
+from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.types import Array
 
 __all__ = ["even_max_p", "even_min_p"]
 
 
-def _hits(y: Any, x: Any, axis: Axes, keepdims: bool) -> tuple[Any, Any]:
+def _hits(y: Array, x: Array, axis: Axes, keepdims: bool) -> tuple[Any, Any]:
     """Mark the extremes, among which a nan counts, and say how many they are."""
-    hit = (x == _lift(y, axis, keepdims)) | (x != x)
+    hit = (x == with_axes(y, axis, keepdims)) | (x != x)
     return hit, np.sum(np.where(hit, np.ones((), x.dtype), 0.0), axis=axis, keepdims=True)
 
 
-def _share_back(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _even_vjp(g: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Any:
     hit, count = _hits(y, x, axis, keepdims)
-    return np.where(hit, _lift(g, axis, keepdims) / count, 0.0)
+    return np.where(hit, with_axes(g, axis, keepdims) / count, 0.0)
 
 
-def _share_forth(t: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _even_jvp(t: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Any:
     hit, count = _hits(y, x, axis, keepdims)
     return np.sum(np.where(hit, t / count, 0.0), axis=axis, keepdims=keepdims)
 
 
-def _sharing(name: str, forward: Any) -> Primitive:
+def _even_extreme(name: str, forward: Any) -> Primitive:
     """Declare an extreme whose gradient is shared evenly among ties."""
     primitive = reduction(
         name,
         lambda x, axis, keepdims: forward(x, axis=axis, keepdims=keepdims),
-        lambda g, y, x, axis, keepdims: _share_back(g, y, x, axis, keepdims),
-        jvp=lambda tangents, y, x, axis, keepdims: _share_forth(tangents[0], y, x, axis, keepdims),
+        lambda g, y, x, axis, keepdims: _even_vjp(g, y, x, axis, keepdims),
+        jvp=lambda tangents, y, x, axis, keepdims: _even_jvp(tangents[0], y, x, axis, keepdims),
         expansion=lambda x, axis, keepdims: forward(x, axis=axis, keepdims=keepdims),
     )
     numpy_name = forward.__name__
@@ -50,5 +52,5 @@ def _sharing(name: str, forward: Any) -> Primitive:
     return primitive
 
 
-even_max_p = _sharing("even_max", np.max)
-even_min_p = _sharing("even_min", np.min)
+even_max_p = _even_extreme("even_max", np.max)
+even_min_p = _even_extreme("even_min", np.min)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import NOT_GIVEN, is_given
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.reduce import reductions
-from tapegrad.ops.reduce.reductions import _NONE, _given
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
 __all__ = [
     "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum",
@@ -17,24 +18,24 @@ __all__ = [
 ]  # fmt: skip
 
 
-def without_nan(a: Any, fill: float) -> tuple[Any, Any]:
+def without_nan(a: Array, fill: float) -> tuple[Any, Any]:
     """Replace nan by a number that does not count, and say where it was."""
     a = as_tensor(a)
     hole = np.isnan(a)
     return np.where(hole, np.asarray(fill, dtype=a.dtype), a) if a.dtype.kind == "f" else a, hole
 
 
-def _keep(a: Any, where: Any) -> Any:
+def _keep(a: Array, where: ArrayLike) -> Any:
     """Mark what is not nan, and not switched off."""
     keep = np.logical_not(np.isnan(a))
-    return keep if where is True or where is _NONE else np.logical_and(keep, operand(where))
+    return keep if where is True or where is NOT_GIVEN else np.logical_and(keep, operand(where))
 
 
 @implements(np.nansum)
 def nansum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-    initial: Any = _NONE, where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Sum over axes, with nan counting as 0.
 
     Examples
@@ -50,9 +51,9 @@ def nansum(
 
 @implements(np.nanprod)
 def nanprod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-    initial: Any = _NONE, where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Product over axes, with nan counting as 1.
 
     Examples
@@ -66,12 +67,14 @@ def nanprod(
     )
 
 
-def _mask(where: Any) -> Any:
-    return True if where is _NONE else where
+def _mask(where: ArrayLike) -> Any:
+    return True if where is NOT_GIVEN else where
 
 
 @implements(np.nancumsum)
-def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+def nancumsum(
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None
+) -> Array:
     """Running sum along an axis, with nan counting as 0.
 
     Examples
@@ -84,7 +87,9 @@ def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> A
 
 
 @implements(np.nancumprod)
-def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+def nancumprod(
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None
+) -> Array:
     """Running product along an axis, with nan counting as 1.
 
     Examples
@@ -98,9 +103,9 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> 
 
 @implements(np.nanmean)
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, *,
-    where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Mean over axes of what is not nan.
 
     Examples
@@ -113,25 +118,28 @@ def nanmean(
     return functions[np.mean](a, axis, dtype, out, keepdims, where=_keep(a, where))
 
 
-def _spread(function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any,
-            where: Any, mean: Any, correction: Any) -> Any:  # fmt: skip
+def _spread(
+    function: Any, a: Array, axis: AxisLike, dtype: DTypeLike, out: Any, ddof: Any, keepdims: Any,
+    where: ArrayLike, mean: Array, correction: Any,
+) -> Any:  # fmt: skip
     """Take ``np.var`` or ``np.std`` of what is not nan; nan where too little is left."""
     a = as_tensor(a)
     keep = _keep(a, where)
     more = {"mean": mean, "correction": correction}
-    more = {name: value for name, value in more.items() if value is not _NONE}
+    more = {name: value for name, value in more.items() if value is not NOT_GIVEN}
     result = functions[function](a, axis, dtype, None, ddof, keepdims, where=keep, **more)
     free = np.sum(np.broadcast_to(keep, a.shape), axis=axis, keepdims=keepdims)
-    few = free <= reductions._ddof(ddof, correction)
+    few = free <= reductions.ddof_of(ddof, correction)
     result = np.where(few, np.asarray(np.nan, result.dtype), result)
     return delivered(result, out, function.__name__)
 
 
 @implements(np.nanvar)
 def nanvar(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, mean: ArrayLike = NOT_GIVEN,
+    correction: Any = NOT_GIVEN,
+) -> Array:  # fmt: skip
     """Variance over axes of what is not nan.
 
     Examples
@@ -145,9 +153,10 @@ def nanvar(
 
 @implements(np.nanstd)
 def nanstd(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, mean: ArrayLike = NOT_GIVEN,
+    correction: Any = NOT_GIVEN,
+) -> Array:  # fmt: skip
     """Standard deviation over axes of what is not nan; its gradient for constant data is 0.
 
     Examples
@@ -161,9 +170,9 @@ def nanstd(
 
 @implements(np.nanmax)
 def nanmax(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
-    where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+    initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Greatest element over axes that is not nan; nan if all are.
 
     Examples
@@ -177,9 +186,9 @@ def nanmax(
 
 @implements(np.nanmin)
 def nanmin(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
-    where: Any = True,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+    initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
+) -> Array:  # fmt: skip
     """Least element over axes that is not nan; nan if all are.
 
     Examples
@@ -192,11 +201,12 @@ def nanmin(
 
 
 def _extreme(
-    function: Any, fill: float, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any
-) -> Any:
+    function: Any, fill: float, a: Array, axis: AxisLike, out: Any, keepdims: Any, initial: Array,
+    where: ArrayLike,
+) -> Any:  # fmt: skip
     filled, hole = without_nan(a, fill)
     result = functions[function](filled, axis, None, keepdims, initial, _mask(where))
-    if result.dtype.kind == "f" and not _given(initial):
-        nothing = np.all(hole, axis=axis, keepdims=keepdims is not _NONE and bool(keepdims))
+    if result.dtype.kind == "f" and not is_given(initial):
+        nothing = np.all(hole, axis=axis, keepdims=keepdims is not NOT_GIVEN and bool(keepdims))
         result = np.where(nothing, np.asarray(np.nan, result.dtype), result)
     return delivered(result, out, function.__name__)

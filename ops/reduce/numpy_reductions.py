@@ -10,42 +10,45 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import NOT_GIVEN, all_axes, is_given, to_back
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, flagged, operand
-from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.reduce import reductions
-from tapegrad.ops.reduce.reductions import _NONE, _given
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
 __all__ = ["average", "median", "ptp", "trace"]
 
 
-def _masked(a: Any, where: Any, neutral: Any) -> Any:
+def _masked(a: Array, where: ArrayLike, neutral: Any) -> Any:
     """Replace what ``where`` switches off by a number that does not count."""
-    if where is True or where is _NONE:
+    if where is True or where is NOT_GIVEN:
         return a
     a = as_tensor(a)
     neutral = functions["cast"](as_tensor(neutral), a.dtype)
     return functions[np.where](operand(where), a, neutral)
 
 
-def _folding(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: float) -> Any:
+def _total(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: float) -> Any:
     """Adapt ``sum`` or ``prod`` to NumPy's signature."""
 
     def reduce(
-        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE,
-        initial: Any = _NONE, where: Any = True, *, constant: bool | None = None,
+        a: Array, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+        keepdims: Any = NOT_GIVEN, initial: Array = NOT_GIVEN, where: ArrayLike = True, *,
+        constant: bool | None = None,
     ) -> Any:  # fmt: skip
-        if where is True and out is None and initial is _NONE:  # the common call, undelayed
+        if (
+            where is True and out is None and initial is NOT_GIVEN
+        ):  # the common call, without detours
             if not isinstance(a, Tensor) or dtype is not None or constant is not None:
                 return function(a, axis, keepdims, dtype=dtype, constant=constant)
             axes = all_axes(axis, len(a.shape))
-            params = {"axis": axes, "keepdims": keepdims is not _NONE and bool(keepdims)}
+            params = {"axis": axes, "keepdims": keepdims is not NOT_GIVEN and bool(keepdims)}
             return apply(primitive, (a,), params)
         a = _masked(a, where, neutral)
         result = function(a, axis, keepdims, dtype=dtype, constant=constant)
-        if _given(initial):
+        if is_given(initial):
             initial = functions["cast"](as_tensor(initial), result.dtype)
             result = functions[ufunc](result, initial, constant=constant)
         return delivered(result, out, function.__name__)
@@ -54,38 +57,38 @@ def _folding(function: Any, primitive: Primitive, ufunc: np.ufunc, neutral: floa
     return reduce
 
 
-implements(np.sum)(_folding(reductions.sum, reductions.sum_p, np.add, 0))
-implements(np.prod)(_folding(reductions.prod, reductions.prod_p, np.multiply, 1))
+implements(np.sum)(_total(reductions.sum, reductions.sum_p, np.add, 0))
+implements(np.prod)(_total(reductions.prod, reductions.prod_p, np.multiply, 1))
 
 
-def _choosing(function: Any, ufunc: np.ufunc) -> Any:
+def _extreme(function: Any, ufunc: np.ufunc) -> Any:
     """Adapt ``max`` or ``min`` to NumPy's signature."""
 
     def reduce(
-        a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE, initial: Any = _NONE,
-        where: Any = True, *, constant: bool | None = None,
+        a: Array, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN,
+        initial: Array = NOT_GIVEN, where: ArrayLike = True, *, constant: bool | None = None,
     ) -> Any:  # fmt: skip
-        if where is not True and where is not _NONE and not _given(initial):
+        if where is not True and where is not NOT_GIVEN and not is_given(initial):
             raise ValueError(
                 f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a "
                 "where mask one has to specify 'initial'"
             )
-        if _given(initial):
+        if is_given(initial):
             a = as_tensor(a)
             initial = functions["cast"](as_tensor(initial), a.dtype)
             a = _masked(a, where, initial)
             if not a.size:  # NumPy reduces nothing to `initial`
                 axes = all_axes(axis, a.ndim)
-                keep = keepdims is not _NONE and bool(keepdims)
+                keep = keepdims is not NOT_GIVEN and bool(keepdims)
                 block = np.broadcast_to(initial, _one_more(a.shape, axes))
                 a = np.concatenate([a, block], axes[0])
                 return delivered(function(a, axes, keep, constant=constant), out, ufunc.__name__)
         result = function(a, axis, keepdims, constant=constant)
-        if _given(initial):
+        if is_given(initial):
             result = functions[ufunc](result, initial, constant=constant)
         return delivered(result, out, ufunc.__name__)
 
-    def reduce_ufunc(a: Any, axis: Any, dtype: Any, out: Any, *rest: Any) -> Any:
+    def reduce_ufunc(a: Array, axis: AxisLike, dtype: DTypeLike, out: Any, *rest: Any) -> Any:
         if dtype is not None:
             a = functions["cast"](as_tensor(a), np.dtype(dtype))
         return reduce(a, axis, out, *rest)
@@ -99,16 +102,16 @@ def _one_more(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if i == axes[0] else max(n, 1) if i in axes else n for i, n in enumerate(shape))
 
 
-implements(np.max, np.amax)(_choosing(reductions.max, np.maximum))
-implements(np.min, np.amin)(_choosing(reductions.min, np.minimum))
+implements(np.max, np.amax)(_extreme(reductions.max, np.maximum))
+implements(np.min, np.amin)(_extreme(reductions.min, np.minimum))
 
 
 @implements(np.mean)
 def _mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _NONE, *,
-    where: Any = True, constant: bool | None = None,
-) -> Any:  # fmt: skip
-    if where is True or where is _NONE:
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
+    keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, constant: bool | None = None,
+) -> Array:  # fmt: skip
+    if where is True or where is NOT_GIVEN:
         result = reductions.mean(a, axis, keepdims, dtype=dtype, constant=constant)
         return delivered(result, out, "mean")
     a = as_tensor(a)
@@ -120,28 +123,28 @@ def _mean(
     return delivered(flagged(result, constant), out, "mean")
 
 
-def _float_of(a: Any) -> np.dtype[Any]:
+def _float_of(a: Array) -> np.dtype[Any]:
     return a.dtype if a.dtype.kind == "f" else np.dtype(float)
 
 
-def _spreading(function: Any, root: bool) -> Any:
+def _deviation(function: Any, root: bool) -> Any:
     """Adapt ``var`` or ``std`` to NumPy's signature."""
 
     def reduce(
-        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-        keepdims: Any = _NONE, *, where: Any = True, mean: Any = _NONE, correction: Any = _NONE,
-        constant: bool | None = None,
+        a: Array, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True, mean: Array = NOT_GIVEN,
+        correction: Any = NOT_GIVEN, constant: bool | None = None,
     ) -> Any:  # fmt: skip
         name = function.__name__
-        ddof = reductions._ddof(ddof, correction)
-        if (where is True or where is _NONE) and not _given(mean):
+        ddof = reductions.ddof_of(ddof, correction)
+        if (where is True or where is NOT_GIVEN) and not is_given(mean):
             result = function(a, axis, ddof, keepdims, dtype=dtype, constant=constant)
             return delivered(result, out, name)
         a = as_tensor(a)
-        if not _given(mean):
+        if not is_given(mean):
             mean = _mean(a, axis, dtype, keepdims=True, where=where)
-        squares = np.square(_masked(a - mean, where, 0))  # what is off may be nan
-        inside = np.broadcast_to(True if where is _NONE else operand(where), a.shape)
+        squares = np.square(_masked(a - mean, where, 0))  # values that are switched off may be nan
+        inside = np.broadcast_to(True if where is NOT_GIVEN else operand(where), a.shape)
         total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims)
         count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)
         result = total / np.maximum(count - ddof, 0)
@@ -152,12 +155,12 @@ def _spreading(function: Any, root: bool) -> Any:
     return reduce
 
 
-implements(np.var)(_spreading(reductions.var, root=False))
-implements(np.std)(_spreading(reductions.std, root=True))
+implements(np.var)(_deviation(reductions.var, root=False))
+implements(np.std)(_deviation(reductions.std, root=True))
 
 
 @implements(np.ptp)
-def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any:
+def ptp(a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN) -> Array:
     """Range of the values over axes: the greatest less the least.
 
     Examples
@@ -171,7 +174,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NONE) -> Any
     return delivered(result, out, "ptp")
 
 
-def aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+def aligned_weights(weights: Array, shape: tuple[int, ...], axis: AxisLike) -> Any:
     """Broadcast weights, of this shape or of that of the axes, to `shape`; NumPy's errors."""
     if weights.shape == shape:
         return weights
@@ -187,9 +190,9 @@ def aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
 
 @implements(np.average)
 def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
-    keepdims: Any = _NONE,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: AxisLike = None, weights: ArrayLike = None, returned: bool = False, *,
+    keepdims: Any = NOT_GIVEN,
+) -> Array:  # fmt: skip
     """Weighted mean over axes; differentiable in values and weights.
 
     Parameters
@@ -227,8 +230,9 @@ def average(
 
 @implements(np.median)
 def median(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, overwrite_input: bool = False,
+    keepdims: Any = False,
+) -> Array:  # fmt: skip
     """Median over axes: the middle value, or the mean of the two in the middle.
 
     Examples
@@ -240,7 +244,7 @@ def median(
     a = as_tensor(a)
     shape = a.shape
     axes = tuple(sorted(all_axes(axis, len(shape))))
-    flat = reductions._to_back(a, axes)
+    flat = to_back(a, axes)
     flat = np.reshape(flat, flat.shape) if axes else np.expand_dims(a, -1)
     n = flat.shape[-1]
     if not n:
@@ -250,15 +254,16 @@ def median(
         result = np.mean(ordered[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
         hole = np.any(np.isnan(flat), axis=-1)
         result = np.where(hole, np.asarray(np.nan, result.dtype), result)
-    if keepdims and keepdims is not _NONE:
+    if keepdims and keepdims is not NOT_GIVEN:
         result = np.reshape(result, [1 if i in axes else m for i, m in enumerate(shape)])
     return delivered(result, out, "median")
 
 
 @implements(np.trace)
 def trace(
-    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
-) -> Any:
+    a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: DTypeLike = None,
+    out: Any = None,
+) -> Array:  # fmt: skip
     """Sum of a diagonal.
 
     Examples
@@ -272,5 +277,5 @@ def trace(
 
 
 @implements(np.linalg.trace)
-def _linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+def _linalg_trace(x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike = None) -> Array:
     return trace(x, offset, -2, -1, dtype)

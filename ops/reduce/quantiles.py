@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import NOT_GIVEN, all_axes, to_back
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, delivered, owned, undifferentiated
-from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.reduce.numpy_reductions import aligned_weights
-from tapegrad.ops.reduce.reductions import _NONE, _to_back
 from tapegrad.ops.shape.selecting import take_along_axis
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, ShapeLike
 
 __all__ = ["nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
 
 
-def _check(q: Any, percent: bool) -> None:
+def _check(q: Array, percent: bool) -> None:
     q = np.asarray(q)
     if not (np.all(q >= 0) and np.all(q <= (100 if percent else 1))):
         raise ValueError(
@@ -32,7 +32,7 @@ def _check(q: Any, percent: bool) -> None:
         )
 
 
-def _places(numbers: Any, q: Any, method: str, **weights: Any) -> Any:
+def _places(numbers: Array, q: Array, method: str, **weights: Any) -> Any:
     """Return where among sorted values, numbered from 0, the quantile lies."""
     quantile: Any = np.quantile
     return np.asarray(quantile(np.asarray(numbers, float), q, method=method, **weights), float)
@@ -42,18 +42,18 @@ def _between(ordered: Any, place: Any) -> Any:
     """Take the values at fractional places along the last axis; places are in front of it."""
     n = ordered.shape[-1]
     low = np.floor(place).astype(np.intp)
-    share = place - low
+    fraction = place - low
     first = take_along_axis(ordered, low, -1)
-    if not share.any():
+    if not fraction.any():
         return first
     second = take_along_axis(ordered, np.minimum(low + 1, n - 1), -1)
-    whole = share == 0
-    step = np.where(whole, 0.0, second) - np.where(whole, 0.0, first)  # inf - inf only if needed
-    return first + step * share.astype(ordered.dtype)
+    whole = fraction == 0
+    step = np.where(whole, 0.0, second) - np.where(whole, 0.0, first)  # without inf - inf
+    return first + step * fraction.astype(ordered.dtype)
 
 
 def _quantile(
-    a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: Any, weights: Any, *,
+    a: Array, q: Array, axis: AxisLike, out: Any, method: str, keepdims: Any, weights: Array, *,
     percent: bool = False, skip_nan: bool = False,
 ) -> Any:  # fmt: skip
     name = f"{'nan' if skip_nan else ''}{'percentile' if percent else 'quantile'}"
@@ -66,7 +66,7 @@ def _quantile(
     q = np.true_divide(q, a.dtype.type(100) if a.dtype.kind == "f" else 100) if percent else q
     shape = a.shape
     axes = tuple(sorted(all_axes(axis, len(shape))))
-    flat = _to_back(a, axes)
+    flat = to_back(a, axes)
     rows, n = flat.shape[:-1], flat.shape[-1]
     if not n:
         return _of_nothing(skip_nan, rows, q, dtype)
@@ -85,20 +85,20 @@ def _quantile(
         bad = np.expand_dims(np.any(hole, axis=-1), -1)
         result = np.where(bad, np.asarray(np.nan, dtype), result)
     result = np.reshape(np.moveaxis(result, -1, 0), (*np.shape(q), *rows))
-    if keepdims and keepdims is not _NONE:
+    if keepdims and keepdims is not NOT_GIVEN:
         kept = [1 if i in axes else m for i, m in enumerate(shape)]
         result = np.reshape(result, (*np.shape(q), *kept))
     return delivered(owned(result, a), out, name)
 
 
-def _of_nothing(skip_nan: bool, rows: Any, q: Any, dtype: Any) -> Any:
+def _of_nothing(skip_nan: bool, rows: Any, q: Array, dtype: DTypeLike) -> Any:
     if not skip_nan:
         raise IndexError("index -1 is out of bounds for axis 0 with size 0")
     warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=4)
     return as_tensor(np.full((*np.shape(q), *rows), np.nan, dtype))
 
 
-def _places_of_counts(counts: Any, q: Any, method: str) -> Any:
+def _places_of_counts(counts: Any, q: Array, method: str) -> Any:
     """Return the places among the first `counts` of the sorted values: nan is sorted to the end."""
     place = np.zeros((*counts.shape, q.size))
     for count in np.unique(counts):
@@ -110,8 +110,8 @@ def _places_of_counts(counts: Any, q: Any, method: str) -> Any:
 
 
 def _weighted_places(
-    weights: Any, shape: Any, axes: Any, axis: Any, order: Any, hole: Any, q: Any, method: str,
-    name: str,
+    weights: Array, shape: ShapeLike, axes: AxisLike, axis: AxisLike, order: Any, hole: Any,
+    q: Array, method: str, name: str,
 ) -> Any:  # fmt: skip
     """Return the places for weights; the result jumps with them and has no gradient."""
     weights = np.asarray(undifferentiated(weights, name, "its weights"))
@@ -119,7 +119,7 @@ def _weighted_places(
     if (weights < 0).any():
         raise ValueError("Weights must be non-negative.")
     # NumPy asks for floats, and so do we, before integers are divided.
-    flat = np.where(data_of(hole, name), 0.0, _to_back(weights, axes))
+    flat = np.where(data_of(hole, name), 0.0, to_back(weights, axes))
     flat = np.take_along_axis(flat, np.asarray(data_of(order, name)), -1)
     numbers = np.broadcast_to(np.arange(float(flat.shape[-1])), flat.shape)
     return np.moveaxis(_places(numbers, q, method, axis=-1, weights=flat), 0, -1)
@@ -159,8 +159,8 @@ def _function(numpys: Any, text: str) -> Any:
     percent, skip_nan = "percentile" in name, name.startswith("nan")
 
     def compute(
-        a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-        method: str = "linear", keepdims: Any = False, *, weights: Any = None,
+        a: Array, q: Array, axis: AxisLike = None, out: Any = None, overwrite_input: bool = False,
+        method: str = "linear", keepdims: Any = False, *, weights: Array = None,
     ) -> Any:  # fmt: skip
         return _quantile(
             a, q, axis, out, method, keepdims, weights, percent=percent, skip_nan=skip_nan
@@ -176,7 +176,9 @@ def _function(numpys: Any, text: str) -> Any:
     return implements(numpys)(compute)
 
 
-quantile = _function(np.quantile, "Quantiles over axes: what a share `q` of the values is below.\n")
+quantile = _function(
+    np.quantile, "Quantiles over axes: what a fraction `q` of the values is below.\n"
+)
 percentile = _function(np.percentile, "Percentiles over axes.\n")
 nanquantile = _function(np.nanquantile, "Quantiles over axes of what is not nan.\n")
 nanpercentile = _function(np.nanpercentile, "Percentiles over axes of what is not nan.\n")
@@ -184,8 +186,9 @@ nanpercentile = _function(np.nanpercentile, "Percentiles over axes of what is no
 
 @implements(np.nanmedian)
 def nanmedian(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, out: Any = None, overwrite_input: bool = False,
+    keepdims: Any = False,
+) -> Array:  # fmt: skip
     """Median over axes of what is not nan.
 
     Examples

@@ -7,22 +7,31 @@ Axes are normalised before a primitive sees them: a tuple of non-negative axes, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import (
+    NOT_GIVEN,
+    Axes,
+    all_axes,
+    from_back,
+    is_given,
+    shape_of,
+    to_back,
+    with_axes,
+)
 from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
-from tapegrad.ops.elementwise.comparisons import all_axes, shape_of
 from tapegrad.ops.reduce.running import backwards, delay, real_dtype
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Reduction, functions
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
 __all__ = [
     "amax", "amin", "max", "mean", "min", "prod", "std", "sum", "var",
 ]  # fmt: skip
-
-Axes = tuple[int, ...]
 
 _FLOAT64 = np.dtype(float)
 # Called with all arguments by position, which NumPy's stubs do not know.
@@ -35,18 +44,13 @@ _minimum: Any = np.minimum.reduce
 # What the rules share ----------------------------------------------------------------------------
 
 
-def _lift(g: Any, axis: Axes, keepdims: bool) -> Any:
-    """Put the reduced axes back, with size 1."""
-    return g if keepdims or not axis else np.expand_dims(g, axis)
-
-
-def _spread(g: Any, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
+def _spread(g: Array, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
     """Repeat the cotangent of a result along the axes that were reduced."""
     if type(g) is np.ndarray and not g.ndim:  # the same as below, at a fifth of the price
         spread: Any = np.ndarray(shape, g.dtype, g, 0, (0,) * len(shape))
         spread.setflags(write=False)
         return spread
-    return np.broadcast_to(_lift(g, axis, keepdims), shape)
+    return np.broadcast_to(with_axes(g, axis, keepdims), shape)
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
@@ -57,7 +61,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 def reduction(name: str, forward: Any, rule: Any, jvp: Any = None, **slots: Any) -> Primitive:
     """Declare a reduction over the axes ``axis``."""
 
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+    def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
         axis = tuple(a + 1 for a in params["axis"])
         return bind(primitive, args[0], **{**params, "axis": axis})
 
@@ -85,7 +89,7 @@ sum_p = reduction(
 )
 
 
-def _mean(x: Any, axis: Axes, keepdims: bool, dtype: Any = None) -> Any:
+def _mean(x: Array, axis: Axes, keepdims: bool, dtype: DTypeLike = None) -> Any:
     count = _count(np.shape(x), axis)
     if count and dtype is None and getattr(x, "dtype", None) == _FLOAT64:
         return _add(x, axis, None, None, keepdims) / count  # NumPy's, without its checks
@@ -107,43 +111,20 @@ mean_p = reduction(
 # Maximum and minimum -----------------------------------------------------------------------------
 
 
-def _to_back(x: Any, axis: Axes) -> Any:
-    """Make the reduced axes one last axis."""
-    kept = tuple(i for i in range(len(x.shape)) if i not in axis)
-    order = kept + axis
-    if order != tuple(range(len(order))):
-        x = np.transpose(x, order)
-    shape = x.shape
-    if len(axis) == 1:
-        return x
-    return np.reshape(x, (*shape[: len(kept)], math.prod(shape[len(kept) :])))
-
-
-def _from_back(x: Any, shape: tuple[int, ...], axis: Axes) -> Any:
-    """Undo :func:`_to_back`; `shape` is that of the original."""
-    kept = tuple(i for i in range(len(shape)) if i not in axis)
-    order = kept + axis
-    if len(axis) != 1:
-        x = np.reshape(x, tuple(shape[i] for i in order))
-    if order == tuple(range(len(order))):
-        return x
-    return np.transpose(x, tuple(sorted(range(len(order)), key=order.__getitem__)))
-
-
-def _first(find: Any, x: Any, axis: Axes) -> Any:
+def _first(find: Any, x: Array, axis: Axes) -> Any:
     """Mark the element that gave each result: the first in C order, or the first nan."""
     if not axis:
         return np.ones(x.shape, dtype=bool)
-    flat = _to_back(x, tuple(sorted(axis)))
+    flat = to_back(x, tuple(sorted(axis)))
     hit = np.equal(np.expand_dims(find(flat, axis=-1), -1), np.arange(flat.shape[-1]))
-    return _from_back(hit, x.shape, tuple(sorted(axis)))
+    return from_back(hit, x.shape, tuple(sorted(axis)))
 
 
 max_p = reduction(
     "max",
     lambda x, axis, keepdims: _maximum(x, axis, None, None, keepdims),
     lambda g, y, x, axis, keepdims: np.where(
-        _first(np.argmax, x, axis), _lift(g, axis, keepdims), 0.0
+        _first(np.argmax, x, axis), with_axes(g, axis, keepdims), 0.0
     ),
     jvp=lambda tangents, y, x, axis, keepdims: np.sum(
         np.where(_first(np.argmax, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
@@ -154,7 +135,7 @@ min_p = reduction(
     "min",
     lambda x, axis, keepdims: _minimum(x, axis, None, None, keepdims),
     lambda g, y, x, axis, keepdims: np.where(
-        _first(np.argmin, x, axis), _lift(g, axis, keepdims), 0.0
+        _first(np.argmin, x, axis), with_axes(g, axis, keepdims), 0.0
     ),
     jvp=lambda tangents, y, x, axis, keepdims: np.sum(
         np.where(_first(np.argmin, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
@@ -170,26 +151,26 @@ def _var_scale(shape: tuple[int, ...], axis: Axes, ddof: float) -> float:
     return 1.0 / free if free > 0 else math.nan
 
 
-def _centred(x: Any, axis: Axes) -> Any:
+def _centred(x: Array, axis: Axes) -> Any:
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
-def _var_slope(x: Any, axis: Axes, ddof: float) -> Any:
+def _var_slope(x: Array, axis: Axes, ddof: float) -> Any:
     return _centred(x, axis) * (2.0 * _var_scale(x.shape, axis, ddof))
 
 
-def _std_slope(y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
+def _std_slope(y: Array, x: Array, axis: Axes, keepdims: bool, ddof: float) -> Any:
     """``(x - mean) / (n - ddof) / std``, which is 0 where the data are constant.
 
     They are centred twice: where they are constant but for rounding, the error of the mean counts.
     """
-    y = _lift(y, axis, keepdims)
+    y = with_axes(y, axis, keepdims)
     flat = y == 0
     scale = _var_scale(x.shape, axis, ddof)
     return np.where(flat, 0.0, _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y))
 
 
-def _var_of_sums(x: Any, axis: Axes, keepdims: bool, ddof: float, dtype: Any = None) -> Any:
+def _var_of_sums(x: Array, axis: Axes, keepdims: bool, ddof: float, dtype: DTypeLike = None) -> Any:
     deviation = _centred(x, axis)
     squares = np.sum(deviation * deviation, axis=axis, keepdims=keepdims)
     free = float(_count(x.shape, axis) - ddof)
@@ -202,7 +183,7 @@ var_p = reduction(
         x, axis=axis, keepdims=keepdims, ddof=ddof, dtype=dtype
     ),
     lambda g, y, x, axis, keepdims, ddof, dtype=None: (
-        _lift(g, axis, keepdims) * _var_slope(x, axis, ddof)
+        with_axes(g, axis, keepdims) * _var_slope(x, axis, ddof)
     ),
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
         tangents[0] * _var_slope(x, axis, ddof), axis=axis, keepdims=keepdims
@@ -215,7 +196,7 @@ std_p = reduction(
         x, axis=axis, keepdims=keepdims, ddof=ddof, dtype=dtype
     ),
     lambda g, y, x, axis, keepdims, ddof, dtype=None: (
-        _lift(g, axis, keepdims) * _std_slope(y, x, axis, keepdims, ddof)
+        with_axes(g, axis, keepdims) * _std_slope(y, x, axis, keepdims, ddof)
     ),
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
         tangents[0] * _std_slope(y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
@@ -228,23 +209,23 @@ std_p = reduction(
 # Product ------------------------------------------------------------------------------------------
 
 
-def _product_of_others(x: Any, axis: Axes) -> Any:
+def _product_of_others(x: Array, axis: Axes) -> Any:
     """For each element, the product of all others that go into the same result."""
     if not axis:
         return np.ones(x.shape, dtype=x.dtype)
     axis = tuple(sorted(axis))
-    flat = _to_back(x, axis)
+    flat = to_back(x, axis)
     last = len(flat.shape) - 1
     before = delay(np.cumprod(flat, axis=last), last, 1.0)
     after = delay(np.cumprod(backwards(flat, last), axis=last), last, 1.0)
-    return _from_back(before * backwards(after, last), x.shape, axis)
+    return from_back(before * backwards(after, last), x.shape, axis)
 
 
 prod_p = reduction(
     "prod",
     lambda x, axis, keepdims, dtype=None: _multiply(x, axis, dtype, None, keepdims),
     lambda g, y, x, axis, keepdims, dtype=None: (
-        _lift(g, axis, keepdims) * _product_of_others(x, axis)
+        with_axes(g, axis, keepdims) * _product_of_others(x, axis)
     ),
     jvp=lambda tangents, y, x, axis, keepdims, dtype=None: np.sum(
         tangents[0] * _product_of_others(x, axis), axis=axis, keepdims=keepdims
@@ -255,27 +236,21 @@ prod_p = reduction(
 
 # The functions -----------------------------------------------------------------------------------
 
-_NONE: Any = np._NoValue  # what NumPy passes for arguments that were not given
-
-
-def _given(value: Any) -> bool:
-    return value is not None and value is not _NONE
-
 
 def _reduce(
     primitive: Primitive,
-    x: Any,
-    axis: Any,
+    x: Array,
+    axis: AxisLike,
     keepdims: Any,
     constant: bool | None,
-    dtype: Any = None,
+    dtype: DTypeLike = None,
     **more: Any,
 ) -> Any:
     if not isinstance(x, Tensor):
         x = operand(x)
         check_operand(x, primitive.name)
     axes = all_axes(axis, len(x.shape if isinstance(x, Tensor) else shape_of(x)))
-    params = {"axis": axes, "keepdims": keepdims is not _NONE and bool(keepdims)}
+    params = {"axis": axes, "keepdims": keepdims is not NOT_GIVEN and bool(keepdims)}
     if more:
         params.update(more)
     if dtype is not None:
@@ -328,27 +303,27 @@ def _documented(example: str, more: str = "", dtype: bool = False) -> Any:
 
 @_documented("9.", dtype=True)
 def sum(
-    x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, dtype: DTypeLike = None,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Sum over axes."""
     return _reduce(sum_p, x, axis, keepdims, constant, dtype)
 
 
 @_documented("3.", dtype=True)
 def mean(
-    x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, dtype: DTypeLike = None,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Arithmetic mean over axes; nan of nothing."""
     return _reduce(mean_p, x, axis, keepdims, constant, dtype)
 
 
 @_documented("12.", dtype=True)
 def prod(
-    a: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    a: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, dtype: DTypeLike = None,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Product over axes. Its gradients are right where factors are zero."""
     return _reduce(prod_p, a, axis, keepdims, constant, dtype)
 
@@ -361,13 +336,17 @@ _TIES = """
 
 
 @_documented("6.", _TIES)
-def max(x: Any, axis: Any = None, keepdims: bool = False, *, constant: bool | None = None) -> Any:
+def max(
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Greatest element over axes."""
     return _reduce(max_p, x, axis, keepdims, constant)
 
 
 @_documented("1.", _TIES)
-def min(x: Any, axis: Any = None, keepdims: bool = False, *, constant: bool | None = None) -> Any:
+def min(
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Least element over axes."""
     return _reduce(min_p, x, axis, keepdims, constant)
 
@@ -381,8 +360,9 @@ _DDOF = """
 """
 
 
-def _ddof(ddof: Any, correction: Any) -> float:
-    if _given(correction):
+def ddof_of(ddof: Any, correction: Any) -> float:
+    """Return what is meant by the two names that NumPy has for one argument."""
+    if is_given(correction):
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
@@ -391,20 +371,20 @@ def _ddof(ddof: Any, correction: Any) -> float:
 
 @_documented("4.66666667", _DDOF, dtype=True)
 def var(
-    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None,
-    correction: Any = None, constant: bool | None = None,
-) -> Any:  # fmt: skip
+    x: ArrayLike, axis: AxisLike = None, ddof: float = 0, keepdims: bool = False, *,
+    dtype: DTypeLike = None, correction: Any = None, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Variance over axes."""
-    return _reduce(var_p, x, axis, keepdims, constant, dtype, ddof=_ddof(ddof, correction))
+    return _reduce(var_p, x, axis, keepdims, constant, dtype, ddof=ddof_of(ddof, correction))
 
 
 @_documented("2.1602469", _DDOF, dtype=True)
 def std(
-    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None,
-    correction: Any = None, constant: bool | None = None,
-) -> Any:  # fmt: skip
+    x: ArrayLike, axis: AxisLike = None, ddof: float = 0, keepdims: bool = False, *,
+    dtype: DTypeLike = None, correction: Any = None, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Standard deviation over axes; its gradient for constant data is 0."""
-    return _reduce(std_p, x, axis, keepdims, constant, dtype, ddof=_ddof(ddof, correction))
+    return _reduce(std_p, x, axis, keepdims, constant, dtype, ddof=ddof_of(ddof, correction))
 
 
 functions.update({"sum": sum, "mean": mean, "prod": prod, "max": max, "min": min})

@@ -8,14 +8,16 @@ that from the right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, delivered, numpy_source, operand
-from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum"]
 
@@ -23,7 +25,7 @@ __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum"]
 def running(name: str, forward: Any, rules: tuple[Any, ...], **slots: Any) -> Primitive:
     """Declare an operation along one axis that keeps the shape."""
 
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+    def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
         lifted = [a if b else np.broadcast_to(a, (size, *a.shape)) for a, b in zip(args, batched)]
         return bind(primitive, *lifted, **{**params, "axis": params["axis"] + 1})
 
@@ -33,17 +35,17 @@ def running(name: str, forward: Any, rules: tuple[Any, ...], **slots: Any) -> Pr
     return primitive
 
 
-def part(x: Any, axis: int, start: int | None, stop: int | None, step: int = 1) -> Any:
+def part(x: Array, axis: int, start: int | None, stop: int | None, step: int = 1) -> Any:
     """Return a slice along one axis."""
     return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
-def backwards(x: Any, axis: int) -> Any:
+def backwards(x: Array, axis: int) -> Any:
     """Reverse the order along one axis."""
     return part(x, axis, None, None, -1)
 
 
-def delay(x: Any, axis: int, first: float, *, reverse: bool = False) -> Any:
+def delay(x: Array, axis: int, first: float, *, reverse: bool = False) -> Any:
     """Shift by one along an axis, dropping the last element and putting `first` in front."""
     shape = (*x.shape[:axis], 1 if x.shape[axis] else 0, *x.shape[axis + 1 :])
     edge = np.full(shape, first, x.dtype)
@@ -52,7 +54,7 @@ def delay(x: Any, axis: int, first: float, *, reverse: bool = False) -> Any:
     return np.concatenate((edge, part(x, axis, None, -1)), axis)
 
 
-def _recur(a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
+def _recur(a: Array, b: Array, *, axis: int, reverse: bool) -> Any:
     """``y[i] = a[i] * y[i-1] + b[i]`` along an axis: step by step, or by doubling if it is long."""
     shape = np.broadcast_shapes(np.shape(a), np.shape(b))
     dtype = np.result_type(a, b)
@@ -100,7 +102,7 @@ cumsum_p = running(
 )
 
 
-def _cumprod_rule(g: Any, y: Any, x: Any, axis: int, dtype: Any = None) -> Any:
+def _cumprod_rule(g: Array, y: Array, x: Array, axis: int, dtype: DTypeLike = None) -> Any:
     # dy[k]/dx[i] = (product before i) * (product of those between i and k), for k >= i.
     between = bind(
         linear_recurrence_p, delay(x, axis, 0.0, reverse=True), g, axis=axis, reverse=True
@@ -118,7 +120,7 @@ cumprod_p = running(
 )
 
 
-def real_dtype(dtype: Any, name: str) -> np.dtype[Any]:
+def real_dtype(dtype: DTypeLike, name: str) -> np.dtype[Any]:
     """Return a dtype if it is one of real numbers."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "fiub":
@@ -126,7 +128,9 @@ def real_dtype(dtype: Any, name: str) -> np.dtype[Any]:
     return dtype
 
 
-def _run(primitive: Primitive, a: Any, axis: Any, dtype: Any, out: Any, constant: Any) -> Any:
+def _run(
+    primitive: Primitive, a: Array, axis: AxisLike, dtype: DTypeLike, out: Any, constant: Any
+) -> Any:
     a = operand(a)
     check_operand(a, primitive.name)
     if axis is None or not shape_of(a):
@@ -141,8 +145,9 @@ def _run(primitive: Primitive, a: Any, axis: Any, dtype: Any, out: Any, constant
 
 @implements(np.cumsum)
 def cumsum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *, constant: bool | None = None
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, *,
+    constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Running sum along an axis, or of the flattened array.
 
     Parameters
@@ -169,8 +174,9 @@ def cumsum(
 
 @implements(np.cumprod)
 def cumprod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *, constant: bool | None = None
-) -> Any:
+    a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None, *,
+    constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Running product along an axis, or of the flattened array; its gradients are right at zeros.
 
     Parameters
@@ -195,7 +201,9 @@ def cumprod(
     return _run(cumprod_p, a, axis, dtype, out, constant)
 
 
-def _cumulative(x: Any, axis: Any, dtype: Any, out: Any, first: Any, function: Any) -> Any:
+def _cumulative(
+    x: Array, axis: AxisLike, dtype: DTypeLike, out: Any, first: Any, function: Any
+) -> Any:
     """Run along the only axis or a given one, and perhaps put the neutral element in front."""
     x = as_tensor(x)
     if axis is None:
@@ -212,9 +220,9 @@ def _cumulative(x: Any, axis: Any, dtype: Any, out: Any, first: Any, function: A
 
 
 def cumulative_sum(
-    x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None,
+    x: ArrayLike, /, *, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
     include_initial: bool = False,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Running sum along an axis, on request with 0 in front.
 
     Examples
@@ -227,9 +235,9 @@ def cumulative_sum(
 
 
 def cumulative_prod(
-    x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None,
+    x: ArrayLike, /, *, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None,
     include_initial: bool = False,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Running product along an axis, on request with 1 in front.
 
     Examples

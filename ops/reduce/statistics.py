@@ -10,11 +10,12 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import as_tensor, owned
 from tapegrad.ops.shape.joining import concatenate
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["corrcoef", "cov"]
 
 
-def _rows(m: Any, y: Any, rowvar: bool, dtype: Any) -> Any:
+def _rows(m: Array, y: Array, rowvar: bool, dtype: DTypeLike) -> Any:
     """Return the variables as rows of one matrix of floats."""
     arrays = [as_tensor(m)] if y is None else [as_tensor(m), as_tensor(y)]
     for a, name in zip(arrays, "my"):
@@ -31,7 +32,7 @@ def _rows(m: Any, y: Any, rowvar: bool, dtype: Any) -> Any:
     return rows[0] if len(rows) == 1 else concatenate(rows, 0)
 
 
-def _weights(weights: Any, count: int, name: str) -> Any:
+def _weights(weights: Array, count: int, name: str) -> Any:
     weights = as_tensor(weights)
     if weights.ndim > 1:
         raise RuntimeError(f"cannot handle multidimensional {name}")
@@ -44,9 +45,9 @@ def _weights(weights: Any, count: int, name: str) -> Any:
 
 @implements(np.cov)
 def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
-    fweights: Any = None, aweights: Any = None, *, dtype: Any = None,
-) -> Any:  # fmt: skip
+    m: ArrayLike, y: ArrayLike = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
+    fweights: Any = None, aweights: Any = None, *, dtype: DTypeLike = None,
+) -> Array:  # fmt: skip
     """Covariance matrix.
 
     Parameters
@@ -107,7 +108,9 @@ def cov(
 
 
 @implements(np.corrcoef)
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+def corrcoef(
+    x: ArrayLike, y: ArrayLike = None, rowvar: bool = True, *, dtype: DTypeLike = None
+) -> Array:
     """Matrix of the correlation coefficients of variables.
 
     Parameters

@@ -7,6 +7,7 @@ of the index is a hashable parameter.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tapegrad.tape.array.originals import copied
 from tapegrad.tape.array.paths import HOLE, Hole, Path, Spec, freeze_index, thaw_index
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
+from tapegrad.tape.core.types import Array, Params
 from tapegrad.tape.transforms.batching import stacked
 
 __all__: list[str] = []
@@ -24,17 +26,17 @@ __all__: list[str] = []
 _ALL = ("slice", None, None, None)
 
 
-def _embed(g: Any, *, shape: tuple[int, ...], spec: Spec) -> Any:
+def _embed(g: Array, *, shape: tuple[int, ...], spec: Spec) -> Any:
     out = np.zeros(shape, dtype=np.asarray(g).dtype)
     out[thaw_index(spec)] = g
     return out
 
 
-def _index_source(args: Any, params: Any) -> str:
+def _index_source(args: Any, params: Params) -> str:
     return f"{args[0]}[{_index_text(params['spec'], args[1:])}]"
 
 
-def _index_text(spec: Spec, arrays: Any) -> str:
+def _index_text(spec: Spec, arrays: Array) -> str:
     """Write an index as Python."""
     left = iter(arrays)
     parts = []
@@ -49,14 +51,14 @@ def _index_text(spec: Spec, arrays: Any) -> str:
     return "()" if not parts else f"{parts[0]}," if len(parts) == 1 else ", ".join(parts)
 
 
-def _zeros_source(args: Any, params: Any) -> str:
+def _zeros_source(args: Any, params: Params) -> str:
     """Write the transpose of an index: zeros, and the parts that are added to them."""
     index = _index_text(params["spec"], args[1:])
     zeros = f"{{out}} = np.zeros({params['shape']}, {args[0]}.dtype)"
     return f"{zeros}\nnp.add.at({{out}}, np.index_exp[{index}], {args[0]})"
 
 
-def _write_source(args: Any, params: Any) -> str:
+def _write_source(args: Any, params: Params) -> str:
     """Write a write as Python: a copy, and an assignment to the part that is replaced."""
     target = "{out}"
     for name, step in params["path"]:
@@ -83,7 +85,7 @@ basic_index_p: Primitive = Primitive(
 )
 
 
-def _add_at(buffer: Any, g: Any, *arrays: Any, spec: Spec) -> None:
+def _add_at(buffer: Any, g: Array, *arrays: Array, spec: Spec) -> None:
     index = thaw_index(spec, arrays)
     if all(np.asarray(a).dtype.kind == "b" for a in arrays):
         buffer[index] += g  # basic indices and masks name no element twice
@@ -111,7 +113,9 @@ def _contiguous_holes(spec: Spec) -> bool:
     return bool(places) and places[-1] - places[0] == len(places) - 1
 
 
-def _loop(primitive: Primitive, args: Any, batched: Any, size: int, params: Any) -> Any:
+def _loop(
+    primitive: Primitive, args: Sequence[Array], batched: Sequence[bool], size: int, params: Params
+) -> Any:
     """Apply a primitive to each example, and stack."""
     outs = [
         bind(primitive, *(a[k] if b else a for a, b in zip(args, batched)), **params)
@@ -120,14 +124,14 @@ def _loop(primitive: Primitive, args: Any, batched: Any, size: int, params: Any)
     return stacked(outs)
 
 
-def _batch_gather(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_gather(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     spec = params["spec"]
     if any(batched[1:]) or not _contiguous_holes(spec):
         return _loop(gather_p, args, batched, size, params)
     return bind(gather_p, *args, spec=(_ALL, *spec))
 
 
-def _gather_vjp(g: Any, y: Any, x: Any, *arrays: Any, index: int, spec: Spec) -> Any:
+def _gather_vjp(g: Array, y: Array, x: Array, *arrays: Array, index: int, spec: Spec) -> Any:
     return bind(scatter_add_p, g, *arrays, shape=x.shape, spec=spec)
 
 
@@ -145,7 +149,7 @@ gather_p: Primitive = Primitive(
 )
 
 
-def _scatter_add(g: Any, *arrays: Any, shape: tuple[int, ...], spec: Spec) -> Any:
+def _scatter_add(g: Array, *arrays: Array, shape: tuple[int, ...], spec: Spec) -> Any:
     out = np.zeros(shape, dtype=np.asarray(g).dtype)
     index = thaw_index(spec, arrays)
     if all(np.asarray(a).dtype.kind == "b" for a in arrays):
@@ -155,7 +159,9 @@ def _scatter_add(g: Any, *arrays: Any, shape: tuple[int, ...], spec: Spec) -> An
     return out
 
 
-def _batch_scatter(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_scatter(
+    args: Sequence[Array], batched: Sequence[bool], size: int, params: Params
+) -> Any:
     spec = params["spec"]
     if any(batched[1:]) or not _contiguous_holes(spec):
         return _loop(scatter_add_p, args, batched, size, params)
@@ -177,18 +183,18 @@ scatter_add_p: Primitive = Primitive(
 )
 
 
-def _has_gaps(a: Any) -> bool:
+def _has_gaps(a: Array) -> bool:
     """Whether an array is laid out otherwise than its copy: a view of it may be a copy of that."""
     return type(a) is np.ndarray and not a.flags.forc and 0 not in a.strides
 
 
-def _write(base: Any, value: Any, *arrays: Any, path: Path, spec: Spec | None) -> Any:
+def _write(base: Array, value: Any, *arrays: Array, path: Path, spec: Spec | None) -> Any:
     out = copied(base) if _has_gaps(base) else np.array(base, copy=True)
     place(out, value, path, spec, arrays)
     return out
 
 
-def _part(x: Any, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> Any:
+def _part(x: Array, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> Any:
     """Take the part of a value that a write replaces."""
     for name, params in path:
         x = bind(primitives[name], x, **dict(params))
@@ -199,7 +205,7 @@ def _part(x: Any, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> Any
     return bind(basic_index_p, x, spec=spec)
 
 
-def _winners(base: Any, *arrays: Any, path: Path, spec: Spec) -> Any:
+def _winners(base: Array, *arrays: Array, path: Path, spec: Spec) -> Any:
     """Mark which elements of a written value are still there when an index occurs twice."""
     numbers = np.full(np.shape(base), -1, dtype=np.int64)
     part = _part(numbers, path, spec, arrays)
@@ -212,8 +218,9 @@ winners_p: Primitive = Primitive("winners", _winners, masks="result")
 
 
 def _write_vjp(
-    g: Any, y: Any, base: Any, value: Any, *arrays: Any, index: int, path: Path, spec: Spec | None
-) -> Any:
+    g: Array, y: Array, base: Array, value: Any, *arrays: Array, index: int, path: Path,
+    spec: Spec | None,
+) -> Any:  # fmt: skip
     if index == 0:
         return bind(write_p, g, 0.0, *arrays, path=path, spec=spec)
     part = _part(g, path, spec, arrays)
@@ -222,21 +229,21 @@ def _write_vjp(
     return part
 
 
-def _take_from(g: Any, *arrays: Any, path: Path, spec: Spec | None) -> Any:
+def _take_from(g: Array, *arrays: Array, path: Path, spec: Spec | None) -> Any:
     part = np.array(_write_vjp(g, None, g, None, *arrays, index=1, path=path, spec=spec))
     place(g, 0.0, path, spec, arrays)
     return part
 
 
 def _write_jvp(
-    tangents: Any, y: Any, base: Any, value: Any, *arrays: Any, path: Path, spec: Spec | None
+    tangents: Any, y: Array, base: Array, value: Any, *arrays: Array, path: Path, spec: Spec | None
 ) -> Any:
     t_base = np.zeros_like(base) if tangents[0] is None else tangents[0]
     t_value = 0.0 if tangents[1] is None else tangents[1]
     return bind(write_p, t_base, t_value, *arrays, path=path, spec=spec)
 
 
-def _batch_write(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch_write(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     path, spec = params["path"], params["spec"]
     base, value, *arrays = args
     awkward = spec is not None and arrays and not _contiguous_holes(spec)
@@ -256,7 +263,7 @@ def _batch_write(args: Any, batched: Any, size: int, params: Any) -> Any:
         missing = part.ndim - (len(value.shape) - 1)
         if missing > 0:
             value = np.reshape(value, (size, *(1,) * missing, *value.shape[1:]))
-        elif missing < 0:  # leading axes of size 1, which an assignment drops
+        elif missing < 0:  # the value has leading axes of size 1, which an assignment drops
             value = np.reshape(value, (size, *value.shape[1 - missing :]))
     outer = None if spec is None else (_ALL, *spec)
     return bind(write_p, base, value, *arrays, path=tuple(inner), spec=outer)
@@ -343,7 +350,7 @@ def _is_scalar_view(index: Any, spec: Spec, shape: tuple[int, ...]) -> bool:
 
 
 @implements("getitem")
-def _getitem(x: Tensor, index: Any) -> Any:
+def _getitem(x: Tensor, index: Any) -> Array:
     spec, arrays = normalise(index, x.ndim)
     if arrays:
         out = apply(gather_p, (x, *arrays), {"spec": spec})
@@ -359,7 +366,7 @@ def _getitem(x: Tensor, index: Any) -> Any:
     return apply(basic_index_p, (x,), {"spec": spec})
 
 
-def _overlaps(x: Tensor, values: Any) -> bool:
+def _overlaps(x: Tensor, values: Array) -> bool:
     """Whether there are views of what `x` is a view of among values."""
     base = x if x.base is None else x.base
     return any(isinstance(v, Tensor) and v.base is base for v in values)
@@ -382,5 +389,5 @@ def _setitem(x: Tensor, index: Any, value: Any) -> None:
     else:
         spec, arrays = normalise(index, x.ndim)
         if not arrays and np.ndim(value) and _is_scalar_view(index, spec, x.shape):
-            value = np.reshape(value, ())  # into a view without axes; NumPy drops axes of size 1
+            value = np.reshape(value, ())  # for a view without axes NumPy drops axes of size 1
     write(x, value, spec, arrays)

@@ -6,32 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
-from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
+from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
 __all__ = ["append", "block", "column_stack", "concatenate", "dstack", "hstack", "stack", "vstack"]
 
 
-def cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
+def cut(x: Array, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
     """Return a slice along one axis."""
     return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
-def _concatenate_vjp(g: Any, y: Any, *xs: Any, index: int, axis: int) -> Any:
+def _concatenate_vjp(g: Array, y: Array, *xs: Array, index: int, axis: int) -> Any:
     start = sum(x.shape[axis] for x in xs[:index])
     return cut(g, axis, start, start + xs[index].shape[axis])
-
-
-def _front(args: Any, batched: Any, size: int) -> list[Any]:
-    return [a if b else np.broadcast_to(a, (size, *np.shape(a))) for a, b in zip(args, batched)]
-
-
-def _filled(tangents: Any, xs: Any) -> list[Any]:
-    """Zeros for the tangents that are zero."""
-    return [np.zeros(x.shape, dtype=x.dtype) if t is None else t for t, x in zip(tangents, xs)]
 
 
 def _listed(name: str) -> Any:
@@ -43,9 +36,9 @@ concatenate_p: Primitive = Primitive(
     lambda *xs, axis: np.concatenate(xs, axis),
     vjp=_concatenate_vjp,
     saves=("none", "shape"),
-    jvp=lambda tangents, y, *xs, axis: bind(concatenate_p, *_filled(tangents, xs), axis=axis),
+    jvp=lambda tangents, y, *xs, axis: bind(concatenate_p, *filled(tangents, xs), axis=axis),
     batch=lambda args, batched, size, params: bind(
-        concatenate_p, *_front(args, batched, size), axis=params["axis"] + 1
+        concatenate_p, *in_front(args, batched, size), axis=params["axis"] + 1
     ),
     family="structural",
     source=_listed("concatenate"),
@@ -56,23 +49,23 @@ stack_p: Primitive = Primitive(
     lambda *xs, axis: np.stack(xs, axis),
     vjp=lambda g, y, *xs, index, axis: g[(slice(None),) * axis + (index,)],
     saves=("none", "none"),
-    jvp=lambda tangents, y, *xs, axis: bind(stack_p, *_filled(tangents, xs), axis=axis),
+    jvp=lambda tangents, y, *xs, axis: bind(stack_p, *filled(tangents, xs), axis=axis),
     batch=lambda args, batched, size, params: bind(
-        stack_p, *_front(args, batched, size), axis=params["axis"] + 1
+        stack_p, *in_front(args, batched, size), axis=params["axis"] + 1
     ),
     family="structural",
     source=_listed("stack"),
 )
 
 
-def _operands(tensors: Any) -> tuple[Any, ...]:
+def _operands(tensors: Array) -> tuple[Any, ...]:
     if isinstance(tensors, Tensor):
         return tuple(tensors)
     arrays = (operand(t) for t in tensors)
     return tuple(a if isinstance(a, Tensor) else np.asarray(a) for a in arrays)
 
 
-def _cast_all(arrays: tuple[Any, ...], dtype: Any, casting: str) -> tuple[Any, ...]:
+def _cast_all(arrays: tuple[Any, ...], dtype: DTypeLike, casting: str) -> tuple[Any, ...]:
     return tuple(
         functions["astype"](a, dtype, casting) if isinstance(a, Tensor)
         else a.astype(dtype, casting=casting)
@@ -82,9 +75,9 @@ def _cast_all(arrays: tuple[Any, ...], dtype: Any, casting: str) -> tuple[Any, .
 
 @implements(np.concatenate)
 def concatenate(
-    tensors: Any, axis: Any = 0, out: Any = None, dtype: Any = None, *, casting: str = "same_kind",
-    constant: bool | None = None,
-) -> Any:  # fmt: skip
+    tensors: ArrayLike, axis: AxisLike = 0, out: Any = None, dtype: DTypeLike = None, *,
+    casting: str = "same_kind", constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Join arrays along an axis that they have.
 
     Parameters
@@ -127,9 +120,9 @@ def concatenate(
 
 
 def stack(
-    tensors: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
+    tensors: ArrayLike, axis: int = 0, out: Any = None, *, dtype: DTypeLike = None,
     casting: str = "same_kind", constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Join arrays of one shape along a new axis.
 
     Parameters
@@ -172,12 +165,12 @@ def stack(
 
 
 @implements(np.stack)
-def _np_stack(arrays: Any, axis: int = 0, out: Any = None, **options: Any) -> Any:
+def _np_stack(arrays: ArrayLike, axis: int = 0, out: Any = None, **options: Any) -> Array:
     return stack(arrays, axis, out, **options)
 
 
 @implements(np.vstack, getattr(np, "row_stack", np.vstack))
-def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def vstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> Array:
     """Join arrays along the first axis; vectors are rows.
 
     Examples
@@ -191,7 +184,7 @@ def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 
 
 @implements(np.hstack)
-def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def hstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> Array:
     """Join arrays along the second axis, vectors along the first.
 
     Examples
@@ -206,7 +199,7 @@ def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 
 
 @implements(np.dstack)
-def dstack(tup: Any) -> Any:
+def dstack(tup: Any) -> Array:
     """Join arrays along the third axis.
 
     Examples
@@ -219,7 +212,7 @@ def dstack(tup: Any) -> Any:
 
 
 @implements(np.column_stack)
-def column_stack(tup: Any) -> Any:
+def column_stack(tup: Any) -> Array:
     """Join vectors as columns of a matrix.
 
     Examples
@@ -235,7 +228,7 @@ def column_stack(tup: Any) -> Any:
 
 
 @implements(np.append)
-def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Array:
     """Join `values` to the end of an array; without an axis, both are flattened.
 
     Examples
@@ -248,7 +241,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 
 @implements(np.block)
-def block(arrays: Any) -> Any:
+def block(arrays: ArrayLike) -> Array:
     """Assemble an array from nested lists of blocks: the innermost along the last axis.
 
     Parameters
@@ -271,7 +264,7 @@ def block(arrays: Any) -> Any:
     Tensor([[1., 2.],
             [3., 4.]])
     """
-    # NumPy checks lists and shapes, on bytes that are all the same one.
+    # NumPy checks the nest of lists and the shapes, on arrays of one byte that is repeated.
     np.block(_nest(arrays, lambda a: np.broadcast_to(np.int8(0), np.shape(a))))
     depth, inner = 0, arrays
     while isinstance(inner, list):
@@ -289,7 +282,7 @@ def block(arrays: Any) -> Any:
     return join(arrays, 0) if depth else np.copy(join(arrays, 0))
 
 
-def _nest(arrays: Any, function: Any) -> Any:
+def _nest(arrays: Array, function: Any) -> Any:
     """Apply a function to the blocks in nested lists."""
     if isinstance(arrays, list):
         return [_nest(a, function) for a in arrays]

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, flagged, owned
-from tapegrad.ops.elementwise.comparisons import one_axis, shape_of
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
     "array_split", "dsplit", "flip", "fliplr", "flipud", "hsplit", "meshgrid", "pad", "repeat",
@@ -22,7 +23,7 @@ __all__ = [
 
 
 @implements(np.array_split)
-def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+def array_split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Cut an array into pieces along an axis; the pieces are views.
 
     Examples
@@ -46,7 +47,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 
 @implements(np.split)
-def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+def split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Cut an array into equal pieces, or at given indices; the pieces are views.
 
     Raises
@@ -79,7 +80,7 @@ _SPLITTER = """Cut an array into pieces along axis {axis}; see :func:`split`.
 
 
 def _splitter(function: Any, name: str, axis: int, least: int) -> Any:
-    def piecewise(ary: Any, indices_or_sections: Any) -> list[Any]:
+    def piecewise(ary: Array, indices_or_sections: Any) -> list[Any]:
         ary = as_tensor(ary)
         if ary.ndim < least:
             raise ValueError(f"{name} only works on arrays of {least} or more dimensions")
@@ -95,7 +96,7 @@ hsplit = _splitter(np.hsplit, "hsplit", 1, 1)
 dsplit = _splitter(np.dsplit, "dsplit", 2, 3)
 
 
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Any, ...]:
     """Return the slices along an axis, which they lose.
 
     Examples
@@ -117,7 +118,9 @@ if hasattr(np, "unstack"):  # NumPy 2.1
 
 
 @implements(np.repeat)
-def repeat(a: Any, repeats: Any, axis: int | None = None, *, constant: bool | None = None) -> Any:
+def repeat(
+    a: ArrayLike, repeats: Any, axis: int | None = None, *, constant: bool | None = None
+) -> Array:
     """Repeat each element.
 
     Parameters
@@ -160,7 +163,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, constant: bool | No
 
 
 @implements(np.tile)
-def tile(A: Any, reps: Any) -> Any:
+def tile(A: Any, reps: Any) -> Array:
     """Repeat a whole array along its axes.
 
     Examples
@@ -181,7 +184,7 @@ def tile(A: Any, reps: Any) -> Any:
 
 
 @implements(np.resize)
-def resize(a: Any, new_shape: Any) -> Any:
+def resize(a: ArrayLike, new_shape: Any) -> Array:
     """Fill a shape with the flattened elements, as often repeated as needed.
 
     Examples
@@ -205,7 +208,7 @@ def resize(a: Any, new_shape: Any) -> Any:
 
 
 @implements(np.roll)
-def roll(a: Any, shift: Any, axis: Any = None, *, constant: bool | None = None) -> Any:
+def roll(a: ArrayLike, shift: Any, axis: AxisLike = None, *, constant: bool | None = None) -> Array:
     """Shift elements along axes; what leaves at one end comes back at the other.
 
     Parameters
@@ -245,8 +248,9 @@ def roll(a: Any, shift: Any, axis: Any = None, *, constant: bool | None = None) 
 
 @implements(np.lib.stride_tricks.sliding_window_view)
 def _sliding_window_view(
-    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
-) -> Any:
+    x: ArrayLike, window_shape: Any, axis: AxisLike = None, *, subok: bool = False,
+    writeable: bool = False,
+) -> Array:  # fmt: skip
     """Return all windows of a shape, behind the axes of their places; other than NumPy's, a copy."""
     x = original = as_tensor(x)
     window = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
@@ -267,7 +271,7 @@ def _sliding_window_view(
 
 
 @implements(np.flip)
-def flip(m: Any, axis: Any = None) -> Any:
+def flip(m: ArrayLike, axis: AxisLike = None) -> Array:
     """Reverse the order along axes (by default all); a view.
 
     Examples
@@ -283,7 +287,7 @@ def flip(m: Any, axis: Any = None) -> Any:
 
 
 @implements(np.fliplr)
-def fliplr(m: Any) -> Any:
+def fliplr(m: ArrayLike) -> Array:
     """Reverse the order along the second axis; a view.
 
     Examples
@@ -298,7 +302,7 @@ def fliplr(m: Any) -> Any:
 
 
 @implements(np.flipud)
-def flipud(m: Any) -> Any:
+def flipud(m: ArrayLike) -> Array:
     """Reverse the order along the first axis; a view.
 
     Examples
@@ -313,7 +317,7 @@ def flipud(m: Any) -> Any:
 
 
 @implements(np.rot90)
-def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
+def rot90(m: ArrayLike, k: int = 1, axes: AxisLike = (0, 1)) -> Array:
     """Rotate by quarter turns in the plane of two axes; a view.
 
     Examples
@@ -340,7 +344,7 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 
 
 @implements(np.meshgrid)
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Array:
     """Return coordinate arrays of a grid from the coordinates along its axes.
 
     Examples
@@ -379,7 +383,7 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
 
 
 @implements(np.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
+def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Array:
     """Put a border around an array.
 
     Parameters

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, delivered, flagged, operand, owned
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements, primitives
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = [
     "bincount", "compress", "delete", "diag", "diagflat", "diagonal", "extract", "insert",
@@ -20,7 +21,7 @@ __all__ = [
 
 
 @implements(np.diagonal)
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Return a diagonal of the matrices in two axes; a view, with the diagonal along its last axis.
 
     Parameters
@@ -53,12 +54,12 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 @implements(np.linalg.diagonal)
-def _linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+def _linalg_diagonal(x: ArrayLike, /, *, offset: int = 0) -> Array:
     return diagonal(x, offset, -2, -1)
 
 
 @implements(np.diag)
-def diag(v: Any, k: int = 0) -> Any:
+def diag(v: ArrayLike, k: int = 0) -> Array:
     """Return the diagonal of a matrix (a copy), or the matrix with a vector on its diagonal.
 
     Examples
@@ -82,7 +83,7 @@ def diag(v: Any, k: int = 0) -> Any:
 
 
 @implements(np.diagflat)
-def diagflat(v: Any, k: int = 0) -> Any:
+def diagflat(v: ArrayLike, k: int = 0) -> Array:
     """Return the matrix with the flattened values on its diagonal.
 
     Examples
@@ -101,7 +102,7 @@ def _triangle(shape: tuple[int, ...], k: int) -> Any:
 
 
 @implements(np.tril)
-def tril(m: Any, k: int = 0) -> Any:
+def tril(m: ArrayLike, k: int = 0) -> Array:
     """Return a copy with zeros above the `k`-th diagonal.
 
     Examples
@@ -116,7 +117,7 @@ def tril(m: Any, k: int = 0) -> Any:
 
 
 @implements(np.triu)
-def triu(m: Any, k: int = 0) -> Any:
+def triu(m: ArrayLike, k: int = 0) -> Array:
     """Return a copy with zeros below the `k`-th diagonal.
 
     Examples
@@ -132,9 +133,9 @@ def triu(m: Any, k: int = 0) -> Any:
 
 @implements(np.take)
 def take(
-    a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise", *,
+    a: ArrayLike, indices: ArrayLike, axis: int | None = None, out: Any = None, mode: str = "raise", *,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Take elements by their index along an axis, or of the flattened array.
 
     Parameters
@@ -179,7 +180,7 @@ def take(
 
 
 @implements(np.take_along_axis)
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> Array:
     """Take, along an axis, the elements that an array of indices of as many axes names.
 
     Examples
@@ -197,7 +198,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     return arr[along_axis(arr, indices, one_axis(axis, arr.ndim))]
 
 
-def along_axis(arr: Any, indices: Any, axis: int) -> tuple[Any, ...]:
+def along_axis(arr: Array, indices: ArrayLike, axis: int) -> tuple[Any, ...]:
     """Return the index of the elements that `indices` names along an axis."""
     ndim = np.ndim(indices)
     if ndim != arr.ndim:
@@ -213,10 +214,12 @@ def along_axis(arr: Any, indices: Any, axis: int) -> tuple[Any, ...]:
 
 @implements(np.sort)
 def sort(
-    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
-    constant: bool | None = None,
-) -> Any:  # fmt: skip
+    a: ArrayLike, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+    descending: Any = None, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Sort along an axis; the gradient goes to where each value came from.
+
+    With `descending` the greatest comes first; nan are last all the same.
 
     Examples
     --------
@@ -228,14 +231,14 @@ def sort(
     if axis is None:
         a, axis = np.ravel(a), 0
     axis = one_axis(axis, a.ndim)
-    permutation = np.argsort(a, axis=axis, kind=kind, order=order, stable=stable)
+    permutation = functions[np.argsort](a, axis, kind, order, stable=stable, descending=descending)
     return flagged(take_along_axis(a, permutation, axis), constant)
 
 
 @implements(np.partition)
 def partition(
-    a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
-) -> Any:
+    a: ArrayLike, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
+) -> Array:
     """Put the elements at places `kth` where sorting would; here the whole axis is sorted.
 
     Examples
@@ -255,7 +258,7 @@ def partition(
 
 
 @implements(np.compress)
-def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
+def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: Any = None) -> Array:
     """Take the elements along an axis where a condition holds.
 
     Examples
@@ -269,7 +272,7 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
 
 
 @implements(np.extract)
-def extract(condition: Any, arr: Any) -> Any:
+def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
     """Take the elements of the flattened array where a condition holds.
 
     Examples
@@ -283,7 +286,7 @@ def extract(condition: Any, arr: Any) -> Any:
 
 
 @implements(np.delete)
-def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Array:
     """Return a copy without some of the elements along an axis.
 
     Examples
@@ -301,7 +304,7 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
 
 
 @implements(np.insert)
-def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None) -> Array:
     """Insert values before given indices along an axis.
 
     Examples
@@ -331,7 +334,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 
 
 @implements(np.bincount)
-def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+def bincount(x: ArrayLike, /, weights: ArrayLike = None, minlength: int = 0) -> Array:
     """Count how often each non-negative integer occurs, or sum weights; differentiable in those.
 
     Parameters

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import all_axes
 from tapegrad.ops.declare.ufunc import as_tensor, data_of
-from tapegrad.ops.elementwise.comparisons import all_axes
 from tapegrad.ops.shape.joining import concatenate
 from tapegrad.ops.shape.selecting import take
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
     "intersect1d", "setdiff1d", "setxor1d", "trim_zeros", "union1d", "unique", "unique_all",
@@ -26,7 +27,7 @@ __all__ = [
 def unique(
     ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
     axis: int | None = None, *, equal_nan: bool = True, sorted: bool = True,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Return the sorted values without repetitions; the gradient goes to the first of equals.
 
     Parameters
@@ -61,13 +62,13 @@ def _named(numpys: Any, text: str) -> Any:
     """Make one of the functions that return named fields, of which ``values`` is a tensor."""
     name = numpys.__name__
 
-    def compute(x: Any, /) -> Any:
+    def compute(x: Array, /) -> Any:
         x = as_tensor(x)
         values = data_of(x, name)
-        plain: Any = numpys(values)
+        found: Any = numpys(values)
         index = np.unique(values, return_index=True, equal_nan=False)[1]
         result = take(x, index)
-        return plain._replace(values=result) if hasattr(plain, "_replace") else result
+        return found._replace(values=result) if hasattr(found, "_replace") else result
 
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f"""{text}; the gradient goes to the first of equals.
@@ -88,7 +89,7 @@ unique_values = _named(np.unique_values, "Return the distinct values, sorted")
 
 
 @implements(np.union1d)
-def union1d(ar1: Any, ar2: Any) -> Any:
+def union1d(ar1: ArrayLike, ar2: ArrayLike) -> Array:
     """Return the sorted values that are in one of two arrays.
 
     Examples
@@ -102,8 +103,8 @@ def union1d(ar1: Any, ar2: Any) -> Any:
 
 @implements(np.intersect1d)
 def intersect1d(
-    ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False
-) -> Any:
+    ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False, return_indices: bool = False
+) -> Array:
     """Return the sorted values that are in both arrays, taken from the first.
 
     Examples
@@ -119,7 +120,7 @@ def intersect1d(
 
 
 @implements(np.setdiff1d)
-def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+def setdiff1d(ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False) -> Array:
     """Return the sorted values of the first array that are not in the second.
 
     Examples
@@ -135,7 +136,7 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
 
 
 @implements(np.setxor1d)
-def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+def setxor1d(ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False) -> Array:
     """Return the sorted values that are in just one of two arrays.
 
     Examples
@@ -156,7 +157,7 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
 
 
 @implements(np.trim_zeros)
-def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+def trim_zeros(filt: Any, trim: str = "fb", axis: AxisLike = None) -> Array:
     """Cut off zeros at the ends; a view.
 
     Parameters

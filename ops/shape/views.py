@@ -7,6 +7,7 @@ compiler know two primitives in place of ten.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import check_real
 from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params, ShapeLike
 
 __all__ = [
     "atleast_1d",
@@ -39,7 +41,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _batch_view(primitive: str) -> Any:
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+    def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
         this = primitives[primitive]
         assert this.batch_params is not None
         inner = this.batch_params(params, len(args[0].shape) - 1, size)
@@ -117,11 +119,11 @@ cast_p: Primitive = Primitive(
 )
 
 
-def _shape_of(a: Any) -> tuple[int, ...]:
+def _shape_of(a: Array) -> tuple[int, ...]:
     return a.shape if isinstance(a, Tensor) else np.shape(a)
 
 
-def _full_shape(a: Any, newshape: Any) -> tuple[int, ...]:
+def _full_shape(a: Array, newshape: ShapeLike) -> tuple[int, ...]:
     """Resolve a shape with one -1; NumPy raises the error if it does not fit."""
     old = _shape_of(a)
     if isinstance(newshape, int | np.integer | Tensor):
@@ -132,7 +134,7 @@ def _full_shape(a: Any, newshape: Any) -> tuple[int, ...]:
     return shape
 
 
-def reshape(a: Any, newshape: Any, *, constant: bool | None = None) -> Tensor:
+def reshape(a: ArrayLike, newshape: ShapeLike, *, constant: bool | None = None) -> Tensor:
     """Give an array another shape; a view if NumPy can make one.
 
     Parameters
@@ -160,11 +162,11 @@ def reshape(a: Any, newshape: Any, *, constant: bool | None = None) -> Tensor:
 
 @implements(np.reshape)
 def _np_reshape(
-    a: Any,
-    shape: Any = None,
+    a: ArrayLike,
+    shape: ShapeLike = None,
     order: str = "C",
     *,
-    newshape: Any = None,
+    newshape: ShapeLike = None,
     copy: bool | None = None,
     constant: bool | None = None,
 ) -> Tensor:
@@ -180,7 +182,7 @@ def _np_reshape(
 
 
 @implements(np.ravel)
-def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
+def ravel(a: ArrayLike, order: str = "C", *, constant: bool | None = None) -> Tensor:
     """Return the elements along one axis, in C order: a view if they lie in that order."""
     if _is_column_major(a, order):
         a = transpose(a)
@@ -190,7 +192,7 @@ def ravel(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
     return out
 
 
-def _in_order(a: Any) -> bool:
+def _in_order(a: Array) -> bool:
     """Whether elements lie one after the other; those of a batch as they would in an example."""
     array, hidden, below = data_below(a), 0, a
     while isinstance(below, Tensor):
@@ -203,7 +205,7 @@ def _in_order(a: Any) -> bool:
     sizes = list(zip(array.shape, array.strides))
     others, unit = {s: n for n, s in sizes[:hidden] if n != 1}, array.itemsize
     for n, stride in reversed(sizes[hidden:]):
-        while unit in others:  # examples lie interleaved
+        while unit in others:  # here lies a batch axis: its examples are interleaved
             unit *= others.pop(unit)
         if n != 1 and stride != unit:
             return False
@@ -211,7 +213,7 @@ def _in_order(a: Any) -> bool:
     return True
 
 
-def _lies_as_passed(a: Any) -> bool:
+def _lies_as_passed(a: Array) -> bool:
     """Whether a tensor, or what it is a view of, lies in memory as the user passed it."""
     if not isinstance(a, Tensor):
         return False
@@ -219,7 +221,7 @@ def _lies_as_passed(a: Any) -> bool:
     return bool(root.live_trace.appearance.lies_as_passed(root))
 
 
-def _is_column_major(a: Any, order: str) -> bool:
+def _is_column_major(a: Array, order: str) -> bool:
     """Whether elements are read column by column: NumPy's orders A and K follow the memory."""
     if order in ("A", "K"):
         value = data_below(a)
@@ -229,7 +231,7 @@ def _is_column_major(a: Any, order: str) -> bool:
     return order == "F"
 
 
-def data_below(a: Any) -> Any:
+def data_below(a: Array) -> Any:
     """Return the array at the bottom of a tensor, for what depends on its memory alone."""
     while isinstance(a, Tensor):
         a = a.value
@@ -237,7 +239,7 @@ def data_below(a: Any) -> Any:
 
 
 @implements("flatten")
-def _flatten(a: Any, order: str = "C", *, constant: bool | None = None) -> Tensor:
+def _flatten(a: ArrayLike, order: str = "C", *, constant: bool | None = None) -> Tensor:
     if _is_column_major(a, order):
         a = transpose(a)
     out = ravel(apply(copy_p, (a,)), constant=constant)
@@ -246,13 +248,13 @@ def _flatten(a: Any, order: str = "C", *, constant: bool | None = None) -> Tenso
 
 
 @implements(np.copy)
-def _copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
+def _copy(a: ArrayLike, order: str = "K", subok: bool = False) -> Tensor:
     _is_column_major(a, order)  # refuses a wrong order
     return apply(copy_p, (a,), {} if order == "K" else {"order": order})  # type: ignore[no-any-return]
 
 
 @implements("astype")
-def _astype(a: Any, dtype: Any, casting: str = "unsafe", copy: bool = True) -> Tensor:
+def _astype(a: ArrayLike, dtype: DTypeLike, casting: str = "unsafe", copy: bool = True) -> Tensor:
     dtype = np.dtype(dtype)
     if not np.can_cast(a.dtype, dtype, casting):  # type: ignore[arg-type]
         raise TypeError(
@@ -262,7 +264,7 @@ def _astype(a: Any, dtype: Any, casting: str = "unsafe", copy: bool = True) -> T
     return apply(copy_p, (a,)) if copy and a.dtype == dtype else _cast(a, dtype)
 
 
-def _np_astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+def _np_astype(x: Array, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """Convert to a dtype; differentiable, other than the documented method."""
     dtype = np.dtype(dtype)
     check_real(dtype)
@@ -278,15 +280,15 @@ if hasattr(np, "astype"):  # NumPy 2.1
 
 
 @implements("cast")
-def _cast(a: Any, dtype: Any) -> Tensor:
+def _cast(a: ArrayLike, dtype: DTypeLike) -> Tensor:
     return a if a.dtype == dtype else apply(cast_p, (a,), {"dtype": np.dtype(dtype)})
 
 
-def _permute(a: Any, axes: tuple[int, ...], constant: bool | None) -> Tensor:
+def _permute(a: Array, axes: tuple[int, ...], constant: bool | None) -> Tensor:
     return apply(transpose_p, (a,), {"axes": axes}, constant)  # type: ignore[no-any-return]
 
 
-def _order_of(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
+def _order_of(function: Any, a: Array, *args: Any) -> tuple[int, ...]:
     """Find the permutation that a NumPy function does, by doing it to the axes' numbers.
 
     NumPy checks the arguments, and raises its own errors.
@@ -297,7 +299,7 @@ def _order_of(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
     return function(probe, *args).strides  # type: ignore[no-any-return]
 
 
-def transpose(a: Any, *axes: Any, constant: bool | None = None) -> Tensor:
+def transpose(a: ArrayLike, *axes: AxisLike, constant: bool | None = None) -> Tensor:
     """Permute the axes, as a view.
 
     Parameters
@@ -319,18 +321,18 @@ def transpose(a: Any, *axes: Any, constant: bool | None = None) -> Tensor:
 
 
 @implements(np.transpose, getattr(np, "permute_dims", np.transpose))
-def _np_transpose(a: Any, axes: Any = None, *, constant: bool | None = None) -> Tensor:
+def _np_transpose(a: ArrayLike, axes: AxisLike = None, *, constant: bool | None = None) -> Tensor:
     return transpose(a, axes, constant=constant)
 
 
 @implements(np.swapaxes)
-def swapaxes(a: Any, axis1: int, axis2: int, *, constant: bool | None = None) -> Tensor:
+def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, constant: bool | None = None) -> Tensor:
     """Swap two axes, as a view."""
     return _permute(a, _order_of(np.swapaxes, a, axis1, axis2), constant)
 
 
 @implements(np.matrix_transpose, np.linalg.matrix_transpose)
-def matrix_transpose(x: Any, /) -> Tensor:
+def matrix_transpose(x: ArrayLike, /) -> Tensor:
     """Swap the last two axes, as a view.
 
     Examples
@@ -347,29 +349,31 @@ def matrix_transpose(x: Any, /) -> Tensor:
 
 
 @implements(np.moveaxis)
-def moveaxis(a: Any, source: Any, destination: Any, *, constant: bool | None = None) -> Tensor:
+def moveaxis(
+    a: ArrayLike, source: Any, destination: Any, *, constant: bool | None = None
+) -> Tensor:
     """Move axes to new places, as a view; the others keep their order."""
     return _permute(a, _order_of(np.moveaxis, a, source, destination), constant)
 
 
 @implements(np.rollaxis)
-def _rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
+def _rollaxis(a: ArrayLike, axis: int, start: int = 0) -> Tensor:
     return _permute(a, _order_of(np.rollaxis, a, axis, start), None)
 
 
-def _reshaped_like(function: Any, a: Any, *args: Any) -> tuple[int, ...]:
+def _reshaped_like(function: Any, a: Array, *args: Any) -> tuple[int, ...]:
     """Find the shape that a NumPy function gives; NumPy checks the arguments."""
     return function(np.broadcast_to(np.int8(0), _shape_of(a)), *args).shape  # type: ignore[no-any-return]
 
 
 @implements(np.squeeze)
-def squeeze(a: Any, axis: Any = None, *, constant: bool | None = None) -> Tensor:
+def squeeze(a: ArrayLike, axis: AxisLike = None, *, constant: bool | None = None) -> Tensor:
     """Remove axes of size 1, as a view; ValueError if a named axis is longer."""
     return reshape(a, _reshaped_like(np.squeeze, a, axis), constant=constant)
 
 
 @implements(np.expand_dims)
-def expand_dims(a: Any, axis: Any, *, constant: bool | None = None) -> Tensor:
+def expand_dims(a: ArrayLike, axis: AxisLike, *, constant: bool | None = None) -> Tensor:
     """Insert an axis of size 1 at `axis`, as a view."""
     return reshape(a, _reshaped_like(np.expand_dims, a, axis), constant=constant)
 
@@ -386,24 +390,24 @@ def _atleast(function: Any, arrays: tuple[Any, ...], constant: bool | None) -> A
 
 
 @implements(np.atleast_1d)
-def atleast_1d(*tensors: Any, constant: bool | None = None) -> Any:
+def atleast_1d(*tensors: ArrayLike, constant: bool | None = None) -> Array:
     """Return the arrays with at least one axis: one tensor, or a list of several."""
     return _atleast(np.atleast_1d, tensors, constant)
 
 
 @implements(np.atleast_2d)
-def atleast_2d(*tensors: Any, constant: bool | None = None) -> Any:
+def atleast_2d(*tensors: ArrayLike, constant: bool | None = None) -> Array:
     """Return the arrays with at least two axes: one tensor, or a list of several."""
     return _atleast(np.atleast_2d, tensors, constant)
 
 
 @implements(np.atleast_3d)
-def atleast_3d(*tensors: Any, constant: bool | None = None) -> Any:
+def atleast_3d(*tensors: ArrayLike, constant: bool | None = None) -> Array:
     """Return the arrays with at least three axes: one tensor, or a list of several."""
     return _atleast(np.atleast_3d, tensors, constant)
 
 
-def broadcast_to(a: Any, shape: Any, *, constant: bool | None = None) -> Tensor:
+def broadcast_to(a: ArrayLike, shape: ShapeLike, *, constant: bool | None = None) -> Tensor:
     """Repeat an array to `shape` without copying; the gradient sums what was repeated.
 
     Raises
@@ -416,7 +420,7 @@ def broadcast_to(a: Any, shape: Any, *, constant: bool | None = None) -> Tensor:
 
 
 @implements(np.broadcast_to)
-def _np_broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
+def _np_broadcast_to(array: ArrayLike, shape: ShapeLike, subok: bool = False) -> Tensor:
     return broadcast_to(array, shape)
 
 
@@ -433,7 +437,7 @@ class _CopyNeeded(AttributeError, ValueError):
 
 
 @implements("set_shape")
-def _set_shape(tensor: Tensor, shape: Any) -> None:
+def _set_shape(tensor: Tensor, shape: ShapeLike) -> None:
     """``tensor.shape = shape``: the same cell, in the new shape, views and gradients intact."""
     new_shape = _full_shape(tensor, shape)
     value = tensor.value

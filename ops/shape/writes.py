@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand
-from tapegrad.ops.elementwise.comparisons import one_axis
 from tapegrad.ops.shape.selecting import along_axis, take
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import implements
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = ["copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"]
 
@@ -55,7 +56,7 @@ def _into_array(numpys: Any, target: Any, args: Any, kwargs: Any) -> None:
            **{k: data_of(a, name) for k, a in kwargs.items()})  # fmt: skip
 
 
-def _cycled(values: Any, count: int) -> Any:
+def _cycled(values: Array, count: int) -> Any:
     """Return `count` of the flattened values, which are repeated if they are fewer."""
     values = np.ravel(as_tensor(values))
     n = values.shape[0]
@@ -69,7 +70,7 @@ def _cycled(values: Any, count: int) -> Any:
 
 
 @_writes(np.copyto)
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: ArrayLike = True) -> None:
     """Write values into a tensor, in place; differentiable in both.
 
     Parameters
@@ -102,7 +103,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 
 
 @_writes(np.put)
-def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+def put(a: ArrayLike, ind: Any, v: ArrayLike, mode: str = "raise") -> None:
     """Write values at indices of the flattened tensor, in place.
 
     Parameters
@@ -132,7 +133,7 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
         _write_flat(a, numbers, v)
 
 
-def _write_flat(a: Any, numbers: Any, values: Any) -> None:
+def _write_flat(a: Array, numbers: Array, values: Array) -> None:
     if not a.ndim:
         a[...] = _cycled(values, numbers.size)[-1]
     else:
@@ -140,7 +141,7 @@ def _write_flat(a: Any, numbers: Any, values: Any) -> None:
 
 
 @_writes(np.putmask)
-def putmask(a: Any, mask: Any, values: Any) -> None:
+def putmask(a: ArrayLike, mask: ArrayLike, values: ArrayLike) -> None:
     """Write values where a mask is true, in place: each at its own place in the flattened tensor.
 
     Parameters
@@ -170,7 +171,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
 
 
 @_writes(np.place)
-def place(arr: Any, mask: Any, vals: Any) -> None:
+def place(arr: ArrayLike, mask: ArrayLike, vals: Any) -> None:
     """Write values where a mask is true, in place: the first value at the first such place.
 
     Parameters
@@ -206,7 +207,7 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
 
 
 @_writes(np.put_along_axis)
-def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
+def put_along_axis(arr: ArrayLike, indices: ArrayLike, values: ArrayLike, axis: int | None) -> None:
     """Write values, along an axis, at the places that an array of as many axes names, in place.
 
     Examples
@@ -228,7 +229,7 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Non
 
 
 @_writes(np.fill_diagonal)
-def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+def fill_diagonal(a: ArrayLike, val: ArrayLike, wrap: bool = False) -> None:
     """Write values on the main diagonal, in place.
 
     Parameters

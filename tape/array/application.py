@@ -91,6 +91,8 @@ def apply(
                 top = a._trace
         elif kind is list or kind is tuple:
             return apply(primitive, tuple(_operand(b) for b in args), params, constant)
+    if not top.level:
+        return primitive.record(args, params, constant)
     if top.closed:
         raise leaked(next(a for a in args if isinstance(a, Tensor) and a._trace is top))
     return top.process(primitive, args, params, constant)

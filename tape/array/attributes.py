@@ -70,13 +70,14 @@ class ArrayAttributes:
             return self._trace.appearance.text(self, repr)  # type: ignore[no-any-return]
         array = self.consume("repr")
         # Lines after the first stand under the first number: "Tensor(" is longer than "array(".
+        name = type(self).__name__
         body = np.array2string(
-            array, separator=", ", prefix="Tensor(", suffix=")", max_line_width=75
+            array, separator=", ", prefix=f"{name}(", suffix=")", max_line_width=75
         )
         if array.size == 0 and array.shape != (0,):
             body = f"[], shape={array.shape}"
         shown = array.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) and array.size > 0
-        return f"Tensor({body})" if shown else f"Tensor({body}, dtype={array.dtype.name})"
+        return f"{name}({body})" if shown else f"{name}({body}, dtype={array.dtype.name})"
 
     def __str__(self) -> str:
         if self._trace.level and not self._trace.closed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from tapegrad.tape.core.primitive import functions
 if TYPE_CHECKING:
     from tapegrad.tape.array.tensor import Tensor
 
-__all__ = ["ArrayCopies"]
+__all__ = ["ArrayCopies", "added_attributes"]
 
 _ORDERS = ("C", "F", "A", "K")
 
@@ -35,6 +37,8 @@ class ArrayCopies:
         def live_trace(self) -> Any: ...
         @property
         def value(self) -> Any: ...
+
+        def _leaf_like(self, array: Any, constant: bool | None, *, subok: bool = True) -> Any: ...
 
     def copy(self, order: str = "C", *, constant: bool | None = None) -> Tensor:
         """Return a copy of data and gradient that is in no graph.
@@ -59,7 +63,7 @@ class ArrayCopies:
             return functions[np.copy](self, order)  # type: ignore[no-any-return]
         if constant is None:
             constant = self.constant
-        new: Any = type(self)(self.value.copy(order), constant=constant, copy=False)  # type: ignore[call-arg]
+        new = self._leaf_like(self.value.copy(order), constant)
         grad = self.grad
         new._node.grad = None if grad is None or new._node.constant else grad.copy()
         return new  # type: ignore[no-any-return]
@@ -110,10 +114,25 @@ class ArrayCopies:
             constant = self.constant or dtype.kind != "f"
         if array is self.value:
             array = array.copy()
-        return type(self)(array, constant=constant, copy=False)  # type: ignore[call-arg, return-value]
+        return self._leaf_like(array, constant, subok=subok)  # type: ignore[no-any-return]
 
     def __copy__(self) -> Tensor:
         return self.copy("K")
 
     def __deepcopy__(self, memo: Any) -> Tensor:
-        return self.copy("K")
+        memo[id(self)] = new = self.copy("K")
+        for name, value in added_attributes(new).items():
+            object.__setattr__(new, name, deepcopy(value, memo))
+        return new
+
+
+def added_attributes(tensor: Any) -> dict[str, Any]:
+    """Return what a subclass has added to a tensor: the contents of its ``__dict__`` and slots."""
+    found: dict[str, Any] = {}
+    for kind in type(tensor).__mro__:
+        if kind.__module__.partition(".")[0] == "tapegrad":
+            break
+        for name, member in vars(kind).items():
+            if isinstance(member, MemberDescriptorType) and hasattr(tensor, name):
+                found[name] = getattr(tensor, name)
+    return {**found, **getattr(tensor, "__dict__", {})}

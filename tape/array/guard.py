@@ -7,7 +7,6 @@ that an array used a thousand times has one.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import weakref
 from functools import partial
@@ -40,9 +39,9 @@ class _Record:
         #: The lock of the array whose memory this one shares.
         self.below = below
         #: Views that wait for this array to be writeable before they can be.
-        self.pending: list[Array] = []
+        self.pending: tuple[Array, ...] = ()
         #: Views that were made while this array was locked, by id.
-        self.views: dict[int, weakref.ref[Array]] = {}
+        self.views: dict[int, weakref.ref[Array]] | None = None
         self.limit = _MOST_VIEWS
         self.reference: weakref.ref[ArrayLock] | None = None
 
@@ -69,18 +68,22 @@ def _released(key: int, reference: weakref.ref[ArrayLock]) -> None:
             return
         del _records[key]
         record.below = None
-        waiting = [record.array, *record.pending]
-        waiting += [v for v in (ref() for ref in list(record.views.values())) if v is not None]
+        waiting = (record.array, *record.pending)
+        if record.views:
+            views = [reference() for reference in list(record.views.values())]
+            waiting += tuple(view for view in views if view is not None)
         base = record.array.base
-        base_record = _records.get(id(base)) if isinstance(base, np.ndarray) else None
+        base_record = None if base is None else _records.get(id(base))
         if base_record is not None:
             # NumPy allows a view to be writeable only when its base is.
-            base_record.pending.extend(waiting)
+            base_record.pending += waiting
             return
         for array in waiting:
             # It fails when the user made the base read-only in the meantime.
-            with contextlib.suppress(ValueError):
-                array.flags.writeable = True
+            try:  # noqa: SIM105  # contextlib.suppress takes longer than the rest
+                array.setflags(write=True)
+            except ValueError:
+                pass
 
 
 def lock(array: Array) -> ArrayLock | None:
@@ -95,11 +98,11 @@ def lock(array: Array) -> ArrayLock | None:
             living = record.reference()
             return record.renew() if living is None else living
         base = array.base
-        below = lock(base) if isinstance(base, np.ndarray) else None
+        below = lock(base) if base is not None and isinstance(base, np.ndarray) else None
         if not array.flags.writeable:
             return below
         record = _records[id(array)] = _Record(array, below)
-        array.flags.writeable = False
+        array.setflags(write=False)
         return record.renew()
 
 
@@ -116,6 +119,8 @@ def release_with(view: Array, source: Array) -> None:
     if 0 in view.strides and _repeats(view):
         return
     views = owner.views
+    if views is None:
+        views = owner.views = {}
     if len(views) >= owner.limit:
         for old in [i for i, ref in list(views.items()) if ref() is None]:
             views.pop(old, None)
@@ -144,5 +149,5 @@ def is_locked(array: Array) -> bool:
     if id(array) in _records:
         return True
     owner = _records.get(id(array.base))
-    view = None if owner is None else owner.views.get(id(array))
+    view = owner.views.get(id(array)) if owner is not None and owner.views else None
     return view is not None and view() is array

@@ -13,6 +13,7 @@ import numpy as np
 from tapegrad.tape.array.flat import Flat
 from tapegrad.tape.array.operators import ArrayOperators
 from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.traced import Traced
 
 if TYPE_CHECKING:
     from tapegrad.tape.array.tensor import Tensor
@@ -28,6 +29,10 @@ def _reduced(name: str, x: Any, axis: Any, args: tuple[Any, ...], kwargs: dict[s
     if kwargs.keys() & _NUMPYS or (args and not isinstance(args[0], bool | np.bool_ | int)):
         return functions[getattr(np, name)](x, axis, *args, **kwargs)
     return functions[name](x, axis, *args, **kwargs)
+
+
+def _is_tensor_class(asked: Any) -> bool:
+    return isinstance(asked, type) and issubclass(asked, Traced)
 
 
 def _shape_argument(shape: tuple[Any, ...], name: str) -> Any:
@@ -108,7 +113,7 @@ class ArrayMethods(ArrayOperators):
         asked = (*dtype, *options.values())
         if any(isinstance(d, int | tuple | list) for d in asked):
             raise TypeError("view() takes no sizes; use reshape()")
-        if any(d is not type(self) and np.dtype(d) != self.dtype for d in asked):
+        if not all(_is_tensor_class(d) or np.dtype(d) == self.dtype for d in asked):
             return self.live_trace.appearance.apply_foreign(  # type: ignore[no-any-return]
                 self, "view", np.ndarray.view, (self, *dtype), options,
                 "view() of another dtype reads bytes anew, which has no derivative; use astype(), or "
@@ -254,10 +259,12 @@ class ArrayMethods(ArrayOperators):
         return functions[np.searchsorted](self, v, side, sorter)
 
     def argsort(
-        self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-    ) -> Any:
+        self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+        descending: Any = None,
+    ) -> Any:  # fmt: skip
         """Indices that sort along an axis."""
-        return functions[np.argsort](self, axis, kind, order, stable=stable)
+        options = {"stable": stable, "descending": descending}
+        return functions[np.argsort](self, axis, kind, order, **options)
 
     def argpartition(
         self, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None
@@ -276,10 +283,12 @@ class ArrayMethods(ArrayOperators):
         functions[np.put](self, indices, values, mode)
 
     def sort(
-        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-    ) -> None:
+        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+        descending: Any = None,
+    ) -> None:  # fmt: skip
         """Sort along an axis, in place."""
-        functions["setitem"](self, ..., functions[np.sort](self, axis, kind, order, stable=stable))
+        options = {"stable": stable, "descending": descending}
+        functions["setitem"](self, ..., functions[np.sort](self, axis, kind, order, **options))
 
     def partition(
         self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None

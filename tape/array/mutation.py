@@ -78,8 +78,8 @@ def write_in_memory(root: Tensor, values: list[Any], params: Mapping[str, Any]) 
 
 
 def _locked_by_guard(root: Tensor) -> bool:
-    held = root._node.holds or ()
-    return is_locked(root._value) or any(not isinstance(h, int | float | np.generic) for h in held)
+    node = root._node
+    return is_locked(root._value) or any(claim is not None for claim in (*node.pins, *node.locks))
 
 
 class _Latent:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 from tapegrad.tape.core.primitive import functions, primitives
+from tapegrad.tape.core.trace import leaked
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["ArrayOperators"]
 
@@ -24,27 +26,29 @@ _ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryvie
 def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
     """Apply a binary operator of which `x` or `y` is a tensor."""
     tx, ty = type(x), type(y)
-    if tx in _KNOWN:
-        inner = y
-        if y._base is not None:
-            y.freshen()
-    elif ty in _KNOWN:
-        inner = x
-        if x._base is not None:
-            x.freshen()
-    elif tx is ty:
+    if tx is ty:
         if x._base is not None:
             x.freshen()
         if y._base is not None:
             y.freshen()
         inner = y if y._trace.level > x._trace.level else x
+    elif ty in _KNOWN:
+        inner = x
+        if x._base is not None:
+            x.freshen()
+    elif tx in _KNOWN:
+        inner = y
+        if y._base is not None:
+            y.freshen()
+    elif isinstance(x, Traced) and isinstance(y, Traced):  # one of a subclass
+        inner = y if y.live_trace.level > x.live_trace.level else x
     else:
         return _with_array_like(name, ufunc, x, y)
     trace = inner._trace
-    if trace.closed:
-        return functions[ufunc](x, y)
     if not trace.level:
-        return trace.operator(primitives[name], (x, y))
+        return primitives[name].record((x, y))
+    if trace.closed:
+        raise leaked(inner)
     done = trace.appearance.between_numbers(inner, ufunc, (x, y))
     return trace.process(primitives[name], (x, y), {}) if done is NotImplemented else done
 
@@ -70,13 +74,11 @@ def _is_array_like(a: Any) -> bool:
     return hasattr(kind, "__array__") or isinstance(a, Sequence)
 
 
-def _unary(name: str, x: Any) -> Any:
-    trace = x.live_trace
-    if trace.closed:
-        return functions[np.negative](x)  # raises
-    if trace.level:
-        return _operator(getattr(np, name), x)
-    return trace.unary(primitives[name], x)
+def _unary(name: str, ufunc: np.ufunc, x: Any) -> Any:
+    """Apply an operator to a tensor."""
+    if x._base is not None:
+        x.freshen()
+    return _operator(ufunc, x) if x._trace.level else primitives[name].record((x,))
 
 
 def _operator(ufunc: np.ufunc, *args: Any) -> Any:
@@ -189,7 +191,7 @@ class ArrayOperators:
         return _operator(np.right_shift, other, self)  # type: ignore[call-overload]
 
     def __neg__(self) -> Any:
-        return _unary("negative", self)
+        return _unary("negative", np.negative, self)
 
     def __pos__(self) -> Any:
         return _operator(np.positive, self)

@@ -24,15 +24,16 @@ class NumPyProtocols:
         def freshen(self) -> None: ...
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if len(inputs) == 1 and not kwargs and method == "__call__":
+        if not kwargs and method == "__call__":
             primitive = direct.get(ufunc)
-            if self._base is not None:
-                self.freshen()
-            trace = self._trace
-            if primitive is not None and not trace.closed:
-                if trace.level:
+            if primitive is not None:
+                if self._base is not None:
+                    self.freshen()
+                trace = self._trace
+                if not trace.level:
+                    return primitive.record(inputs)
+                if not trace.closed:
                     return trace.process(primitive, inputs, {})
-                return trace.unary(primitive, self)
         function = functions.find(ufunc)
         if function is None:
             method_of = getattr(ufunc, method)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.attributes import ArrayAttributes
-from tapegrad.tape.array.copies import ArrayCopies
+from tapegrad.tape.array.copies import ArrayCopies, added_attributes
 from tapegrad.tape.array.guard import lock
 from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
@@ -23,7 +23,7 @@ from tapegrad.tape.core.checks import check_constant, check_real
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.state import guarding, state
-from tapegrad.tape.core.trace import Traced
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["Tensor", "imperative", "make", "own", "pin_of", "tensor_at"]
 
@@ -422,13 +422,30 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         return array.copy() if copy else array
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle carries what a copy does: data, flag and gradient, and no graph.
-        return _unpickled, (np.array(self), self.constant, self.grad)
+        # A pickle carries what a copy does: data, flag, gradient, what a subclass has added; no graph.
+        made = (_unpickled, (np.array(self), self.constant, self.grad, type(self)))
+        added = added_attributes(self)
+        return (*made, (None, added)) if added else made
+
+    def _leaf_like(self, array: Any, constant: bool | None, *, subok: bool = True) -> Tensor:
+        """Return a leaf that holds an array; with `subok` of this class, and with what it has added."""
+        new = _leaf(type(self) if subok else Tensor, array, constant)
+        if subok:
+            for name, value in added_attributes(self).items():
+                object.__setattr__(new, name, value)
+        return new
 
 
-def _unpickled(array: Any, constant: bool, grad: Any) -> Tensor:
+def _leaf(kind: type[Tensor], array: Any, constant: bool | None) -> Tensor:
+    """Return a leaf of a class whose constructor may have other arguments; it is not called."""
+    new = Tensor.__new__(kind)
+    Tensor.__init__(new, array, constant=constant, copy=False)
+    return new
+
+
+def _unpickled(array: Any, constant: bool, grad: Any, kind: type[Tensor] = Tensor) -> Tensor:
     """Rebuild a tensor from its pickle."""
-    new = Tensor(array, constant=constant, copy=False)
+    new = _leaf(kind, array, constant)
     new._node.grad = grad
     return new
 

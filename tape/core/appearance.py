@@ -10,16 +10,14 @@ Every question is about a value, which is the first argument of the method that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import stores_item, user_location
 from tapegrad.tape.core.state import state
-
-if TYPE_CHECKING:
-    from tapegrad.tape.core.trace import Traced
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["Appearance", "missing"]
 

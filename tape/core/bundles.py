@@ -42,12 +42,11 @@ def link_bundle(
     params: Mapping[str, Any],
     saved: tuple[Any, ...],
     results: Sequence[Any],
-    holds: Any = None,
     *,
     constant: bool = False,
 ) -> tuple[Node, list[Node]]:
     """Return the node of a bundle, and the nodes of its results."""
-    bundle = Node(primitive, inputs, params, saved, (len(results),), _OBJECT, holds)
+    bundle = Node(primitive, inputs, params, saved, (len(results),), _OBJECT)
     bundle.constant = constant
     bundle.owner = nobody  # no tensor holds a bundle, and nobody asks for its gradient
     rest = (None, Shaped(bundle.shape, _OBJECT))

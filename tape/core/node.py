@@ -8,12 +8,13 @@ led to it.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.core.location import Location
+from tapegrad.tape.core.location import Line
 from tapegrad.tape.core.primitive import Primitive
 
 __all__ = ["Node", "entry", "nobody"]
@@ -25,9 +26,9 @@ clock = itertools.count(1).__next__
 class Node:
     """One value and the application of a primitive that produced it.
 
-    In a graph, `inputs`, `saved` and `holds` are what the sweep needs, and are forgotten after it. On a
-    tape, `operands` and `where` are set too, and say with `primitive` and `params` what the entry is: a
-    tape that is kept keeps them. The same node may be both.
+    In a graph, `inputs`, `saved`, `pins` and `locks` are what the sweep needs, and are forgotten after
+    it. On a tape, `operands` and `where` are set too, and say with `primitive` and `params` what the
+    entry is: a tape that is kept keeps them. The same node may be both.
 
     Attributes
     ----------
@@ -39,8 +40,8 @@ class Node:
     params : mapping
         The primitive's parameters.
     saved : tuple
-        ``(y, *args)`` as the rules need them: a value, a stand-in with its shape
-        (:class:`~tapegrad.tape.core.primitive.Shaped`), or ``None``.
+        ``(y, *args)`` as the rules need them: a value; its node or another stand-in
+        (:class:`~tapegrad.tape.core.primitive.Shaped`), which have its shape and dtype; or ``None``.
     shape, dtype
         Of the value.
     number : int
@@ -49,8 +50,10 @@ class Node:
         The gradient that a sweep has left here.
     owner : weak reference to Tensor or None
         The tensor that last held this version, while it lives.
-    holds : list or None
-        Pins and locks that must live as long as the entry.
+    pins : tuple
+        The pins of the buffers that `saved` needs as they are (see ``tape.array.tensor.pin_of``).
+    locks : tuple
+        The locks of users' arrays, which must live as long as the entry.
     constant : bool
         Whether no gradient flows here.
     settled : bool
@@ -61,8 +64,8 @@ class Node:
     operands : tuple
         On a tape: all positional arguments, a :class:`Node` for a value of the tape, and an array or
         scalar for a constant.
-    where : Location, str or None
-        On a tape: the user's line.
+    where : Line or None
+        On a tape, and where values of a tape are differentiated: the user's line.
     """
 
     __slots__ = (
@@ -71,12 +74,13 @@ class Node:
         "constant",
         "dtype",
         "grad",
-        "holds",
         "inputs",
+        "locks",
         "number",
         "operands",
         "owner",
         "params",
+        "pins",
         "primitive",
         "saved",
         "settled",
@@ -86,7 +90,7 @@ class Node:
 
     primitive: Any  # a Primitive, or None: readers of entries know that it is not
     operands: tuple[Any, ...]
-    where: Location | str | None
+    where: Line | None
 
     def __init__(
         self,
@@ -96,7 +100,6 @@ class Node:
         saved: tuple[Any, ...],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        holds: Any = None,
     ) -> None:
         self.primitive = primitive
         self.inputs = inputs
@@ -104,7 +107,8 @@ class Node:
         self.saved = saved
         self.shape = shape
         self.dtype = dtype
-        self.holds = holds
+        self.pins: tuple[Any, ...] = ()
+        self.locks: tuple[Any, ...] = ()
         self.number = clock()
         self.grad: Any = None
         self.owner: Callable[[], Any] | None = None
@@ -113,10 +117,20 @@ class Node:
         self.settled = False
         # `operands` and `where` are set by who keeps a tape, so that others do not pay for them.
 
-    def hold(self, what: Any) -> None:
-        """Keep `what` (a lock) alive as long as the entry."""
-        if what is not None:
-            self.holds = [what] if self.holds is None else [*self.holds, what]
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the value."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the value."""
+        return math.prod(self.shape)
+
+    def hold(self, lock: Any) -> None:
+        """Keep a lock alive as long as the entry; None stands for none."""
+        if lock is not None:
+            self.locks = (*self.locks, lock)
 
     def clear(self, *, forget: bool = True) -> None:
         """Cut the graph that led here; the value stays, and its entry where a tape keeps it."""
@@ -128,7 +142,7 @@ class Node:
             if forget:
                 self.primitive = None
                 self.params = {}
-        self.holds = None
+        self.pins = self.locks = ()
 
     def __repr__(self) -> str:
         made_by = "leaf" if self.primitive is None else self.primitive.name
@@ -141,7 +155,7 @@ def entry(
     params: Mapping[str, Any],
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    where: Location | str | None = None,
+    where: Line | None = None,
 ) -> Node:
     """Return a node that stands on a tape and in no graph."""
     node = Node(primitive, (), params, (), shape, dtype)

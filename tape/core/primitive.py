@@ -28,9 +28,12 @@ __all__ = [
     "functions",
     "implements",
     "primitives",
+    "stand_in",
 ]
 
 Rule = Callable[..., Any]
+
+_ANY_NUMBER = 1_000_000
 
 
 class Registry(dict[Any, Any]):
@@ -149,8 +152,8 @@ class Primitive:
         not differentiable.
     vjp : rule, optional
         For a variable number of arguments: ``vjp(g, y, *args, index, **params)``.
-    pull : rule, optional
-        In place of `vjp`: ``pull(g, y, *args, **params)`` returns the cotangents of all arguments
+    pull_all : rule, optional
+        In place of `vjp`: ``pull_all(g, y, *args, **params)`` returns the cotangents of all arguments
         together, with ``None`` for those that have none.
     jvp : str or callable, optional
         ``"elementwise"`` (the partial derivatives in `vjps` serve both ways), ``"linear"`` (in all
@@ -158,8 +161,8 @@ class Primitive:
         ``jvp(tangents, y, *args, **params)`` with ``None`` for zero tangents. Left out: the vjp is
         transposed.
     multiple : bool
-        Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull` gets
-        for `g` an array of objects (see ``bundles``), and `pull`, `jvp` and `batch` must be there.
+        Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull_all`
+        gets for `g` an array of objects (see ``bundles``), and with `jvp` and `batch` must be there.
     batch : callable, optional
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
@@ -208,7 +211,7 @@ class Primitive:
         vjps: tuple[Rule | None, ...] | None = None,
         *,
         vjp: Rule | None = None,
-        pull: Rule | None = None,
+        pull_all: Rule | None = None,
         jvp: str | Rule | None = None,
         multiple: bool = False,
         batch: Callable[..., Any] | None = None,
@@ -221,7 +224,7 @@ class Primitive:
         saves: tuple[str, ...] = ("value",),
         add_into: Callable[..., None] | None = None,
         take_from: Callable[..., Any] | None = None,
-        differentiable_arguments: int = 1_000_000,
+        differentiable_arguments: int = _ANY_NUMBER,
         masks: str = "",
         expansion: Callable[..., Any] | None = None,
         source: Callable[..., str] | None = None,
@@ -230,8 +233,8 @@ class Primitive:
         self.name = name
         self.forward = forward
         self.vjps = vjps
-        self.vjp = vjp if pull is None else self._pulled
-        self.pull = pull
+        self.vjp = vjp if pull_all is None else self._pulled
+        self.pull_all = pull_all
         self.multiple = multiple
         self.jvp = jvp
         self.batch = batch
@@ -251,12 +254,24 @@ class Primitive:
         self.masks = masks
         self.expansion = expansion
         self.source = source
+        #: Records an application in imperative code: ``record(args, params, constant)``.
+        self.record: Callable[..., Any] = self._record_first
+        #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
+        self.pull_back: Callable[..., Any] = self._pull_back_first
         if multiple and not (callable(jvp) and batch):
             raise TypeError(f"{name} has several results, and needs jvp and batch")
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
             primitives[name] = self
+
+    def _record_first(self, *args: Any) -> Any:
+        """Record the first application; that generates the function for the others."""
+        return functions["recorder"](self)(*args)
+
+    def _pull_back_first(self, *args: Any) -> Any:
+        """Pull back for the first time; that generates the function for the others."""
+        return functions["pullback"](self)(*args)
 
     def differentiable_in(self, index: int) -> bool:
         """Whether the argument at `index` has a derivative."""
@@ -271,7 +286,7 @@ class Primitive:
         """
         if self.vjp is None:
             return (None,) * count
-        rule = self.vjp if self.pull is None else partial(self._pulled, known={})
+        rule = self.vjp if self.pull_all is None else partial(self._pulled, known={})
         return tuple(
             partial(rule, index=i) if i < self.differentiable_arguments else None
             for i in range(count)
@@ -281,11 +296,11 @@ class Primitive:
         self, *args: Any, index: int, known: dict[str, Any] | None = None, **params: Any
     ) -> Any:
         """Return the cotangent of one argument."""
-        assert self.pull is not None
+        assert self.pull_all is not None
         if known is None:
-            return self.pull(*args, **params)[index]
+            return self.pull_all(*args, **params)[index]
         if "parts" not in known:
-            known["parts"] = self.pull(*args, **params)
+            known["parts"] = self.pull_all(*args, **params)
         return known["parts"][index]
 
     def vjp_of(self, index: int) -> Rule:
@@ -298,6 +313,13 @@ class Primitive:
         return partial(self.vjp, index=index)
 
     @cached_property
+    def has_passive_arguments(self) -> bool:
+        """Whether some arguments have no derivative."""
+        if self.vjps is not None:
+            return None in self.vjps
+        return self.vjp is None or self.differentiable_arguments < _ANY_NUMBER
+
+    @cached_property
     def uses(self) -> tuple[str, ...] | None:
         """What the rules read of ``y`` and of each argument: "value", "shape" or "none".
 
@@ -307,7 +329,7 @@ class Primitive:
         return None if self.vjps is None else uses_of(self.vjps)
 
     @cached_property
-    def pins(self) -> Any:
+    def needs_values(self) -> Any:
         """For each argument, whether an entry needs its value; of any length if variadic."""
         if self.uses is None:
             flags = [use == "value" for use in self.saves]
@@ -318,11 +340,6 @@ class Primitive:
     def saves_result(self) -> bool:
         """Whether an entry needs the value of its result."""
         return (self.saves if self.uses is None else self.uses)[0] == "value"
-
-    @cached_property
-    def plain_entry(self) -> bool:
-        """Whether an application is recorded in the common way: no view, one result, derivatives."""
-        return self.differentiable and not self.view and not self.multiple
 
     @cached_property
     def save(self) -> Callable[[Any, Any], tuple[Any, ...]]:
@@ -363,7 +380,7 @@ class _Endless:
 
 
 def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
-    pick = {"value": lambda v: v, "shape": _shaped, "none": lambda v: None}
+    pick = {"value": lambda v: v, "shape": stand_in, "none": lambda v: None}
     first, *rest = (pick[use] for use in (*saves, saves[-1]))
 
     def save(y: Any, args: Any) -> tuple[Any, ...]:
@@ -378,10 +395,11 @@ def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
     texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
     names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
     parts = [texts[use].format(name) for use, name in zip(uses, names)]
-    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": _shaped})  # type: ignore[no-any-return]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": stand_in})  # type: ignore[no-any-return]
 
 
-def _shaped(value: Any) -> Shaped:
+def stand_in(value: Any) -> Shaped:
+    """Return what a rule gets in place of a value of which it reads only shape and dtype."""
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)
     return Shaped(np.shape(value), getattr(value, "dtype", np.dtype(type(value))))

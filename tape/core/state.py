@@ -14,8 +14,15 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import numpy as np
+
+from tapegrad.tape.core.pytree import tree_map
+from tapegrad.tape.core.traced import Traced
+
 __all__ = [
+    "GuardDefault",
     "State",
+    "guarding",
     "mem_guard_off",
     "mem_guard_on",
     "no_autodiff",
@@ -45,7 +52,7 @@ class State:
         own, but for what belongs to transformations inside it.
     """
 
-    __slots__ = ("body", "depth", "guard", "plain", "tape", "tracking")
+    __slots__ = ("body", "depth", "guard", "tape", "tracking", "unusual")
 
     def __init__(
         self, tracking: bool, guard: bool | None, tape: Any, depth: int, body: Any
@@ -55,8 +62,8 @@ class State:
         self.tape = tape
         self.depth = depth
         self.body = body
-        #: Whether operations are recorded in the common way: on the graph alone.
-        self.plain = tracking and tape is None and body is None
+        #: Whether operations are not recorded in the common way, on the graph alone.
+        self.unusual = not tracking or tape is not None or depth > 0 or body is not None
 
     def replace(self, **changes: Any) -> State:
         """Return a copy with some switches changed."""
@@ -68,7 +75,7 @@ _INITIAL = State(True, None, None, 0, None)
 state: ContextVar[State] = ContextVar("tapegrad_state", default=_INITIAL)
 
 
-class _GuardDefault:
+class GuardDefault:
     """Global default of the memory guard."""
 
     on: bool = True
@@ -79,7 +86,7 @@ def _read_environment() -> None:
     if text.lower() in {"true", "1"}:
         return
     if text.lower() in {"false", "0"}:
-        _GuardDefault.on = False
+        GuardDefault.on = False
         return
     warnings.warn(
         f"TAPEGRAD_MEM_GUARD={text!r} is not one of True, true, 1, False, false, 0; "
@@ -132,10 +139,38 @@ class _Switch:
         return decorated  # type: ignore[return-value]  # functools.wraps keeps F's signature
 
 
-no_autodiff = _Switch(
+class _NoAutodiff(_Switch):
+    """The switch that suspends recording; functions that it decorates may return arrays."""
+
+    def __call__(self, function: F, to_numpy: bool = False) -> F:
+        """Decorate a function.
+
+        Parameters
+        ----------
+        function : callable
+        to_numpy : bool
+            Whether the tensors in its result, a nest, become arrays.
+        """
+        decorated = super().__call__(function)
+        if not to_numpy:
+            return decorated
+
+        @functools.wraps(function)
+        def in_numpy(*args: Any, **kwargs: Any) -> Any:
+            return tree_map(_array, decorated(*args, **kwargs))
+
+        return in_numpy  # type: ignore[return-value]
+
+
+def _array(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, Traced) else value
+
+
+no_autodiff = _NoAutodiff(
     """Suspend the recording of imperative graphs; a context manager and a decorator.
 
     Nothing is recorded or locked inside, and ``backward()`` has no effect on other tensors.
+    ``no_autodiff(function, to_numpy=True)`` also makes arrays of the tensors that a function returns.
 
     Examples
     --------
@@ -145,6 +180,8 @@ no_autodiff = _Switch(
     ...     y = x * 2
     >>> y.creator is None
     True
+    >>> tg.no_autodiff(tg.sin, to_numpy=True)(0.0)
+    array(0.)
     """,
     "tracking",
     False,
@@ -170,14 +207,14 @@ def turn_memory_guarding_off() -> None:
     -----
     Without the guard, writing into an array that a graph still needs gives wrong gradients.
     """
-    _GuardDefault.on = False
+    GuardDefault.on = False
 
 
 def turn_memory_guarding_on() -> None:
     """Turn memory guarding on everywhere except where ``mem_guard_off`` is active."""
-    _GuardDefault.on = True
+    GuardDefault.on = True
 
 
 def guarding(current: State) -> bool:
     """Whether arrays are locked in the state `current`."""
-    return _GuardDefault.on if current.guard is None else current.guard
+    return GuardDefault.on if current.guard is None else current.guard

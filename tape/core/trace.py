@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.errors import LeakedTensorError, TracedArrayError
@@ -18,52 +18,9 @@ from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import clock
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
+from tapegrad.tape.core.traced import Traced
 
-__all__ = ["Trace", "Traced", "body_inside", "leaked", "new_trace"]
-
-
-class Traced:
-    """A value of a trace, as far as traces and sweeps know it; tensors are its only subclass.
-
-    Attributes
-    ----------
-    live_trace : Trace
-        The trace of the current version.
-    value
-        The current version: an array, or a value of the trace below.
-    node
-        What the trace keeps with the current version: a :class:`Node`, or whatever it likes.
-    base : Traced or None
-        What this is a view of.
-    is_element : bool
-        Whether this is an element of its base, of which NumPy would make a scalar.
-    constant : bool
-        Whether no gradient flows here.
-    """
-
-    __slots__ = ()
-
-    if TYPE_CHECKING:
-        live_trace: Any
-        value: Any
-        node: Any
-        base: Any
-        is_element: bool
-        constant: bool
-        shape: tuple[int, ...]
-        dtype: Any
-
-        def consume(self, kind: str) -> Any:
-            """Return the array at the bottom, for Python code that must have it."""
-
-        def snapshot(self) -> Any:
-            """Return a value of its own for the current version, safe from later writes."""
-
-        def adopt(self, new: Any) -> None:
-            """Take over `new` as the next version."""
-
-        def lay_out(self, gradient: Any) -> Any:
-            """Lay a gradient out in memory as the value."""
+__all__ = ["Trace", "leaked", "new_trace"]
 
 
 class Trace(ABC):
@@ -169,12 +126,6 @@ class Trace(ABC):
         """End the trace."""
         self.closed = True
         self.appearance.close()
-
-
-def body_inside(trace: Trace) -> Any:
-    """Return the function further in than `trace` that is being recorded: what is done is its own."""
-    body = state.get().body
-    return body if body is not None and body.level > trace.level else None
 
 
 def leaked(value: Traced) -> LeakedTensorError:

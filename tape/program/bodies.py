@@ -158,13 +158,21 @@ def record_program(
         What has the shape and dtype of each argument: nodes, say.
     weak : collection
         Which of these are Python numbers.
+
+    Raises
+    ------
+    TypeError
+        If it needs values, or has effects.
     """
-    with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
-        given = []
-        for node in inputs:
-            array = example(node.shape, node.dtype)
-            given.append(trace.variable(array, original=array.item() if node in weak else None))
-        program = _program(trace, function(*given))
+    try:
+        with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
+            given = []
+            for node in inputs:
+                array = example(node.shape, node.dtype)
+                given.append(trace.variable(array, original=array.item() if node in weak else None))
+            program = _program(trace, function(*given))
+    except NotRecordable as reason:
+        raise TypeError(f"there is no such program: {reason}") from None
     assert not trace.hidden, "the function uses values from outside"
     return program
 

@@ -32,6 +32,9 @@ class _Shared:
         self.functions: dict[str, int] = {}
 
     def constant(self, value: Any) -> str:
+        for name, known in self.constants.items():
+            if known is value:
+                return name
         name = f"c{len(self.constants)}"
         self.constants[name] = value
         return name
@@ -124,7 +127,8 @@ class _Function:
 
 def _describe(node: Node) -> str:
     if node.primitive is not None and node.primitive.multiple:
-        return f"{node.shape[0]} results"
+        count = node.shape[0]
+        return f"{count} result{'' if count == 1 else 's'}"
     return f"{node.dtype.name}[{', '.join(map(str, node.shape))}]"
 
 

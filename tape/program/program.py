@@ -16,25 +16,14 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import cast
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.reverse import cast
 from tapegrad.tape.program import content, printing, verification
 from tapegrad.tape.program.content import bodies
 
-__all__ = ["Program", "broadcast_shape", "later", "replay", "users"]
-
-
-class _Later:
-    """What rooms that import this one put here: how programs are transformed and compiled."""
-
-    reverse: Callable[..., Program]
-    forward: Callable[..., Program]
-    batch: Callable[..., Program]
-    compile: Callable[..., Callable[..., Any]]
-
-
-later = _Later()
+__all__ = ["Program", "broadcast_shape", "replay", "users"]
 
 
 class Program:

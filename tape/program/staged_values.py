@@ -19,7 +19,7 @@ from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.location import stores_item
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import tree_map
-from tapegrad.tape.core.trace import Traced
+from tapegrad.tape.core.traced import Traced
 
 __all__ = ["StagedAppearance"]
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.recorder import NUMBERS
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.reverse import fit, sweep
+from tapegrad.tape.core.reverse import sweep
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program.program import Program, replay
 from tapegrad.tape.program.rewriter import Rewriter
@@ -92,27 +94,21 @@ class Tape:
         self._before = None
 
     def keep(
-        self,
-        primitive: Primitive,
-        args: tuple[Any, ...],
-        inputs: Sequence[Node | None],
-        params: Mapping[str, Any],
-        values: Sequence[Any],
-        node: Node,
+        self, primitive: Primitive, args: Sequence[Any], params: Mapping[str, Any], node: Node
     ) -> None:
-        """Keep the application of a primitive that made `node` of the graph."""
+        """Keep the application of a primitive to arguments that made `node` of the graph."""
         operands: list[Any] = []
-        for a, source, value in zip(args, inputs, values):
+        for a, source in zip(args, node.inputs):
             if source is None:
-                operands.append(value)
+                operands.append(a if type(a) in NUMBERS else np.asarray(a))
                 continue
             record = self.records.get(source)
-            operands.append(self._leaf(source, value) if record is None else record)
+            operands.append(self._leaf(source, a.value) if record is None else record)
             if isinstance(a, Tensor):
                 self._first.setdefault(a, source)
         made = self._append(primitive, tuple(operands), dict(params), node)
         cut = node.constant and node.dtype.kind == "f" and primitive.differentiable
-        if cut and not _all_constant(inputs):
+        if cut and not _all_constant(node.inputs):
             # The user said so: a gradient that was to flow there would flow in a replay, too.
             self._append(primitives["stop_gradient"], (made,), {}, node)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.cotangents import fit, zeros
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.program.program import Program
 
 __all__ = ["jit_call_p"]
@@ -48,7 +48,7 @@ def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[
 jit_call_p = Primitive(
     "jit_call",
     _forward,
-    pull=_pull,
+    pull_all=_pull,
     jvp=_push,
     batch=_batch,
     multiple=True,

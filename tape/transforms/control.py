@@ -15,10 +15,10 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import fit, zeros
 from tapegrad.tape.core.node import Node, clock, entry
 from tapegrad.tape.core.primitive import Primitive, functions, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
-from tapegrad.tape.core.reverse import fit, zeros
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
@@ -133,7 +133,7 @@ def _floats(values: Sequence[Any]) -> tuple[int, ...]:
 cond_p = Primitive(
     "cond",
     _forward,
-    pull=_pull,
+    pull_all=_pull,
     jvp=_push,
     batch=_batch,
     multiple=True,

@@ -1,21 +1,19 @@
-"""Operations as users write and see them: the base class, ``execute_op``, and ``Tensor.creator``."""
+"""Operations as users write them: the base class, and ``execute_op``."""
 
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import write_into
-from tapegrad.tape.array.tensor import Tensor, tensor_at
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.errors import InvalidGradient
-from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import Primitive, implements
-from tapegrad.tape.core.reverse import fit
+from tapegrad.tape.core.primitive import Primitive
 
-__all__ = ["Operation", "RecordedOperation", "SkipGradient", "execute_op"]
+__all__ = ["Operation", "SkipGradient", "custom_p", "execute_op"]
 
 
 class SkipGradient(Exception):
@@ -253,46 +251,3 @@ def execute_op(
     if out is None:
         return result  # type: ignore[no-any-return]
     return write_into(out, result)
-
-
-class RecordedOperation(Operation):
-    """What ``Tensor.creator`` shows of an entry of the tape."""
-
-    def __init__(self, node: Node) -> None:
-        self.primitive = node.primitive
-        self.params = node.params
-        found: list[Tensor] = []
-        for i, source in enumerate(node.inputs):
-            owner = None if source is None else tensor_at(source)
-            if owner is not None:
-                found.append(owner)
-            elif i + 1 < len(node.saved) and isinstance(
-                node.saved[i + 1], np.ndarray | float | int
-            ):
-                found.append(Tensor(node.saved[i + 1], copy=False, constant=True))
-        self.variables = tuple(found)
-
-    @property
-    def can_return_view(self) -> bool:  # type: ignore[override]
-        """Whether the result can share memory with the first variable."""
-        return self.primitive.view
-
-    def __repr__(self) -> str:
-        return f"<operation {self.primitive.name}>"
-
-
-#: What has been shown of a node, so that a tensor has one creator however often it is asked.
-_shown: WeakKeyDictionary[Node, RecordedOperation] = WeakKeyDictionary()
-
-
-@implements("creator")
-def _creator(tensor: Tensor) -> Operation | None:
-    node = tensor.node
-    if not isinstance(node, Node) or not node.inputs:
-        return None
-    if node.primitive is custom_p:
-        return node.params["call"].operation  # type: ignore[no-any-return]
-    operation = _shown.get(node)
-    if operation is None:
-        operation = _shown[node] = RecordedOperation(node)
-    return operation

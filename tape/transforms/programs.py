@@ -12,12 +12,12 @@ import numpy as np
 
 from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.node import Node
+from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.primitive import Shaped
-from tapegrad.tape.core.reverse import sweep, zeros
+from tapegrad.tape.core.reverse import sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.bodies import record_program
-from tapegrad.tape.program.program import Program, later
+from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.batching import BatchTrace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 
@@ -38,7 +38,7 @@ def reverse(program: Program, wrt: Sequence[int]) -> Program:
                 g = next(cotangents)
                 if isinstance(out, Tensor):
                     roots.append((out.node, g))
-        pulled = sweep(roots)
+        pulled = sweep_by_line(roots)
         parts = [pulled.get(primals[i].node) for i in wrt]
         zeros = [np.zeros(primals[i].shape, primals[i].dtype) for i in wrt]
         return [*outputs, *(z if part is None else part for part, z in zip(parts, zeros))]
@@ -90,14 +90,14 @@ def _check_floats(program: Program, wrt: Sequence[int], what: str) -> None:
             )
 
 
+def _like(value: Any) -> Any:
+    """Return what has shape and dtype of an output, which may be a Python number."""
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    return Shaped(value.shape if hasattr(value, "shape") else (), dtype)
+
+
 def _is_float(value: Any) -> bool:
-    if type(value) in (float, int, bool):
-        return type(value) is float
-    return value.dtype.kind == "f"  # type: ignore[no-any-return]
-
-
-def _like(value: Any) -> Shaped:
-    return Shaped(np.shape(value), value.dtype if type(value) is Node else np.asarray(value).dtype)
+    return _like(value).dtype.kind == "f"  # type: ignore[no-any-return]
 
 
 def _tangent(out: Any, trace: JVPTrace) -> Any:
@@ -111,6 +111,3 @@ def _batch_of(out: Any, trace: BatchTrace, size: int) -> Any:
         return out.value
     value = lower(out, trace)
     return np.broadcast_to(value, (size, *np.shape(value)))
-
-
-later.reverse, later.forward, later.batch = reverse, forward, batch

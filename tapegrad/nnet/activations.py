@@ -17,6 +17,7 @@ from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged
 from tapegrad.ops.elementwise.logistic import sigmoid_p, stop_gradient_p
 from tapegrad.tape import Tensor
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
     "elu", "glu", "hard_tanh", "leaky_relu", "logsoftmax", "relu", "selu", "sigmoid", "soft_sign",
@@ -28,7 +29,7 @@ _SELU_ALPHA = 1.6732632423543772
 _SELU_SCALE = 1.0507009873554805
 
 
-def _input(x: Any, name: str) -> Tensor:
+def _input(x: Array, name: str) -> Tensor:
     t = as_tensor(x)
     check_operand(t.dtype.type(0), name)
     return t
@@ -47,7 +48,7 @@ def _scalar(value: Any, name: str, function: str) -> Any:
     )
 
 
-def elu(x: Any, alpha: Any, *, constant: bool | None = None) -> Tensor:
+def elu(x: ArrayLike, alpha: Any, *, constant: bool | None = None) -> Tensor:
     """Exponential linear unit: x from 0 on, ``alpha * (exp(x) - 1)`` below.
 
     Parameters
@@ -82,7 +83,7 @@ def elu(x: Any, alpha: Any, *, constant: bool | None = None) -> Tensor:
     return flagged(np.where(x < 0, below, x), constant)  # type: ignore[no-any-return]
 
 
-def selu(x: Any, *, constant: bool | None = None) -> Tensor:
+def selu(x: ArrayLike, *, constant: bool | None = None) -> Tensor:
     """Scaled exponential linear unit, whose activations normalise themselves.
 
     Parameters
@@ -109,7 +110,7 @@ def selu(x: Any, *, constant: bool | None = None) -> Tensor:
     return flagged(np.where(x < 0, below, _SELU_SCALE * x), constant)  # type: ignore[no-any-return]
 
 
-def glu(x: Any, axis: int = -1, *, constant: bool | None = None) -> Tensor:
+def glu(x: ArrayLike, axis: int = -1, *, constant: bool | None = None) -> Tensor:
     """Gated linear unit: the first half times the sigmoid of the second.
 
     Parameters
@@ -156,7 +157,7 @@ def glu(x: Any, axis: int = -1, *, constant: bool | None = None) -> Tensor:
 
 
 def hard_tanh(
-    x: Any, *, lower_bound: Any = -1, upper_bound: Any = 1, constant: bool | None = None
+    x: ArrayLike, *, lower_bound: Any = -1, upper_bound: Any = 1, constant: bool | None = None
 ) -> Tensor:
     """Limit values to an interval.
 
@@ -192,7 +193,7 @@ def hard_tanh(
     return flagged(np.minimum(np.maximum(x, lower), upper), constant)  # type: ignore[no-any-return]
 
 
-def leaky_relu(x: Any, slope: Any, *, constant: bool | None = None) -> Tensor:
+def leaky_relu(x: ArrayLike, slope: Any, *, constant: bool | None = None) -> Tensor:
     """Rectifier that lets a part of negative values through: ``max(x, 0) + slope * min(x, 0)``.
 
     Parameters
@@ -226,7 +227,7 @@ def leaky_relu(x: Any, slope: Any, *, constant: bool | None = None) -> Tensor:
     return flagged(result, constant)  # type: ignore[no-any-return]
 
 
-def relu(x: Any, *, constant: bool | None = None) -> Tensor:
+def relu(x: ArrayLike, *, constant: bool | None = None) -> Tensor:
     """Rectifier: positive values, and zeros that keep the sign of the others.
 
     Parameters
@@ -258,7 +259,7 @@ def relu(x: Any, *, constant: bool | None = None) -> Tensor:
     return flagged(np.where(x <= 0, np.copysign(0, x), x), constant)  # type: ignore[no-any-return]
 
 
-def sigmoid(x: Any, *, constant: bool | None = None) -> Tensor:
+def sigmoid(x: ArrayLike, *, constant: bool | None = None) -> Tensor:
     """Logistic function ``1 / (1 + exp(-x))``, which overflows nowhere.
 
     Parameters
@@ -281,7 +282,7 @@ def sigmoid(x: Any, *, constant: bool | None = None) -> Tensor:
     return apply(sigmoid_p, (_input(x, "sigmoid"),), {}, constant)  # type: ignore[no-any-return]
 
 
-def soft_sign(x: Any, *, constant: bool | None = None) -> Tensor:
+def soft_sign(x: ArrayLike, *, constant: bool | None = None) -> Tensor:
     """Return ``x / (1 + |x|)``.
 
     Parameters
@@ -306,7 +307,7 @@ def soft_sign(x: Any, *, constant: bool | None = None) -> Tensor:
     return flagged(x / (1 + np.abs(x)), constant)  # type: ignore[no-any-return]
 
 
-def shifted(x: Any, axis: Any) -> Any:
+def shifted(x: Array, axis: AxisLike) -> Any:
     """Subtract the greatest value along `axis`, on which a softmax does not depend."""
     x = _input(x, "softmax")
     if x.dtype.kind != "f":
@@ -320,7 +321,7 @@ def shifted(x: Any, axis: Any) -> Any:
 
 
 def softmax(
-    x: Any, axis: int | tuple[int, ...] | None = -1, *, constant: bool | None = None
+    x: ArrayLike, axis: int | tuple[int, ...] | None = -1, *, constant: bool | None = None
 ) -> Tensor:
     """Exponentials divided by their sum.
 
@@ -350,7 +351,7 @@ def softmax(
 
 
 def logsoftmax(
-    x: Any, axis: int | tuple[int, ...] | None = -1, *, constant: bool | None = None
+    x: ArrayLike, axis: int | tuple[int, ...] | None = -1, *, constant: bool | None = None
 ) -> Tensor:
     """Logarithm of :func:`softmax`, exact where that would underflow.
 
@@ -381,6 +382,6 @@ def logsoftmax(
     return flagged(s - np.log(total), constant)  # type: ignore[no-any-return]
 
 
-def _axes(x: Any, axis: Any) -> Any:
+def _axes(x: Array, axis: AxisLike) -> Any:
     """A number without axes has no last one: it is normalised over none."""
     return None if axis == -1 and not len(np.shape(as_tensor(x))) else axis

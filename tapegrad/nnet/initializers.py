@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape import Tensor
+from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
 
 __all__ = [
     "dirac", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "normal", "uniform",
@@ -38,7 +39,7 @@ def _shape(shape: tuple[Any, ...], least: int, function: str) -> tuple[int, ...]
     return tuple(sizes)
 
 
-def _float_dtype(dtype: Any, function: str) -> np.dtype[Any]:
+def _float_dtype(dtype: DTypeLike, function: str) -> np.dtype[Any]:
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise ValueError(f"{function}: dtype must be a floating-point type, not {dtype}")
@@ -49,15 +50,19 @@ def _number(value: Any) -> float:
     return float(value.item() if isinstance(value, Tensor) else value)
 
 
-def _tensor(values: Any, dtype: Any, constant: bool | None) -> Tensor:
+def _tensor(values: Array, dtype: DTypeLike, constant: bool | None) -> Tensor:
     return Tensor(np.asarray(values, dtype=dtype), constant=constant, copy=False)
 
 
-def _draw_normal(shape: tuple[int, ...], mean: float, std: float, dtype: Any, c: Any) -> Tensor:
+def _draw_normal(
+    shape: tuple[int, ...], mean: float, std: float, dtype: DTypeLike, c: Any
+) -> Tensor:
     return _tensor(np.random.normal(mean, std, shape), dtype, c)  # noqa: NPY002
 
 
-def _draw_uniform(shape: tuple[int, ...], low: float, high: float, dtype: Any, c: Any) -> Tensor:
+def _draw_uniform(
+    shape: tuple[int, ...], low: float, high: float, dtype: DTypeLike, c: Any
+) -> Tensor:
     values = np.asarray(np.random.uniform(low, high, shape), dtype)  # noqa: NPY002
     if low < high:  # a rounded number may lie on the upper bound
         values = np.asarray(np.minimum(values, np.nextafter(dtype.type(high), dtype.type(low))))
@@ -70,7 +75,7 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * kernel, shape[0] * kernel
 
 
-def dirac(*shape: int, dtype: Any = np.float32, constant: bool | None = None) -> Tensor:
+def dirac(*shape: int, dtype: DTypeLike = np.float32, constant: bool | None = None) -> Tensor:
     """Filters that leave the data as they are (Zagoruyko and Komodakis).
 
     Parameters
@@ -108,7 +113,7 @@ def dirac(*shape: int, dtype: Any = np.float32, constant: bool | None = None) ->
 
 
 def glorot_normal(
-    *shape: int, gain: Any = 1, dtype: Any = np.float32, constant: bool | None = None
+    *shape: int, gain: Any = 1, dtype: DTypeLike = np.float32, constant: bool | None = None
 ) -> Tensor:
     """Normal weights that keep the variance of signals both ways (Glorot and Bengio, 2010).
 
@@ -146,7 +151,7 @@ def glorot_normal(
 
 
 def glorot_uniform(
-    *shape: int, gain: Any = 1, dtype: Any = np.float32, constant: bool | None = None
+    *shape: int, gain: Any = 1, dtype: DTypeLike = np.float32, constant: bool | None = None
 ) -> Tensor:
     """Uniform weights that keep the variance of signals both ways (Glorot and Bengio, 2010).
 
@@ -183,7 +188,7 @@ def glorot_uniform(
 
 
 def he_normal(
-    *shape: int, gain: Any = 1, dtype: Any = np.float32, constant: bool | None = None
+    *shape: int, gain: Any = 1, dtype: DTypeLike = np.float32, constant: bool | None = None
 ) -> Tensor:
     """Normal weights for layers of rectifiers (He, Zhang, Ren and Sun, 2015).
 
@@ -221,7 +226,7 @@ def he_normal(
 
 
 def he_uniform(
-    *shape: int, gain: Any = 1, dtype: Any = np.float32, constant: bool | None = None
+    *shape: int, gain: Any = 1, dtype: DTypeLike = np.float32, constant: bool | None = None
 ) -> Tensor:
     """Uniform weights for layers of rectifiers (He, Zhang, Ren and Sun, 2015).
 
@@ -259,8 +264,9 @@ def he_uniform(
 
 
 def normal(
-    *shape: int, mean: Any = 0, std: Any = 1, dtype: Any = np.float32, constant: bool | None = None
-) -> Tensor:
+    *shape: int, mean: ArrayLike = 0, std: Any = 1, dtype: DTypeLike = np.float32,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Values drawn from a normal distribution.
 
     Parameters
@@ -297,7 +303,7 @@ def normal(
 
 
 def uniform(
-    *shape: int, lower_bound: Any = 0, upper_bound: Any = 1, dtype: Any = np.float32,
+    *shape: int, lower_bound: Any = 0, upper_bound: Any = 1, dtype: DTypeLike = np.float32,
     constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Values drawn uniformly from ``[lower_bound, upper_bound)``.

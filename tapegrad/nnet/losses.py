@@ -20,6 +20,7 @@ from tapegrad.ops.declare.ufunc import as_tensor, flagged
 from tapegrad.ops.layers.crossentropy import crossentropy_p, of_class
 from tapegrad.tape import Tensor
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = [
     "focal_loss", "margin_ranking_loss", "multiclass_hinge", "negative_log_likelihood",
@@ -27,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _scores(x: Any, name: str, function: str) -> Any:
+def _scores(x: Array, name: str, function: str) -> Any:
     x = as_tensor(x)
     if x.ndim != 2:
         raise ValueError(
@@ -37,7 +38,7 @@ def _scores(x: Any, name: str, function: str) -> Any:
     return x
 
 
-def _labels(y: Any, x: Any, name: str, function: str) -> Any:
+def _labels(y: Array, x: Array, name: str, function: str) -> Any:
     """Check class numbers against scores; return them as an array, or as a traced tensor."""
     y = as_tensor(y)
     if y.dtype.kind not in "iu":
@@ -59,7 +60,7 @@ def _labels(y: Any, x: Any, name: str, function: str) -> Any:
     return y
 
 
-def _known(a: Any) -> Any:
+def _known(a: Array) -> Any:
     """The array of values, or None if a transformation keeps them unknown."""
     while isinstance(a, Tensor):
         a = a.live_trace.appearance.peek(a)
@@ -92,7 +93,7 @@ def _non_negative(value: Any, name: str, function: str) -> Any:
     return value
 
 
-def _focal(log_p: Any, rest: Any, alpha: Any, gamma: Any, function: str) -> Any:
+def _focal(log_p: Any, rest: Any, alpha: Any, gamma: Array, function: str) -> Any:
     """``-alpha * rest ** gamma * log_p``, where the limit of vanishing `rest` is finite."""
     alpha, gamma = _real(alpha, "alpha", function), _non_negative(gamma, "gamma", function)
     loss = 0 - log_p  # not -log_p, which would be -0.0 for what is certain
@@ -194,7 +195,7 @@ def softmax_focal_loss(
 
 
 def margin_ranking_loss(
-    x1: Any, x2: Any, y: Any, margin: float, *, constant: bool | None = None
+    x1: ArrayLike, x2: ArrayLike, y: ArrayLike, margin: float, *, constant: bool | None = None
 ) -> Tensor:
     """Mean of ``max(0, margin - y * (x1 - x2))``.
 
@@ -253,7 +254,7 @@ def margin_ranking_loss(
 
 
 def multiclass_hinge(
-    x: Any, y_true: Any, hinge: float = 1.0, *, constant: bool | None = None
+    x: ArrayLike, y_true: Any, hinge: float = 1.0, *, constant: bool | None = None
 ) -> Tensor:
     """Mean over the data of how far wrong classes come within `hinge` of the right one.
 
@@ -296,7 +297,7 @@ def multiclass_hinge(
 
 
 def negative_log_likelihood(
-    x: Any, y_true: Any, *, weights: Any = None, constant: bool | None = None
+    x: ArrayLike, y_true: Any, *, weights: ArrayLike = None, constant: bool | None = None
 ) -> Tensor:
     """Mean over the data of minus the log-probability of the right class.
 
@@ -343,7 +344,7 @@ def negative_log_likelihood(
     return flagged(0 - np.mean(picked), constant)  # type: ignore[no-any-return]
 
 
-def softmax_crossentropy(x: Any, y_true: Any, *, constant: bool | None = None) -> Tensor:
+def softmax_crossentropy(x: ArrayLike, y_true: Any, *, constant: bool | None = None) -> Tensor:
     """Mean over the data of the cross-entropy of softmax and the right classes.
 
     Parameters

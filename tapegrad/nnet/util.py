@@ -20,6 +20,7 @@ import numpy as np
 from tapegrad.clipping import global_norm, positive_order
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import flatten
+from tapegrad.tape.core.types import Array
 
 __all__ = ["clip_grad_norm", "clip_grad_value", "grad_norm"]
 
@@ -178,7 +179,7 @@ def clip_grad_norm(
         )
     factor = max_norm / (total + eps) if total + eps else 1.0
 
-    def shrink(g: Any, out: Any) -> Any:
+    def shrink(g: Array, out: Any) -> Any:
         dtype = np.dtype(np.float32) if g.dtype == np.float16 else g.dtype
         if 0 < factor < np.finfo(dtype).tiny:  # would lose digits or vanish
             g, last = np.divide(g, dtype.type(total + eps)), max_norm

@@ -15,11 +15,13 @@ from checks import Application
 from hypothesis import assume
 from test_registry import sample, seeded
 
+import tapegrad as tg
 from tapegrad.compile.passes import pipeline as passes
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
+from tapegrad.tape.transforms import control
 
 
 def _application(name: str, recipe: int) -> Application:
@@ -230,7 +232,7 @@ def test_a_lost_guard_is_noticed(program: Any, monkeypatch: pytest.MonkeyPatch) 
     # Strict: a program that is run without compiling would show nothing.
     programs.check_jit(program, _X, strict=True)
     programs.check_jit_of_gradient(program, _X, strict=True)
-    monkeypatch.setattr(StagingTrace, "consume", lambda self, tensor, kind: tensor.value)
+    monkeypatch.setattr(StagingTrace, "guard", lambda self, tensor, kind, seen: None)
     _expect_failure(programs.check_jit, program, _X)
     _expect_failure(programs.check_jit_of_gradient, program, _X)
 
@@ -266,6 +268,28 @@ def test_a_pass_that_drops_what_is_needed_is_noticed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(passes, "PIPELINE", (careless, *passes.PIPELINE))
     _expect_failure(programs.check_jit, VIEWED, _X)
+
+
+def test_a_wrong_rule_of_cond_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any) -> Any:
+        return tg.cond(np.sum(x) > 0, lambda x: np.sum(np.sin(x)), lambda x: np.sum(x * x), x)
+
+    def check(seed: float) -> None:
+        x = np.array([0.3, seed])
+        wanted = np.cos(x) if np.sum(x) > 0 else 2 * x
+        for slope in (tg.jit(tg.grad(f)), lambda x: tg.vmap(tg.grad(f))(np.stack([x, -x]))[0]):
+            checks.assert_near(slope(x), wanted, 1e-12, "slope")
+
+    check(0.5)
+    check(-0.5)
+    pull = control.cond_p.pull_all
+
+    def crossed(*args: Any, true_fun: Any, false_fun: Any, **params: Any) -> Any:
+        return pull(*args, true_fun=false_fun, false_fun=true_fun, **params)
+
+    _replace(monkeypatch, control.cond_p, "pull_all", crossed)
+    _expect_failure(check, 0.5)
+    _expect_failure(check, -0.5)
 
 
 def test_a_wrong_stack_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

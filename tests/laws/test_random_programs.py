@@ -48,6 +48,15 @@ REMEMBERED: dict[str, Any] = {
         ),
         [(2, 3), (3,)],
     ),
+    "a branch below a branch": (
+        (
+            ("cond", 0, 0.0, "sin", "square", 1),
+            ("set", 1, "head", 0),
+            ("branch", 1, 0.0, (("cond", 1, 0.5, "tanh", "abs", 2),), (("unary", "exp", 2),)),
+            ("cond", 2, -1.0, "rectify", "root", 2),
+        ),
+        [(3,), (2, 3)],
+    ),
     "a buffer in a loop": (
         (("zeros", 0), ("loop", 3, (("unary", "sin", 1), ("in part", "+=", 1, "head", 0)))),
         [(2, 1)],
@@ -113,9 +122,20 @@ def test_a_replay_and_the_printed_tape_are_the_run_to_the_last_bit(drawn: Any) -
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("part", range(12))
+@pytest.mark.parametrize("check", ["values", "gradients", "tape"])
+@settings(max_examples=150)
 @given(drawn=programs.programs())
-def test_many_programs_hold(check: str, drawn: Any) -> None:
+def test_many_programs_hold(check: str, part: int, drawn: Any) -> None:
+    _holds(check, drawn)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("part", range(12))
+@pytest.mark.parametrize("check", ["jit", "jit of the gradient"])
+@settings(max_examples=40)  # each compiles kernels of its own
+@given(drawn=programs.programs())
+def test_many_compiled_programs_hold(check: str, part: int, drawn: Any) -> None:
     _holds(check, drawn)
 
 

@@ -46,10 +46,11 @@ def test_a_stack_of_transformations_is_its_differences_and_loops(
 
 
 @pytest.mark.deep
-@settings(max_examples=3000)
+@pytest.mark.parametrize("part", range(12))
+@settings(max_examples=120)
 @given(bottom=st.sampled_from(BOTTOM), names=_depth(3), seed=SEEDS)
 def test_many_stacks_are_their_differences_and_loops(
-    bottom: Function, names: list[str], seed: int
+    part: int, bottom: Function, names: list[str], seed: int
 ) -> None:
     f = stacks.stack(bottom, names)
     stacks.check(f, stacks.point(f, seed))

@@ -277,3 +277,31 @@ def test_functions_without_derivatives_give_numpys_arrays_and_keep_the_gradient(
     assert np.asarray(got).dtype == np.asarray(expected).dtype
     np.testing.assert_array_equal(got, expected)
     assert t.grad is not None
+
+
+DESCENDING: list[Any] = [
+    ([3.0, np.nan, 1.0, 3.0, -2.0], [0, 3, 2, 4, 1]),
+    ([1, -128, 127, 1], [2, 0, 3, 1]),
+    ([True, False, True], [0, 2, 1]),
+]
+
+
+@pytest.mark.parametrize(("values", "order"), DESCENDING)
+def test_sorting_in_descending_order_is_stable_and_leaves_nan_last(values: Any, order: Any) -> None:
+    x = np.array(values, dtype=np.int8 if order[0] == 2 else None)
+    assert np.array_equal(tg.argsort(tg.tensor(x), stable=True, descending=True), order)
+    assert np.array_equal(tg.sort(x, descending=True).data, x[order], equal_nan=x.dtype == float)
+    t = tg.tensor(x)
+    t.sort(descending=True)
+    assert np.array_equal(t.data, x[order], equal_nan=x.dtype == float)
+    if np.lib.NumpyVersion(np.__version__) >= "2.5.0":
+        assert np.array_equal(np.argsort(x, stable=True, descending=True), order)
+        assert np.array_equal(np.argsort(tg.tensor(x), stable=True, descending=True), order)
+
+
+def test_the_gradient_of_sorting_in_descending_order_goes_where_values_came_from() -> None:
+    x = tg.tensor([1.0, 3.0, 2.0])
+    (tg.sort(x, descending=True) * [1.0, 10.0, 100.0]).sum().backward()
+    assert np.array_equal(x.grad, [100.0, 1.0, 10.0])
+    gradient = tg.grad(lambda x: np.sum(tg.sort(x, descending=True)[:1]))
+    assert np.array_equal(tg.jit(gradient)(np.array([1.0, 3.0, 2.0])), [0.0, 1.0, 0.0])

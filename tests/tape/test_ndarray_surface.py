@@ -20,7 +20,8 @@ WITHOUT = {
     "byteswap", "ctypes", "dump", "dumps", "getfield", "resize", "setfield", "setflags",
     "__array_finalize__", "__array_interface__", "__array_namespace__", "__array_struct__",
     "__array_wrap__", "__class_getitem__", "__delitem__", "__dlpack__", "__dlpack_device__",
-    "__setstate__", "newbyteorder", "ptp", "itemset", "tostring",
+    "__setstate__", "newbyteorder", "ptp", "itemset", "tostring", "__buffer__", "_set_dtype",
+    "_set_shape",
 }  # fmt: skip
 
 #: Of these the documentation of MyGrad gives another signature.

@@ -357,3 +357,68 @@ def test_a_tensor_has_one_creator_however_often_it_is_asked():
     assert (y + 1).creator.variables[0] is y
     y.backward()
     assert y.creator is None
+
+
+def test_recorded_operations_give_the_gradients_of_their_variables():
+    x, y = tg.tensor([1.0, 2.0]), tg.tensor(3.0)
+    z = x * y
+    operation = z.creator
+    g = np.array([1.0, 10.0])
+    assert np.array_equal(operation.backward_var(g, 0), [3.0, 30.0])
+    assert np.array_equal(operation.backward_var(g, 1), [1.0, 20.0])  # broadcasting stays
+    assert operation.grad_post_process_fn(operation.backward_var(g, 1), ()) == 21.0
+    operation.backward(g)
+    assert np.array_equal(x.grad, [3.0, 30.0]) and y.grad == 21.0
+
+
+def test_recorded_operations_can_be_called():
+    operation = np.sum(tg.tensor(np.ones((2, 3))), axis=1).creator
+    out = operation(tg.tensor(np.ones((2, 2))))
+    assert type(out) is np.ndarray and np.array_equal(out, [2.0, 2.0])
+
+
+def test_variables_are_aligned_with_the_arguments():
+    x = tg.tensor([1.0, 2.0])
+    assert [v.data.tolist() for v in (2.0 - x).creator.variables] == [2.0, [1.0, 2.0]]
+    assert (2.0 - x).creator.variables[0].constant
+    array = np.array([5.0, 6.0])
+    variables = np.add(array, x).creator.variables
+    assert variables[1] is x and np.array_equal(variables[0].data, array)
+    mask = np.array([True, False])
+    where = np.where(mask, x, 0.0).creator
+    assert where.variables[1] is x and np.array_equal(where.variables[0].data, mask)
+    with pytest.raises(SkipGradient):
+        where.backward_var(np.ones(2), 0)
+
+
+def test_variables_that_are_gone_come_back_at_their_place_in_the_graph():
+    x = tg.tensor([1.0, 2.0])
+    z = ((x + 1.0) + 2.0) * 3.0
+    inner = z.creator.variables[0]
+    assert np.array_equal(inner.data, [4.0, 5.0])  # computed anew: nothing had saved it
+    assert inner.creator.variables[0].creator.variables[0] is x
+    other = inner.creator.variables[0]
+    other[0] = 100.0  # concerns nobody but this tensor
+    z.sum().backward()
+    assert np.array_equal(x.grad, [3.0, 3.0])
+    assert np.array_equal(inner.grad, [3.0, 3.0]) and z.creator is None
+
+
+def test_an_operation_of_a_cleared_graph_says_so():
+    x = tg.tensor([1.0, 2.0])
+    z = x * x
+    operation = z.creator
+    z.sum().backward()
+    with pytest.raises(tg.InvalidBackprop, match="cleared"):
+        operation.backward_var(np.ones(2), 0)
+
+
+def test_what_is_shown_of_an_operation_keeps_no_graph_alive(no_gc):
+    x = tg.tensor(np.ones(10))
+    h = np.exp(x)
+    z = h * h
+    kept = weakref.ref(h.data)
+    z.creator.variables
+    del h
+    z.sum().backward()
+    assert kept() is None

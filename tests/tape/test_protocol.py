@@ -14,7 +14,8 @@ from tapegrad.tape.array.application import bind, detached, lower_arguments
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, Traced, new_trace
+from tapegrad.tape.core.trace import Trace, new_trace
+from tapegrad.tape.core.traced import Traced
 
 UNARY = [np.sin, np.tanh, np.negative, lambda x: x.T, lambda x: x[::-1], lambda x: x.reshape(-1)]
 BINARY = [np.add, np.multiply, lambda x, y: x - 2 * y, np.maximum, lambda x, y: x / (1 + y * y)]

@@ -328,3 +328,33 @@ def test_a_write_without_autodiff_does_not_corrupt_a_live_graph():
     y.backward()
     assert np.array_equal(x.data, [100.0, 100.0])
     assert x.grad is None or np.array_equal(x.grad, [2.0, 4.0])
+
+
+def test_a_decorated_function_may_return_arrays_in_place_of_tensors():
+    x = tg.tensor([1.0, 2.0])
+
+    def f(y, scale=1.0):
+        """Double."""
+        return {"double": y * 2 * scale, "rest": [y, 3.0, None]}
+
+    plain = tg.no_autodiff(f)(x)
+    assert type(plain["double"]) is tg.Tensor and plain["double"].creator is None
+    g = tg.no_autodiff(f, to_numpy=True)
+    assert g.__name__ == "f" and g.__doc__ == "Double."
+    out = g(x, scale=2.0)
+    assert type(out["double"]) is np.ndarray and np.array_equal(out["double"], [4.0, 8.0])
+    assert out["rest"][0] is x.data and out["rest"][1:] == [3.0, None]
+    single = tg.no_autodiff(lambda y: y.sum(), to_numpy=True)(x)
+    assert type(single) is np.ndarray and single.shape == () and single == 3.0
+    assert (x * 1.0).creator is not None
+
+
+def test_arrays_in_place_of_traced_values_are_refused():
+    f = tg.no_autodiff(lambda x: x * 2, to_numpy=True)
+    with pytest.raises(tg.TracedArrayError):
+        tg.grad(lambda x: f(x).sum())(np.ones(2))
+
+
+def test_switches_of_the_memory_guard_know_nothing_of_arrays():
+    with pytest.raises(TypeError, match="to_numpy"):
+        tg.mem_guard_off(lambda: None, to_numpy=True)

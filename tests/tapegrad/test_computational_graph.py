@@ -145,6 +145,19 @@ def test_a_tape_is_drawn_with_all_its_entries() -> None:
 
 
 @pytest.mark.usefixtures("_graphviz")
+def test_an_operation_with_several_results_is_one_box() -> None:
+    x = tg.tensor(2.0)
+    with tg.Tape() as tape:
+        y, z = tg.cond(x > 0, lambda x: (np.sin(x), x * x), lambda x: (x, 2 * x), x)
+        y * tg.exp(z, constant=True)
+    for picture in (build_graph(tape, {"x": x, "y": y, "z": z}), build_graph(y, locals())):
+        arrows = picture.labelled()
+        assert ("x", "cond") in arrows and ("cond", "y") in arrows
+        assert "output" not in picture.nodes.values()
+    assert ("cond", "z") in build_graph(tape, {"z": z}).labelled()
+
+
+@pytest.mark.usefixtures("_graphviz")
 def test_kernels_are_boxes_around_what_they_fuse() -> None:
     compiled = tg.jit(lambda x, w: np.sum(np.tanh(np.matmul(x, w)) * 2.0))
     with pytest.raises(ValueError, match="call it once"):

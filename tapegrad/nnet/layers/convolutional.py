@@ -16,12 +16,13 @@ from tapegrad.ops.layers.convolution import convolve_p
 from tapegrad.ops.layers.pooling import max_pool_p
 from tapegrad.tape import Tensor
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.types import ArrayLike
 
 __all__ = ["conv_nd", "max_pool"]
 
 
 def conv_nd(
-    x: Any,
+    x: ArrayLike,
     filter_bank: Any,
     *,
     stride: int | tuple[int, ...],
@@ -94,7 +95,7 @@ def conv_nd(
 
 
 def max_pool(
-    x: Any,
+    x: ArrayLike,
     pool: tuple[int, ...],
     stride: int | tuple[int, ...],
     *,

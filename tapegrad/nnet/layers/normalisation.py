@@ -18,15 +18,16 @@ from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.layers.normalisation import normalise_p
 from tapegrad.tape import Tensor
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = ["batchnorm"]
 
 
 def batchnorm(
-    x: Any,
+    x: ArrayLike,
     *,
-    gamma: Any = None,
-    beta: Any = None,
+    gamma: ArrayLike = None,
+    beta: ArrayLike = None,
     eps: float,
     constant: bool | None = None,
 ) -> Tensor:
@@ -83,7 +84,7 @@ def batchnorm(
     return apply(normalise_p, given, {"eps": eps}, constant)  # type: ignore[no-any-return]
 
 
-def _per_channel(a: Any, channels: tuple[int, ...], name: str) -> Any:
+def _per_channel(a: Array, channels: tuple[int, ...], name: str) -> Any:
     a = as_tensor(a)
     if a.shape != channels:
         raise ValueError(

@@ -18,13 +18,14 @@ from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.layers.recurrent import gru_p
 from tapegrad.tape import Tensor
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
 
 __all__ = ["gru"]
 
 
 def gru(
     X: Any, Uz: Any, Wz: Any, bz: Any, Ur: Any, Wr: Any, br: Any, Uh: Any, Wh: Any, bh: Any,
-    s0: Any = None, bp_lim: int | None = None, dropout: float = 0.0,
+    s0: ArrayLike = None, bp_lim: int | None = None, dropout: float = 0.0,
     constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Run a gated recurrent unit over sequences.
@@ -103,13 +104,13 @@ def gru(
     return apply(gru_p, (*given, np.stack(recurrent), s0), {"limit": limit}, constant)  # type: ignore[no-any-return]
 
 
-def _mask(shape: tuple[int, ...], dropout: float, dtype: Any) -> Any:
+def _mask(shape: tuple[int, ...], dropout: float, dtype: DTypeLike) -> Any:
     """Draw zeros, with probability `dropout`, and what keeps the mean."""
     kept = np.random.random_sample(shape) >= dropout  # noqa: NPY002  # the stream of tg.random
     return kept.astype(dtype if dtype.kind == "f" else float) * (1 / (1 - dropout))
 
 
-def _check(X: Any, weights: dict[str, Any], s0: Any, bp_lim: Any, dropout: Any) -> None:
+def _check(X: Any, weights: dict[str, Any], s0: Array, bp_lim: Any, dropout: Any) -> None:
     """Raise if an argument of ``gru`` does not fit the others."""
     if X.ndim != 3:
         raise ValueError(f"gru: `X` must have shape (T, N, C), not {X.shape}")

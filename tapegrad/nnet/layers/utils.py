@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tapegrad.tape.core.types import ArrayLike
+
 __all__ = ["sliding_window_view"]
 
 
@@ -72,7 +74,7 @@ def tiles(size: Any, window: Any, stride: Any, padding: Any, dilation: Any, *, o
 
 
 def sliding_window_view(
-    arr: Any, window_shape: Any, step: Any, dilation: Any = None
+    arr: ArrayLike, window_shape: Any, step: Any, dilation: Any = None
 ) -> NDArray[Any]:
     """View an array through windows that are placed along its last axes.
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapegrad.ops.layers import row_sums as rows
-from tapegrad.ops.layers.row_sums import rows_of, sums
+from tapegrad.ops.layers.row_sums import buffer_for, sums
 
 
 @given(
@@ -48,9 +48,9 @@ def test_sums_of_equal_numbers_do_not_drift(length: int, across: bool) -> None:
 def test_the_buffer_of_numpy_is_the_users_again() -> None:
     before = np.getbufsize()
     for length in (1, 64, 1000, 10**6):
-        with rows_of(length):
+        with buffer_for(length):
             pass
         assert np.getbufsize() == before
-    with pytest.raises(ZeroDivisionError), rows_of(1000):
+    with pytest.raises(ZeroDivisionError), buffer_for(1000):
         raise ZeroDivisionError
     assert np.getbufsize() == before

@@ -10,7 +10,7 @@ import tapegrad as tg
 from tapegrad.nnet import conv_nd
 from tapegrad.ops.layers import normalisation, workers
 from tapegrad.ops.layers.normalisation import normalise_p
-from tapegrad.ops.layers.workers import crew, multiply, processors, share_sum, work_arrays
+from tapegrad.ops.layers.workers import crew, multiply, processors, sum_in_threads, work_arrays
 from tapegrad.tape.core.threads import Pool, Usage
 
 
@@ -27,7 +27,7 @@ def three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sums_are_taken_in_the_same_order_by_any_number_of_threads() -> None:
     parts = [np.random.default_rng(i).normal(size=50).astype(np.float32) for i in range(40)]
     sums = [
-        share_sum(lambda total, part: np.add(total, part, out=total), parts,
+        sum_in_threads(lambda total, part: np.add(total, part, out=total), parts,
                   np.zeros((3, 50), np.float32), threads)
         for threads in (1, 2, 3)
     ]  # fmt: skip
@@ -138,9 +138,9 @@ def test_channels_are_normalised_the_same_on_any_number_of_threads(
     monkeypatch.setattr(workers, "_WORTHWHILE", 1)
     monkeypatch.setattr(normalisation, "_PART", 1)
     shared: list[int] = []
-    share = normalisation.share
+    in_threads = normalisation.in_threads
     monkeypatch.setattr(
-        normalisation, "share", lambda tasks, n: (shared.append(n), share(tasks, n))
+        normalisation, "in_threads", lambda tasks, n: (shared.append(n), in_threads(tasks, n))
     )
     for got, other in zip(passes(args, g), whole):
         np.testing.assert_array_equal(got, other)

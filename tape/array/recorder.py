@@ -1,0 +1,396 @@
+"""The recorder: what imperative code does with a primitive, as a function generated for it.
+
+To record an operation takes a few steps for each argument and for its result, and which they are
+depends on the primitive alone: how many arguments it has, which values its rules need, whether it
+makes views. So the function that records a primitive is written from the template below when the
+primitive is first applied. It is the only code that makes nodes for imperative operations, on tapes
+too. Its source is shown by tracebacks, debuggers, and
+
+>>> from tapegrad.tape.core.primitive import primitives
+>>> from tapegrad.tape.array.recorder import source_of
+>>> print(source_of(primitives["exp"]))  # doctest: +ELLIPSIS
+def record(args, params=NO_PARAMS, constant=None, guard=None):
+    ...
+"""
+
+from __future__ import annotations
+
+import linecache
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array import graph
+from tapegrad.tape.array.guard import release_with
+from tapegrad.tape.array.paths import mark_view, shares_memory
+from tapegrad.tape.array.tensor import Tensor, imperative, make, pin_of
+from tapegrad.tape.core.bundles import link_bundle
+from tapegrad.tape.core.node import Node, clock
+from tapegrad.tape.core.primitive import Primitive, implements, stand_in
+from tapegrad.tape.core.state import GuardDefault, State, guarding, state
+
+__all__ = ["NUMBERS", "recorder_of", "source_of"]
+
+#: Operands that stay as they are: Python's numbers are weak in promotion.
+NUMBERS = frozenset({float, int, bool, np.float64, np.float32, np.int64})
+
+_NO_PARAMS: dict[str, Any] = {}
+
+# The parts of a recorder's source. Names in capitals are constants. With the number of an argument, `x`
+# is the argument, `n` its node, `v` its value, `s` what is saved of it, and `p` its pin.
+
+_HEAD = """
+def record(args, params=NO_PARAMS, constant=None, guard=None):
+    if guard is None:
+        switches = state()
+        if switches.unusual:
+            return record_unusually(PRIMITIVE, args, params, constant, switches)
+        guard = GUARD_DEFAULT.on if switches.guard is None else switches.guard
+    live = False
+    locks = ()
+"""
+
+#: What has no derivatives is recorded on tapes alone.
+_HEAD_WITHOUT_DERIVATIVES = """
+def record(args, params=NO_PARAMS, constant=None, guard=None):
+    if guard is None:
+        return compute(PRIMITIVE, args, params, constant, state())
+    locks = ()
+"""
+
+_ARGUMENT = """
+kind = type(x#)
+if kind is Tensor or (kind not in NUMBERS and isinstance(x#, Tensor)):
+    {enter}
+    if not n#.constant:
+        live = True
+    v# = x#._value
+    {saved_of_tensor}
+elif kind in NUMBERS:
+    n# = p# = None
+    v# = x#
+    {saved_of_number}
+else:
+    n# = p# = None
+    v#, locks = locked(x#, locks, guard)
+    {saved_of_array}
+"""
+
+_ENTER = """
+n# = x#._node
+if not n#.settled:
+    n#, locks = enter(x#, locks, guard)
+"""
+
+_ENTER_AND_PIN = """
+n# = x#._node
+if n#.settled:
+    p# = x#._pin or pin_of(x#)
+else:
+    n#, locks = enter(x#, locks, guard)
+    p# = pin_of(x#)
+"""
+
+_ENTER_AS_VIEWED = """
+n# = node_of_viewed(x#)
+p# = None
+"""
+
+#: For each use that rules make of an argument: what is saved of a tensor, a number and an array. A
+#: node has the shape and dtype of its value. Constants are kept for who looks at the graph: their locks
+#: keep them alive anyway.
+_SAVED = {
+    "value": ("", "", ""),
+    "shape": ("s# = n#", "s# = stand_in(v#)", "s# = v#"),
+    "none": ("s# = None", "s# = v#", "s# = v#"),
+}
+
+_RESULT = """
+if type(out) is not ARRAY:
+    out = as_array(out)
+dtype = out.dtype
+if constant is not None:
+    live = wanted(constant, PRIMITIVE, out)
+node = new_node(Node)
+node.primitive = PRIMITIVE
+node.inputs = {inputs}
+node.params = params
+node.shape = out.shape
+node.dtype = dtype
+node.number = clock()
+node.grad = None
+node.cleared = False
+new = new_tensor(Tensor)
+new._trace = TRACE
+new._value = out
+new._node = node
+new._path = ()
+new._version = 0
+new._base = new._lock = new._latent = new._inner_shape = None
+new._pin = {pin}
+node.saved = {saved}
+node.pins = {pins}
+node.locks = locks
+"""
+
+_OWN_RESULT = """
+if live and (dtype is FLOAT64 or dtype.kind == "f"):
+    node.constant = False
+    node.settled = True
+    node.owner = weak(new)
+else:
+    node.constant = True
+    node.settled = False
+    node.owner = None
+return new
+"""
+
+_VIEWED_RESULT = """
+node.constant = not live or dtype.kind != "f"
+node.settled = False
+node.owner = None
+if shares_memory(out, v0):
+    mark_view(new, x0, PRIMITIVE, params)
+    if not out.flags.writeable:
+        release_with(out, v0)
+return new
+"""
+
+
+def _filled(template: str, **parts: str) -> str:
+    """Fill the parts, some of which are several lines, or none, into a template."""
+    for name, part in parts.items():
+        lines = part.strip().splitlines()
+        for indent in ("    ", ""):
+            block = "".join(f"{indent}{line}\n" for line in lines)
+            template = template.replace(f"{indent}{{{name}}}\n", block)
+        template = template.replace(f"{{{name}}}", part)
+    return template
+
+
+def _argument(use: str, *, view: bool, number: Any = "") -> str:
+    """Return the steps for one argument, of which the rules use its value, its shape or nothing."""
+    enter = _ENTER_AS_VIEWED if view else _ENTER_AND_PIN if use == "value" else _ENTER
+    names = ("saved_of_tensor", "saved_of_number", "saved_of_array")
+    text = _filled(_ARGUMENT, enter=enter, **dict(zip(names, _SAVED[use])))
+    return text.replace("#", str(number))
+
+
+def _tuple(parts: list[str]) -> str:
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+
+
+def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
+    """Return the source for a primitive of so many arguments."""
+    use_of_result, *rest = uses
+    arguments = [f"v{i}" for i in range(len(rest))]
+    saved = [f"v{i}" if use == "value" else f"s{i}" for i, use in enumerate(rest)]
+    pins = [f"p{i}" for i, use in enumerate(rest) if use == "value" and not primitive.view]
+    of_result = {"value": "out", "shape": "stand_in(out)", "none": "None"}[use_of_result]
+    if use_of_result == "value":
+        pins.append("new._pin")
+    call = ", ".join(arguments)
+    body = [
+        f"{_tuple([f'x{i}' for i in range(len(rest))])[1:-1]} = args",
+        *(_argument(use, view=primitive.view, number=i) for i, use in enumerate(rest)),
+        f"out = forward({call}, **params) if params else forward({call})",
+        _filled(
+            _RESULT,
+            inputs=_tuple([f"n{i}" for i in range(len(rest))]),
+            saved=_tuple([of_result, *saved]),
+            pins=_tuple(pins),
+            pin="new_pin()" if use_of_result == "value" else "None",
+        ),
+        _VIEWED_RESULT if primitive.view else _OWN_RESULT,
+    ]
+    return _joined(_HEAD, body)
+
+
+def _looped(primitive: Primitive) -> str:
+    """Return the source for a primitive of any number of arguments."""
+    steps = _argument("value", view=primitive.view)
+    steps += "inputs.append(n)\nvalues.append(v)\npins.append(p if needed else None)\n"
+    pins = "(*pins, new._pin)" if primitive.saves_result else "tuple(pins)"
+    body = [
+        "inputs, values, pins = [], [], []",
+        _filled("for x, needed in zip(args, NEEDED):\n    {steps}\n", steps=steps),
+        "out = forward(*values, **params)",
+        "" if primitive.differentiable else "live = False",
+        _filled(
+            _RESULT,
+            inputs="inputs",
+            saved="save(out, values)" if primitive.differentiable else "()",
+            pins=pins if primitive.differentiable else "()",
+            pin="new_pin()" if primitive.saves_result else "None",
+        ),
+        _VIEWED_RESULT.replace("v0", "values[0]").replace("x0", "args[0]")
+        if primitive.view
+        else _OWN_RESULT,
+    ]
+    return _joined(_HEAD if primitive.differentiable else _HEAD_WITHOUT_DERIVATIVES, body)
+
+
+def _joined(head: str, body: list[str]) -> str:
+    lines = [line for part in body for line in part.strip().splitlines()]
+    return head.lstrip() + "".join(f"    {line}\n" for line in lines)
+
+
+def source_of(primitive: Primitive) -> str:
+    """Return the source of a primitive's recorder."""
+    uses = primitive.uses
+    return _looped(primitive) if uses is None else _unrolled(primitive, uses)
+
+
+@implements("recorder")
+def recorder_of(primitive: Primitive) -> Callable[..., Any]:
+    """Make the function that records a primitive in imperative code, and keep it in ``record``.
+
+    It is called as ``record(args, params, constant, guard)``. `constant` is the user's wish, or None.
+    `guard` says whether to lock arrays; left out, the switches of the context decide, about recording
+    at all too.
+    """
+    if primitive.multiple:
+        primitive.record = partial(_record_several, primitive)
+        return primitive.record
+    source = source_of(primitive)
+    name = f"<recorder of {primitive.name}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    space = {
+        **_SHARED,
+        "PRIMITIVE": primitive,
+        "NEEDED": primitive.needs_values,
+        "TRACE": imperative.trace,
+        "forward": primitive.forward,
+        "save": primitive.save,
+    }
+    exec(compile(source, name, "exec"), space)
+    primitive.record = space["record"]
+    return primitive.record
+
+
+def record_unusually(
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    params: Mapping[str, Any],
+    constant: bool | None,
+    switches: State,
+) -> Any:
+    """Record on a tape, in a body or inside a transformation; only compute under ``no_autodiff``."""
+    if switches.body is not None:
+        return switches.body.process(primitive, args, params, constant)
+    tape = switches.tape
+    if tape is None and not switches.tracking:
+        return compute(primitive, args, params, constant, switches)
+    guard = guarding(switches) and (not switches.depth or graph.any_variable(args))
+    new = primitive.record(args, params, constant, guard)
+    if tape is not None:
+        tape.keep(primitive, args, params, new._node)
+    return new
+
+
+def compute(
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    params: Mapping[str, Any],
+    constant: bool | None,
+    switches: State,
+) -> Any:
+    """Apply a primitive without a graph; what has no derivatives gives an array, but on tapes."""
+    if switches.tape is not None or switches.body is not None:
+        return record_unusually(primitive, args, params, constant, switches)
+    values = [_value_of(a) for a in args]
+    out = primitive.forward(*values, **params)
+    if not primitive.differentiable:
+        return out
+    if type(out) is not np.ndarray:
+        out = np.asarray(out)
+    live = out.dtype.kind == "f" if constant is None else graph.wanted(constant, primitive, out)
+    node = Node(None, (), {}, (), out.shape, out.dtype)
+    node.constant = not live
+    new = make(imperative.trace, out, node)
+    if primitive.view and shares_memory(out, values[0]):
+        mark_view(new, args[0], primitive, params)
+        if not out.flags.writeable:
+            release_with(out, values[0])
+    return new
+
+
+def _record_several(
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    params: Mapping[str, Any] = _NO_PARAMS,
+    constant: bool | None = None,
+) -> Any:
+    """Record an application that has several results."""
+    switches = state.get()
+    if switches.body is not None:
+        return switches.body.process(primitive, args, params, constant)
+    nodes = [graph.current_node(a) for a in args if isinstance(a, Tensor)]
+    live = switches.tracking and not constant and not all(node.constant for node in nodes)
+    guard = live and guarding(switches)
+    values, inputs, pins = [], [], []
+    locks: graph.Locks = ()
+    for a, needed in zip(args, primitive.needs_values):
+        node = None
+        if isinstance(a, Tensor):
+            node = a._node
+            if live:
+                node, locks = graph.enter(a, locks, guard)
+                pins += [pin_of(a)] if needed else []
+            a = a._value
+        elif type(a) not in NUMBERS:
+            a, locks = graph.locked(a, locks, guard)
+        values.append(a)
+        inputs.append(node)
+    results = [np.asarray(result) for result in primitive.forward(*values, **params)]
+    if not switches.tracking:
+        return tuple(Tensor(result, copy=False) for result in results)
+    saved = primitive.save(None, values) if live else ()
+    bundle, picked = link_bundle(primitive, inputs, params, saved, results, constant=not live)
+    bundle.pins, bundle.locks = tuple(pins), locks
+    if switches.tape is not None:
+        switches.tape.keep(primitive, args, params, bundle)
+        for node in picked:
+            switches.tape.keep(node.primitive, (None,), node.params, node)
+    return tuple(make(imperative.trace, result, node) for result, node in zip(results, picked))
+
+
+def _value_of(a: Any) -> Any:
+    if isinstance(a, Tensor):
+        graph.current_node(a)
+        return a._value
+    return a if type(a) in NUMBERS else np.asarray(a)
+
+
+#: What every recorder's source refers to.
+_SHARED = {
+    "__name__": __name__,
+    "ARRAY": np.ndarray,
+    "FLOAT64": np.dtype(float),
+    "GUARD_DEFAULT": GuardDefault,
+    "NO_PARAMS": _NO_PARAMS,
+    "NUMBERS": NUMBERS,
+    "Node": Node,
+    "Tensor": Tensor,
+    "as_array": np.asarray,
+    "clock": clock,
+    "compute": compute,
+    "enter": graph.enter,
+    "locked": graph.locked,
+    "mark_view": mark_view,
+    "new_node": Node.__new__,
+    "new_pin": object,
+    "new_tensor": Tensor.__new__,
+    "node_of_viewed": graph.node_of_viewed,
+    "pin_of": pin_of,
+    "record_unusually": record_unusually,
+    "release_with": release_with,
+    "stand_in": stand_in,
+    "shares_memory": shares_memory,
+    "state": state.get,
+    "wanted": graph.wanted,
+    "weak": weakref.ref,
+}
