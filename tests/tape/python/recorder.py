@@ -8,6 +8,8 @@ import sys
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 
+import pytest
+
 from tapegrad.tape.python import FULL, PLAIN, Images, Imaging, chain, constant
 from tapegrad.tape.python.places import ABSENT, Place, stored
 
@@ -217,3 +219,34 @@ class Recorder(Imaging):
     def delete_item(self, owner, key):
         self.effect(f"delete {key!r} in", owner)
         return super().delete_item(owner, key)
+
+
+def program(reads, *, change=None, effects=()):
+    """A case: a maker of (function, arguments, change), and what the gate is to see."""
+
+    def keep(make):
+        PROGRAMS.append(pytest.param(make, reads, list(effects), id=make.__name__))
+        return make
+
+    return keep
+
+
+PROGRAMS = []
+
+
+class Box:
+    size = 1
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+    def twice(self):
+        return self.size * 2
+
+    @property
+    def half(self):
+        return self.size / 2
+
+    @classmethod
+    def sized(cls):
+        return cls.size

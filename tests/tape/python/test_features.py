@@ -4,6 +4,7 @@ import sys
 import traceback
 from types import CodeType
 
+import failures
 import features
 import pytest
 from gates import GATES, Full, Showing
@@ -12,7 +13,9 @@ from tapegrad.tape.python import Imaging
 from tapegrad.tape.python.bytecode import take_apart
 from tapegrad.tape.python.treatments import TREATED
 
-NAMES = [function.__name__ for function in features.FEATURES]
+FUNCTIONS = {function.__name__: function for function in features.FEATURES}
+NAMES = list(FUNCTIONS)
+FILES = {features.__file__, failures.__file__}
 
 
 def _outcome(run):
@@ -21,15 +24,15 @@ def _outcome(run):
         return repr(run())
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if frame.filename == features.__file__]
+        ours = [frame for frame in frames if frame.filename in FILES]
         places = [(f.name, f.lineno, f.end_lineno, f.colno, f.end_colno) for f in ours]
-        return type(error), str(error), places, frames[-1].filename == features.__file__
+        return type(error), str(error), places, frames[-1].filename in FILES
 
 
 @pytest.mark.parametrize("gate", [*GATES, Showing], ids=lambda gate: gate.__name__)
 @pytest.mark.parametrize("name", NAMES)
 def test_result_and_traceback_are_those_of_the_function(name, gate):
-    function = getattr(features, name)
+    function = FUNCTIONS[name]
     expected = _outcome(function)
     assert _outcome(lambda: gate().run(function)) == expected
 
@@ -39,7 +42,7 @@ def _lines(run):
     events = []
 
     def trace(frame, event, arg):
-        if frame.f_code.co_filename != features.__file__:
+        if frame.f_code.co_filename not in FILES:
             return None
         events.append((frame.f_code.co_name, event, frame.f_lineno))
         return trace
@@ -62,7 +65,7 @@ def _lines(run):
 @pytest.mark.parametrize("gate", [Imaging, Full], ids=lambda gate: gate.__name__)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_debugger_sees_the_same_lines(name, gate):
-    function = getattr(features, name)
+    function = FUNCTIONS[name]
     expected = _lines(function)
     assert _lines(lambda: gate().run(function)) == expected
 

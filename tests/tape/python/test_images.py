@@ -1,10 +1,10 @@
 """Images: what has one, how long it lives, that it is the user's function in all but its code."""
 
-import importlib
 import collections
 import dataclasses
 import functools
 import gc
+import importlib
 import inspect
 import pickle
 import subprocess

@@ -4,41 +4,10 @@ import functools
 import types
 
 import pytest
-from recorder import Recorder
+from recorder import PROGRAMS, Box, Recorder, program
 
 SCALE = 2.0
 TABLE = {"a": 1, "b": [1, 2, 3]}
-
-
-def program(reads, *, change=None, effects=()):
-    """A case: a maker of (function, arguments, change), and what the gate is to see."""
-
-    def keep(make):
-        PROGRAMS.append(pytest.param(make, reads, list(effects), id=make.__name__))
-        return make
-
-    return keep
-
-
-PROGRAMS = []
-
-
-class Box:
-    size = 1
-
-    def __init__(self, **values):
-        self.__dict__.update(values)
-
-    def twice(self):
-        return self.size * 2
-
-    @property
-    def half(self):
-        return self.size / 2
-
-    @classmethod
-    def sized(cls):
-        return cls.size
 
 
 @program(["variable w"])
