@@ -23,6 +23,7 @@ from tapegrad.tape.array.flat import Flat
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.replacements import Replacement, called_for, holds_tensor
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
@@ -35,7 +36,7 @@ from tapegrad.tape.python.promotion import Promotions, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
-__all__ = ["AsIs", "Reader", "called", "promoted", "read"]
+__all__ = ["Reader", "called", "promoted", "read"]
 
 _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
@@ -195,7 +196,7 @@ class Reader(Imaging):
             ):
                 return None
             found = functions.find(function)
-            if found is not None:
+            if found is not None and found is not function:
                 if self.promotions is not None and function not in _BLIND:
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
@@ -206,7 +207,7 @@ class Reader(Imaging):
             if found is not None:
                 return None if self.promotions is not None else found
         elif kind is np.vectorize:
-            return partial(functions.find(np.vectorize).function, function)
+            return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
         if self.promotions is not None and (answer is function or answer is None):
             return None
@@ -358,22 +359,13 @@ def _of_lists(function: Any) -> Any:
     if made is None:
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if args and type(args[0]) in (list, tuple):
+            first = type(args[0]) if args else None
+            if first in (list, tuple) or (first is np.ndarray and holds_tensor(args)):
                 return called_for(function, args, kwargs)(*args, **kwargs)
             return function(*args, **kwargs)
 
         made = _WITH_LISTS[function] = call
     return made
-
-
-class AsIs:
-    """A function that is run as it is, without an image."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
 
 
 def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -417,3 +409,4 @@ def promoted(array: Any) -> Tensor | None:
 
 
 functions["promote"] = promoted
+functions["image"] = called

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.tape.python.reading import called
+from tapegrad.tape.core.later import later
 from tapegrad.tape.transforms.shield import run_shielded
 
 __all__ = ["Argnums", "Choice", "along"]
@@ -91,7 +91,7 @@ class Choice:
                 full = list(others)
                 for i, value in zip(places, variables):
                     full[i] = value
-                return called(function, rest)(*full, **keywords)
+                return later.called(function, rest)(*full, **keywords)
 
             return run(partial, tuple([args[i] for i in places]))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.python.reading import AsIs
+from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
 from tapegrad.tape.transforms.transformed import transformed

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
-from tapegrad.tape.python.reading import AsIs
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through

@@ -11,9 +11,10 @@ import numpy as np
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.originals import same_bits
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.as_is import AsIs
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure, flatten, paths, spread, unflatten
 from tapegrad.tape.core.trace import new_trace
-from tapegrad.tape.python.reading import AsIs, read
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
 from tapegrad.tape.transforms.shield import run_shielded
 from tapegrad.tape.transforms.transformed import transformed
@@ -143,7 +144,7 @@ def _run_batched(
 ) -> Any:
     with new_trace(BatchTrace, size) as trace:
         examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
-        result = read(trace, function, unflatten(structure, examples), kwargs)
+        result = later.read(trace, function, unflatten(structure, examples), kwargs)
         leaves, out_structure = flatten(result)
         placed = spread(out_axes, out_structure, "vmap: out_axes")
         outs = []
