@@ -29,7 +29,7 @@ from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python.exchange import Exchange
 from tapegrad.tape.python.gate import current
-from tapegrad.tape.python.images import Images
+from tapegrad.tape.python.images import Images, original
 from tapegrad.tape.python.imaging import Imaging
 from tapegrad.tape.python.operators import BINARY
 from tapegrad.tape.python.promotion import Promotions, owner_of
@@ -403,8 +403,17 @@ def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
 
 
 def promoted(array: Any) -> Tensor | None:
-    """Return the tensor that stands for a plain array that is written into; None without a reader."""
+    """Return the tensor that stands for a plain array that is written into.
+
+    None without a reader, and where the code that writes is no image: it would read the array's own
+    numbers afterwards.
+    """
     gate = current.get()
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        frame = frame.f_back
+    if frame is None or original(frame.f_code) is frame.f_code:
+        return None
     return gate.promote(array) if isinstance(gate, Reader) else None
 
 
