@@ -61,6 +61,10 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     ValueError
         For ``constant=False`` with integer data.
 
+    Notes
+    -----
+    Instances of a subclass are tensors everywhere; results are plain tensors, copies keep the class.
+
     Examples
     --------
     >>> import tapegrad as tg
