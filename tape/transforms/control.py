@@ -200,7 +200,8 @@ def cond(
 
     A function cannot be recorded if it branches by values in Python, writes into an array from outside,
     or fails on example values. Then the predicate is asked for its value, as by ``if``: a guard for
-    ``jit``, while ``vmap`` runs the examples one by one.
+    ``jit``, while ``vmap`` runs the examples one by one. A comparison of Python numbers is a bool under
+    ``jit`` as without, and so a guard.
 
     Examples
     --------

@@ -142,8 +142,14 @@ def test_the_gradient_is_that_of_differences(function):
         np.testing.assert_allclose(tg.grad(with_cond)(x), differences(with_cond, x), atol=1e-6)
 
 
-@by_function
-@pytest.mark.parametrize("what", ["value", "grad", "jvp", "hessian", "forward over reverse"])
+COMPILED = [
+    pytest.param(f, what, id=f"{f.__name__}-{what}")
+    for what in ("value", "grad", "forward over reverse", "jvp", "hessian")
+    for f in (FUNCTIONS if what in ("value", "grad", "forward over reverse") else (_nested, _nests))
+]
+
+
+@pytest.mark.parametrize(("function", "what"), COMPILED)
 def test_compiled_and_batched_it_is_the_same(function, what):
     with_cond, _ = pair(function)
     transformed = {
@@ -185,7 +191,9 @@ def test_both_branches_are_compiled_and_the_predicate_is_no_guard(function):
     for x in POINTS:
         gradient(x)
     assert gradient.stats().traces <= max(traces, 2)  # a constant array is believed at the second
-    assert "guard:" not in gradient.explain(A)
+    text = gradient.explain(A)
+    assert "guard:" not in text
+    assert "# The plan of true_fun in cond" in text and "# The plan of false_fun in cond" in text
 
 
 @pytest.mark.parametrize("function", RECORDED, ids=lambda f: f.__name__)
