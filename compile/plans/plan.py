@@ -221,8 +221,8 @@ class _Writer:
             finished = self.script.refer(partial(_finished, finish), f"finish_{self.names[node]}")
             self.script.add(f"{self.names[node]} = {finished}({self.names[node]})")
         self.kernels.append(KernelStep(name, kernel.source, call, group.entries))
-        filled: list[Any] = [*call.outputs, *call.partials]
-        return [*(p.value for p in filled), *call.returned]
+        filled = [*(out.value for out in call.outputs), *(p.value for p in call.partials)]
+        return [*filled, *call.returned]
 
     def _call(
         self, kernel: Kernel, name: str, call: KernelCall, returned: list[str], arguments: list[str]

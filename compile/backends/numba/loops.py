@@ -90,8 +90,8 @@ class _Loops:
     def lines(self) -> list[str]:
         nest, out = self.nest, self.out
         arguments = ["first"] * nest.turned + [f"n{i}" for i in range(nest.rank)]
-        for passed in (nest.operands, nest.outputs, nest.partials):
-            arguments += [a.name for a in passed]
+        arguments += [a.name for a in (*nest.operands, *nest.outputs)]
+        arguments += [r.name for r in nest.partials]
         out.append(f"def kernel({', '.join(arguments)}):")
         if self.limited:
             out.append("    beyond = False")
