@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import CellType, FunctionType
@@ -71,7 +71,7 @@ class Gate:
         return self.call_with(function, args[:count], dict(zip(names, args[count:])))
 
     def call_spread(
-        self, function: Any, args: Iterable[Any], kwargs: Mapping[str, Any] | None
+        self, function: Any, args: list[Any], kwargs: Mapping[str, Any] | None
     ) -> Thunk:
         """Do `call_with` for a call with ``*args`` or ``**kwargs``."""
         return self.call_with(function, tuple(args), dict(kwargs or ()))

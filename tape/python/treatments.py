@@ -345,7 +345,10 @@ def _call_spread(site: Site) -> Assembly:
     function = 2 if VERSION < (3, 13) else 3
     ask = w.op("COPY", function + mapping) + w.ask("callee", 1) + w.op("COPY", 1)
     go = w.op("SWAP", function + mapping + 1) + w.op("POP_TOP") + site.plain
-    show = w.op("POP_TOP") + (b"" if mapping else w.constant(None))
+    # The arguments are collected here, so that what they are iterated from runs from this frame.
+    collect = w.op("BUILD_LIST", 0) + w.op("SWAP", 2) + w.op("LIST_EXTEND", 1)
+    show = w.op("POP_TOP")
+    show += w.op("SWAP", 2) + collect + w.op("SWAP", 2) if mapping else collect + w.constant(None)
     show += w.op("COPY", function + 1) + w.op("SWAP", 3) + w.op("SWAP", 2)
     show += w.ask("call_spread", 3) + w.op("SWAP", function) + w.op("POP_TOP") + w.call(0)
     return ask + w.either("NONE", go, show)
