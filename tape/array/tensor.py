@@ -38,7 +38,7 @@ imperative = _Imperative()
 
 
 class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
-    """A NumPy-like array that records what is done with it.
+    """A NumPy-like array that records what is done with it; results of subclasses are plain tensors.
 
     Parameters
     ----------
@@ -60,10 +60,6 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         For data that is not real, and for flags of the wrong type.
     ValueError
         For ``constant=False`` with integer data.
-
-    Notes
-    -----
-    Instances of a subclass are tensors everywhere; results are plain tensors, copies keep the class.
 
     Examples
     --------
