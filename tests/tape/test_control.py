@@ -484,8 +484,7 @@ def test_other_predicates_and_branches_are_errors():
 
 def test_numbers_are_predicates():
     for pred, function in ((2, np.sin), (0.0, np.cos), (np.nan, np.sin), (np.int8(0), np.cos)):
-        wanted = function(A)
-        np.testing.assert_array_equal(tg.cond(pred, np.sin, np.cos, A), wanted)
+        np.testing.assert_array_equal(tg.cond(pred, np.sin, np.cos, A), wanted := function(A))
         compiled = tg.jit(lambda p, x: tg.cond(p, np.sin, np.cos, x))
         np.testing.assert_allclose(compiled(np.asarray(pred), A), wanted, rtol=1e-15)
     assert tg.cond(tg.tensor(1.0), lambda: 1, lambda: 2) == 1
@@ -496,5 +495,4 @@ def test_jit_runs_as_it_is_where_a_tensor_from_outside_takes_part():
     f = tg.jit(lambda x: tg.cond(x[0] > 0, lambda x: x * w, lambda x: x / w, x))
     with pytest.warns(RuntimeWarning, match="a tensor from outside"):
         out = f(A)
-    np.testing.assert_array_equal(out.data, 3 * A)
-    np.testing.assert_array_equal(f(-A).data, -A / 3)
+    np.testing.assert_array_equal([out.data, f(-A).data], [3 * A, -A / 3])
