@@ -21,9 +21,16 @@ from tapegrad.tape.core.errors import (
     TapegradError,
     TracedArrayError,
 )
+from tapegrad.tape.core.kinds import register_pytree_node
 from tapegrad.tape.core.later import later as _later
 from tapegrad.tape.core.primitive import Registry as _Registry
-from tapegrad.tape.core.pytree import tree_map
+from tapegrad.tape.core.pytree import (
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_structure,
+    tree_unflatten,
+)
 from tapegrad.tape.core.state import (
     mem_guard_off,
     mem_guard_on,
@@ -32,13 +39,22 @@ from tapegrad.tape.core.state import (
     turn_memory_guarding_on,
 )
 from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
-from tapegrad.tape.transforms.jacobians import hessian, jacobian
 from tapegrad.tape.transforms.vectorisation import vmap
 
 if _TYPE_CHECKING:
     from tapegrad.tape.program.program import Program
     from tapegrad.tape.program.tape import Tape
+    from tapegrad.tape.transforms.checking import check_grads
     from tapegrad.tape.transforms.control import cond
+    from tapegrad.tape.transforms.gradients import gradients
+    from tapegrad.tape.transforms.jacobians import (
+        elementwise_grad,
+        hessian,
+        jacfwd,
+        jacobian,
+        jacrev,
+    )
+    from tapegrad.tape.transforms.linear import hvp, linear_transpose, linearize
     from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
 
 #: Where the names are that are loaded when they are first asked for.
@@ -47,8 +63,18 @@ _LATER = {
     "Program": "tapegrad.tape.program.program",
     "SkipGradient": "tapegrad.tape.transforms.operations",
     "Tape": "tapegrad.tape.program.tape",
+    "check_grads": "tapegrad.tape.transforms.checking",
     "cond": "tapegrad.tape.transforms.control",
+    "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
+    "gradients": "tapegrad.tape.transforms.gradients",
+    "hessian": "tapegrad.tape.transforms.jacobians",
+    "hvp": "tapegrad.tape.transforms.linear",
+    "jacfwd": "tapegrad.tape.transforms.jacobians",
+    "jacobian": "tapegrad.tape.transforms.jacobians",
+    "jacrev": "tapegrad.tape.transforms.jacobians",
+    "linear_transpose": "tapegrad.tape.transforms.linear",
+    "linearize": "tapegrad.tape.transforms.linear",
 }
 _Registry.waiting = (
     "tapegrad.tape.transforms.calls",
@@ -56,6 +82,8 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.creators",
     "tapegrad.tape.transforms.operations",
 )
+for _name in ("called", "read"):
+    _later.places[_name] = "tapegrad.tape.python.reading", _name
 for _name in ("reverse", "forward", "batch"):
     _later.places[_name] = "tapegrad.tape.transforms.programs", _name
 
@@ -80,16 +108,29 @@ __all__ = [
     "TapegradError",
     "Tensor",
     "TracedArrayError",
+    "check_grads",
     "cond",
+    "elementwise_grad",
     "execute_op",
     "grad",
+    "gradients",
     "hessian",
+    "hvp",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jvp",
+    "linear_transpose",
+    "linearize",
     "mem_guard_off",
     "mem_guard_on",
     "no_autodiff",
+    "register_pytree_node",
+    "tree_flatten",
+    "tree_leaves",
     "tree_map",
+    "tree_structure",
+    "tree_unflatten",
     "turn_memory_guarding_off",
     "turn_memory_guarding_on",
     "value_and_grad",

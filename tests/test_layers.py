@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["tape", "ops", "compile", "tapegrad"]  # a layer imports itself and those before it
 ROOMS = {  # the folders inside a layer: a room imports itself and those before it
     "tape": ["core", "array", "program", "python", "transforms"],
-    "ops": ["declare", "elementwise", "shape", "reduce", "algebra", "numpy", "layers"],
+    "ops": ["declare", "elementwise", "shape", "reduce", "algebra", "numpy", "python", "layers"],
     "compile": ["backends", "passes", "survey", "fusion", "plans", "jitted"],
 }
 OPTIONAL = {"graphviz"}  # extras: imported inside the function that needs them

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.jitted.nests import roots_of
 from tapegrad.compile.survey.capture import SETTLED, survey
 from tapegrad.compile.survey.effects import watched
 from tapegrad.tape.array.application import apply
@@ -78,7 +79,7 @@ def _first_call(jitted: Any, args: Any, kwargs: Any, arrays: list[Any], structur
 
     A later call records it on plain arrays.
     """
-    captures = survey(jitted._function)
+    captures = survey(jitted._function, roots_of(structure))
     drawn = captures.random_state()
     with watched() as effects:
         result = jitted._function(*args, **kwargs)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.compile.jitted.recording import Recording
 from tapegrad.compile.survey.capture import MISSING, Captures, Reference, layout_of
+from tapegrad.tape.core.kinds import Exact, kinds
 
 __all__ = ["MISS", "fast_call"]
 
@@ -68,16 +69,15 @@ class _Writer:
         if structure == "-":
             self.require(f"{text} is None")
             return True
-        kind = structure[0]
-        if kind not in (dict, list, tuple):
+        kind, aux, children = structure
+        if kind not in (dict, list, tuple) or type(aux) is Exact:
             return False
         name = f"n{len(self.lines)}"
         self.lines.append(f"{name} = {text}")
         self.require(f"type({name}) is {self.constant(kind)}")
-        children = structure[2] if kind is dict else structure[1]
         if kind is dict:
-            self.require(f"tuple({name}) == {self.constant(structure[1])}")
-            keys = [self.constant(key) for key in structure[1]]
+            self.require(f"tuple({name}) == {self.constant(aux)}")
+            keys = [self.constant(key) for key in aux]
         else:
             self.require(f"len({name}) == {len(children)}")
             keys = [str(i) for i in range(len(children))]
@@ -119,19 +119,19 @@ class _Writer:
                 return f"outs[{next(places)}]"
             if structure == "-":
                 return "None"
-            kind = structure[0]
+            kind, aux, children = structure
             if kind is dict:
                 pairs = [
-                    f"{self.constant(key)}: {build(child)}"
-                    for key, child in zip(structure[1], structure[2])
+                    f"{self.constant(key)}: {build(child)}" for key, child in zip(aux, children)
                 ]
                 return "{" + ", ".join(pairs) + "}"
-            inside = ", ".join(build(child) for child in structure[1])
+            inside = ", ".join(build(child) for child in children)
             if kind is list:
                 return f"[{inside}]"
             if kind is tuple:
-                return f"({inside}{',' if len(structure[1]) == 1 else ''})"
-            return f"{self.constant(kind)}({inside})"
+                return f"({inside}{',' if len(children) == 1 else ''})"
+            described: Any = kinds[kind]
+            return f"{self.constant(described.build)}({self.constant(aux)}, [{inside}])"
 
         return build(structure)
 
@@ -147,8 +147,8 @@ def fast_call(
         Takes the tuple of positional arguments; returns the result or ``MISS``. ``False`` if a check
         needs more than this.
     """
-    _, (arguments, keywords) = structure
-    if keywords != (dict, (), ()) or recording.watched or not recording.trusted:
+    arguments, keywords = structure[2]
+    if keywords[2] or recording.watched or not recording.trusted:
         return False
     places = {(r.kind, id(r.owner), r.key): id(r.expected) for r in captures.arrays}
     if len(set(places.values())) < len(places):
@@ -156,8 +156,8 @@ def fast_call(
     if recording.boundary.writes:  # whether its arrays share memory is seen at each call
         return False
     writer = _Writer(recording.traced)
-    writer.require(f"len(args) == {len(arguments[1])}")
-    for i, child in enumerate(arguments[1]):
+    writer.require(f"len(args) == {len(arguments[2])}")
+    for i, child in enumerate(arguments[2]):
         if not writer.argument(f"args[{i}]", child, leaves):
             return False
     if len(captures.references) > 64 or not all(writer.reference(r) for r in captures.references):

@@ -20,10 +20,12 @@ import numpy as np
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.dispatch import MISS, fast_call
+from tapegrad.compile.jitted.nests import changeable, roots_of, take_apart
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
 from tapegrad.compile.survey.capture import Captures, survey
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.pytree import unflatten
+from tapegrad.tape.transforms.transformed import by_name, spelled
 
 __all__ = ["Jit", "Stats", "jit"]
 
@@ -118,7 +120,7 @@ class Jit:
         problems = current().problems
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
-        leaves, structure = flatten((args, kwargs))
+        leaves, structure = take_apart((args, kwargs))
         for leaf in leaves:
             if isinstance(leaf, Tensor):
                 return call_through(self, leaves, structure)
@@ -128,7 +130,7 @@ class Jit:
             key = self.key_of(leaves, structure)
         except Unsettled as stop:
             return self._run_eagerly(f"it is called with {stop}", args, kwargs)
-        state = self._current_state()
+        state = self._current_state(roots_of(structure))
         if state is None or state.captures.opaque:
             reason = self._eager if state is None else f"it reads {state.captures.opaque}"
             return self._run_eagerly(reason, args, kwargs)
@@ -158,7 +160,7 @@ class Jit:
             key = self.key_of(leaves, structure)
         except Unsettled:
             return "eager"
-        state = next((s for s in self._states if s.captures.hold()), None)
+        state = self._state_for(roots_of(structure))
         if self._eager or (state is not None and state.captures.opaque):
             return "eager"
         signature = None if state is None else state.signatures.get(key)
@@ -172,7 +174,7 @@ class Jit:
             key = self.key_of(leaves, structure)
         except Unsettled:
             return None
-        state = next((s for s in self._states if s.captures.hold()), None)
+        state = self._state_for(roots_of(structure))
         signature = None if state is None else state.signatures.get(key)
         if self._eager or signature is None:
             return None
@@ -205,24 +207,30 @@ class Jit:
                 others = [v for v in signature.variants if v is not variant]
                 signature.variants = [variant, *others]
 
-    def _current_state(self) -> _State | None:
+    def _state_for(self, roots: frozenset[Any]) -> _State | None:
+        """Return the state whose captured values are there now."""
         states = self._states
-        for i, state in enumerate(states):
-            if state.captures.hold():
-                if i:
-                    with self._mutex:
-                        self._states = [state, *(s for s in self._states if s is not state)]
-                return state
+        return next((s for s in states if s.captures.roots >= roots and s.captures.hold()), None)
+
+    def _current_state(self, roots: frozenset[Any]) -> _State | None:
+        """Return that state, or a new one; None if there have been too many."""
+        states = self._states
+        state = self._state_for(roots)
+        if state is not None:
+            if state is not states[0]:
+                with self._mutex:
+                    self._states = [state, *(s for s in self._states if s is not state)]
+            return state
         with self._mutex:
             if self._states is not states:  # another thread was faster
-                return self._current_state()
+                return self._current_state(roots)
             if len(states) >= MOST_STATES:
                 self._eager = (
                     f"what it reads from its closure and globals has changed {MOST_STATES} times: "
-                    f"{self._what_changed()}. Pass it as an argument"
+                    f"{self._what_changed(roots)}. Pass it as an argument"
                 )
                 return None
-            state = _State(survey(self._function))
+            state = _State(survey(self._function, roots.union(*(s.captures.roots for s in states))))
             if inspect.isgeneratorfunction(self._function):
                 state.captures.opaque = "its arguments when it is iterated (a generator)"
             if inspect.iscoroutinefunction(self._function) or inspect.isasyncgenfunction(
@@ -232,8 +240,10 @@ class Jit:
             self._states = [state, *states]
             return state
 
-    def _what_changed(self) -> str:
+    def _what_changed(self, roots: frozenset[Any]) -> str:
         captures = self._states[0].captures
+        if not captures.roots >= roots:
+            return "the classes of its arguments"
         names = [r.name for r in captures.references if not r.holds()]
         return ", ".join(dict.fromkeys(names)) or "the size of a container"
 
@@ -262,6 +272,9 @@ class Jit:
             signature = state.signatures.setdefault(key, _Signature())
             if len(signature.variants) >= MOST_VARIANTS:
                 signature.eager = self._too_many(signature)
+        captured = {id(value) for value in state.captures.objects}
+        if any(id(value) in captured for value in changeable((args, kwargs))):
+            signature.eager = "it reads an argument also by another way than as its argument"
         if signature.eager:
             return self._run_eagerly(signature.eager, args, kwargs)
         recording, result = record(
@@ -318,11 +331,11 @@ class Jit:
 
         The function is run once, on copies of the arguments.
         """
-        leaves, structure = flatten((args, kwargs))
+        leaves, structure = take_apart((args, kwargs))
         leaves = [np.array(v) if isinstance(v, np.ndarray) else v for v in leaves]
         leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
-        captures = survey(self._function)
+        captures = survey(self._function, roots_of(structure))
         problem = captures.opaque and f"it reads {captures.opaque}"
         try:
             self.key_of(leaves, structure)
@@ -335,10 +348,14 @@ class Jit:
         return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
 
     def __reduce__(self) -> Any:
-        return (Jit, (self._function, self._strict))
+        return by_name(self) or (Jit, (self._function, self._strict))
+
+    def spelled(self) -> str:
+        """Return the call that makes this, as text."""
+        return f"jit({spelled(self._function)}{', strict=True' if self._strict else ''})"
 
     def __repr__(self) -> str:
-        return f"<jit {getattr(self, '__name__', self._function)!s}>"
+        return f"<jit {spelled(self._function)}>"
 
 
 def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> Any:

@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tapegrad.tape.core.pytree import Structure
+from tapegrad.tape.core.pytree import Structure, steps_of
 
 __all__ = ["labels"]
+
+#: What steps into a nest are written with: ``.w``, ``['w']``, ``[0]``.
+_MARKS = ".[]'"
 
 
 def labels(function: Callable[..., Any], structure: Structure) -> list[str]:
@@ -21,9 +24,9 @@ def labels(function: Callable[..., Any], structure: Structure) -> list[str]:
     >>> labels(loss, flatten(((1.0, {"w": 2.0, "b": [3.0]}), {}))[1])
     ['x', 'params_w', 'params_b_0']
     """
-    _, (arguments, keywords) = structure
-    names = _parameters(function, len(arguments[1]))
-    found = [label for n, child in zip(names, arguments[1]) for label in _leaves(n, child)]
+    arguments, keywords = structure[2]
+    names = _parameters(function, len(arguments[2]))
+    found = [label for n, child in zip(names, arguments[2]) for label in _leaves(n, child)]
     for name, child in zip(keywords[1], keywords[2]):
         found += _leaves(name, child)
     return found
@@ -46,7 +49,5 @@ def _leaves(name: str, structure: Structure) -> Iterator[str]:
     if structure == "*":
         yield name
     elif structure != "-":
-        kind, *keys, children = structure
-        fields = keys[0] if keys else getattr(kind, "_fields", range(len(children)))
-        for field, child in zip(fields, children):
-            yield from _leaves(f"{name}_{field}", child)
+        for step, child in zip(steps_of(structure), structure[2]):
+            yield from _leaves(f"{name}_{step.strip(_MARKS)}", child)

@@ -12,6 +12,7 @@ import numpy as np
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.labels import labels
+from tapegrad.compile.jitted.nests import is_traced, take_apart, take_result_apart
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.passes.uniform import uniform_value
@@ -26,11 +27,11 @@ from tapegrad.tape.array.originals import same_bits
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.core.pytree import Structure, flatten, unflatten
+from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
-from tapegrad.tape.transforms.derivatives import give_back
+from tapegrad.tape.transforms.values import give_back
 
 __all__ = ["Recording", "Unsettled", "leaf_key", "record"]
 
@@ -75,12 +76,6 @@ def leaf_key(leaf: Any) -> Any:
     if isinstance(leaf, SETTLED):
         return (kind, leaf)
     raise Unsettled(f"an object of type {kind.__name__}")
-
-
-def _is_traced(leaf: Any) -> bool:
-    if type(leaf) is np.ndarray or isinstance(leaf, np.generic):
-        return leaf.dtype.kind in "fiub"
-    return type(leaf) is float or (type(leaf) is int and -(2**63) <= leaf < 2**63)
 
 
 @dataclass(slots=True, eq=False)
@@ -274,9 +269,9 @@ class _Run:
     def __init__(self, function: Any, captures: Captures, args: Any, kwargs: Any) -> None:
         self.function = function
         self.captures = captures
-        self.leaves, nest = flatten((args, kwargs))
+        self.leaves, nest = take_apart((args, kwargs))
         self.labels = labels(function, nest)
-        self.traced = [i for i, leaf in enumerate(self.leaves) if _is_traced(leaf)]
+        self.traced = [i for i, leaf in enumerate(self.leaves) if is_traced(leaf)]
         self.drawn = captures.random_state()
         self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
         with new_trace(StagingTrace) as self.trace:
@@ -302,9 +297,9 @@ class _Run:
             healer = Healer(self.trace, list(zip(self.cells, self.arrays)))
             if self.mirror.give_back(healer):
                 self.trace.give_up("it changes what is outside it (an attribute, a list)")
-            leaves, after = flatten(images)
+            leaves, after = take_apart(images)
             if after != nest or any(a is not b for a, b in zip(leaves, stand_ins)):
-                self.trace.give_up("it changes a list or dict that it was given")
+                self.trace.give_up("it changes a list, a dict or an object that it was given")
                 healer.give_back((args, kwargs), images)
             self._take_outputs(result, healer)
             self.watched = self._watched()
@@ -350,7 +345,7 @@ class _Run:
 
     def _take_outputs(self, result: Any, healer: Healer) -> None:
         """Note the outputs as nodes or constants, and the result as values to give back."""
-        leaves, self.structure = flatten(result)
+        leaves, self.structure = take_result_apart(result)
         self.lazy = False
         self.outputs: list[Any] = []
         values: list[Any] = []
@@ -388,7 +383,7 @@ class _Run:
         for cell, node, array in zip(self.cells, trace.inputs, self.arrays):
             if leaf is cell or leaf.node is node:
                 return node, array  # the argument itself, whatever was written into it
-            if leaf.base is cell and cell.node is not node:
+            if leaf.base is cell and cell is not None and cell.node is not node:
                 trace.give_up("it returns a view of an argument that it writes into")
         value = leaf.value
         if leaf.node in trace.weak:
@@ -426,7 +421,7 @@ class _Run:
 
     def _heal(self, healer: Healer) -> bool:
         """Whether the function changed what it reads; traced values in it are replaced."""
-        after = survey(self.function)
+        after = survey(self.function, self.captures.roots)
         same = all(r.read() is array for r, array, _ in self.before)
         if same and self.captures.hold() and len(after.references) == len(self.captures.references):
             return False

@@ -141,6 +141,8 @@ class Captures:
         What was followed: containers, instances, functions.
     opaque : str
         What cannot be followed, or nothing.
+    roots : frozenset
+        Classes and functions that the function gets with its arguments.
     """
 
     references: list[Reference] = field(default_factory=list)
@@ -150,6 +152,7 @@ class Captures:
     generators: list[Any] = field(default_factory=list)
     objects: list[Any] = field(default_factory=list)
     opaque: str = ""
+    roots: frozenset[Any] = frozenset()
 
     def hold(self) -> bool:
         """Whether everything but the contents of arrays is as it was."""
@@ -194,8 +197,9 @@ class _Surveyor:
         self.everything = False
         self.places: list[tuple[Callable[[str], None], Any, set[str]]] = []
 
-    def run(self, function: Any) -> Captures:
-        self.value(None, function)
+    def run(self, function: Any, roots: frozenset[Any]) -> Captures:
+        self.found.roots = roots
+        self.children([function, *roots])
         done = False
         while not done:
             done = True
@@ -425,9 +429,16 @@ def is_library(name: str) -> bool:
     return root in {"numpy", "tapegrad", "builtins", "numba"} or root in sys.stdlib_module_names
 
 
-def survey(function: Callable[..., Any]) -> Captures:
-    """Find out what `function` reads from outside its arguments."""
-    found = _Surveyor(_MANY, installed=True).run(function)
+def survey(function: Callable[..., Any], roots: frozenset[Any] = frozenset()) -> Captures:
+    """Find out what `function` reads from outside its arguments.
+
+    Parameters
+    ----------
+    function : callable
+    roots : frozenset
+        Classes of its arguments, and functions in these, which it may call.
+    """
+    found = _Surveyor(_MANY, installed=True).run(function, roots)
     if len(found.references) > _MANY:
-        found = _Surveyor(_MOST, installed=False).run(function)
+        found = _Surveyor(_MOST, installed=False).run(function, roots)
     return found

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.kinds import attributes_of, kinds
 from tapegrad.tape.program.staging import StagingTrace
-from tapegrad.tape.transforms.derivatives import give_back
+from tapegrad.tape.transforms.values import give_back
 
 __all__ = ["Healer", "is_buffer"]
 
@@ -86,26 +87,47 @@ class Healer:
                 container[key] = new
 
     def give_back(self, original: Any, image: Any) -> None:
-        """Do to the lists and dicts of a nest what the function did to those that it was given."""
+        """Do to the containers and instances of a nest what the function did to those it was given."""
         if type(original) is list:
-            new = [self._paired(image, i, original, i < len(original)) for i in range(len(image))]
+            new = [self._paired(v, original[i : i + 1]) for i, v in enumerate(image)]
             if len(new) != len(original) or any(a is not b for a, b in zip(new, original)):
                 original[:] = new
-        elif type(original) is dict:
-            changed = {k: self._paired(image, k, original, k in original) for k in image}
+        elif isinstance(original, dict):
+            changed = {
+                k: self._paired(v, [original[k]] if k in original else []) for k, v in image.items()
+            }
             if list(changed) != list(original) or any(
                 changed[k] is not original[k] for k in changed
             ):
-                original.clear()
-                original.update(changed)
+                ordered = isinstance(original, collections.OrderedDict)
+                base: Any = collections.OrderedDict if ordered else dict
+                base.clear(original)
+                for key, value in changed.items():
+                    base.__setitem__(original, key, value)
         elif isinstance(original, tuple):
             for i, child in enumerate(original):
                 self.give_back(child, image[i])
+        elif kinds[type(original)] is not None:
+            self._give_attributes(original, image)
 
-    def _paired(self, image: Any, key: Any, original: Any, there: bool) -> Any:
-        """Return what belongs at a place of the user's container."""
-        child = image[key]
-        if there and type(child) is type(original[key]) and type(child) in (list, dict, tuple):
-            self.give_back(original[key], child)
-            return original[key]
+    def _give_attributes(self, original: Any, image: Any) -> None:
+        before, after = attributes_of(original), attributes_of(image)
+        for name, child in after.items():
+            new = self._paired(child, [before[name]] if name in before else [])
+            if name not in before or new is not before[name]:
+                object.__setattr__(original, name, new)
+        for name in before.keys() - after.keys():
+            object.__delattr__(original, name)
+
+    def _paired(self, child: Any, there: list[Any]) -> Any:
+        """Return what belongs at a place of the user's, where `there` is or nothing."""
+        if there and type(child) is type(there[0]) and _is_nest(child):
+            self.give_back(there[0], child)
+            return there[0]
         return self.clean(child)
+
+
+def _is_nest(value: Any) -> bool:
+    return type(value) in (list, dict, tuple) or (
+        value is not None and kinds[type(value)] is not None
+    )

@@ -22,6 +22,7 @@ from tapegrad.compile.survey.healing import Healer
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.program.staging import StagingTrace
+from tapegrad.tape.transforms.transformed import Transformed
 
 __all__ = ["Mirror", "is_image"]
 
@@ -86,6 +87,10 @@ class Mirror:
         if type(value) is functools.partial:
             function = self.value("attr", value, "func", value.func)
             return functools.partial(function, *value.args, **value.keywords)
+        if isinstance(value, Transformed):
+            image = value.of(self.value("attr", value, "function", value.function))
+            self.images[id(value)] = (value, image)
+            return image
         return self._container(value) if self.copies else value
 
     def _array(self, kind: str, owner: Any, key: Any, array: Any) -> Any:

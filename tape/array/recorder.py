@@ -241,7 +241,9 @@ def _joined(head: str, body: list[str]) -> str:
 def source_of(primitive: Primitive) -> str:
     """Return the source of a primitive's recorder."""
     uses = primitive.uses
-    return _looped(primitive) if uses is None else _unrolled(primitive, uses)
+    if uses is None or not primitive.differentiable:
+        return _looped(primitive)
+    return _unrolled(primitive, uses)
 
 
 @implements("recorder")

@@ -41,6 +41,8 @@ class Trace(ABC):
     """
 
     name = "trace"
+    #: Whether the nodes of its values are in a graph that users' code sweeps.
+    keeps_graph = False
     #: Whether all that is done while it runs is its own, also between values from outside.
     records_all = False
     #: What makes the appearance of a trace's values.
@@ -106,6 +108,10 @@ class Trace(ABC):
     @abstractmethod
     def is_constant(self, value: Traced) -> bool:
         """Whether no gradient flows to a value of this trace."""
+
+    def differentiates(self, value: Traced) -> bool:
+        """Whether this trace, and not only one below, may be asked for derivatives by a value."""
+        return not self.is_constant(value)
 
     def grad(self, value: Traced) -> Any:
         """Return the gradient that a sweep has left at a value, or None."""

@@ -75,6 +75,7 @@ class StagingTrace(Trace):
     """
 
     name = "jit"
+    keeps_graph = True
     appearance_of = StagedAppearance
 
     def __init__(self, level: int) -> None:

@@ -1,220 +1,61 @@
 """Functions to functions: ``grad``, ``value_and_grad``, ``vjp``, ``jvp``.
 
-They nest to any depth and in any order, accept nests of arrays (tuples, lists, dicts), and never write
-into the caller's arrays.
+They nest to any depth and in any order, accept nests of arrays (tuples, lists, dicts, dataclasses), and
+never write into the caller's arrays.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import belongs, lower
-from tapegrad.tape.array.originals import Originals, copied
-from tapegrad.tape.array.tensor import Tensor, own
-from tapegrad.tape.core.checks import refuse_mask
-from tapegrad.tape.core.cotangents import cast, fit
-from tapegrad.tape.core.errors import NonScalarOutputError
-from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.pytree import Structure, flatten, unflatten
-from tapegrad.tape.core.reverse import sweep, sweep_by_line
-from tapegrad.tape.core.trace import new_trace
-from tapegrad.tape.transforms.forward_mode import JVPTrace
-from tapegrad.tape.transforms.reverse_mode import RecordTrace
-from tapegrad.tape.transforms.shield import run_shielded
+from tapegrad.tape.core.as_is import AsIs
+from tapegrad.tape.transforms.arguments import Argnums, Choice, along
+from tapegrad.tape.transforms.pullbacks import pull_from, push_through
+from tapegrad.tape.transforms.transformed import transformed
+from tapegrad.tape.transforms.values import floats_only, require_scalar
 
-__all__ = ["as_value", "below", "give_back", "grad", "jvp", "value_and_grad", "vjp", "wraps"]
+__all__ = ["grad", "jvp", "value_and_grad", "vjp"]
 
 
-def as_value(leaf: Any, what: str) -> Any:
-    """Make a leaf of the arguments a value to compute with: an array or a tensor."""
-    if isinstance(leaf, Tensor):
-        return leaf.snapshot()
-    refuse_mask(leaf)
-    array = np.asarray(leaf)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{what}: arguments must be real arrays, numbers, tensors, or nests of them; "
-            f"got {type(leaf).__name__} ({array.dtype})"
-        )
-    return array
-
-
-def _differentiable(leaf: Any, what: str) -> Any:
-    value = as_value(leaf, what)
-    if value.dtype.kind != "f":
-        raise TypeError(
-            f"{what} differentiates by float arguments; got dtype {value.dtype}. "
-            "Pass floats (1.0, x.astype(float)), or choose other arguments with argnums."
-        )
-    return value
-
-
-def give_back(value: Any, *, like: Any = None) -> Any:
-    """Return an array as the user expects it: NumPy scalars where NumPy returns scalars."""
-    if type(value) is np.ndarray and value.ndim == 0 and type(like) is not np.ndarray:
-        return value[()]
-    if isinstance(value, Tensor):
-        own(value)
-    return value
-
-
-def below(leaf: Any, trace: Any) -> Any:
-    """Return a result of the function as it is below `trace`."""
-    if isinstance(leaf, Tensor):
-        value = lower(leaf, trace)
-        if isinstance(value, Tensor) and not value.live_trace.level and value.constant:
-            # A constant made by the function: no gradient will ever be asked of it.
-            return value.value if value.node.number > trace.start else value
-        return value
-    return leaf
-
-
-class _Pullback:
-    """The function that ``vjp`` returns; it can be called any number of times."""
-
-    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out", "_sweep")
-
-    def __init__(
-        self,
-        trace: RecordTrace,
-        inputs: list[tuple[Node, Any]],
-        outputs: list[tuple[Node | None, Any]],
-        structure_in: Structure,
-        structure_out: Structure,
-    ) -> None:
-        self._originals = trace.originals
-        self._sweep = sweep_by_line if trace.knows_lines else sweep
-        self._inputs = inputs
-        self._outputs = outputs
-        self._structure_in = structure_in
-        self._structure_out = structure_out
-
-    def __call__(self, cotangent: Any) -> Any:
-        """Return the cotangents of the arguments, as a tuple with one entry for each."""
-        leaves, structure = flatten(cotangent)
-        if structure != self._structure_out:
-            raise ValueError(
-                "vjp: the cotangent must have the structure of the function's result, "
-                f"{self._structure_out}; got {structure}"
-            )
-        roots = []
-        for g, (node, value) in zip(leaves, self._outputs):
-            shape = np.shape(value)
-            g = g if isinstance(g, Tensor) else np.asarray(g)
-            if g.shape != shape:
-                raise ValueError(
-                    f"vjp: a cotangent has shape {g.shape}, the result it belongs to {shape}"
-                )
-            if node is not None:
-                roots.append((node, fit(g, node.shape, node.dtype)))
-        if self._originals is not None:
-            self._originals.check()
-        cotangents = self._sweep(roots)
-        grads = []
-        for node, leaf in self._inputs:
-            g = cotangents.get(node)
-            if g is None:
-                g = np.zeros(node.shape, node.dtype)
-            elif type(g) is np.ndarray and (
-                g.base is not None or not g.flags.writeable or any(g is leaf for leaf in leaves)
-            ):
-                g = g.copy()
-            elif isinstance(g, Tensor) and not isinstance(leaf, Tensor) and g.constant:
-                g = g if g.live_trace.level else g.consume("grad").copy()
-            grads.append(give_back(g, like=leaf))
-        return unflatten(self._structure_in, _apart(grads))
-
-
-def _apart(grads: list[Any]) -> list[Any]:
-    """Make sure that no array occurs twice: each gradient is the user's to change."""
-    seen: set[int] = set()
-    for i, g in enumerate(grads):
-        if type(g) is np.ndarray:
-            if id(g) in seen:
-                grads[i] = g.copy()
-            seen.add(id(grads[i]))
-    return grads
-
-
-def _linearize(
+def vjp(
     function: Callable[..., Any],
-    primals: tuple[Any, ...],
-    has_aux: bool,
-    what: str,
-    check: Callable[[Any, list[Any]], None] | None = None,
-    *,
-    later: bool = False,
-) -> tuple[Any, _Pullback, Any]:
-    """Run `function` on variables of a new recording trace.
-
-    With `later`, users' code may run before the pullback is called: it is given no array, and has
-    given none, that the pullback needs.
-    """
-    leaves, structure_in = flatten(primals)
-    values = [_differentiable(leaf, what) for leaf in leaves]
-    if later:
-        values = [_own(value) for value in values]
-    with new_trace(RecordTrace) as trace:
-        trace.originals = Originals()
-        variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
-        inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
-        result = function(*unflatten(structure_in, variables))
-        result, aux = _split_aux(result, has_aux, what)
-        out_leaves, structure_out = flatten(result)
-        if check is not None:
-            check(result, out_leaves)
-        outputs = []
-        lowered = []
-        for leaf in out_leaves:
-            mine = belongs(leaf, trace)
-            value = below(leaf, trace)
-            outputs.append((leaf.node if mine else None, value))
-            lowered.append(give_back(_own(value) if later else value))
-        aux_leaves, aux_structure = flatten(aux)
-        own_value = _own if later else lambda value: value
-        aux = unflatten(
-            aux_structure, [give_back(own_value(below(leaf, trace))) for leaf in aux_leaves]
-        )
-    pullback = _Pullback(trace, inputs, outputs, structure_in, structure_out)
-    return unflatten(structure_out, lowered), pullback, aux
-
-
-def _own(value: Any) -> Any:
-    return copied(value) if type(value) is np.ndarray else value
-
-
-def _split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
-    if not has_aux:
-        return result, None
-    if type(result) is not tuple or len(result) != 2:
-        raise TypeError(f"{what} with has_aux=True: the function must return (result, aux)")
-    return result
-
-
-def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    *primals: Any,
+    has_aux: bool = False,
+    argnums: Argnums | None = None,
+    adapt: bool = True,
+) -> Any:
     """Return the value of a function, and the function that pulls cotangents back.
 
     Parameters
     ----------
     function : callable
-        Takes and returns arrays or nests of them.
+        Takes and returns arrays or nests of them; it returns floats.
     *primals
         Where to evaluate it; floats, arrays, tensors, or nests of them.
     has_aux : bool
         Whether `function` returns ``(result, aux)``, where aux is not differentiated.
+    argnums : int or sequence of int, optional
+        By which of the primals to differentiate; the others may be anything. By all by default.
+    adapt : bool
+        Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
+        the functions that it calls are followed. ``False`` runs it as it is.
 
     Returns
     -------
     result : array or nest
     pullback : callable
         Takes a cotangent of the result's structure and shapes; returns a tuple with the cotangent
-        of each primal.
+        of each primal, or the one that an int chose.
     aux
         Only with `has_aux`.
+
+    Raises
+    ------
+    TypeError
+        If a result is an integer or a boolean.
 
     Examples
     --------
@@ -223,42 +64,28 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     >>> pullback(np.array([1.0, 2.0]))
     (array([1., 2.]),)
     """
-    result, pullback, aux = _linearize(function, primals, has_aux, "vjp", later=True)
+
+    def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
+        check = floats_only("vjp", function)
+        return pull_from(partial, chosen, has_aux, "vjp", check, later=True)
+
+    if not adapt:
+        function = AsIs(function)
+    if argnums is None:
+        result, pullback, aux = run(function, primals)
+    else:
+        choice = Choice("vjp", argnums)
+        result, pullback, aux = choice.run(run, function, primals, {})
+        pullback.alone = choice.alone
     return (result, pullback, aux) if has_aux else (result, pullback)
 
 
-def _require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
-    def check(result: Any, leaves: list[Any]) -> None:
-        name = getattr(function, "__name__", repr(function))
-        if len(leaves) != 1 or flatten(result)[1] != "*":
-            raise NonScalarOutputError(
-                f"{what}({name}): the function must return one scalar, and returned "
-                f"{_described(result)}. Return the scalar alone (further results go through "
-                "has_aux=True); for other outputs use tg.vjp or tg.jacobian."
-            )
-        shape = np.shape(leaves[0]) if not isinstance(leaves[0], Tensor) else leaves[0].shape
-        if shape != ():
-            raise NonScalarOutputError(
-                f"{what}({name}): the function must return a scalar, and returned an array of "
-                f"shape {shape}. Sum it, or use tg.vjp with a cotangent of that shape, or "
-                "tg.jacobian for all derivatives."
-            )
-        leaf = leaves[0]
-        dtype = leaf.dtype if isinstance(leaf, Tensor) else np.asarray(leaf).dtype
-        if dtype.kind not in "fiub":
-            raise TypeError(f"{what}({name}): the function returned {leaf!r}, which is no number")
-
-    return check
-
-
-def _described(result: Any) -> str:
-    if result is None:
-        return "None (is the return statement missing?)"
-    return f"a {type(result).__name__} of {len(flatten(result)[0])} values"
-
-
 def value_and_grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the value of `function` and its gradient.
 
@@ -270,6 +97,9 @@ def value_and_grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(scalar, aux)``.
+    adapt : bool
+        Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
+        the functions that it calls are followed. ``False`` runs it as it is.
 
     Returns
     -------
@@ -283,57 +113,41 @@ def value_and_grad(
     >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    return _value_and_grad(function, argnums, has_aux, "value_and_grad")
+    both = _value_and_gradient("value_and_grad", function, argnums, has_aux, adapt)
 
-
-def _value_and_grad(
-    function: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, what: str
-) -> Callable[..., Any]:
-    if not callable(function):
-        raise TypeError(f"{what} takes a function, not {type(function).__name__}")
-    single = isinstance(argnums, int | np.integer)
-    numbers: tuple[int, ...] = (int(argnums),) if single else tuple(argnums)  # type: ignore[arg-type]
-    check = _require_scalar(what, function)
-
-    @wraps(function)
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
-        try:
-            chosen = tuple(args[i] for i in numbers)
-        except IndexError:
-            raise TypeError(
-                f"{what}: argnums={argnums} but the function was called with "
-                f"{len(args)} positional arguments"
-            ) from None
-
-        def linearize(rest: Any) -> Any:
-            others, keywords = rest
-
-            def partial(*variables: Any) -> Any:
-                full = list(others)
-                for i, value in zip(numbers, variables):
-                    full[i] = value
-                return function(*full, **keywords)
-
-            return _linearize(partial, chosen, has_aux, what, check)
-
-        others = [None if i in numbers else a for i, a in enumerate(args)]
-        value, pullback, aux = run_shielded(linearize, (others, kwargs))
-        seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
-        grads = pullback(seed)
-        gradient = grads[0] if single else grads
+    @transformed(value_and_grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
+    def value_and_gradient_of(*args: Any, **kwargs: Any) -> Any:
+        value, aux, gradient = both(args, kwargs)
         return ((value, aux) if has_aux else value), gradient
 
-    return differentiated
+    return value_and_gradient_of
 
 
-def wraps(function: Any) -> Callable[[Any], Any]:
-    """Give a transformed function the name and documentation of the original."""
-    assigned = [n for n in functools.WRAPPER_ASSIGNMENTS if hasattr(function, n)]
-    return functools.wraps(function, assigned=assigned, updated=())
+def _value_and_gradient(
+    what: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, adapt: bool
+) -> Callable[..., Any]:
+    """Return a function of ``(args, kwargs)`` that gives value, aux and gradient."""
+    choice = Choice(what, argnums)
+    check = require_scalar(what, function)
+    chosen_way = function if adapt else AsIs(function)
+
+    def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
+        return pull_from(partial, chosen, has_aux, what, check)
+
+    def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value, pullback, aux = choice.run(run, chosen_way, args, kwargs)
+        seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
+        return value, aux, choice.of_chosen(pullback(seed))
+
+    return both
 
 
 def grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the gradient of `function`.
 
@@ -345,6 +159,9 @@ def grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(scalar, aux)``; then ``(gradient, aux)`` is returned.
+    adapt : bool
+        Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
+        the functions that it calls are followed. ``False`` runs it as it is.
 
     Returns
     -------
@@ -357,7 +174,7 @@ def grad(
     NonScalarOutputError
         If the result is not a scalar.
     TypeError
-        For integer arguments.
+        For integer arguments, and for a result that is an integer or a boolean.
 
     Examples
     --------
@@ -367,12 +184,12 @@ def grad(
     >>> tg.grad(tg.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
-    both = _value_and_grad(function, argnums, has_aux, "grad")
+    both = _value_and_gradient("grad", function, argnums, has_aux, adapt)
 
-    @wraps(function)
+    @transformed(grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
-        value, gradient = both(*args, **kwargs)
-        return (gradient, value[1]) if has_aux else gradient
+        _, aux, gradient = both(args, kwargs)
+        return (gradient, aux) if has_aux else gradient
 
     return gradient_of
 
@@ -380,9 +197,10 @@ def grad(
 def jvp(
     function: Callable[..., Any],
     primals: Sequence[Any],
-    tangents: Sequence[Any],
-    *,
+    tangents: Any,
     has_aux: bool = False,
+    argnums: Argnums | None = None,
+    adapt: bool = True,
 ) -> Any:
     """Return the value of a function and its directional derivative.
 
@@ -395,6 +213,11 @@ def jvp(
         A direction for each, of the same structure and shapes.
     has_aux : bool
         Whether `function` returns ``(result, aux)``.
+    argnums : int or sequence of int, optional
+        Which of the primals move, all by default; the others may be anything. `tangents` are theirs:
+        one for each, or that of the one that an int chose.
+    adapt : bool
+        As for :func:`grad`.
 
     Returns
     -------
@@ -405,32 +228,19 @@ def jvp(
     >>> import numpy as np, tapegrad as tg
     >>> tg.jvp(np.sin, (0.0,), (2.0,))
     (np.float64(0.0), np.float64(2.0))
+    >>> tg.jvp(lambda x, n: x**n, (3.0, 2), 1.0, argnums=0)
+    (np.float64(9.0), np.float64(6.0))
     """
-    if type(primals) not in (tuple, list) or type(tangents) not in (tuple, list):
-        raise TypeError("jvp: primals and tangents must be tuples or lists of arguments")
-    leaves, structure = flatten(tuple(primals))
-    directions, other = flatten(tuple(tangents))
-    if structure != other:
-        raise ValueError(f"jvp: tangents have the structure {other}, primals {structure}")
-    with new_trace(JVPTrace) as trace:
-        duals = []
-        for leaf, direction in zip(leaves, directions):
-            value = _differentiable(leaf, "jvp")
-            t = as_value(direction, "jvp")
-            if t.shape != value.shape:
-                raise ValueError(f"jvp: a tangent has shape {t.shape}, its primal {value.shape}")
-            dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
-            duals.append(dual)
-        result, aux = _split_aux(function(*unflatten(structure, duals)), has_aux, "jvp")
-        out_leaves, out_structure = flatten(result)
-        values, out_tangents = [], []
-        for leaf in out_leaves:
-            value = below(leaf, trace)
-            mine = belongs(leaf, trace)
-            t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
-            values.append(give_back(value))
-            out_tangents.append(give_back(t))
-        aux_leaves, aux_structure = flatten(aux)
-        aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
-    out = (unflatten(out_structure, values), unflatten(out_structure, out_tangents))
-    return (*out, aux) if has_aux else out
+    if not adapt:
+        function = AsIs(function)
+    choice = None if argnums is None else Choice("jvp", argnums)
+    primals, tangents = along("jvp", primals, tangents, choice)
+
+    def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
+        return push_through(partial, chosen, tangents, has_aux, "jvp")
+
+    if choice is None:
+        result, tangent, aux = run(function, primals)
+    else:
+        result, tangent, aux = choice.run(run, function, primals, {})
+    return (result, tangent, aux) if has_aux else (result, tangent)

@@ -1,33 +1,152 @@
-"""``jacobian`` and ``hessian``: all derivatives at once, by batching the others."""
+"""All derivatives at once: jacobians and hessians, of nests by nests.
+
+A jacobian is the vmap of a pullback over the unit vectors of the results, or that of a pushforward over
+those of the arguments. In the place of each leaf of the result it has a nest of blocks, of the
+structure of the arguments.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.transforms.derivatives import grad, vjp, wraps
-from tapegrad.tape.transforms.shield import run_shielded
-from tapegrad.tape.transforms.vectorisation import vmap
+from tapegrad.tape.core.as_is import AsIs
+from tapegrad.tape.core.cotangents import cast
+from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.transforms.arguments import Argnums, Choice
+from tapegrad.tape.transforms.linear import transposed
+from tapegrad.tape.transforms.pullbacks import pull_from, push_through
+from tapegrad.tape.transforms.transformed import transformed
+from tapegrad.tape.transforms.values import dtype_of, give_back, require_floats, shape_of
+from tapegrad.tape.transforms.vectorisation import map_rows
 
-__all__ = ["hessian", "jacobian"]
+__all__ = ["elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
 
 
-def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """Return a function that gives all derivatives of an array-valued function, in reverse mode.
+def jacrev(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    chunk: int | None = None,
+    adapt: bool = True,
+) -> Callable[..., Any]:
+    """Return a function that gives the jacobian of `function`, in reverse mode.
+
+    Its cost is that of one pullback for each element of the result: for many arguments and few results.
 
     Parameters
     ----------
     function : callable
-        Returns one array.
-    argnums : int
-        By which argument to differentiate; one array.
+        Returns an array, or a nest of arrays.
+    argnums : int or sequence of int
+        By which positional arguments to differentiate; a sequence gives a tuple of blocks.
+    has_aux : bool
+        Whether `function` returns ``(result, aux)``; then ``(jacobian, aux)`` is returned.
+    chunk : int, optional
+        How many rows to compute at a time. Fewer need less memory and more time.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
     callable
-        Its result has the shape of the output followed by that of the argument.
+        Its result has the structure of the function's result, with a nest of the argument's structure in
+        the place of each leaf. A block has the shape of its part of the result followed by that of its
+        part of the argument, and the dtype of the latter. The function is run once.
+
+    See Also
+    --------
+    jacfwd : in forward mode.
+    jacobian : in the mode that costs less.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.jacrev(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    >>> tg.jacrev(lambda p: {"y": p["a"] * p["b"]})({"a": 2.0, "b": 3.0})
+    {'y': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
+    """
+    chosen = function if adapt else AsIs(function)
+    run = _in_reverse("jacrev", chosen, argnums, has_aux, chunk, _rows)
+    return transformed(
+        jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
+
+
+def jacfwd(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    chunk: int | None = None,
+    adapt: bool = True,
+) -> Callable[..., Any]:
+    """Return a function that gives the jacobian of `function`, in forward mode.
+
+    Its cost is that of one pushforward for each element of the arguments: for few arguments and many
+    results. It keeps no graph, and runs the function once for each chunk.
+
+    Parameters
+    ----------
+    function, argnums, has_aux
+        As for :func:`jacrev`.
+    chunk : int, optional
+        How many columns to compute at a time.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
+
+    Returns
+    -------
+    callable
+        As for :func:`jacrev`.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.jacfwd(lambda t: np.array([1.0, 2.0]) * t**2)(3.0)
+    array([ 6., 12.])
+    """
+    chosen = function if adapt else AsIs(function)
+    run = _forwards("jacfwd", chosen, argnums, has_aux, chunk)
+    return transformed(
+        jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
+
+
+def jacobian(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    chunk: int | None = None,
+    adapt: bool = True,
+) -> Callable[..., Any]:
+    """Return a function that gives the jacobian of `function`, in the mode that costs less.
+
+    That is forward mode if the results have many more elements than the arguments, and reverse mode
+    otherwise. The function is run once.
+
+    Parameters
+    ----------
+    function, argnums, has_aux
+        As for :func:`jacrev`.
+    chunk : int, optional
+        How many rows, or columns, to compute at a time.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
+
+    Returns
+    -------
+    callable
+        As for :func:`jacrev`.
 
     Examples
     --------
@@ -35,33 +154,48 @@ def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., An
     >>> tg.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
     array([[2., 0.],
            [0., 4.]])
+    >>> tg.jacobian(lambda x, y: x * y, argnums=(0, 1))(2.0, np.ones(2))
+    (array([1., 1.]), array([[2., 0.],
+           [0., 2.]]))
     """
-
-    @wraps(function)
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        def pulled(rest: Any) -> Any:
-            others, keywords = rest
-
-            def partial(value: Any) -> Any:
-                others[argnums] = value
-                return function(*others, **keywords)
-
-            return vjp(partial, args[argnums])
-
-        others = list(args)
-        others[argnums] = None
-        out, pullback = run_shielded(pulled, (others, kwargs))
-        shape = np.shape(out)
-        size = int(np.prod(shape, dtype=np.int64))
-        basis = np.eye(size, dtype=getattr(out, "dtype", float)).reshape(size, *shape)
-        rows = vmap(lambda g: pullback(g)[0])(basis)
-        return np.reshape(rows, (*shape, *np.shape(args[argnums])))
-
-    return jacobian_of
+    chosen = function if adapt else AsIs(function)
+    run = _in_reverse("jacobian", chosen, argnums, has_aux, chunk, _rows_or_columns)
+    return transformed(
+        jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
 
 
-def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """Return a function that gives the second derivatives of a scalar function.
+def hessian(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    chunk: int | None = None,
+    adapt: bool = True,
+) -> Callable[..., Any]:
+    """Return a function that gives the second derivatives of `function`.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a scalar, an array, or a nest of arrays.
+    argnums : int or sequence of int
+        By which positional arguments to differentiate; a sequence gives a tuple of tuples of blocks.
+    has_aux : bool
+        Whether `function` returns ``(result, aux)``; then ``(hessian, aux)`` is returned.
+    chunk : int, optional
+        How many columns to compute at a time; the function is run once for each chunk.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
+
+    Returns
+    -------
+    callable
+        Its result is the jacobian of the jacobian: of a scalar by a dict, a dict of dicts.
+
+    See Also
+    --------
+    hvp : the product of the hessian and a vector, which costs about as much as a gradient.
 
     Examples
     --------
@@ -69,5 +203,260 @@ def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any
     >>> tg.hessian(lambda x: np.prod(x))(np.array([2.0, 3.0]))
     array([[0., 1.],
            [1., 0.]])
+    >>> tg.hessian(lambda x, y: x * y**2, argnums=(0, 1))(2.0, 3.0)
+    ((np.float64(0.0), np.float64(6.0)), (np.float64(6.0), np.float64(4.0)))
     """
-    return jacobian(grad(function, argnums), argnums)
+    chosen = function if adapt else AsIs(function)
+    first = _in_reverse("hessian", chosen, argnums, has_aux, None, _rows)
+    run = _forwards("hessian", first, argnums, has_aux, chunk)
+    return transformed(
+        hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
+
+
+def elementwise_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that gives the gradient of the sum of all results of `function`.
+
+    If each element of the result depends on the element of the argument in its place alone, these are
+    the derivatives of the elements.
+
+    Parameters
+    ----------
+    function : callable
+        Returns an array, or a nest of arrays.
+    argnums : int or sequence of int
+        By which positional arguments to differentiate; a sequence gives a tuple of gradients.
+    has_aux : bool
+        Whether `function` returns ``(result, aux)``; then ``(gradient, aux)`` is returned.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.elementwise_grad(lambda x: x**2)(np.array([1.0, 2.0, 3.0]))
+    array([2., 4., 6.])
+    """
+    what = "elementwise_grad"
+    choice = Choice(what, argnums)
+
+    def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what)
+        require_floats(out, what)
+        outputs = _Space(out)
+        return choice.of_chosen(pullback(unflatten(outputs.structure, outputs.ones()))), aux
+
+    @transformed(elementwise_grad, function, argnums=argnums, has_aux=has_aux)
+    def gradient_of(*args: Any, **kwargs: Any) -> Any:
+        gradient, aux = choice.run(run, function, args, kwargs)
+        return (gradient, aux) if has_aux else gradient
+
+    return gradient_of
+
+
+# How blocks are made ------------------------------------------------------------------------------
+
+
+def _in_reverse(
+    what: str,
+    function: Callable[..., Any],
+    argnums: Argnums,
+    has_aux: bool,
+    chunk: int | None,
+    blocks_of: Callable[..., Any],
+) -> Callable[..., Any]:
+    """Return what runs `function` once, and makes the blocks of its pullback."""
+    choice = Choice(what, argnums)
+    _check_chunk(what, chunk)
+
+    def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what)
+        require_floats(out, what)
+        return blocks_of(pullback, _Space(out), _Space(chosen), choice, chunk), aux
+
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        blocks, aux = choice.run(run, function, args, kwargs)
+        return (blocks, aux) if has_aux else blocks
+
+    return jacobian_of
+
+
+def _forwards(
+    what: str,
+    function: Callable[..., Any],
+    argnums: Argnums,
+    has_aux: bool,
+    chunk: int | None,
+) -> Callable[..., Any]:
+    """Return what runs `function` on tangents, once for each chunk of them, and makes the blocks."""
+    choice = Choice(what, argnums)
+    _check_chunk(what, chunk)
+
+    def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
+        inputs = _Space(chosen)
+        found: list[Any] = []
+
+        def push(*tangents: Any) -> list[Any]:
+            along = unflatten(inputs.structure, tangents)
+            out, tangent, aux = push_through(partial, chosen, along, has_aux, what)
+            found[:] = out, aux
+            return flatten(tangent)[0]
+
+        columns = inputs.images(push, chunk)
+        out, aux = found
+        require_floats(out, what)
+        return _blocks_of_columns(columns, _Space(out), inputs, choice), aux
+
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        blocks, aux = choice.run(run, function, args, kwargs)
+        return (blocks, aux) if has_aux else blocks
+
+    return jacobian_of
+
+
+def _check_chunk(what: str, chunk: int | None) -> None:
+    if chunk is not None and operator.index(chunk) < 1:
+        raise ValueError(f"{what}: chunk must be a positive number of vectors, not {chunk}")
+
+
+def _rows(pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None) -> Any:
+    """Return the blocks from one pullback for each element of the results."""
+
+    def pull(*cotangents: Any) -> list[Any]:
+        return flatten(pullback(unflatten(outputs.structure, cotangents)))[0]
+
+    if outputs.size == len(outputs.leaves) == 1:
+        gradient = pull(*outputs.ones())
+        return outputs.blocks(inputs, choice, lambda i, place, k, _: gradient[k])
+    rows = outputs.images(pull, chunk)
+    return outputs.blocks(inputs, choice, lambda i, place, k, _: rows[k][place])
+
+
+#: Pulling vectors back through so many numbers takes as long as recording the transpose of a pullback.
+_WORTHWHILE = 200_000
+
+
+def _rows_or_columns(
+    pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None
+) -> Any:
+    """Return the blocks from the pullbacks, or from their transposes, whichever are fewer."""
+    spared = outputs.size - inputs.size
+    if spared <= 0 or spared * pullback.numbers() < _WORTHWHILE:
+        return _rows(pullback, outputs, inputs, choice, chunk)
+    push = transposed(pullback, outputs.leaves, outputs.structure)
+
+    def pushed(*tangents: Any) -> list[Any]:
+        return flatten(push(unflatten(inputs.structure, tangents))[0])[0]
+
+    return _blocks_of_columns(inputs.images(pushed, chunk), outputs, inputs, choice)
+
+
+def _blocks_of_columns(columns: list[Any], outputs: _Space, inputs: _Space, choice: Choice) -> Any:
+    def cut(i: int, _: slice, k: int, place: slice) -> Any:
+        return np.moveaxis(columns[i][place], 0, -1)
+
+    return outputs.blocks(inputs, choice, cut)
+
+
+class _Space:
+    """The arrays of a nest as one vector.
+
+    Attributes
+    ----------
+    leaves : list
+        Arrays, tensors or numbers.
+    structure : Structure
+    size : int
+        The number of elements.
+    """
+
+    def __init__(self, tree: Any) -> None:
+        self.leaves, self.structure = flatten(tree)
+        self._shapes = [shape_of(leaf) for leaf in self.leaves]
+        ends = [0, *itertools.accumulate(map(math.prod, self._shapes))]
+        self._places = list(itertools.starmap(slice, itertools.pairwise(ends)))
+        self.size = ends[-1]
+
+    def images(self, apply: Callable[..., list[Any]], chunk: int | None) -> list[Any]:
+        """Return what a linear function makes of each unit vector.
+
+        Parameters
+        ----------
+        apply : callable
+            Takes leaves as arguments, and returns a list of leaves.
+        chunk : int or None
+            To how many vectors at a time.
+
+        Returns
+        -------
+        list of array
+            The leaves for all unit vectors, with an axis for these in front.
+        """
+        if self.size <= 1:
+            images = apply(*(unit[0] for unit in self._units(0, 1)))
+            return [np.reshape(image, (1, *np.shape(image)))[: self.size] for image in images]
+        step = min(chunk or self.size, self.size)
+        images = map_rows(apply, self._units(0, step))
+        if step == self.size:
+            return images
+        found = [_Rows(image, self.size) for image in images]
+        for start in range(step, self.size, step):
+            images = map_rows(apply, self._units(start, min(start + step, self.size)))
+            for rows, image in zip(found, images):
+                rows.add(image)
+        return [rows.whole() for rows in found]
+
+    def ones(self) -> list[Any]:
+        """Return leaves full of ones."""
+        return [np.ones(shape, dtype_of(leaf)) for leaf, shape in zip(self.leaves, self._shapes)]
+
+    def _units(self, start: int, stop: int) -> list[Any]:
+        """Return rows of the identity, cut into the leaves."""
+        parts = []
+        for leaf, shape, place in zip(self.leaves, self._shapes, self._places):
+            part = np.zeros((stop - start, place.stop - place.start), dtype_of(leaf))
+            ones = np.arange(max(start, place.start), min(stop, place.stop))
+            part[ones - start, ones - place.start] = 1
+            parts.append(part.reshape(stop - start, *shape))
+        return parts
+
+    def blocks(self, inputs: _Space, choice: Choice, cut: Callable[..., Any]) -> Any:
+        """Return the jacobian of this nest by `inputs`.
+
+        ``cut(i, place_i, k, place_k)`` gives the derivatives of leaf i by leaf k of the inputs; the
+        places are theirs in the two vectors.
+        """
+        rows = []
+        for i, (shape, place) in enumerate(zip(self._shapes, self._places)):
+            row = []
+            for k, leaf in enumerate(inputs.leaves):
+                block = cut(i, place, k, inputs._places[k])
+                if shape_of(block) != (*shape, *inputs._shapes[k]):
+                    block = np.reshape(block, (*shape, *inputs._shapes[k]))
+                row.append(give_back(cast(block, dtype_of(leaf)), like=leaf))
+            rows.append(choice.of_chosen(unflatten(inputs.structure, row)))
+        return unflatten(self.structure, rows)
+
+
+class _Rows:
+    """Rows of a large array that come in parts; plain arrays are written where they belong at once."""
+
+    def __init__(self, part: Any, count: int) -> None:
+        self._parts = [part]
+        self._array: Any = None
+        if type(part) is np.ndarray:
+            self._array = np.empty((count, *part.shape[1:]), part.dtype)
+            self._array[: len(part)] = part
+        self._next = part.shape[0]
+
+    def add(self, part: Any) -> None:
+        """Add the next rows."""
+        if self._array is None:
+            self._parts.append(part)
+        else:
+            self._array[self._next : self._next + len(part)] = part
+            self._next += len(part)
+
+    def whole(self) -> Any:
+        """Return all rows."""
+        return np.concatenate(self._parts) if self._array is None else self._array

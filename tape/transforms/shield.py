@@ -24,6 +24,7 @@ from tapegrad.tape.array.application import (
 from tapegrad.tape.array.originals import copied, same_bits
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
+from tapegrad.tape.core.kinds import Kind
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, tree_map, unflatten
 from tapegrad.tape.core.state import state
@@ -121,6 +122,10 @@ class CopyTrace(Trace):
         value = tensor.value
         return inner.lift(value) if isinstance(value, Tensor) else value
 
+    def differentiates(self, tensor: Traced) -> bool:
+        """Copies are differentiated by what lies below."""
+        return False
+
     def is_constant(self, tensor: Traced) -> bool:
         """Whether the value below is constant."""
         value = tensor.value
@@ -150,7 +155,7 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
     arguments : nest
         What the function gets besides the values that are traced.
     """
-    leaves, structure = flatten(arguments)
+    leaves, structure = flatten(arguments, _opens)
     views: list[Any] = []
     originals: dict[int, Any] = {}
     tensors: dict[int, Any] = {}
@@ -176,15 +181,27 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any) -> Any:
         return _run_on_copies(run, leaves, structure)
     # A function that returns such an argument returns the caller's own array.
     out_leaves, out_structure = flatten(result)
-    for i, leaf in enumerate(out_leaves):
-        tensor, node = tensors.get(id(leaf), (leaf, None))
-        if node is not None and leaf.node is node:
-            out_leaves[i] = tensor
-        elif id(leaf) in originals:
-            own = originals[id(leaf)]
-            if same_bits(own.reshape(leaf.shape), leaf):
-                out_leaves[i] = own if own.shape == leaf.shape else own.reshape(leaf.shape)
-    return unflatten(out_structure, out_leaves)
+    owners = [_owner(leaf, originals, tensors) for leaf in out_leaves]
+    if all(a is b for a, b in zip(owners, out_leaves)):
+        return result
+    return unflatten(out_structure, owners)
+
+
+def _opens(kind: Kind, tree: Any) -> Any:
+    """Take named tuples apart; other objects reach the function as they are."""
+    return kind.take(tree) if isinstance(tree, tuple) else None
+
+
+def _owner(leaf: Any, originals: dict[int, Any], tensors: dict[int, Any]) -> Any:
+    """Return what the caller has for a leaf of the result."""
+    tensor, node = tensors.get(id(leaf), (leaf, None))
+    if node is not None and leaf.node is node:
+        return tensor
+    if id(leaf) in originals:
+        own = originals[id(leaf)]
+        if same_bits(own.reshape(leaf.shape), leaf):
+            return own if own.shape == leaf.shape else own.reshape(leaf.shape)
+    return leaf
 
 
 def _run_on_copies(run: Callable[[Any], Any], leaves: list[Any], structure: Any) -> Any:

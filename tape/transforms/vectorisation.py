@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tapegrad.tape.array.application import belongs
-from tapegrad.tape.core.pytree import Structure, flatten, unflatten
+from tapegrad.tape.array.originals import same_bits
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.as_is import AsIs
+from tapegrad.tape.core.later import later
+from tapegrad.tape.core.pytree import Structure, flatten, paths, spread, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
-from tapegrad.tape.transforms.derivatives import as_value, below, wraps
 from tapegrad.tape.transforms.shield import run_shielded
+from tapegrad.tape.transforms.transformed import transformed
+from tapegrad.tape.transforms.values import as_value, below
 
-__all__ = ["vmap"]
-
-#: Arguments that stay what they are where they are not mapped.
-_NUMBERS = (int, float, np.generic)
+__all__ = ["map_rows", "vmap"]
 
 
-def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+def vmap(
+    function: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    *,
+    axis_size: int | None = None,
+    adapt: bool = True,
+) -> Callable[..., Any]:
     """Return a function that applies `function` to every example along an axis, all at once.
 
     Parameters
@@ -28,9 +38,15 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     function : callable
         Of one example.
     in_axes : int, None, or a sequence (one for each argument), or nests of them
-        Which axis of each argument counts the examples; ``None`` for arguments that all share.
-    out_axes : int, or a nest as the result
-        Where the axis of examples goes in the results.
+        Which axis of each argument counts the examples; ``None`` for arguments that all share, which
+        may be anything. In the place of a nest, an axis holds for all its leaves. Arguments given by
+        name are shared.
+    out_axes : int, None, or a nest of them
+        Where the axis of examples goes in the results; ``None`` for results that all share.
+    axis_size : int, optional
+        The number of examples, where no argument tells it.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -39,7 +55,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     Raises
     ------
     ValueError
-        If the axes differ in size, or no argument is mapped.
+        If the axes differ in size, or no argument is mapped, or the nests of axes do not fit.
 
     Notes
     -----
@@ -50,66 +66,134 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
     >>> import numpy as np, tapegrad as tg
     >>> tg.vmap(np.dot)(np.ones((3, 2)), np.ones((3, 2)))
     array([2., 2., 2.])
+    >>> layer = {"w": np.ones((2, 4)), "b": np.zeros(4)}
+    >>> apply = tg.vmap(lambda p, x: x @ p["w"] + p["b"], in_axes=({"w": None, "b": None}, 0))
+    >>> apply(layer, np.ones((3, 2))).shape
+    (3, 4)
     """
-    if not callable(function):
-        raise TypeError(f"vmap takes a function, not {type(function).__name__}")
+    in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
 
-    @wraps(function)
+    chosen = function if adapt else AsIs(function)
+
+    @transformed(
+        vmap, function, in_axes=in_axes, out_axes=out_axes, axis_size=axis_size, adapt=adapt
+    )
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten(args)
-        axes = _spread(
-            in_axes if not isinstance(in_axes, list) else tuple(in_axes), args, "in_axes"
-        )
-        values = [as_value(leaf, "vmap") for leaf in leaves]
-        size = _common_size(values, axes)
-        fronted = [
-            (leaf if isinstance(leaf, _NUMBERS) else v) if axis is None else _move(v, axis, 0)
-            for leaf, v, axis in zip(leaves, values, axes)
-        ]
+        axes = [_axis(a, "in_axes") for a in spread(in_axes, structure, "vmap: in_axes")]
+        values = [_value(leaf, axis) for leaf, axis in zip(leaves, axes)]
+        size = _common_size(values, axes, structure, axis_size)
+        fronted = [v if a in (0, None) else np.moveaxis(v, a, 0) for v, a in zip(values, axes)]
 
         def run(rest: Any) -> Any:
             shared, keywords = rest
-            arguments = [v if s is None else s for v, s in zip(fronted, shared)]
-            return _run_batched(function, arguments, axes, structure, keywords, size)
+            arguments = [s if a is None else v for v, a, s in zip(fronted, axes, shared)]
+            return _run_batched(chosen, arguments, axes, structure, keywords, size, out_axes)
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
         try:
-            outs, out_structure = run_shielded(run, (shared, kwargs))
+            return run_shielded(run, (shared, kwargs))
         except NeedsLoop:
-            outs, out_structure = _run_one_by_one(function, fronted, axes, structure, kwargs, size)
-        placed = _spread(out_axes, unflatten(out_structure, outs), "out_axes")
-        moved = [o if axis in (0, None) else _move(o, 0, axis) for o, axis in zip(outs, placed)]
-        return unflatten(out_structure, moved)
+            return _run_one_by_one(chosen, fronted, axes, structure, kwargs, size, out_axes)
 
     return mapped
 
 
+def map_rows(function: Callable[..., list[Any]], columns: list[Any]) -> list[Any]:
+    """Return what ``vmap(function)(*columns)`` does, for a function of the library's own.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays; returns a list of arrays.
+    columns : list of array
+        With the axis of examples in front.
+    """
+    size = len(columns[0])
+    run: Any = function, columns, [0] * len(columns), flatten(tuple(columns))[1], {}, size, 0
+    try:
+        return _run_batched(*run)  # type: ignore[no-any-return]
+    except NeedsLoop:
+        return _run_one_by_one(*run)  # type: ignore[no-any-return]
+
+
+def _axis(axis: Any, what: str) -> int | None:
+    try:
+        return None if axis is None else operator.index(axis)
+    except TypeError:
+        raise TypeError(
+            f"vmap: {what} must be ints or None, or nests of them; it holds {axis!r}"
+        ) from None
+
+
+def _value(leaf: Any, axis: int | None) -> Any:
+    """Return what stands for a leaf of the arguments; what is shared is passed on as it is."""
+    if axis is None and not isinstance(leaf, Tensor | np.ndarray):
+        return leaf
+    return as_value(leaf, "vmap")
+
+
 def _run_batched(
-    function: Any, values: list[Any], axes: list[Any], structure: Any, kwargs: Any, size: int
-) -> tuple[list[Any], Structure]:
+    function: Any,
+    values: list[Any],
+    axes: list[Any],
+    structure: Structure,
+    kwargs: Any,
+    size: int,
+    out_axes: Any,
+) -> Any:
     with new_trace(BatchTrace, size) as trace:
         examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
-        result = function(*unflatten(structure, examples), **kwargs)
+        result = later.read(trace, function, unflatten(structure, examples), kwargs)
         leaves, out_structure = flatten(result)
+        placed = spread(out_axes, out_structure, "vmap: out_axes")
         outs = []
-        for leaf in leaves:
+        for leaf, axis in zip(leaves, placed):
             if belongs(leaf, trace):
-                outs.append(leaf.value)
+                if axis is None:
+                    raise ValueError(
+                        "vmap: out_axes is None for a result that is another one for each example"
+                    )
+                value = leaf.value
             else:
                 value = below(leaf, trace)
-                outs.append(np.broadcast_to(value, (size, *np.shape(value))))
-    return [
-        o.copy() if type(o) is np.ndarray and o.base is not None else o for o in outs
-    ], out_structure
+                if axis is not None:
+                    value = np.broadcast_to(value, (size, *np.shape(value)))
+            outs.append(_moved(value, axis))
+    return unflatten(out_structure, outs)
+
+
+def _moved(value: Any, axis: Any) -> Any:
+    """Put the axis of examples, which is in front, where the user wants it."""
+    axis = _axis(axis, "out_axes")
+    if axis is None:
+        return value
+    if not -value.ndim <= axis < value.ndim:
+        raise ValueError(
+            f"vmap: out_axes has axis {axis} for a result of {value.ndim} axes, examples included"
+        )
+    if type(value) is np.ndarray and value.base is not None:
+        value = value.copy()
+    return value if axis == 0 else np.moveaxis(value, 0, axis)
 
 
 def _run_one_by_one(
-    function: Any, values: list[Any], axes: list[Any], structure: Any, kwargs: Any, size: int
-) -> tuple[list[Any], Structure]:
+    function: Any,
+    values: list[Any],
+    axes: list[Any],
+    structure: Structure,
+    kwargs: Any,
+    size: int,
+    out_axes: Any,
+) -> Any:
     def call(rest: Any) -> Any:
         example, keywords = rest
         return function(*unflatten(structure, example), **keywords)
 
+    if size == 0:
+        raise ValueError(
+            "vmap: there are no examples, and what the function returns depends on their values"
+        )
     columns: list[list[Any]] = []
     out_structure: Structure = None
     for k in range(size):
@@ -119,36 +203,41 @@ def _run_one_by_one(
             raise ValueError("vmap: the function returns nests of different structure")
         out_structure = this
         columns.append(leaves)
-    return [np.stack(column) for column in zip(*columns)], out_structure
+    placed = spread(out_axes, out_structure, "vmap: out_axes")
+    outs = [
+        _shared(column) if axis is None else _moved(np.stack(column), axis)
+        for column, axis in zip(zip(*columns), placed)
+    ]
+    return unflatten(out_structure, outs)
 
 
-def _move(value: Any, source: int, destination: int) -> Any:
-    return np.moveaxis(value, source, destination)
+def _shared(column: tuple[Any, ...]) -> Any:
+    """Return what must be the same result for all examples."""
+    first, *others = column
+    if all(other is first or same_bits(other, first) for other in others):
+        return first
+    raise ValueError("vmap: out_axes is None for a result that is another one for each example")
 
 
-def _spread(axes: Any, tree: Any, what: str) -> list[Any]:
-    """Give every leaf of `tree` its axis; an axis given for a nest holds for all its leaves."""
-    leaves, structure = flatten(tree)
-    if axes is None or isinstance(axes, int | np.integer):
-        return [axes] * len(leaves)
-    children = list(tree.values()) if type(tree) is dict else list(tree) if structure != "*" else []
-    each = [axes[key] for key in tree] if type(axes) is dict and type(tree) is dict else list(axes)
-    if len(each) != len(children):
-        raise ValueError(f"vmap: {what}={axes!r} does not fit {len(children)} values")
-    return [a for child, axis in zip(children, each) for a in _spread(axis, child, what)]
-
-
-def _common_size(values: list[Any], axes: list[Any]) -> int:
-    sizes = set()
-    for value, axis in zip(values, axes):
+def _common_size(
+    values: list[Any], axes: list[Any], structure: Structure, axis_size: int | None
+) -> int:
+    sizes = {} if axis_size is None else {"axis_size": operator.index(axis_size)}
+    for value, axis, path in zip(values, axes, paths(structure)):
         if axis is None:
             continue
         shape = value.shape
         if not -len(shape) <= axis < len(shape):
-            raise ValueError(f"vmap: in_axes has axis {axis} for an argument of shape {shape}")
-        sizes.add(shape[axis])
+            raise ValueError(
+                f"vmap: in_axes has axis {axis} for an argument of shape {shape}, args{path}"
+            )
+        sizes[f"args{path}"] = shape[axis]
     if not sizes:
-        raise ValueError("vmap: no argument is mapped; in_axes must name an axis of at least one")
-    if len(sizes) > 1:
-        raise ValueError(f"vmap: the mapped axes differ in size: {sorted(sizes)}")
-    return int(sizes.pop())
+        raise ValueError(
+            "vmap: no argument is mapped; in_axes must name an axis of at least one, or axis_size the "
+            "number of examples"
+        )
+    if len({*sizes.values()}) > 1:
+        found = ", ".join(f"{size} ({name})" for name, size in sizes.items())
+        raise ValueError(f"vmap: the mapped axes differ in size: {found}")
+    return int(next(iter(sizes.values())))

@@ -240,7 +240,7 @@ def test_a_list_argument_that_is_changed_is_changed_at_each_call():
 
     jitted = tg.jit(f)
     items = [V]
-    with pytest.warns(RuntimeWarning, match="list or dict that it was given"):
+    with pytest.warns(RuntimeWarning, match="a list, a dict or an object that it was given"):
         for _ in range(3):
             jitted(items)
     assert items[0] is V

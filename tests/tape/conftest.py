@@ -1,13 +1,19 @@
-"""Fixtures for the tests of the recording layer."""
+"""Fixtures for the tests of the recording layer, which also import the helper ``nests``."""
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
+
+_HERE = str(Path(__file__).parent)
+if _HERE not in sys.path:
+    sys.path.append(_HERE)
 
 
 @pytest.fixture

@@ -1,0 +1,190 @@
+"""Running a function for its derivatives: pullbacks by recording, pushforwards by dual numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.application import belongs
+from tapegrad.tape.array.originals import Originals, copied
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.cotangents import cast, fit
+from tapegrad.tape.core.later import later as rooms
+from tapegrad.tape.core.node import Node
+from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
+from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
+from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.transforms.forward_mode import JVPTrace
+from tapegrad.tape.transforms.reverse_mode import RecordTrace
+from tapegrad.tape.transforms.values import as_value, below, differentiable, give_back, split_aux
+
+__all__ = ["Pullback", "pull_from", "push_through"]
+
+
+class Pullback:
+    """The function that ``vjp`` returns; it can be called any number of times."""
+
+    __slots__ = (
+        "_inputs",
+        "_originals",
+        "_outputs",
+        "_structure_in",
+        "_structure_out",
+        "_sweep",
+        "alone",
+    )
+
+    def __init__(
+        self,
+        trace: RecordTrace,
+        inputs: list[tuple[Node, Any]],
+        outputs: list[tuple[Node | None, Any]],
+        structure_in: Structure,
+        structure_out: Structure,
+    ) -> None:
+        #: Whether the cotangent of the only argument is returned as it is, in no tuple.
+        self.alone = False
+        self._originals = trace.originals
+        self._sweep = sweep_by_line if trace.knows_lines else sweep
+        self._inputs = inputs
+        self._outputs = outputs
+        self._structure_in = structure_in
+        self._structure_out = structure_out
+
+    def __call__(self, cotangent: Any) -> Any:
+        """Return the cotangents of the arguments, as a tuple with one entry for each."""
+        leaves, structure = flatten(cotangent)
+        if structure != self._structure_out:
+            what = "vjp: the cotangent must have the structure of the function's result"
+            leaves = flatten_like(self._structure_out, cotangent, what)
+        roots = []
+        for g, (node, value) in zip(leaves, self._outputs):
+            shape = np.shape(value)
+            g = g if isinstance(g, Tensor) else np.asarray(g)
+            if g.shape != shape:
+                raise ValueError(
+                    f"vjp: a cotangent has shape {g.shape}, the result it belongs to {shape}"
+                )
+            if node is not None:
+                roots.append((node, fit(g, node.shape, node.dtype)))
+        if self._originals is not None:
+            self._originals.check()
+        cotangents = self._sweep(roots)
+        grads = []
+        for node, leaf in self._inputs:
+            g = cotangents.get(node)
+            if g is None:
+                g = np.zeros(node.shape, node.dtype)
+            elif type(g) is np.ndarray and (
+                g.base is not None or not g.flags.writeable or any(g is leaf for leaf in leaves)
+            ):
+                g = g.copy()
+            elif isinstance(g, Tensor) and not isinstance(leaf, Tensor) and g.constant:
+                g = g if g.live_trace.level else g.consume("grad").copy()
+            grads.append(give_back(g, like=leaf))
+        pulled = unflatten(self._structure_in, _apart(grads))
+        return pulled[0] if self.alone else pulled
+
+    def numbers(self) -> int:
+        """Return how many numbers there are in the graph that a sweep walks."""
+        roots = [node for node, _ in self._outputs if node is not None]
+        return sum(node.size for node in reachable(roots, variable=True))
+
+    def __repr__(self) -> str:
+        return f"<pullback to {len(self._inputs)} arrays>"
+
+
+def _apart(grads: list[Any]) -> list[Any]:
+    """Make sure that no array occurs twice: each gradient is the user's to change."""
+    seen: set[int] = set()
+    for i, g in enumerate(grads):
+        if type(g) is np.ndarray:
+            if id(g) in seen:
+                grads[i] = g.copy()
+            seen.add(id(grads[i]))
+    return grads
+
+
+def pull_from(
+    function: Callable[..., Any],
+    primals: tuple[Any, ...],
+    has_aux: bool,
+    what: str,
+    check: Callable[[Any, list[Any]], None] | None = None,
+    *,
+    later: bool = False,
+    kind: type[RecordTrace] = RecordTrace,
+) -> tuple[Any, Pullback, Any]:
+    """Run `function` on variables of a new recording trace; return result, pullback and aux.
+
+    With `later`, users' code may run before the pullback is called: it is given no array, and has
+    given none, that the pullback needs.
+    """
+    leaves, structure_in = flatten(primals)
+    values = [differentiable(leaf, what) for leaf in leaves]
+    if later:
+        values = [_own(value) for value in values]
+    with new_trace(kind) as trace:
+        trace.originals = Originals()
+        variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
+        inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
+        result = rooms.read(trace, function, unflatten(structure_in, variables), {})
+        result, aux = split_aux(result, has_aux, what)
+        out_leaves, structure_out = flatten(result)
+        if check is not None:
+            check(result, out_leaves)
+        outputs = []
+        lowered = []
+        for leaf in out_leaves:
+            mine = belongs(leaf, trace)
+            value = below(leaf, trace)
+            outputs.append((leaf.node if mine else None, value))
+            lowered.append(give_back(_own(value) if later else value))
+        aux_leaves, aux_structure = flatten(aux)
+        own_value = _own if later else lambda value: value
+        aux = unflatten(
+            aux_structure, [give_back(own_value(below(leaf, trace))) for leaf in aux_leaves]
+        )
+    pullback = Pullback(trace, inputs, outputs, structure_in, structure_out)
+    return unflatten(structure_out, lowered), pullback, aux
+
+
+def _own(value: Any) -> Any:
+    return copied(value) if type(value) is np.ndarray else value
+
+
+def push_through(
+    function: Callable[..., Any],
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    has_aux: bool,
+    what: str,
+) -> tuple[Any, Any, Any]:
+    """Run `function` on dual numbers; return result, tangent and aux."""
+    leaves, structure = flatten(primals)
+    directions = flatten_like(structure, tangents, f"{what}: the tangents must be as the primals")
+    with new_trace(JVPTrace) as trace:
+        duals = []
+        for leaf, direction in zip(leaves, directions):
+            value = differentiable(leaf, what)
+            t = as_value(direction, what)
+            if t.shape != value.shape:
+                raise ValueError(f"{what}: a tangent has shape {t.shape}, its primal {value.shape}")
+            dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
+            duals.append(dual)
+        result, aux = split_aux(
+            rooms.read(trace, function, unflatten(structure, duals), {}), has_aux, what
+        )
+        out_leaves, out_structure = flatten(result)
+        values, out_tangents = [], []
+        for leaf in out_leaves:
+            value = below(leaf, trace)
+            mine = belongs(leaf, trace)
+            t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
+            values.append(give_back(value))
+            out_tangents.append(give_back(t))
+        aux_leaves, aux_structure = flatten(aux)
+        aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
+    return unflatten(out_structure, values), unflatten(out_structure, out_tangents), aux
