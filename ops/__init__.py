@@ -28,12 +28,15 @@ if _TYPE_CHECKING:
     from tapegrad.ops.algebra.polynomials import *
     from tapegrad.ops.numpy import callbacks
     from tapegrad.ops.numpy.callbacks import *
-    from tapegrad.ops.reduce import nan_reductions, quantiles, statistics
+    from tapegrad.ops.reduce import nan_reductions, quantiles, running, statistics
     from tapegrad.ops.reduce.nan_reductions import *
     from tapegrad.ops.reduce.quantiles import *
+    from tapegrad.ops.reduce.running import *
     from tapegrad.ops.reduce.statistics import *
-    from tapegrad.ops.shape import rearranging, sets, writes
+    from tapegrad.ops.shape import joining, rearranging, selecting, sets, writes
+    from tapegrad.ops.shape.joining import *
     from tapegrad.ops.shape.rearranging import *
+    from tapegrad.ops.shape.selecting import *
     from tapegrad.ops.shape.sets import *
     from tapegrad.ops.shape.writes import *
 
@@ -47,16 +50,22 @@ if _TYPE_CHECKING:
     __all__ += calculus.__all__
     __all__ += callbacks.__all__
     __all__ += contraction.__all__
+    __all__ += joining.__all__
     __all__ += nan_reductions.__all__
     __all__ += polynomials.__all__
     __all__ += quantiles.__all__
     __all__ += rearranging.__all__
+    __all__ += running.__all__
+    __all__ += selecting.__all__
     __all__ += sets.__all__
     __all__ += statistics.__all__
     __all__ += writes.__all__
 
 #: Modules of which all that they offer is offered here, when it is first asked for.
 _LATER = (
+    "tapegrad.ops.shape.joining",
+    "tapegrad.ops.shape.selecting",
+    "tapegrad.ops.reduce.running",
     "tapegrad.ops.shape.rearranging",
     "tapegrad.ops.algebra.contraction",
     "tapegrad.ops.algebra.calculus",
@@ -83,6 +92,7 @@ _Registry.waiting = (
     "tapegrad.ops.numpy.conversions",
     "tapegrad.ops.numpy.elementwise_calls",
     "tapegrad.ops.numpy.grids",
+    "tapegrad.ops.numpy.inspection",
     "tapegrad.ops.python.conversions",
     "tapegrad.ops.python.mathematics",
     "tapegrad.ops.python.averages",

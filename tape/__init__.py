@@ -38,14 +38,13 @@ from tapegrad.tape.core.state import (
     turn_memory_guarding_off,
     turn_memory_guarding_on,
 )
-from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
-from tapegrad.tape.transforms.vectorisation import vmap
 
 if _TYPE_CHECKING:
     from tapegrad.tape.program.program import Program
     from tapegrad.tape.program.tape import Tape
     from tapegrad.tape.transforms.checking import check_grads
     from tapegrad.tape.transforms.control import cond
+    from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
     from tapegrad.tape.transforms.jacobians import (
         elementwise_grad,
@@ -56,25 +55,31 @@ if _TYPE_CHECKING:
     )
     from tapegrad.tape.transforms.linear import hvp, linear_transpose, linearize
     from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
+    from tapegrad.tape.transforms.vectorisation import vmap
 
 #: Where the names are that are loaded when they are first asked for.
 _LATER = {
-    "Operation": "tapegrad.tape.transforms.operations",
-    "Program": "tapegrad.tape.program.program",
-    "SkipGradient": "tapegrad.tape.transforms.operations",
-    "Tape": "tapegrad.tape.program.tape",
     "check_grads": "tapegrad.tape.transforms.checking",
     "cond": "tapegrad.tape.transforms.control",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
+    "grad": "tapegrad.tape.transforms.derivatives",
     "gradients": "tapegrad.tape.transforms.gradients",
     "hessian": "tapegrad.tape.transforms.jacobians",
     "hvp": "tapegrad.tape.transforms.linear",
     "jacfwd": "tapegrad.tape.transforms.jacobians",
     "jacobian": "tapegrad.tape.transforms.jacobians",
     "jacrev": "tapegrad.tape.transforms.jacobians",
+    "jvp": "tapegrad.tape.transforms.derivatives",
     "linear_transpose": "tapegrad.tape.transforms.linear",
     "linearize": "tapegrad.tape.transforms.linear",
+    "Operation": "tapegrad.tape.transforms.operations",
+    "Program": "tapegrad.tape.program.program",
+    "SkipGradient": "tapegrad.tape.transforms.operations",
+    "Tape": "tapegrad.tape.program.tape",
+    "value_and_grad": "tapegrad.tape.transforms.derivatives",
+    "vjp": "tapegrad.tape.transforms.derivatives",
+    "vmap": "tapegrad.tape.transforms.vectorisation",
 }
 _Registry.waiting = (
     "tapegrad.tape.transforms.calls",

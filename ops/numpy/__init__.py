@@ -1,11 +1,7 @@
 """NumPy's functions that make arrays, ask about them, or call other functions."""
 # ruff: noqa: F403  # each module lists what it offers
 
-from tapegrad.ops.numpy import (
-    creation,
-    inspection,  # noqa: F401  # registers what it declares
-    queries,
-)
+from tapegrad.ops.numpy import creation, queries
 from tapegrad.ops.numpy.creation import *
 from tapegrad.ops.numpy.queries import *
 

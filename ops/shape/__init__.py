@@ -3,15 +3,9 @@
 
 from tapegrad.ops.shape import (
     indexing,  # noqa: F401  # registers what it declares
-    joining,
-    selecting,
     views,
 )
-from tapegrad.ops.shape.joining import *
-from tapegrad.ops.shape.selecting import *
 from tapegrad.ops.shape.views import *
 
 __all__: list[str] = []
-__all__ += joining.__all__
-__all__ += selecting.__all__
 __all__ += views.__all__
