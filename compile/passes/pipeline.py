@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +33,6 @@ def simplify(program: Program) -> Program:
     """Remove what is exactly nothing: factors of one, casts, reshapes and slices to what is there."""
     rewriter = Rewriter(program)
     seen, results, inputs = shown(program), set(program.results()), set(program.inputs)
-    alone = _alone(results)
     for entry in program.entries:
         operands = rewriter.operands(entry)
         same = None
@@ -42,36 +40,16 @@ def simplify(program: Program) -> Program:
         if entry not in seen or entry in results:
             # Two results of the function may not become one array, nor may one become an argument.
             taken = seen | inputs if entry in results else set()
-            same = _equal_to(entry, operands, taken, entry not in results or entry in alone)
+            same = _equal_to(entry, operands, taken)
         # A Python number may not stand for a NumPy scalar: it is weak in promotion.
-        weak = type(same) is Node and same in rewriter.weak
-        if same is not None and weak == (entry in rewriter.weak):
+        if same is not None and (same in rewriter.weak) == (entry in rewriter.weak):
             rewriter.known[entry] = same
-            seen.update(_memory_of(same) if entry in results and type(same) is Node else ())
+            seen.update(_memory_of(same) if entry in results else ())
             continue
         new = rewriter.keep(entry, operands)
         if entry in seen:
             seen.add(new)
     return rewriter.finish()
-
-
-def _alone(results: set[Node]) -> set[Node]:
-    """Return the results of which no other shows a part: a joined array's parts are apart."""
-    shows = {
-        result: {
-            *(id(node) for node in _memory_of(result)[:-1]),
-            *(id(value) for value in _constants_shown(result)),
-        }
-        for result in results
-    }
-    counts = Counter(place for places in shows.values() for place in places)
-    return {result for result, places in shows.items() if all(counts[p] == 1 for p in places)}
-
-
-def _constants_shown(node: Node) -> list[np.ndarray]:
-    if node.primitive is None or not node.primitive.view:
-        return []
-    return [value for value in _shown_by(node, node.operands[0]) if type(value) is np.ndarray]
 
 
 def _memory_of(node: Node) -> list[Node]:
@@ -83,13 +61,10 @@ def _memory_of(node: Node) -> list[Node]:
     return found
 
 
-def _equal_to(
-    entry: Node, operands: tuple[Any, ...], taken: set[Node], alone: bool
-) -> Node | np.ndarray | None:
+def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Node | None:
     """Return the earliest value that the result of an entry equals bit for bit, or None.
 
-    Its memory is none of the values in `taken`. A constant may stand for what is `alone` in its memory:
-    the plan hands out copies of it.
+    Its memory is none of the values in `taken`.
     """
     found: list[Any] = []
     if entry.primitive.kernel is not None:
@@ -99,11 +74,8 @@ def _equal_to(
     elif entry.primitive.view:
         found = _shown_by(entry, operands[0])
     for value in reversed(found):
-        if type(value) is not Node and not (type(value) is np.ndarray and alone and value.ndim):
-            continue
-        if (value.shape, value.dtype) != (entry.shape, entry.dtype):
-            continue
-        if type(value) is np.ndarray or taken.isdisjoint(_memory_of(value)):
+        same = type(value) is Node and (value.shape, value.dtype) == (entry.shape, entry.dtype)
+        if same and taken.isdisjoint(_memory_of(value)):
             return value  # type: ignore[no-any-return]
     return None
 

@@ -35,13 +35,6 @@ __all__ = ["Crew", "crew", "in_threads", "multiply", "processors", "sum_in_threa
 #: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
 _OWN_THREAD = (1 << 19) - 1
 
-#: How many threads the environment leaves to BLAS, which reads these names when it is loaded, too.
-_SETTINGS = [
-    int(text)
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-    if (text := os.environ.get(name, "")).isdecimal()
-]
-
 #: Work of fewer multiplications does not pay for waking threads.
 _WORTHWHILE = 1 << 22
 
@@ -97,7 +90,9 @@ after_fork(_crowding.renew)
 
 def _available() -> int:
     """Return how many threads work on one layer: at most eight, and no more than BLAS may have."""
-    return max(1, min(8, pool.count, *_SETTINGS))
+    counts = [8, pool.count]
+    settings = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+    return max(1, min(counts + [int(text) for text in settings if text.isdecimal()]))
 
 
 def processors(multiplications: int) -> int:

@@ -28,32 +28,6 @@ def test_two_results_do_not_become_one_array():
     assert names(optimised(lambda x: (np.exp(x), np.exp(x)), X)) == ["exp", "exp"]
 
 
-def test_a_result_that_is_a_constant_part_of_joined_arrays_is_the_constant():
-    def f(x):
-        joined = np.concatenate([np.reshape(x, (6,)), np.arange(4.0)])
-        return joined[:6] * 2.0, joined[6:10]
-
-    program = optimised(f, X)
-    assert names(program) == ["reshape", "multiply"]
-    np.testing.assert_array_equal(program.outputs[1], np.arange(4.0))
-    compiled = tg.jit(f)
-    compiled(X)
-    compiled(X)[1][:] = 7.0
-    np.testing.assert_array_equal(compiled(X)[1], np.arange(4.0))
-
-
-def test_results_that_share_a_constant_part_go_on_to_share_it():
-    def f(x):
-        joined = np.concatenate([np.reshape(x, (6,)), np.arange(4.0)])
-        part = joined[6:10]
-        return part, part[1:], joined[6:10]
-
-    first, second, third = tg.jit(f)(X)
-    first[1] = 7.0
-    assert second[0] == 7.0
-    assert third[1] == 7.0
-
-
 def test_factors_of_one_and_reshapes_to_the_same_shape_vanish():
     f = lambda x: np.sin(np.reshape(x * 1.0, x.shape) / 1.0)
     assert names(optimised(f, X)) == ["sin"]
