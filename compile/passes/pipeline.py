@@ -42,7 +42,8 @@ def simplify(program: Program) -> Program:
             taken = seen | inputs if entry in results else set()
             same = _equal_to(entry, operands, taken)
         # A Python number may not stand for a NumPy scalar: it is weak in promotion.
-        if same is not None and (same in rewriter.weak) == (entry in rewriter.weak):
+        weak = type(same) is Node and same in rewriter.weak
+        if same is not None and weak == (entry in rewriter.weak):
             rewriter.known[entry] = same
             seen.update(_memory_of(same) if entry in results else ())
             continue
@@ -52,17 +53,17 @@ def simplify(program: Program) -> Program:
     return rewriter.finish()
 
 
-def _memory_of(node: Node) -> list[Node]:
-    """Return a value and what it is a view of."""
-    found = [node]
-    while node.primitive is not None and node.primitive.view and type(node.operands[0]) is Node:
-        node = node.operands[0]
-        found.append(node)
+def _memory_of(value: Any) -> list[Node]:
+    """Return a value and what it is a view of; of a constant, each result is a copy."""
+    found = []
+    while type(value) is Node:
+        found.append(value)
+        value = value.operands[0] if value.primitive is not None and value.primitive.view else None
     return found
 
 
-def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Node | None:
-    """Return the earliest value that the result of an entry equals bit for bit, or None.
+def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Any:
+    """Return the earliest value or constant that the result of an entry equals bit for bit, or None.
 
     Its memory is none of the values in `taken`.
     """
@@ -74,9 +75,10 @@ def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Node 
     elif entry.primitive.view:
         found = _shown_by(entry, operands[0])
     for value in reversed(found):
-        same = type(value) is Node and (value.shape, value.dtype) == (entry.shape, entry.dtype)
+        known = type(value) is Node or type(value) is np.ndarray
+        same = known and (value.shape, value.dtype) == (entry.shape, entry.dtype)
         if same and taken.isdisjoint(_memory_of(value)):
-            return value  # type: ignore[no-any-return]
+            return value
     return None
 
 

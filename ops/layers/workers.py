@@ -65,13 +65,14 @@ class Crew(NamedTuple):
 
 
 class _Crowding:
-    """Whether threads got the processors that they wanted."""
+    """How many threads there may be, and whether they got the processors that they wanted."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
         """Forget what was noted."""
+        self.most = _available()
         self.seconds = 0.0
         self.left_until = 0.0
 
@@ -84,10 +85,6 @@ class _Crowding:
             self.seconds, self.left_until = 0.0, time.monotonic() + _LEAVE
 
 
-_crowding = _Crowding()
-after_fork(_crowding.renew)
-
-
 def _available() -> int:
     """Return how many threads work on one layer: at most eight, and no more than BLAS may have."""
     counts = [8, pool.count]
@@ -95,9 +92,13 @@ def _available() -> int:
     return max(1, min(counts + [int(text) for text in settings if text.isdecimal()]))
 
 
+_crowding = _Crowding()
+after_fork(_crowding.renew)
+
+
 def processors(multiplications: int) -> int:
     """Return how many processors such a piece of work is worth."""
-    return _available() if multiplications >= _WORTHWHILE else 1
+    return _crowding.most if multiplications >= _WORTHWHILE else 1
 
 
 def crew(multiplications: int) -> Crew:

@@ -157,6 +157,19 @@ def test_what_an_expansion_joins_and_a_rule_takes_apart_is_never_joined():
         assert not any(np.shares_memory(a, b) for b in got[:i])
 
 
+def test_a_constant_that_an_expansion_joins_is_returned_as_one():
+    def loss(x, gamma, beta):
+        return np.sum(tg.nnet.batchnorm(x, gamma=gamma, beta=beta, eps=1e-3))
+
+    args = np.random.default_rng(0).normal(size=(4, 3, 5)), np.ones(3), np.zeros(3)
+    gradient = tg.grad(loss, (0, 1, 2))
+    assert "concatenate" not in names(optimised(gradient, *args))
+    results = [compiled(gradient, *args) for _ in range(2)]
+    for got in results:
+        np.testing.assert_array_equal(got[2], 20.0)
+        got[2][...] = 7.0
+
+
 def test_two_results_stay_two_arrays_whatever_they_are_made_of():
     def function(x):
         y = np.exp(x)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.nnet import conv_nd
+from tapegrad.nnet import batchnorm, conv_nd
 from tapegrad.ops.layers import normalisation, workers
 from tapegrad.ops.layers.normalisation import normalise_p
 from tapegrad.ops.layers.workers import crew, multiply, processors, sum_in_threads, work_arrays
@@ -20,8 +20,8 @@ def three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Pool()
     pool.count = 3
     monkeypatch.setattr(workers, "pool", pool)
-    monkeypatch.setattr(workers, "_available", lambda: 3)
     monkeypatch.setattr(workers, "_crowding", workers._Crowding())
+    monkeypatch.setattr(workers._crowding, "most", 3)
 
 
 def test_sums_are_taken_in_the_same_order_by_any_number_of_threads() -> None:
@@ -155,12 +155,24 @@ def test_channels_are_normalised_the_same_on_any_number_of_threads(
 
 
 def test_no_more_threads_work_than_blas_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setattr(workers.pool, "count", 16)
+    workers.pool.count = 16
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    assert processors(1 << 30) == 8
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert processors(1 << 30) == 2
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-    assert processors(1 << 30) == 1
+    for settings, most in (({}, 8), ({"OMP": "2"}, 2), ({"OMP": "2", "OPENBLAS": "1"}, 1)):
+        for name, value in settings.items():
+            monkeypatch.setenv(f"{name}_NUM_THREADS", value)
+        workers._crowding.renew()
+        assert processors(1 << 30) == most
+
+
+def test_a_recording_does_not_mind_that_work_is_shared() -> None:
+    x, ones = np.random.default_rng(0).normal(size=(32, 64, 32, 32)), np.ones(64)
+
+    def loss(x: Any) -> Any:
+        return np.sum(np.square(batchnorm(x, gamma=ones, beta=ones, eps=1e-3)))
+
+    assert processors(x.nbytes) == 3
+    compiled = tg.jit(tg.grad(loss), strict=True)
+    for _ in range(2):
+        got = compiled(x)
+    np.testing.assert_allclose(got, tg.grad(loss)(x), rtol=1e-8, atol=1e-8)
