@@ -130,7 +130,8 @@ class _Writer:
                 return f"[{inside}]"
             if kind is tuple:
                 return f"({inside}{',' if len(children) == 1 else ''})"
-            return f"{self.constant(kinds[kind].build)}({self.constant(aux)}, [{inside}])"
+            described: Any = kinds[kind]
+            return f"{self.constant(described.build)}({self.constant(aux)}, [{inside}])"
 
         return build(structure)
 

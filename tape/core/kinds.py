@@ -141,7 +141,7 @@ class _Dict:
 
     def build(self, aux: Any, parts: Sequence[Any]) -> Any:
         keys, default, itself = aux
-        new = self.base.__new__(self.cls)
+        new: Any = self.base.__new__(self.cls)
         for key, part in zip(keys, parts):
             self.base.__setitem__(new, key, part)
         if self.base is collections.defaultdict:
@@ -193,7 +193,7 @@ class _Fields:
 
     def build(self, aux: Any, parts: Sequence[Any]) -> Any:
         names, static, values = aux
-        new = object.__new__(self.cls)
+        new: Any = object.__new__(self.cls)
         for name, part in zip((*names, *static), (*parts, *values)):
             object.__setattr__(new, name, part)
         return new
@@ -323,14 +323,12 @@ def _described(cls: type) -> Kind | None:
     if issubclass(cls, dict):
         known = (dict, collections.OrderedDict, collections.defaultdict)
         return _Dict(cls) if _is_python(cls, *known) else None
-    fields: Any = None
-    if hasattr(
-        cls, "__dataclass_fields__"
-    ):  # the module is loaded then, and costs much if it is not
-        fields = sys.modules["dataclasses"].fields(cls)
-    elif isinstance(getattr(cls, "__attrs_attrs__", None), tuple):
-        fields = cls.__attrs_attrs__
-    if fields is None or issubclass(cls, enum.Enum) or not _is_python(cls):
+    if isinstance(getattr(cls, "__dataclass_fields__", None), dict):
+        # The module, which takes long to load, has been loaded.
+        fields: Any = sys.modules["dataclasses"].fields(cls)
+    else:
+        fields = getattr(cls, "__attrs_attrs__", None)
+    if not isinstance(fields, tuple) or issubclass(cls, enum.Enum) or not _is_python(cls):
         return None
     return _Fields(cls, fields)
 

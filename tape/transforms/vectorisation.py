@@ -101,7 +101,7 @@ def map_rows(function: Callable[..., list[Any]], columns: list[Any]) -> list[Any
         With the axis of examples in front.
     """
     size = len(columns[0])
-    run = function, columns, [0] * len(columns), flatten(tuple(columns))[1], {}, size, 0
+    run: Any = function, columns, [0] * len(columns), flatten(tuple(columns))[1], {}, size, 0
     try:
         return _run_batched(*run)  # type: ignore[no-any-return]
     except NeedsLoop:
