@@ -23,6 +23,9 @@ Made from the registry by `python docs/make_primitives.py`; a test keeps it up t
   where it is written out as other functions. Everything else is a view or a library step of a plan.
 - *saves*: what an entry keeps for its rules: `y` and arguments by value, by shape (in brackets), or not.
 
+Functions of Python's library and of SciPy that are called as they are (`math.erf`, `scipy.special.jv`)
+are left out.
+
 | primitive | family | derivatives | forward mode | batching | kernel | saves |
 | --- | --- | --- | --- | --- | --- | --- |
 """
@@ -83,6 +86,8 @@ def page() -> str:
     """Return the whole page."""
     rows = []
     for name, primitive in sorted(primitives.complete().items()):
+        if "." in name:
+            continue
         cells = (
             f"`{name}`" + (" (view)" if primitive.view else ""),
             primitive.family,

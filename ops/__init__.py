@@ -78,6 +78,15 @@ _Registry.waiting = (
     "tapegrad.ops.layers.normalisation",
     "tapegrad.ops.layers.pooling",
     "tapegrad.ops.layers.recurrent",
+    "tapegrad.ops.elementwise.exponents",
+    "tapegrad.ops.numpy.methods",
+    "tapegrad.ops.numpy.conversions",
+    "tapegrad.ops.numpy.elementwise_calls",
+    "tapegrad.ops.numpy.grids",
+    "tapegrad.ops.python.conversions",
+    "tapegrad.ops.python.mathematics",
+    "tapegrad.ops.python.averages",
+    "tapegrad.ops.elementwise.special",
     *_Registry.waiting,
 )
 if not _TYPE_CHECKING:

@@ -82,6 +82,8 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.creators",
     "tapegrad.tape.transforms.operations",
 )
+for _name in ("called", "read"):
+    _later.places[_name] = "tapegrad.tape.python.reading", _name
 for _name in ("reverse", "forward", "batch"):
     _later.places[_name] = "tapegrad.tape.transforms.programs", _name
 

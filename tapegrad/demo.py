@@ -133,7 +133,7 @@ def largest_difference(runs: Sequence[Run], step: int) -> float:
 
 def kernel_sample(explanation: str) -> str:
     """Return the longest of the generated kernels in the text that ``explain()`` gives."""
-    kernels = explanation.split("# kernel ")[1:]
+    kernels = explanation.split("# kernel")[1:]
     longest = max(kernels, key=lambda text: text.count("\n"), default="(no kernel)")
     return "\n".join(f"  | {line}" for line in f"# kernel {longest}".rstrip().splitlines())
 

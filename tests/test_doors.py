@@ -4,9 +4,11 @@ Each test looks at fresh processes.
 """
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,15 @@ def test_the_installation_is_one_copy() -> None:
     assert all(file.is_relative_to(home if inside else home.parent) for file in found.values())
 
 
+def test_each_python_that_the_package_claims_has_been_tried() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
+    claimed = [c.rpartition(" ")[2] for c in project["classifiers"] if ":: Python :: 3." in c]
+    tried = set(re.findall(r"^\| (3\.\d+)", page, re.MULTILINE))
+    assert claimed and set(claimed) == tried
+    assert project["requires-python"] == f">={claimed[0]}"
+
+
 LATER = [
     "tapegrad.tape.program.program", "tapegrad.tape.transforms.operations",
     "tapegrad.compile", "tapegrad.clipping", "tapegrad.io", "tapegrad.nnet", "tapegrad.random",
@@ -180,6 +191,7 @@ def test_every_family_that_declares_something_is_loaded_with_the_registry() -> N
 
 HOOK = """
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 class Hook:  # as test runners and bundlers have them: it looks at the disk

@@ -191,8 +191,9 @@ class _Reader:
                 return cast(Name(node.id, self.operands[node.id]), dtype)
             return self._number(_NUMBERS[node.id], dtype)
         function, arguments = self._application(node)
-        if function == "negative" and isinstance(arguments[0], ast.Constant):
-            return self._number(-arguments[0].value, dtype)
+        number = getattr(arguments[0], "value", None) if function == "negative" else None
+        if isinstance(number, int | float) and number:  # of two equal zeros one is a constant
+            return self._number(-number, dtype)
         if function in PREDICATES:
             own = _BOOL if function in _LOGICAL else self._common(arguments)
             made = tuple(self.expression(a, own) for a in arguments)

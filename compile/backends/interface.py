@@ -42,7 +42,7 @@ class Kernel:
     source : str
         For people who ask what is run.
     new : bool
-        Whether the nest had to be compiled, not for the first time in this process otherwise.
+        Whether the nest had to be compiled, and was not known in this process.
     """
 
     call: Callable[..., Any]
@@ -59,6 +59,9 @@ class Backend(Protocol):
     DTYPES: frozenset[np.dtype[Any]]
     #: Why it cannot be used, as far as that has been tried.
     problems: list[str]
+
+    def __hash__(self) -> int:
+        """Modules are hashable; what is known of a back end is kept by it."""
 
     def usable(self) -> bool:
         """Whether it can be used; if not, `problems` says why."""

@@ -151,7 +151,7 @@ class Reduced:
 
 @dataclass(frozen=True, slots=True)
 class Nest:
-    """What a kernel computes.
+    """What a kernel computes; hashable, so that equal ones are compiled once.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ class Nest:
         outermost loop is no part of these. Such a kernel takes the first index of that loop, too.
     operands, outputs : tuple of Argument
         What it reads, and the arrays that it writes.
-    values : dict of str to Value
+    values : tuple of Value
         In the order in which they are computed.
     reductions : tuple of Reduced
     returned : tuple of str
@@ -176,7 +176,7 @@ class Nest:
     turned: bool
     operands: tuple[Argument, ...]
     outputs: tuple[Argument, ...]
-    values: dict[str, Value]
+    values: tuple[Value, ...]
     reductions: tuple[Reduced, ...]
     returned: tuple[str, ...]
 

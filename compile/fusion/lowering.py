@@ -179,9 +179,8 @@ class _Builder:
 
     def elementwise(self, entry: Node) -> None:
         """Note the value of an elementwise entry."""
-        expression = scalars.expression_of(entry, self.weak)
-        dtypes = scalars.loop_dtypes(entry, self.weak)
-        assert expression is not None and dtypes is not None
+        expression, dtypes = scalars.typed_expression_of(entry, self.weak)
+        assert expression is not None
         drops = entry in self.group.per_row and entry.shape == self.group.dropped_shape
         operands = (self.operand(o, d, drops=drops) for o, d in zip(entry.operands, dtypes))
         self._value(entry, substitute(expression, dict(zip("xyz", operands))))
@@ -293,7 +292,7 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
         loops != blocks,
         tuple(map(argument, builder.operands)),
         tuple(map(argument, builder.outputs)),
-        builder.values,
+        tuple(builder.values.values()),
         tuple(reduced.values()),
         (
             *(builder.known[node].name for node in returned),

@@ -12,11 +12,18 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Expression, calls, read
-from tapegrad.compile.backends.interface import Backend, current
+from tapegrad.compile.backends.interface import current
 from tapegrad.compile.passes.reductions import reduction_of
 from tapegrad.tape.core.node import Node
 
-__all__ = ["can_lower", "expression_of", "gains_alone", "loop_dtypes", "reduction_of", "text_of"]
+__all__ = [
+    "can_lower",
+    "expression_of",
+    "gains_alone",
+    "reduction_of",
+    "text_of",
+    "typed_expression_of",
+]
 
 DTypes = tuple[np.dtype[Any], ...]
 
@@ -29,27 +36,32 @@ def can_lower(entry: Node, weak: Any) -> bool:
     if how is None or not current().combines(how.combine):
         return False
     results = {how.each: entry.dtype, how.finish: entry.dtype, how.safe or "True": np.dtype(bool)}
-    read = (_read(text, (entry.dtype,), dtype, current()) for text, dtype in results.items())
+    read = (_read(text, (entry.dtype,), dtype, current()) for text, dtype in results.items())  # type: ignore[arg-type]
     return all(expression is not None for expression in read)
 
 
 def expression_of(entry: Node, weak: Any) -> Expression | None:
     """Return what an elementwise entry computes of ``x``, ``y``, ``z``, or None if kernels cannot."""
-    dtypes = loop_dtypes(entry, weak)
-    if dtypes is None or entry.primitive.kernel is None:
-        return None
-    return _read(entry.primitive.kernel, dtypes, entry.dtype, current())
+    return typed_expression_of(entry, weak)[0]
+
+
+def typed_expression_of(entry: Node, weak: Any) -> tuple[Expression | None, DTypes]:
+    """Return the expression, and the dtypes of its operands."""
+    dtypes = _loop_dtypes(entry, weak) if entry.primitive.kernel is not None else None
+    if dtypes is None:
+        return None, ()
+    return _read(entry.primitive.kernel, dtypes, entry.dtype, current()), dtypes  # type: ignore[arg-type]
 
 
 def text_of(text: str, dtype: np.dtype[Any], result: np.dtype[Any] | None = None) -> Expression:
     """Return the expression of a text in ``x`` that a reduction is declared with."""
-    expression = _read(text, (dtype,), result or dtype, current())
+    expression = _read(text, (dtype,), result or dtype, current())  # type: ignore[arg-type]
     assert expression is not None
     return expression
 
 
 @cache
-def _read(text: str, dtypes: DTypes, dtype: np.dtype[Any], backend: Backend) -> Expression | None:
+def _read(text: str, dtypes: DTypes, dtype: np.dtype[Any], backend: Any) -> Expression | None:
     """Return the expression of a text, or None if a back end cannot compute it."""
     if not all(d in backend.DTYPES for d in (*dtypes, dtype)):
         return None
@@ -66,7 +78,7 @@ def gains_alone(entry: Node, weak: Any) -> bool:
 # Dtypes ------------------------------------------------------------------------------------------
 
 
-def loop_dtypes(entry: Node, weak: Any) -> DTypes | None:
+def _loop_dtypes(entry: Node, weak: Any) -> DTypes | None:
     """Return the dtypes in which the operands of an elementwise entry are computed with, or None."""
     primitive, operands = entry.primitive, entry.operands
     if primitive.family != "elementwise" or not all(map(_is_known, operands)):

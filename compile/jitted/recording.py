@@ -383,7 +383,7 @@ class _Run:
         for cell, node, array in zip(self.cells, trace.inputs, self.arrays):
             if leaf is cell or leaf.node is node:
                 return node, array  # the argument itself, whatever was written into it
-            if leaf.base is cell and cell.node is not node:
+            if cell.node is not node and leaf.base is cell:
                 trace.give_up("it returns a view of an argument that it writes into")
         value = leaf.value
         if leaf.node in trace.weak:

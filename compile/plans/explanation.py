@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tapegrad.compile.plans.plan import KernelStep, Plan
-from tapegrad.compile.plans.script import line_of, lines_of, operations_of
+from tapegrad.compile.plans.script import Lines, operations_of
 
 __all__ = ["explanation"]
 
@@ -20,7 +20,7 @@ def explanation(plan: Plan, title: str = "The plan") -> list[str]:
     for same in kernels.values():
         parts += ["", _of_kernel(same), same[0].source.rstrip()]
     for name, entry, body in plan.bodies:
-        line = "" if entry.where is None else f" ({line_of(entry.where)})"
+        line = "" if entry.where is None else f" ({Lines().of(entry.where)})"
         parts += ["", *explanation(body, f"The plan of {name} in {entry.primitive.name}{line}")]
     return parts
 
@@ -29,7 +29,7 @@ def _of_kernel(steps: list[KernelStep]) -> str:
     """Return a comment on a kernel: what it does, over what sizes, and for which lines."""
     sizes = dict.fromkeys(" x ".join(map(str, step.call.sizes)) or "one number" for step in steps)
     often = f" ({len(steps)} times)" * (len(steps) > 1)
-    lines = lines_of(entry for step in steps for entry in step.entries)
+    lines = Lines().of_all(entry for step in steps for entry in step.entries)
     return (
         f"# {steps[0].name}, over {' or '.join(sizes)}{often}: "
         f"{operations_of(steps[0].entries)}  ({lines})"

@@ -21,7 +21,7 @@ from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
-from tapegrad.compile.plans.script import Script, line_of, lines_of, operations_of, shortened
+from tapegrad.compile.plans.script import Lines, Script, operations_of, shortened
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
@@ -102,6 +102,7 @@ class _Writer:
                 "Miss": Miss,
             }
         )
+        self.lines = Lines()
         self.names: dict[Node, str] = {}
         self.kernel_names: dict[str, str] = {}  # by source
         self.layouts: dict[Node, Layout] = {}
@@ -176,7 +177,7 @@ class _Writer:
         words = [f"{key}={shortened(value)}" for key, value in entry.params.items()]
         script.add(
             f"{self.new(entry)} = {call}",
-            ", ".join(part for part in (*words, lines_of([entry])) if part),
+            ", ".join(part for part in (*words, self.lines.of_all([entry])) if part),
         )
         if layout is not None:
             self.layouts[entry] = layout
@@ -205,7 +206,9 @@ class _Writer:
         self.reused += not kernel.new
         name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
         self.script.gap()
-        self.script.comment(f"{name}: {operations_of(group.entries)}  ({lines_of(group.entries)})")
+        self.script.comment(
+            f"{name}: {operations_of(group.entries)}  ({self.lines.of_all(group.entries)})"
+        )
         arguments = [str(n) for n in kernel.leading]
         arguments += [self._argument(o) for o in call.operands]
         arguments += [self._output(out) for out in call.outputs]
@@ -218,7 +221,8 @@ class _Writer:
             finished = self.script.refer(partial(_finished, finish), f"finish_{self.names[node]}")
             self.script.add(f"{self.names[node]} = {finished}({self.names[node]})")
         self.kernels.append(KernelStep(name, kernel.source, call, group.entries))
-        return [*(p.value for p in (*call.outputs, *call.partials)), *call.returned]
+        filled = [*(out.value for out in call.outputs), *(p.value for p in call.partials)]
+        return [*filled, *call.returned]
 
     def _call(
         self, kernel: Kernel, name: str, call: KernelCall, returned: list[str], arguments: list[str]
@@ -281,7 +285,7 @@ class _Writer:
     def guard(self, guard: Guard, node: Node) -> None:
         """Write the check of a guard, of which a node has the value."""
         name, seen = self.names[node], self.script.refer(guard, "guard")
-        self.script.add(f"if not guard_holds({seen}, {name}):", line_of(guard.where))
+        self.script.add(f"if not guard_holds({seen}, {name}):", self.lines.of(guard.where))
         self.script.add(f"    return Miss({seen}, {name})")
 
     def output(self, value: Any) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keyword
 import math
+import os
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from tapegrad.tape.core.location import Location
 from tapegrad.tape.core.node import Node
 
-__all__ = ["Script", "line_of", "lines_of", "operations_of", "shortened"]
+__all__ = ["Lines", "Script", "operations_of", "shortened"]
 
 #: Longer calls are broken, and so are longer comments.
 WIDTH = 96
@@ -36,6 +36,7 @@ class Script:
         self._taken = set(space)
         self._counts: dict[str, int] = {}
         self._names: dict[int, str] = {}
+        self._dtypes: dict[np.dtype[Any], str] = {}
 
     def unique(self, hint: str) -> str:
         """Return a name that nothing has yet, as near as possible to a hint."""
@@ -60,7 +61,9 @@ class Script:
 
     def dtype(self, dtype: np.dtype[Any]) -> str:
         """Return the name of a dtype."""
-        return self.refer(np.dtype(dtype.name), dtype.name)
+        if dtype not in self._dtypes:
+            self._dtypes[dtype] = self.refer(np.dtype(dtype.name), dtype.name)
+        return self._dtypes[dtype]
 
     def add(self, line: str, comment: str = "") -> None:
         """Append a line; its comment stands behind it, or before if that would be too long."""
@@ -114,19 +117,27 @@ class Script:
         return self.space[name]
 
 
-def line_of(where: Location | str) -> str:
-    """Return a line of the user's without the folders: ``model.py:12``."""
-    return PurePath(str(where)).name
+class Lines:
+    """Finds the user's lines that entries come from; each place is looked up once."""
 
+    def __init__(self) -> None:
+        self._known: dict[Any, str] = {}
 
-def lines_of(entries: Iterable[Node]) -> str:
-    """Return the user's lines that entries come from: ``model.py:12, 14``."""
-    found: dict[str, set[int]] = {}
-    for entry in entries:
-        if entry.where is not None:
-            file, _, line = line_of(entry.where).rpartition(":")
-            found.setdefault(file, set()).add(int(line))
-    return "; ".join(f"{file}:{', '.join(map(str, sorted(of)))}" for file, of in found.items())
+    def of(self, where: Location | str) -> str:
+        """Return a line without the folders: ``model.py:12``."""
+        key = where if isinstance(where, str) else (id(where.code), where.offset)
+        if key not in self._known:
+            self._known[key] = os.path.basename(str(where))
+        return self._known[key]
+
+    def of_all(self, entries: Iterable[Node]) -> str:
+        """Return the lines of several entries: ``model.py:12, 14``."""
+        found: dict[str, set[int]] = {}
+        for entry in entries:
+            if entry.where is not None:
+                file, _, line = self.of(entry.where).rpartition(":")
+                found.setdefault(file, set()).add(int(line))
+        return "; ".join(f"{file}:{', '.join(map(str, sorted(of)))}" for file, of in found.items())
 
 
 def operations_of(entries: Iterable[Node], most: int = 8) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.algebra.extreme_norms import extreme_norm_p
 from tapegrad.ops.algebra.power_norm import vector_norm_p
-from tapegrad.ops.algebra.singular import nuclear_norm_p, svd_packed_p
+from tapegrad.ops.algebra.singular import nuclear_norm_p, spectral_norm_p
 from tapegrad.ops.declare.axes import Axes, all_axes, one_axis
-from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, owned
+from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, operand, owned
 from tapegrad.ops.elementwise.elementwise import absolute, absolute_strict_p
-from tapegrad.ops.reduce.extremes import even_max_p, even_min_p
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
@@ -34,7 +34,8 @@ def _order(ord: Any, name: str) -> float:
 
 
 def _operand(x: Array, name: str) -> Any:
-    check_operand(np.asarray(x) if isinstance(x, list | tuple) else x, name)
+    x = operand(x)
+    check_operand(x, name)
     return as_tensor(x)
 
 
@@ -65,12 +66,9 @@ def _vector(
                 f"vector norm of order {ord} of no elements: the {'greatest' if ord > 0 else 'least'}"
                 f" of nothing is not defined (shape {x.shape}, axis {axes})"
             )
-        x = apply(absolute.primitive, (_floats(x),))
-        if even:
-            return apply(even_max_p if ord > 0 else even_min_p, (x,), keep, constant)
-        extreme = (np.max if ord > 0 else np.min)(x, **keep)
-        # Only an extreme that is 0 has no derivative.
-        return flagged(apply(absolute_strict_p, (extreme,)) if strict else extreme, constant)
+        choice = {"least": ord < 0, "even": even, "strict": strict, "keepdims": keepdims}
+        params = {"summed": (), "across": axes, **choice}
+        return apply(extreme_norm_p, (_floats(x),), params, constant)
     if ord < 0 and not all(x.shape[a] for a in axes):
         raise ValueError(f"vector norm of order {ord} of no elements is not defined")
     params = {"ord": ord, **keep}
@@ -187,7 +185,6 @@ def matrix_norm(
 def _matrix(
     x: Array, ord: Any, row: int, column: int, keepdims: bool, strict: bool, constant: bool | None
 ) -> Any:
-    shape = tuple(1 if i in (row, column) else n for i, n in enumerate(x.shape))
     if ord in ("fro", None):
         return _vector(x, 2.0, (row, column), keepdims, True, strict, constant)
     empty = not x.shape[row] * x.shape[column]
@@ -197,26 +194,20 @@ def _matrix(
             f"matrix norm of order {ord} of no elements: the least of nothing is not defined"
         )
     if empty:  # sums of nothing; they keep their place in the graph
-        result = np.sum(_floats(x), axis=(row, column), keepdims=True)
-    elif ord in (1, -1, math.inf, -math.inf):
+        return flagged(np.sum(_floats(x), axis=(row, column), keepdims=keepdims), constant)
+    if ord in (1, -1, math.inf, -math.inf):
         summed, across = (row, column) if abs(ord) == 1 else (column, row)
-        sums = _vector(x, 1.0, (summed,), True, True, strict, None)
-        extreme = even_max_p if ord > 0 else even_min_p
-        result = apply(extreme, (sums,), {"axis": (across,), "keepdims": True})
+        choice = {"least": ord < 0, "even": True, "strict": strict, "keepdims": keepdims}
+        params = {"summed": (summed,), "across": (across,), **choice}
+        return apply(extreme_norm_p, (_floats(x),), params, constant)
+    matrices = np.moveaxis(_floats(x), (row, column), (-2, -1))
+    if ord == "nuc":
+        result = apply(nuclear_norm_p, (matrices,))
     else:
-        matrices = np.moveaxis(_floats(x), (row, column), (-2, -1))
-        if ord == "nuc":
-            result = apply(nuclear_norm_p, (matrices,))
-        else:
-            values = apply(svd_packed_p, (matrices,))[..., x.shape[row], :]
-            extreme = even_max_p if ord == 2 else even_min_p
-            axes = {"axis": (len(values.shape) - 1,), "keepdims": False}
-            result = apply(extreme, (values,), axes)
-        return flagged(owned(np.reshape(result, shape)) if keepdims else result, constant)
-    if not keepdims:
-        result = owned(
-            np.reshape(result, [n for i, n in enumerate(shape) if i not in (row, column)])
-        )
+        result = apply(spectral_norm_p, (matrices,), {"least": ord < 0})
+    if keepdims:
+        shape = [1 if i in (row, column) else n for i, n in enumerate(x.shape)]
+        result = owned(np.reshape(result, shape))
     return flagged(result, constant)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import Axes, to_back, with_axes
+from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive, Reduction, functions
 
-__all__ = ["is_normal", "power_sum", "powers", "pull", "root", "slope", "vector_norm_p"]
+__all__ = ["along", "is_normal", "power_sum", "powers", "root", "vector_norm_p"]
 
 _add: Any = np.add.reduce  # called with all arguments by position, which NumPy's stubs do not know
 
@@ -124,15 +125,15 @@ def _harmless(row: Any, y: Any, g: Any) -> bool:
     return not (lost | (size == np.inf)).any()
 
 
-def slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) -> Any:
+def _slope(y: Any, x: Any, ord: float, strict: bool) -> Any:
     """``sign(x) (|x| / y) ** (ord - 1)``, which is 0 at zeros; with `strict` it is nan there."""
     if ord == 0:
         return np.zeros(x.shape, x.dtype)
-    ratio = _ratio(with_axes(y, axis, keepdims), x)
+    ratio = _ratio(y, x)
     if ord == 2:
         result = ratio
     elif ord > 2 and ord == int(ord):
-        result = ratio * _raised(np.abs(ratio), int(ord) - 2)
+        result = (np.abs(ratio) if ord % 2 else ratio) * _raised(ratio, int(ord) - 2)
     else:  # a power with a singularity at zeros, which it must not see
         zero = ratio == 0
         size = np.where(zero, 1.0, np.abs(ratio))
@@ -140,12 +141,34 @@ def slope(y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool) 
     return np.where(x == 0, np.nan, result) if strict else result
 
 
-def pull(
+def along(g: Any, y: Any, x: Any, ord: float, axis: Axes, strict: bool = False) -> Any:
+    """The slope times `g`; `g` and `y` have the axes of vectors, of size 1, or are tangents.
+
+    It has kinks at vectors of zeros, and, below the order 2, at every zero: below the order 1, the
+    slopes of all elements of such a vector.
+    """
+    if ord == 0:
+        return g * _slope(y, x, ord, strict)
+    value = _ratio(y, x, g) if ord == 2 and not strict else g * _slope(y, x, ord, strict)
+    if not differentiated(x) or not math.prod(x.shape):
+        return value
+    value = kinked(value, g, x, y, axis)
+    if 0 < ord < 1:
+        return kinked(value, g, x, np.min(np.abs(x), axis=axis, keepdims=True), axis)
+    return kinked(value, g, x, x) if 1 <= ord < 2 or strict else value
+
+
+def _pull(
     g: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
 ) -> Any:
-    if ord == 2 and not strict:
-        return _ratio(with_axes(y, axis, keepdims), x, with_axes(g, axis, keepdims))
-    return with_axes(g, axis, keepdims) * slope(y, x, ord, axis, keepdims, strict)
+    return along(with_axes(g, axis, keepdims), with_axes(y, axis, keepdims), x, ord, axis, strict)
+
+
+def _push(
+    tangents: Any, y: Any, x: Any, ord: float, axis: Axes, keepdims: bool, strict: bool = False
+) -> Any:
+    parts = along(tangents[0], with_axes(y, axis, keepdims), x, ord, axis, strict)
+    return np.sum(parts, axis=axis, keepdims=keepdims)
 
 
 def _raised(ratio: Any, exponent: int) -> Any:
@@ -219,10 +242,8 @@ def _scaled_of_sums(x: Any, ord: float, axis: Axes, keepdims: bool) -> Any:
 vector_norm_p = reduction(
     "vector_norm",
     _vector_norm,
-    pull,
-    jvp=lambda tangents, y, x, ord, axis, keepdims, strict=False: np.sum(
-        tangents[0] * slope(y, x, ord, axis, keepdims, strict), axis=axis, keepdims=keepdims
-    ),
+    _pull,
+    jvp=_push,
     reduction=_in_kernels,
     expansion=_of_sums,
 )

@@ -1,8 +1,7 @@
-"""Singular values: the decomposition of matrices, the nuclear norm, and the polar factor.
+"""Singular values: the decomposition of matrices, spectral and nuclear norm, and the polar factor.
 
-A decomposition is one primitive, with its factors packed into one array. The nuclear norm has rules
-of its own, which never divide by differences of singular values. All of them work on the last two
-axes.
+A decomposition is one primitive, with its factors packed into one array. The norms have rules of their
+own, which never divide by differences of singular values. All of them work on the last two axes.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array
 
-__all__ = ["nuclear_norm_p", "polar_factor_p", "svd_packed_p"]
+__all__ = ["nuclear_norm_p", "polar_factor_p", "spectral_norm_p", "svd_packed_p"]
 
 
 def _svd_packed(x: Array) -> Any:
@@ -85,7 +85,7 @@ def _of_matrices(name: str, forward: Any, rules: Any, **slots: Any) -> Primitive
         name,
         forward,
         rules,
-        batch=lambda args, batched, size, params: bind(primitive, args[0]),
+        batch=lambda args, batched, size, params: bind(primitive, args[0], **params),
         family="opaque",
         **slots,
     )
@@ -125,16 +125,66 @@ polar_factor_p = _of_matrices(
 )
 
 
-def _nuclear(x: Array) -> Any:
+def _along_polar(g: Any, x: Any) -> Any:
+    """``U V^T`` times `g`; `x` has a kink if a singular value vanishes."""
+    value = g * bind(polar_factor_p, x)
+    if not differentiated(x):
+        return value
+    _, s, _ = _unpacked(bind(svd_packed_p, x), x.shape[-2])
+    return _with_kinks(value, g, x, s[..., -1:] > _least(s, max(x.shape[-2:])))
+
+
+def _with_kinks(value: Any, g: Any, x: Any, smooth: Any) -> Any:
+    """Say which of several matrices are not at a kink."""
+    axes = (len(x.shape) - 2, len(x.shape) - 1)
+    return kinked(value, g, x, smooth[..., None], axes)
+
+
+def _values(x: Any) -> Any:
+    """The singular values, in a dtype that NumPy computes in."""
     x = np.asarray(x)
     wide = x.astype(np.float32 if x.dtype == np.float16 else float) if _narrow(x) else x
-    s = np.linalg.svd(wide, compute_uv=False)
-    return np.add.reduce(s, -1).astype(x.dtype if x.dtype.kind == "f" else float)
+    return np.linalg.svd(wide, compute_uv=False)
+
+
+def _of_kind(y: Any, x: Any) -> Any:
+    return y.astype(x.dtype if x.dtype.kind == "f" else float)
+
+
+def _nuclear(x: Any) -> Any:
+    return _of_kind(np.add.reduce(_values(x), -1), x)
 
 
 nuclear_norm_p = _of_matrices(
     "nuclear_norm",
     _nuclear,
-    (lambda g, y, x: g[..., None, None] * bind(polar_factor_p, x),),
-    jvp=lambda tangents, y, x: np.sum(tangents[0] * bind(polar_factor_p, x), axis=(-2, -1)),
+    (lambda g, y, x: _along_polar(g[..., None, None], x),),
+    jvp=lambda tangents, y, x: np.sum(_along_polar(tangents[0], x), axis=(-2, -1)),
+)
+
+
+def _spectral(x: Any, least: bool) -> Any:
+    return _of_kind(_values(x)[..., -1 if least else 0], x)
+
+
+def _along_spectral(g: Any, x: Any, least: bool) -> Any:
+    """The mean of ``u v^T`` over all that belong to the extreme, times `g`.
+
+    Where they are several, or the extreme is zero, it is a subgradient: `x` has a kink.
+    """
+    u, s, v = _unpacked(bind(svd_packed_p, x), x.shape[-2])
+    extreme = s[..., -1:] if least else s[..., :1]
+    floor = _least(s, max(x.shape[-2:]))
+    hit = np.where(s == extreme, *(np.asarray(a, s.dtype) for a in (1.0, 0.0)))
+    share = hit / np.sum(hit, axis=-1, keepdims=True)
+    value = g * np.matmul(u * share[..., None, :], _turn(v))
+    near = np.sum(np.abs(s - extreme) <= floor, axis=-1, keepdims=True)
+    return _with_kinks(value, g, x, np.logical_and(near == 1, extreme > floor))
+
+
+spectral_norm_p = _of_matrices(
+    "spectral_norm",
+    _spectral,
+    (lambda g, y, x, least: _along_spectral(g[..., None, None], x, least),),
+    jvp=lambda tangents, y, x, least: np.sum(_along_spectral(tangents[0], x, least), axis=(-2, -1)),
 )

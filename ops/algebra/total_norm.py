@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.algebra.power_norm import (
+    along,
     is_normal,
     power_sum,
     powers,
-    pull,
     root,
-    slope,
     vector_norm_p,
 )
+from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
@@ -65,12 +65,20 @@ def _of_sums(*xs: Array, ord: float) -> Any:
     return bind(norm_of_totals_p, sum(sums[1:], sums[0]), *xs, ord=ord)
 
 
-def _leaf_slope(y: Array, x: Array, ord: float) -> Any:
-    return slope(y, x, ord, (), True, False)  # a number is as good as an array of size 1
+def _along_one(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
+    """The slope by one array times `g`; where all of them are zero it has a kink in all of them."""
+    x = xs[index]
+    axis = tuple(range(len(x.shape)))
+    g, y = (np.reshape(a, (1,) * len(axis)) if len(a.shape) < len(axis) else a for a in (g, y))
+    value = along(g, y, x, ord, axis)
+    if not ord or len(xs) == 1 or not any(map(differentiated, xs)):
+        return value
+    others = sum(np.sum(other) for i, other in enumerate(xs) if i != index)
+    return kinked(value, g, others, y, axis)
 
 
-def _forth(tangents: Any, y: Array, *xs: Array, ord: float) -> Any:
-    parts = [np.sum(t * _leaf_slope(y, x, ord)) for t, x in zip(filled(tangents, xs), xs)]
+def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
+    parts = [np.sum(_along_one(t, y, xs, i, ord)) for i, t in enumerate(filled(tangents, xs))]
     return sum(parts[1:], parts[0])
 
 
@@ -83,7 +91,7 @@ def _batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Pa
 total_norm_p: Primitive = Primitive(
     "total_norm",
     _total_norm,
-    vjp=lambda g, y, *xs, index, ord: pull(g, y, xs[index], ord, (), True),
+    vjp=lambda g, y, *xs, index, ord: _along_one(g, y, xs, index, ord),
     jvp=_forth,
     batch=_batch,
     saves=("value", "value"),

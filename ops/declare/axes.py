@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.replacements import holds_tensor
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
@@ -61,8 +62,12 @@ def one_axis(axis: AxisLike, ndim: int) -> int:
 
 
 def shape_of(a: ArrayLike) -> tuple[int, ...]:
-    """Return the shape of a tensor, array or scalar."""
-    return a.shape if isinstance(a, Tensor) else np.shape(a)
+    """Return the shape of a tensor, array or scalar, or of nested sequences of these."""
+    if isinstance(a, Tensor):
+        return a.shape
+    if isinstance(a, list | tuple) and holds_tensor(a):
+        return (len(a), *shape_of(a[0]))
+    return np.shape(a)
 
 
 def with_axes(g: ArrayLike, axis: Axes, keepdims: bool) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.mutation import promoted
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.types import Array, AxisLike
@@ -125,6 +126,8 @@ def at(ufunc: Any, target: Any, indices: Array, operand: Any) -> None:
     TypeError
         If `target` is a plain array, which would lose the gradient.
     """
+    if isinstance(target, np.ndarray):
+        target = promoted(target)
     if not isinstance(target, Tensor):
         raise TypeError(
             f"{ufunc.__name__}.at writes into its first argument: make it a tensor, so that the "

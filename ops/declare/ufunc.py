@@ -15,7 +15,9 @@ import numpy as np
 from tapegrad.ops.declare import folding
 from tapegrad.ops.declare.docstrings import document
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.array.floats import Float, weakened
 from tapegrad.tape.array.mutation import write_into
+from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import refuse_mask
@@ -84,7 +86,7 @@ def undifferentiated(a: ArrayLike, name: str, what: str) -> Array:
     below = a
     while isinstance(below, Tensor):
         if below.live_trace.appearance.is_lost(below):
-            raise TypeError(f"{name} does not differentiate by {what}; pass values without a graph")
+            raise TypeError(f"{name} does not differentiate by {what}; pass tg.stop_gradient(...)")
         below = below.value
     return data_of(a, name)
 
@@ -294,12 +296,16 @@ class Ufunc:
         primitive = self.primitive
         if strict:
             primitive = self.strict  # type: ignore[assignment]  # _bind_names has checked it
+        weak = False
         for a in args:
             if type(a) not in _CLEAR:
+                weak = weak or type(a) is Float
                 if primitive.differentiable:
                     check_operand(a, self.__name__)
                 if type(a) is list or type(a) is tuple:
                     args = tuple(operand(b) for b in args)
+        if weak:
+            args = weakened(self.ufunc.resolve_dtypes, args, self.nout)
         if out is None and where is True and dtype is None and casting == "same_kind":
             if self.rewrite is not None:
                 primitive, args = self.rewrite(args)
@@ -407,6 +413,8 @@ class Ufunc:
         if self.nin != 2 or self.signature is not None:
             raise ValueError("outer product only supported for binary functions")
         a, b = as_tensor(A), as_tensor(B)
+        if stands_for(b) is float:  # as an array, it is not weak
+            b = functions[np.copy](b)
         return self(np.reshape(a, (*a.shape, *(1,) * b.ndim)), b, **kwargs)
 
     def reduce(

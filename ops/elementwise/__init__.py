@@ -5,13 +5,16 @@ from tapegrad.ops.elementwise import (
     choice,
     comparisons,
     elementwise,
-    logistic,  # noqa: F401  # registers what it declares
+    maxima,
 )
 from tapegrad.ops.elementwise.choice import *
 from tapegrad.ops.elementwise.comparisons import *
 from tapegrad.ops.elementwise.elementwise import *
+from tapegrad.ops.elementwise.logistic import stop_gradient
+from tapegrad.ops.elementwise.maxima import *
 
-__all__: list[str] = []
+__all__ = ["stop_gradient"]
 __all__ += choice.__all__
 __all__ += comparisons.__all__
 __all__ += elementwise.__all__
+__all__ += maxima.__all__

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
-from tapegrad.ops.elementwise.elementwise import MISSING, maximum, minimum, positive, where_p
+from tapegrad.ops.elementwise.elementwise import MISSING, positive, where_p
+from tapegrad.ops.elementwise.maxima import maximum, minimum
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.array.floats import Float, weakened
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
@@ -47,7 +49,17 @@ def where(
         return functions[np.nonzero](condition)
     if x is MISSING or y is MISSING:
         raise ValueError("either both or neither of x and y should be given")
-    return apply(where_p, (operand(condition), operand(x), operand(y)), {}, constant)
+    choices = (operand(x), operand(y))
+    if Float in map(type, choices):
+        choices = weakened(_resolve_choice, choices)
+    return apply(where_p, (operand(condition), *choices), {}, constant)
+
+
+def _resolve_choice(kinds: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Return the dtypes in which two choices are taken: Python's numbers do not widen."""
+    x, y, _ = ({float: 0.0, int: 0}.get(k, k) for k in kinds)
+    dtype = np.result_type(x, y)
+    return dtype, dtype
 
 
 def clip(
@@ -55,7 +67,8 @@ def clip(
 ) -> Array:
     """Limit values to an interval: ``minimum(a_max, maximum(a, a_min))``.
 
-    The gradient is 0 for values at a bound and beyond; there it flows to the bound.
+    The gradient of what lies beyond a bound flows to the bound. At a bound both share it evenly, but
+    ``backward()`` gives neither any.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import Primitive, Rule, functions, implements
@@ -23,11 +24,11 @@ from tapegrad.tape.core.types import Array, ArrayLike
 __all__ = [
     "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
     "arctan2", "arctanh", "cbrt", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
-    "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmax", "fmin",
-    "fmod", "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
-    "logaddexp2", "maximum", "minimum", "mod", "modf", "multiply", "multiply_sequence", "negative",
-    "positive", "pow", "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin",
-    "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
+    "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmod",
+    "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logaddexp2", "mod", "modf", "multiply", "multiply_sequence", "negative", "positive", "pow",
+    "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin", "sinc", "sinh", "sqrt",
+    "square", "subtract", "tan", "tanh", "true_divide",
 ]  # fmt: skip
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
@@ -90,35 +91,50 @@ cbrt = unary(
     np.cbrt, lambda g, y, x: g / (3 * (y * y)), "cbrt(x)", "Cube root; its gradient at 0 is inf."
 )
 
+
+def _signed(g: Any, x: Any) -> Any:
+    """``g * sign(x)``, with a kink at 0."""
+    return kinked(g * np.sign(x), g, x, x)
+
+
 absolute_strict_p = elementwise(
     "absolute_strict",
     np.absolute,
-    (lambda g, y, x: g * np.where(x == 0, np.nan, np.sign(x)),),
+    (lambda g, y, x: kinked(g * np.where(x == 0, np.nan, np.sign(x)), g, x, x),),
     "abs(x)",
     source=lambda args, params: f"np.absolute({args[0]})",
 )
 absolute = unary(
     np.absolute,
-    lambda g, y, x: g * np.sign(x),
+    lambda g, y, x: _signed(g, x),
     "abs(x)",
     "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
     strict=absolute_strict_p,
 )
-fabs = unary(np.fabs, lambda g, y, x: g * np.sign(x), "abs(x)", "Absolute value, as a float.")
+fabs = unary(np.fabs, lambda g, y, x: _signed(g, x), "abs(x)", "Absolute value, as a float.")
 
 
 def _power_x(g: Array, z: Array, x: Array, y: Array) -> Any:
     """``y * x ** (y - 1)``, which is 0 for ``x ** 0`` at x = 0 too."""
     if isinstance(y, int | float):
         return g * (y * x ** (y - 1)) if y else g * 0.0
-    zero = y == 0
-    return g * np.where(zero, 0.0, y * x ** np.where(zero, 1, y - 1))
+    zero, smooth = y == 0, None
+    if differentiated(y):  # where x is not 0, the derivative by y is a number: at y = 0 it is 1 / x
+        usual = np.abs(x) > float(np.finfo(x.dtype).tiny)
+        zero, smooth = np.logical_and(zero, np.logical_not(usual)), np.logical_or(usual, y > 1)
+    value = g * np.where(zero, 0.0, y * x ** np.where(zero, 1, y - 1))
+    return value if smooth is None else kinked(value, g, y, smooth)
 
 
 def _power_y(g: Array, z: Array, x: Array, y: Array) -> Any:
     """``z * log(x)``, which is 0 at x = 0 (``0 ** y`` does not depend on y)."""
     zero = x == 0
-    return g * np.where(zero, 0.0, z * np.log(np.where(zero, 1.0, x)))
+    value = g * np.where(zero, 0.0, z * np.log(np.where(zero, 1.0, x)))
+    if differentiated(x):  # the derivative at 0 is -inf up to a first power, and 0 beyond
+        value = kinked(value, g, x, np.logical_not(np.logical_and(zero, y <= 1)))
+    if differentiated(y):
+        value = kinked(value, g, y, np.logical_not(np.logical_and(zero, y <= 0)))
+    return value
 
 
 def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
@@ -236,10 +252,18 @@ arctan2 = binary(
     "arctan2(x, y)",
     "Angle of the point with ordinate x1 and abscissa x2; its gradients at the origin are nan.",
 )
+
+
+def _leg(g: Any, z: Any, leg: Any, x: Any, y: Any) -> Any:
+    """``g * leg / z``, and 0 at the origin."""
+    value = g * (leg / np.where(z == 0, 1.0, z))
+    return kinked(kinked(value, g, x, z), g, y, z)
+
+
 hypot = binary(
     np.hypot,
-    lambda g, z, x, y: g * (x / np.where(z == 0, 1.0, z)),
-    lambda g, z, x, y: g * (y / np.where(z == 0, 1.0, z)),
+    lambda g, z, x, y: _leg(g, z, x, x, y),
+    lambda g, z, x, y: _leg(g, z, y, x, y),
     "hypot(x, y)",
     "``sqrt(x1 ** 2 + x2 ** 2)`` without overflow; its gradients at the origin are 0.",
 )
@@ -267,41 +291,11 @@ rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, _TO_DEGREES, "Radians t
 radians = unary(np.radians, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
 degrees = unary(np.degrees, lambda g, y, x: g / _DEGREE, _TO_DEGREES, "Radians to degrees.")
 
-# Choices -----------------------------------------------------------------------------------------
+# Signs and choices -------------------------------------------------------------------------------
 
-maximum = binary(
-    np.maximum,
-    lambda g, z, x, y: np.where(x > y, g, 0.0),
-    lambda g, z, x, y: np.where(x >= y, 0.0, g),
-    "maximum(x, y)",
-    "The greater operand. Where both are equal, both gradients are 0; where either is nan, the "
-    "gradient\ngoes to the second.",
-)
-minimum = binary(
-    np.minimum,
-    lambda g, z, x, y: np.where(x < y, g, 0.0),
-    lambda g, z, x, y: np.where(x <= y, 0.0, g),
-    "minimum(x, y)",
-    "The lesser operand. Where both are equal, both gradients are 0; where either is nan, the "
-    "gradient\ngoes to the second.",
-)
-fmax = binary(
-    np.fmax,
-    lambda g, z, x, y: np.where(np.logical_or(x > y, np.isnan(y)), g, 0.0),
-    lambda g, z, x, y: np.where(np.logical_or(x >= y, np.isnan(y)), 0.0, g),
-    "fmax(x, y)",
-    "The greater operand, or the one that is not nan. Where both are equal, both gradients are 0.",
-)
-fmin = binary(
-    np.fmin,
-    lambda g, z, x, y: np.where(np.logical_or(x < y, np.isnan(y)), g, 0.0),
-    lambda g, z, x, y: np.where(np.logical_or(x <= y, np.isnan(y)), 0.0, g),
-    "fmin(x, y)",
-    "The lesser operand, or the one that is not nan. Where both are equal, both gradients are 0.",
-)
 copysign = binary(
     np.copysign,
-    lambda g, z, x, y: g * (np.sign(x) * np.copysign(1.0, y)),
+    lambda g, z, x, y: _signed(g * np.copysign(1.0, y), x),
     None,
     "copysign(x, y)",
     "The magnitude of the first operand with the sign of the second.",

@@ -202,6 +202,7 @@ def linspace(
     >>> tg.linspace(0, 1, 3)
     Tensor([0. , 0.5, 1. ])
     """
+    start, stop = operand(start), operand(stop)
     if not _variable(start, stop):
         constant = _inherited(constant, start, stop)
         start, stop = data_of(start, "linspace"), data_of(stop, "linspace")
@@ -270,6 +271,7 @@ def logspace(
     >>> tg.logspace(0, 2, 3)
     Tensor([  1.,  10., 100.])
     """
+    start, stop, base = operand(start), operand(stop), operand(base)
     if not _variable(start, stop, base):
         constant = _inherited(constant, start, stop, base)
         start, stop, base = (data_of(a, "logspace") for a in (start, stop, base))
@@ -297,6 +299,7 @@ def geomspace(
     >>> tg.geomspace(1, 4, 3)
     Tensor([1., 2., 4.])
     """
+    start, stop = operand(start), operand(stop)
     if not _variable(start, stop):
         constant = _inherited(constant, start, stop)
         start, stop = data_of(start, "geomspace"), data_of(stop, "geomspace")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.floats import Float
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
@@ -49,7 +50,7 @@ def _stand_in(a: Array) -> Any:
     """Return an array of the tensor's dtype that has its shape and no data of its own."""
     if not isinstance(a, Tensor):
         return a
-    number = a.live_trace.appearance.number_type(a)
+    number = float if type(a) is Float else a.live_trace.appearance.number_type(a)
     return np.broadcast_to(np.zeros((), a.dtype), a.shape) if number is None else number()
 
 

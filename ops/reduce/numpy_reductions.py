@@ -143,13 +143,17 @@ def _deviation(function: Any, root: bool) -> Any:
         a = as_tensor(a)
         if not is_given(mean):
             mean = _mean(a, axis, dtype, keepdims=True, where=where)
-        squares = np.square(_masked(a - mean, where, 0))  # values that are switched off may be nan
+        centred = _masked(a - mean, where, 0)  # what is off may be nan
         inside = np.broadcast_to(True if where is NOT_GIVEN else operand(where), a.shape)
-        total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims)
+        if root:  # a norm knows its derivatives where nothing varies
+            keep = keepdims is not NOT_GIVEN and bool(keepdims)
+            of = centred if dtype is None else functions["cast"](centred, np.dtype(dtype))
+            total = functions[np.linalg.vector_norm](of, axis=axis, keepdims=keep)
+        else:
+            total = np.sum(np.square(centred), axis=axis, dtype=dtype, keepdims=keepdims)
         count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)
-        result = total / np.maximum(count - ddof, 0)
-        if root:
-            result = np.where(result == 0, 0.0, np.sqrt(np.where(result == 0, 1.0, result)))
+        free = np.maximum(count - ddof, 0)
+        result = total / (np.sqrt(free) if root else free)
         return delivered(flagged(result, constant), out, name)
 
     return reduce

@@ -22,6 +22,7 @@ from tapegrad.ops.declare.axes import (
     to_back,
     with_axes,
 )
+from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
 from tapegrad.ops.reduce.running import backwards, delay, real_dtype
 from tapegrad.tape.array.application import apply, bind
@@ -159,15 +160,19 @@ def _var_slope(x: Array, axis: Axes, ddof: float) -> Any:
     return _centred(x, axis) * (2.0 * _var_scale(x.shape, axis, ddof))
 
 
-def _std_slope(y: Array, x: Array, axis: Axes, keepdims: bool, ddof: float) -> Any:
-    """``(x - mean) / (n - ddof) / std``, which is 0 where the data are constant.
+def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    """``g * (x - mean) / (n - ddof) / std``, and 0 where the data are constant.
 
     They are centred twice: where they are constant but for rounding, the error of the mean counts.
     """
     y = with_axes(y, axis, keepdims)
     flat = y == 0
     scale = _var_scale(x.shape, axis, ddof)
-    return np.where(flat, 0.0, _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y))
+    slope = _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y)
+    value = g * np.where(flat, 0.0, slope)
+    if _count(x.shape, axis) < 2:  # a single value has no spread, wherever it moves
+        return value
+    return kinked(value, g, x, y, axis)
 
 
 def _var_of_sums(x: Array, axis: Axes, keepdims: bool, ddof: float, dtype: DTypeLike = None) -> Any:
@@ -195,11 +200,11 @@ std_p = reduction(
     lambda x, axis, keepdims, ddof, dtype=None: np.std(
         x, axis=axis, keepdims=keepdims, ddof=ddof, dtype=dtype
     ),
-    lambda g, y, x, axis, keepdims, ddof, dtype=None: (
-        with_axes(g, axis, keepdims) * _std_slope(y, x, axis, keepdims, ddof)
+    lambda g, y, x, axis, keepdims, ddof, dtype=None: _along_std(
+        with_axes(g, axis, keepdims), y, x, axis, keepdims, ddof
     ),
     jvp=lambda tangents, y, x, axis, keepdims, ddof, dtype=None: np.sum(
-        tangents[0] * _std_slope(y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
+        _along_std(tangents[0], y, x, axis, keepdims, ddof), axis=axis, keepdims=keepdims
     ),
     expansion=lambda x, axis, keepdims, ddof, dtype=None: np.sqrt(
         _var_of_sums(x, axis, keepdims, ddof)

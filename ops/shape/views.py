@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.axes import shape_of
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import reshape_in_place
 from tapegrad.tape.array.paths import own_memory
@@ -119,13 +120,9 @@ cast_p: Primitive = Primitive(
 )
 
 
-def _shape_of(a: Array) -> tuple[int, ...]:
-    return a.shape if isinstance(a, Tensor) else np.shape(a)
-
-
 def _full_shape(a: Array, newshape: ShapeLike) -> tuple[int, ...]:
     """Resolve a shape with one -1; NumPy raises the error if it does not fit."""
-    old = _shape_of(a)
+    old = shape_of(a)
     if isinstance(newshape, int | np.integer | Tensor):
         newshape = (newshape,)
     shape = tuple(operator.index(n) for n in newshape)
@@ -186,7 +183,7 @@ def ravel(a: ArrayLike, order: str = "C", *, constant: bool | None = None) -> Te
     """Return the elements along one axis, in C order: a view if they lie in that order."""
     if _is_column_major(a, order):
         a = transpose(a)
-    out = reshape(a, (int(np.prod(_shape_of(a), dtype=np.int64)),), constant=constant)
+    out = reshape(a, (int(np.prod(shape_of(a), dtype=np.int64)),), constant=constant)
     if out.base is not None and not _in_order(a):
         return apply(copy_p, (out,), {}, constant)  # type: ignore[no-any-return]
     return out
@@ -235,7 +232,7 @@ def data_below(a: Array) -> Any:
     """Return the array at the bottom of a tensor, for what depends on its memory alone."""
     while isinstance(a, Tensor):
         a = a.value
-    return np.asarray(a)
+    return np.empty(shape_of(a)) if isinstance(a, list | tuple) else np.asarray(a)
 
 
 @implements("flatten")
@@ -293,7 +290,7 @@ def _order_of(function: Any, a: Array, *args: Any) -> tuple[int, ...]:
 
     NumPy checks the arguments, and raises its own errors.
     """
-    ndim = len(_shape_of(a))
+    ndim = len(shape_of(a))
     probe = np.empty((1,) * ndim, np.int8)
     probe = np.lib.stride_tricks.as_strided(probe, probe.shape, tuple(range(ndim)))
     return function(probe, *args).strides  # type: ignore[no-any-return]
@@ -341,9 +338,9 @@ def matrix_transpose(x: ArrayLike, /) -> Tensor:
     >>> tg.matrix_transpose(tg.ones((4, 2, 3))).shape
     (4, 3, 2)
     """
-    if len(_shape_of(x)) < 2:
+    if len(shape_of(x)) < 2:
         raise ValueError(
-            f"Input array must be at least 2-dimensional, but it is {len(_shape_of(x))}"
+            f"Input array must be at least 2-dimensional, but it is {len(shape_of(x))}"
         )
     return swapaxes(x, -1, -2)
 
@@ -363,7 +360,7 @@ def _rollaxis(a: ArrayLike, axis: int, start: int = 0) -> Tensor:
 
 def _reshaped_like(function: Any, a: Array, *args: Any) -> tuple[int, ...]:
     """Find the shape that a NumPy function gives; NumPy checks the arguments."""
-    return function(np.broadcast_to(np.int8(0), _shape_of(a)), *args).shape  # type: ignore[no-any-return]
+    return function(np.broadcast_to(np.int8(0), shape_of(a)), *args).shape  # type: ignore[no-any-return]
 
 
 @implements(np.squeeze)
@@ -426,8 +423,8 @@ def _np_broadcast_to(array: ArrayLike, shape: ShapeLike, subok: bool = False) ->
 
 @implements(np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
-    shape = np.broadcast_shapes(*(_shape_of(a) for a in args))
-    if all(_shape_of(a) == shape for a in args):
+    shape = np.broadcast_shapes(*(shape_of(a) for a in args))
+    if all(shape_of(a) == shape for a in args):
         return tuple(a if isinstance(a, Tensor) else broadcast_to(a, shape) for a in args)
     return tuple(broadcast_to(a, shape) for a in args)
 

@@ -15,8 +15,9 @@ import numpy as np
 from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand
 from tapegrad.ops.shape.selecting import along_axis, take
+from tapegrad.tape.array.mutation import promoted
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import implements
+from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = ["copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"]
@@ -46,6 +47,10 @@ def _into_array(numpys: Any, target: Any, args: Any, kwargs: Any) -> None:
     given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
     inner = max(given, key=lambda a: a.live_trace.level)
     if inner.live_trace.level or any(not a.constant for a in given):
+        tensor = promoted(target) if isinstance(target, np.ndarray) else None
+        if tensor is not None:
+            functions[numpys](tensor, *args, **kwargs)
+            return
         inner.live_trace.appearance.apply_foreign(
             inner, f"numpy.{name}", numpys, (target, *args), kwargs,
             f"{name} writes into its first argument: make it a tensor, so that the gradient of the "

@@ -91,4 +91,4 @@ class ArrayAttributes:
             raise TypeError(
                 f"a tensor with axes has no format {spec!r}; use np.array2string(x, precision=...)"
             )
-        return format(self.item(), spec)
+        return format(self.consume("text").item(), spec)

@@ -60,11 +60,11 @@ class ImperativeTrace(Trace):
         """Whether no gradient flows to `tensor`."""
         return tensor.node.constant  # type: ignore[no-any-return]
 
-    def detach(self, tensor: Tensor) -> Tensor:
+    def detach(self, tensor: Any) -> Tensor:
         """Return the value in a tensor without a graph."""
         return Tensor(tensor.value, copy=False)
 
-    def grad(self, tensor: Tensor) -> Any:
+    def grad(self, tensor: Any) -> Any:
         """Return the gradient; that of a view is the view of its base's gradient."""
         base = tensor._base
         if base is None:
@@ -78,7 +78,7 @@ class ImperativeTrace(Trace):
             grad = primitive.forward(grad, **params)
         return grad
 
-    def backward(self, tensor: Tensor, grad: Any) -> None:
+    def backward(self, tensor: Any, grad: Any) -> None:
         """Sweep from `tensor`, leave gradients at all variables, and clear the graph."""
         if not state.get().tracking:
             return  # documented: no differentiation in no_autodiff
@@ -101,11 +101,11 @@ class ImperativeTrace(Trace):
         else:
             reverse.backward(node, cotangent)
 
-    def clear(self, tensor: Tensor) -> None:
+    def clear(self, tensor: Any) -> None:
         """Clear the graph that led to `tensor`."""
         reverse.clear(tensor.node)
 
-    def write(self, root: Tensor, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
+    def write(self, root: Any, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
         """Write into memory, and into a copy of it if an entry needs the old version."""
         current = state.get()
         if current.tape is not None:

@@ -299,7 +299,9 @@ class ArrayMethods(ArrayOperators):
     # Out of NumPy --------------------------------------------------------------------------------
 
     def tolist(self) -> Any:
-        """Return the values as nested lists of Python scalars."""
+        """Return the values as nested lists of Python scalars; in traced code floats stay traced."""
+        if self.live_trace.level:
+            return functions["tolist"](self)
         return self.consume("tolist").tolist()
 
     def tobytes(self, order: Any = "C") -> bytes:

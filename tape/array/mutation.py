@@ -30,7 +30,8 @@ from tapegrad.tape.core.state import guarding, state
 from tapegrad.tape.core.trace import leaked
 
 __all__ = [
-    "note_latent_view", "place", "reshape_in_place", "write", "write_in_memory", "write_into"
+    "note_latent_view", "place", "promoted", "reshape_in_place", "write", "write_in_memory",
+    "write_into",
 ]  # fmt: skip
 
 
@@ -213,10 +214,21 @@ def write_into(
     return _write_into_array(target, result)
 
 
+def promoted(array: np.ndarray[Any, Any]) -> Any:
+    """Return the tensor that stands for a plain array that is written into, where the user's code is
+    read; None elsewhere."""
+    promote = functions.get("promote")
+    return None if promote is None else promote(array)
+
+
 def _write_into_array(target: np.ndarray[Any, Any], result: Any) -> Any:
     mine = isinstance(result, Tensor)
     traced = mine and result.live_trace.level > 0
     if traced:
+        tensor = promoted(target)
+        if tensor is not None:
+            write(tensor, result)
+            return target
         result._trace.appearance.array(result, "out=")
     array = result.value if mine else result
     if not target.flags.writeable:

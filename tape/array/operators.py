@@ -116,6 +116,9 @@ class ArrayOperators:
 
         _trace: Any
 
+        @property
+        def live_trace(self) -> Any: ...
+
         def consume(self, kind: str) -> Any: ...
 
         def freshen(self) -> None: ...

@@ -37,12 +37,12 @@ class NumPyProtocols:
         function = functions.find(ufunc)
         if function is None:
             method_of = getattr(ufunc, method)
-            return self._foreign(f"numpy.{ufunc.__name__}", method_of, inputs, kwargs)
+            return self._foreign(_name_of(ufunc), method_of, inputs, kwargs)
         if method == "__call__":
             return function(*inputs, **kwargs)
         applied = getattr(function, method, None)
         if applied is None:
-            name = f"numpy.{ufunc.__name__}.{method}"
+            name = f"{_name_of(ufunc)}.{method}"
             return self._foreign(name, getattr(ufunc, method), inputs, kwargs)
         return applied(*inputs, **kwargs)
 
@@ -61,3 +61,9 @@ class NumPyProtocols:
     def _foreign(self, name: str, function: Any, args: Any, kwargs: Any) -> Any:
         """Apply a NumPy function that is not registered."""
         return self._trace.appearance.apply_foreign(self, name, function, args, kwargs)
+
+
+def _name_of(ufunc: np.ufunc) -> str:
+    """Return a ufunc's name; those that are not NumPy's do not tell where they are from."""
+    name = ufunc.__name__
+    return f"numpy.{name}" if getattr(np, name, None) is ufunc else f"the ufunc {name}"

@@ -96,7 +96,6 @@ else:
 
 _ENTER_AS_VIEWED = """
 n# = node_of_viewed(x#)
-p# = None
 """
 
 #: For each use that rules make of an argument: what is saved of a tensor, a number and an array. A
@@ -188,7 +187,7 @@ def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
     use_of_result, *rest = uses
     arguments = [f"v{i}" for i in range(len(rest))]
     saved = [f"v{i}" if use == "value" else f"s{i}" for i, use in enumerate(rest)]
-    pins = [f"p{i}" for i, use in enumerate(rest) if use == "value" and not primitive.view]
+    pins = [f"p{i}" for i, use in enumerate(rest) if use == "value"]
     of_result = {"value": "out", "shape": "stand_in(out)", "none": "None"}[use_of_result]
     if use_of_result == "value":
         pins.append("new._pin")
@@ -211,7 +210,7 @@ def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
 
 def _looped(primitive: Primitive) -> str:
     """Return the source for a primitive of any number of arguments."""
-    steps = _argument("value", view=primitive.view)
+    steps = _argument("value", view=False)
     steps += "inputs.append(n)\nvalues.append(v)\npins.append(p if needed else None)\n"
     pins = "(*pins, new._pin)" if primitive.saves_result else "tuple(pins)"
     body = [
@@ -226,9 +225,7 @@ def _looped(primitive: Primitive) -> str:
             pins=pins if primitive.differentiable else "()",
             pin="new_pin()" if primitive.saves_result else "None",
         ),
-        _VIEWED_RESULT.replace("v0", "values[0]").replace("x0", "args[0]")
-        if primitive.view
-        else _OWN_RESULT,
+        _OWN_RESULT,
     ]
     return _joined(_HEAD if primitive.differentiable else _HEAD_WITHOUT_DERIVATIVES, body)
 
@@ -241,7 +238,11 @@ def _joined(head: str, body: list[str]) -> str:
 def source_of(primitive: Primitive) -> str:
     """Return the source of a primitive's recorder."""
     uses = primitive.uses
-    return _looped(primitive) if uses is None else _unrolled(primitive, uses)
+    if primitive.view and (uses is None or "value" in uses):
+        raise TypeError(f"{primitive.name} makes views: its rules may read shapes, and no values")
+    if uses is None or not primitive.differentiable:
+        return _looped(primitive)
+    return _unrolled(primitive, uses)
 
 
 @implements("recorder")

@@ -38,7 +38,7 @@ imperative = _Imperative()
 
 
 class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
-    """A NumPy-like array that records what is done with it.
+    """A NumPy-like array that records what is done with it; results of subclasses are plain tensors.
 
     Parameters
     ----------
@@ -390,7 +390,12 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         self.live_trace.clear(self)
 
     def item(self, *args: Any) -> Any:
-        """Return the element as a Python scalar; ValueError unless there is exactly one."""
+        """Return the element as a Python scalar; ValueError unless there is exactly one.
+
+        In traced code a float stays traced.
+        """
+        if self.live_trace.level:
+            return functions["item"](self, *args)
         return self.consume("item").item(*args)
 
     def consume(self, kind: str) -> Any:

@@ -53,8 +53,8 @@ class Appearance:
     hidden_axes = 0
 
     def __init__(self) -> None:
-        #: Arguments without axes that stand for arrays, which can be written into.
-        self._arrays: list[Traced] = []
+        #: Values without axes that stand for arrays, which can be written into, by id.
+        self._arrays: dict[int, Traced] = {}
         #: Arguments that lie in memory as the user passed them.
         self._as_passed: list[Traced] = []
 
@@ -69,7 +69,11 @@ class Appearance:
             if looks.lies_as_passed(original):
                 self._as_passed.append(value)
         if is_array:
-            self._arrays.append(value)
+            self.note_array(value)
+
+    def note_array(self, value: Traced) -> None:
+        """Note that `value`, which has no axes, stands for an array and not for a number."""
+        self._arrays[id(value)] = value
 
     def close(self) -> None:
         """Forget the arguments, which refer to the trace."""
@@ -81,10 +85,10 @@ class Appearance:
     def stands_for_number(self, value: Traced) -> bool:
         """Whether, without the trace, this would be a number or a NumPy scalar, which never change.
 
-        All without axes are, but for arguments that were passed as arrays, and for views that are not
-        elements: ``np.squeeze(x)``.
+        All without axes are, but for those that were passed or made as arrays, and for views that are
+        not elements: ``np.squeeze(x)``.
         """
-        if value.shape != () or any(value is array for array in self._arrays):
+        if value.shape != () or id(value) in self._arrays:
             return False
         return value.base is None or value.is_element
 
@@ -145,7 +149,7 @@ class Appearance:
             f"off from its trace, at {user_location()}. If the value is stored into an array "
             "(a[i] = value), make that array a tensor: tg.zeros(...), or np.zeros_like(x) of a "
             "traced x; if a NumPy function asked for the array, use a function that tapegrad "
-            "differentiates."
+            "differentiates. If no gradient is meant to flow, pass tg.stop_gradient(x)."
         )
 
     def is_lost(self, value: Traced) -> bool:

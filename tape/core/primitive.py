@@ -9,11 +9,10 @@ functions that apply primitives: ``Tensor`` and NumPy's protocols look them up t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib import import_module
 from itertools import chain, repeat
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -43,16 +42,22 @@ class Registry(dict[Any, Any]):
     ----------
     waiting : sequence of str
         The modules that declare these families, for all registries together.
+    finders : list of callable
+        Asked about keys that no family declares: they register what they know of it.
     """
 
     __slots__ = ()
     waiting: ClassVar[Sequence[str]] = ()
+    finders: ClassVar[list[Callable[[Any], Any]]] = []
 
     def find(self, key: Any) -> Any:
         """Return what is registered, or None; families are loaded until one of them declares it."""
         found = self.get(key)
-        for module in self.waiting if found is None else ():
-            import_module(module)
+        while found is None and self.waiting:
+            self._load(self.waiting[0])
+            found = self.get(key)
+        for finder in self.finders if found is None else ():
+            finder(key)
             found = self.get(key)
             if found is not None:
                 break
@@ -60,9 +65,15 @@ class Registry(dict[Any, Any]):
 
     def complete(self) -> Registry:
         """Load all families; for code that walks a registry."""
-        for module in self.waiting:
-            import_module(module)
+        while self.waiting:
+            self._load(self.waiting[0])
         return self
+
+    @staticmethod
+    def _load(module: str) -> None:
+        """Load a family; it waits until it is there, for other threads wait for it, too."""
+        import_module(module)
+        Registry.waiting = tuple(m for m in Registry.waiting if m != module)
 
     def __missing__(self, key: Any) -> Any:
         found = self.find(key)
@@ -104,8 +115,7 @@ class Shaped:
         return f"Shaped({self.shape}, {self.dtype})"
 
 
-@dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(NamedTuple):
     """How a reduction is computed from one element after another, so that kernels can do it.
 
     Attributes
@@ -199,6 +209,9 @@ class Primitive:
     expansion : callable, optional
         ``expansion(*args, **params)``: the same result made of other functions, in plain NumPy, which
         ``jit`` writes out in its place because they fuse; it may return NotImplemented.
+    imperative : Primitive, optional
+        A primitive with the same forward function and residuals, whose rules ``backward()`` follows
+        where other derivatives are documented for it than the transformations give.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
@@ -227,6 +240,7 @@ class Primitive:
         differentiable_arguments: int = _ANY_NUMBER,
         masks: str = "",
         expansion: Callable[..., Any] | None = None,
+        imperative: Primitive | None = None,
         source: Callable[..., str] | None = None,
         register: bool = True,
     ) -> None:
@@ -253,6 +267,7 @@ class Primitive:
         self.differentiable = self.vjp is not None or any(r is not None for r in vjps or ())
         self.masks = masks
         self.expansion = expansion
+        self.imperative = imperative or self
         self.source = source
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
@@ -279,17 +294,17 @@ class Primitive:
             return index < len(self.vjps) and self.vjps[index] is not None
         return self.vjp is not None and index < self.differentiable_arguments
 
-    def vjp_rules(self, count: int) -> tuple[Rule | None, ...]:
-        """Return the rules of a primitive with any number of arguments, for `count` of them.
+    def vjp_rules(self, inputs: Sequence[Any]) -> tuple[Rule | None, ...]:
+        """Return the rules of a primitive with any number of arguments, for one entry.
 
         They serve one sweep over one entry: what they compute together is computed once.
         """
         if self.vjp is None:
-            return (None,) * count
+            return (None,) * len(inputs)
         rule = self.vjp if self.pull_all is None else partial(self._pulled, known={})
         return tuple(
             partial(rule, index=i) if i < self.differentiable_arguments else None
-            for i in range(count)
+            for i in range(len(inputs))
         )
 
     def _pulled(

@@ -23,6 +23,7 @@ def pull_back(node, g, cotangents, owned):
 from __future__ import annotations
 
 import linecache
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,22 +77,24 @@ def pullback_of(primitive: Primitive) -> Any:
     if primitive.in_place:
         primitive.pull_back = _pull_in_place
     elif primitive.vjps is None:
-        primitive.pull_back = _pull_each
+        primitive.pull_back = partial(_pull_each, primitive=primitive)
     else:
         source = source_of(primitive)
         name = f"<pullback of {primitive.name}>"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         rules = {f"RULE{i}": rule for i, rule in enumerate(primitive.vjps)}
-        space = {**_SHARED, **rules}
+        space: dict[str, Any] = {**_SHARED, **rules}
         exec(compile(source, name, "exec"), space)
         primitive.pull_back = space["pull_back"]
     return primitive.pull_back
 
 
-def _pull_each(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node]) -> None:
+def _pull_each(
+    node: Node, g: Any, cotangents: dict[Node, Any], owned: set[Node], *, primitive: Primitive
+) -> None:
     """Pull back to any number of arguments."""
     inputs, saved, params = node.inputs, node.saved, node.params
-    rules = node.primitive.vjps or node.primitive.vjp_rules(len(inputs))
+    rules = primitive.vjps or primitive.vjp_rules(inputs)
     for source, rule in zip(inputs, rules):
         if rule is None or source is None or source.constant:
             continue
@@ -113,7 +116,7 @@ def _pull_in_place(node: Node, g: Any, cotangents: dict[Node, Any], owned: set[N
     index.
     """
     if type(g) is not np.ndarray or any(isinstance(value, Traced) for value in node.saved):
-        _pull_each(node, g, cotangents, owned)
+        _pull_each(node, g, cotangents, owned, primitive=node.primitive)
     elif node.primitive.add_into is not None:
         _add_into(node, g, cotangents, owned)
     else:

@@ -27,7 +27,7 @@ _NOTHING: dict[str, Any] = {}
 
 def reachable(roots: Iterable[Node], *, variable: bool) -> list[Node]:
     """Return the nodes that `roots` came from, themselves included; only variable ones if asked."""
-    found = list(dict.fromkeys(roots))
+    found: list[Any] = list(dict.fromkeys(roots))
     seen: set[Any] = {None, *found}
     for node in found:  # the list grows while it is walked
         for source in node.inputs:
@@ -43,6 +43,7 @@ def sweep(
     order: list[Node] | None = None,
     *,
     before: Callable[[Node], None] | None = None,
+    imperative: bool = False,
 ) -> dict[Node, Any]:
     """Return the cotangent of every variable node that the roots came from.
 
@@ -54,6 +55,8 @@ def sweep(
         What the roots came from, if the caller knows it; constants in it are passed over.
     before : callable, optional
         Is called with a node before its rules are run.
+    imperative : bool
+        Whether to follow the rules that are documented for ``backward()``.
     """
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()
@@ -69,7 +72,8 @@ def sweep(
         if node.inputs:
             if before is not None:
                 before(node)
-            node.primitive.pull_back(node, g, cotangents, owned)
+            primitive = node.primitive.imperative if imperative else node.primitive
+            primitive.pull_back(node, g, cotangents, owned)
         elif node.cleared:
             raise InvalidBackprop(
                 "a part of this graph, or all of it, has been cleared: backward() or clear_graph() "
@@ -80,12 +84,12 @@ def sweep(
 
 
 def sweep_by_line(
-    roots: list[tuple[Node, Any]], order: list[Node] | None = None
+    roots: list[tuple[Node, Any]], order: list[Node] | None = None, *, imperative: bool = False
 ) -> dict[Node, Any]:
     """Sweep, and do the work for each node in the name of the user's line that made it."""
     line = current_line.set(None)
     try:
-        return sweep(roots, order, before=_name_line)
+        return sweep(roots, order, before=_name_line, imperative=imperative)
     finally:
         current_line.reset(line)
 
@@ -100,7 +104,7 @@ def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
     Where a tape is kept, its entries are not to be forgotten.
     """
     order = reachable((root,), variable=False)
-    cotangents = (sweep if forget else sweep_by_line)([(root, cotangent)], order)
+    cotangents = (sweep if forget else sweep_by_line)([(root, cotangent)], order, imperative=True)
     delivered: set[int] = set()
     for node in order:
         g = cotangents.get(node)

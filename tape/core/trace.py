@@ -109,6 +109,10 @@ class Trace(ABC):
     def is_constant(self, value: Traced) -> bool:
         """Whether no gradient flows to a value of this trace."""
 
+    def differentiates(self, value: Traced) -> bool:
+        """Whether this trace, and not only one below, may be asked for derivatives by a value."""
+        return not self.is_constant(value)
+
     def grad(self, value: Traced) -> Any:
         """Return the gradient that a sweep has left at a value, or None."""
         return None

@@ -29,14 +29,20 @@ class Traced:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        live_trace: Any
         value: Any
         node: Any
         base: Any
-        is_element: bool
-        constant: bool
         shape: tuple[int, ...]
         dtype: Any
+
+        @property
+        def live_trace(self) -> Any: ...
+
+        @property
+        def is_element(self) -> bool: ...
+
+        @property
+        def constant(self) -> bool: ...
 
         def consume(self, kind: str) -> Any:
             """Return the array at the bottom, for Python code that must have it."""

@@ -18,6 +18,7 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
+from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
@@ -57,10 +58,15 @@ class BodyTrace(StagingTrace):
         params: Mapping[str, Any],
         constant: bool | None = None,
     ) -> Any:
-        """Append an entry; values from outside become inputs first."""
+        """Append an entry; values from outside become inputs first.
+
+        The call of a program is written out: to run it here would compile it for nothing.
+        """
         mine = tuple(
             self.lift(a) if isinstance(a, Tensor) and not belongs(a, self) else a for a in args
         )
+        if primitive.expansion is not None and any(bodies(params)):
+            return primitive.expansion(*mine, **params)
         return super().process(primitive, mine, params, constant)
 
     def like(self, value: Any) -> Tensor:

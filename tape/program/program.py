@@ -152,13 +152,15 @@ class Program:
 
     # Transformations -----------------------------------------------------------------------------
 
-    def reverse(self, wrt: Sequence[int] | None = None) -> Program:
+    def reverse(self, wrt: Sequence[int] | None = None, *, imperative: bool = False) -> Program:
         """Return the program that also pulls cotangents back.
 
         Parameters
         ----------
         wrt : sequence of int, optional
             By which inputs to differentiate; all floats by default.
+        imperative : bool
+            Whether to follow the rules that are documented for ``backward()``.
 
         Returns
         -------
@@ -167,7 +169,8 @@ class Program:
             of the chosen inputs.
         """
         chosen = self._floats(self.inputs) if wrt is None else tuple(wrt)
-        return self.memo(("reverse", chosen), lambda: later.reverse(self, chosen))
+        key = ("reverse", chosen, imperative)
+        return self.memo(key, lambda: later.reverse(self, chosen, imperative=imperative))
 
     def forward(self, wrt: Sequence[int] | None = None) -> Program:
         """Return the program that also pushes tangents forward.
@@ -186,15 +189,15 @@ class Program:
         chosen = self._floats(self.inputs) if wrt is None else tuple(wrt)
         return self.memo(("forward", chosen), lambda: later.forward(self, chosen))
 
-    def pullback(self, wrt: Sequence[int]) -> Program:
+    def pullback(self, wrt: Sequence[int], *, imperative: bool = False) -> Program:
         """Return the program that gives of :meth:`reverse` the cotangents alone."""
         chosen = tuple(wrt)
 
         def make() -> Program:
-            both = self.reverse(chosen)
+            both = self.reverse(chosen, imperative=imperative)
             return both.select(both.outputs[len(self.outputs) :])
 
-        return self.memo(("pullback", chosen), make)
+        return self.memo(("pullback", chosen, imperative), make)
 
     def pushforward(self, wrt: Sequence[int]) -> Program:
         """Return the program that gives of :meth:`forward` the tangents alone."""

@@ -113,6 +113,8 @@ class StagedAppearance(Appearance):
         if value.node not in trace.weak or not all(_is_number(a, trace) for a in args):
             return NotImplemented
         if ufunc is np.divmod:
+            x, y = (a.value.item() if isinstance(a, Tensor) else a for a in args)
+            divmod(x, y)  # raises
             return tuple(
                 _compute(trace, primitives[n], args) for n in ("floor_divide", "remainder")
             )

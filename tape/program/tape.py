@@ -169,7 +169,7 @@ class Tape:
             seed = np.ones(node.shape, node.dtype)
         else:
             seed = np.array(np.broadcast_to(np.asarray(grad), node.shape), node.dtype)
-        cotangents = {} if node.constant else sweep([(node, seed)])
+        cotangents = {} if node.constant else sweep([(node, seed)], imperative=True)
         grads = []
         for source in sources:
             at = self._node_of(source, first=True)
@@ -296,7 +296,7 @@ def _all_constant(inputs: Sequence[Node | None]) -> bool:
 
 def _with_gradients(program: Program) -> Callable[..., Any]:
     """Return a compiled function that gives ``(outputs, gradients)`` for cotangents of one."""
-    both = program.reverse(range(len(program.inputs)))
+    both = program.reverse(range(len(program.inputs)), imperative=True)
     seeds = [np.ones(o.shape, o.dtype) for o in program.outputs if o.dtype.kind == "f"]
     compiled, count = both.compile(), len(program.outputs)
 

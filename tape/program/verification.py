@@ -32,26 +32,30 @@ def verify(program: Program) -> None:
     ------
     AssertionError
         If a value is used before it is made, made twice, or missing; if an operand is of a type that no
-        program holds; if an entry gives another shape or dtype than is noted.
+        program holds; if an entry cannot be computed, or gives another shape or dtype than is noted.
     """
     made = set(program.inputs)
-    assert len(made) == len(program.inputs), "an input occurs twice"
+    _require(len(made) == len(program.inputs), "an input occurs twice")
     for entry in program.entries:
         for operand in entry.operands:
             if type(operand) is Node:
-                assert operand in made, f"{entry} uses a value that is not made before it"
+                _require(operand in made, entry, "uses a value that is not made before it")
             else:
-                assert isinstance(operand, np.ndarray | np.generic | float | int), (
-                    f"{entry} has an operand of type {type(operand).__name__}"
-                )
-        assert entry not in made, f"{entry} makes a value that is made already"
+                known = isinstance(operand, np.ndarray | np.generic | float | int)
+                _require(known, entry, "has an operand of type", type(operand).__name__)
+        _require(entry not in made, entry, "makes a value that is made already")
         made.add(entry)
         for _, body in bodies(entry.params):
             verify(body)
         _check(entry, program.weak)
-    for output in program.outputs:
-        if type(output) is Node:
-            assert output in made, "a result is not made by the program"
+    for output in program.results():
+        _require(output in made, "a result is not made by the program")
+
+
+def _require(condition: bool, *words: Any) -> None:
+    """Raise if a condition does not hold, under ``python -O`` too."""
+    if not condition:
+        raise AssertionError(" ".join(map(str, words)))
 
 
 def _check(entry: Node, weak: Any) -> None:
@@ -59,17 +63,18 @@ def _check(entry: Node, weak: Any) -> None:
     if entry in _known or (entry.primitive.masks and _has_mask(entry)):
         return
     args = [_example(o, weak) if type(o) is Node else o for o in entry.operands]
-    with np.errstate(all="ignore"):
-        out = entry.primitive.forward(*args, **entry.params)
+    try:
+        with np.errstate(all="ignore"):
+            out = entry.primitive.forward(*args, **entry.params)
+    except Exception as error:
+        raise AssertionError(f"{entry} cannot be computed: {error}") from error
     if entry.primitive.multiple:
-        assert type(out) is tuple and entry.shape == (len(out),), (
-            f"{entry} gives {len(out)} results"
-        )
+        _require(entry.shape == (len(out),), entry, "gives", len(out), "results")
         _known[entry] = tuple(example(np.shape(o), o.dtype) for o in out)
         return
     out = np.asarray(out)
-    assert out.shape == entry.shape, f"{entry} gives the shape {out.shape}"
-    assert out.dtype == entry.dtype, f"{entry} gives the dtype {out.dtype}"
+    _require(out.shape == entry.shape, entry, "gives the shape", out.shape)
+    _require(out.dtype == entry.dtype, entry, "gives the dtype", out.dtype)
     _known[entry] = None
 
 

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.tape.core.later import later
 from tapegrad.tape.transforms.shield import run_shielded
 
 __all__ = ["Argnums", "Choice", "along"]
@@ -90,7 +91,7 @@ class Choice:
                 full = list(others)
                 for i, value in zip(places, variables):
                     full[i] = value
-                return function(*full, **keywords)
+                return later.called(function, rest)(*full, **keywords)
 
             return run(partial, tuple([args[i] for i in places]))
 

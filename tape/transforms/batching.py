@@ -116,6 +116,10 @@ class BatchTrace(Trace):
         self.appearance.present(new, original)
         return new
 
+    def differentiates(self, tensor: Traced) -> bool:
+        """A batch is differentiated by what lies below."""
+        return False
+
     def is_constant(self, tensor: Traced) -> bool:
         """Whether the values below are constant."""
         value = tensor.value
@@ -124,7 +128,7 @@ class BatchTrace(Trace):
     def detach(self, tensor: Traced) -> Tensor:
         """Return the batch without the graphs below it."""
         value = tensor.value
-        return make(self, detached(value), _BATCHED) if isinstance(value, Tensor) else tensor
+        return make(self, detached(value), _BATCHED) if isinstance(value, Tensor) else tensor  # type: ignore[return-value]
 
     def backward(self, tensor: Traced, grad: Any) -> None:
         """Refuse: the graph of a batch belongs to the trace below."""

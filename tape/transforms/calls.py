@@ -5,6 +5,7 @@ It runs compiled, and so do the programs that follow from it: of its derivatives
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,15 @@ def _forward(*values: Any, program: Program) -> tuple[Any, ...]:
     return tuple(np.asarray(out) for out in program.compile()(*values))
 
 
-def _pull(g: Any, y: Any, *values: Any, program: Program) -> list[Any]:
+def _pull(g: Any, y: Any, *values: Any, program: Program, imperative: bool = False) -> list[Any]:
     floats = [i for i, node in enumerate(program.inputs) if node.dtype.kind == "f"]
     cotangents = [
         zeros(o) if type(part) is int else fit(part, o.shape, o.dtype)
         for part, o in zip(g, program.outputs)
         if o.dtype.kind == "f"
     ]
-    parts = bind(jit_call_p, *values, *cotangents, program=program.pullback(floats))
+    pullback = program.pullback(floats, imperative=imperative)
+    parts = bind(jit_call_p, *values, *cotangents, program=pullback)
     pulled = dict(zip(floats, parts))
     return [pulled.get(i) for i in range(len(values))]
 
@@ -45,14 +47,22 @@ def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[
     return bind(jit_call_p, *args, program=program)  # type: ignore[no-any-return]
 
 
-jit_call_p = Primitive(
+def _declared(name: str, **slots: Any) -> Primitive:
+    return Primitive(
+        name,
+        _forward,
+        jvp=_push,
+        batch=_batch,
+        multiple=True,
+        saves=("none", "value"),
+        expansion=lambda *values, program: program(*values),
+        source=lambda args, params: f"{params['program']}({', '.join(args)})",
+        **slots,
+    )
+
+
+jit_call_p = _declared(
     "jit_call",
-    _forward,
     pull_all=_pull,
-    jvp=_push,
-    batch=_batch,
-    multiple=True,
-    saves=("none", "value"),
-    expansion=lambda *values, program: program(*values),
-    source=lambda args, params: f"{params['program']}({', '.join(args)})",
+    imperative=_declared("jit_call_imperative", pull_all=partial(_pull, imperative=True)),
 )

@@ -8,6 +8,7 @@ batch), both functions are recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -69,7 +70,14 @@ def _apart(results: Sequence[Any], operands: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _pull(
-    g: Any, y: Any, pred: Any, *operands: Any, true_fun: Program, false_fun: Program, axes: int
+    g: Any,
+    y: Any,
+    pred: Any,
+    *operands: Any,
+    true_fun: Program,
+    false_fun: Program,
+    axes: int,
+    imperative: bool = False,
 ) -> list[Any]:
     floats = _floats(true_fun.inputs)
     cotangents = [
@@ -77,7 +85,8 @@ def _pull(
         for part, o in zip(g, true_fun.outputs)
         if o.dtype.kind == "f"
     ]
-    true_fun, false_fun = true_fun.pullback(floats), false_fun.pullback(floats)
+    true_fun = true_fun.pullback(floats, imperative=imperative)
+    false_fun = false_fun.pullback(floats, imperative=imperative)
     parts = bind(
         cond_p, pred, *operands, *cotangents, true_fun=true_fun, false_fun=false_fun, axes=axes
     )
@@ -130,15 +139,23 @@ def _floats(values: Sequence[Any]) -> tuple[int, ...]:
     return tuple(i for i, v in enumerate(values) if v.dtype.kind == "f")
 
 
-cond_p = Primitive(
+def _declared(name: str, **slots: Any) -> Primitive:
+    return Primitive(
+        name,
+        _forward,
+        jvp=_push,
+        batch=_batch,
+        multiple=True,
+        saves=("none", "value"),
+        source=_source,
+        **slots,
+    )
+
+
+cond_p = _declared(
     "cond",
-    _forward,
     pull_all=_pull,
-    jvp=_push,
-    batch=_batch,
-    multiple=True,
-    saves=("none", "value"),
-    source=_source,
+    imperative=_declared("cond_imperative", pull_all=partial(_pull, imperative=True)),
 )
 
 
@@ -183,7 +200,8 @@ def cond(
 
     A function cannot be recorded if it branches by values in Python, writes into an array from outside,
     or fails on example values. Then the predicate is asked for its value, as by ``if``: a guard for
-    ``jit``, while ``vmap`` runs the examples one by one.
+    ``jit``, while ``vmap`` runs the examples one by one. A comparison of Python numbers is a bool under
+    ``jit`` as without, and so a guard.
 
     Examples
     --------

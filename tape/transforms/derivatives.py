@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
 from tapegrad.tape.transforms.transformed import transformed
-from tapegrad.tape.transforms.values import require_scalar
+from tapegrad.tape.transforms.values import floats_only, require_scalar
 
 __all__ = ["grad", "jvp", "value_and_grad", "vjp"]
 
@@ -24,19 +25,23 @@ def vjp(
     *primals: Any,
     has_aux: bool = False,
     argnums: Argnums | None = None,
+    adapt: bool = True,
 ) -> Any:
     """Return the value of a function, and the function that pulls cotangents back.
 
     Parameters
     ----------
     function : callable
-        Takes and returns arrays or nests of them.
+        Takes and returns arrays or nests of them; it returns floats.
     *primals
         Where to evaluate it; floats, arrays, tensors, or nests of them.
     has_aux : bool
         Whether `function` returns ``(result, aux)``, where aux is not differentiated.
     argnums : int or sequence of int, optional
         By which of the primals to differentiate; the others may be anything. By all by default.
+    adapt : bool
+        Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
+        the functions that it calls are followed. ``False`` runs it as it is.
 
     Returns
     -------
@@ -47,6 +52,11 @@ def vjp(
     aux
         Only with `has_aux`.
 
+    Raises
+    ------
+    TypeError
+        If a result is an integer or a boolean.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -56,8 +66,11 @@ def vjp(
     """
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
-        return pull_from(partial, chosen, has_aux, "vjp", later=True)
+        check = floats_only("vjp", function)
+        return pull_from(partial, chosen, has_aux, "vjp", check, later=True)
 
+    if not adapt:
+        function = AsIs(function)
     if argnums is None:
         result, pullback, aux = run(function, primals)
     else:
@@ -68,7 +81,11 @@ def vjp(
 
 
 def value_and_grad(
-    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the value of `function` and its gradient.
 
@@ -80,6 +97,9 @@ def value_and_grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(scalar, aux)``.
+    adapt : bool
+        Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
+        the functions that it calls are followed. ``False`` runs it as it is.
 
     Returns
     -------
@@ -93,9 +113,9 @@ def value_and_grad(
     >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    both = _value_and_gradient("value_and_grad", function, argnums, has_aux)
+    both = _value_and_gradient("value_and_grad", function, argnums, has_aux, adapt)
 
-    @transformed(value_and_grad, function, argnums=argnums, has_aux=has_aux)
+    @transformed(value_and_grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
     def value_and_gradient_of(*args: Any, **kwargs: Any) -> Any:
         value, aux, gradient = both(args, kwargs)
         return ((value, aux) if has_aux else value), gradient
@@ -104,17 +124,18 @@ def value_and_grad(
 
 
 def _value_and_gradient(
-    what: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool
+    what: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, adapt: bool
 ) -> Callable[..., Any]:
     """Return a function of ``(args, kwargs)`` that gives value, aux and gradient."""
     choice = Choice(what, argnums)
     check = require_scalar(what, function)
+    chosen_way = function if adapt else AsIs(function)
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
         return pull_from(partial, chosen, has_aux, what, check)
 
     def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        value, pullback, aux = choice.run(run, function, args, kwargs)
+        value, pullback, aux = choice.run(run, chosen_way, args, kwargs)
         seed = np.ones((), value.dtype if hasattr(value, "dtype") else float)
         return value, aux, choice.of_chosen(pullback(seed))
 
@@ -122,7 +143,11 @@ def _value_and_gradient(
 
 
 def grad(
-    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the gradient of `function`.
 
@@ -134,6 +159,9 @@ def grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(scalar, aux)``; then ``(gradient, aux)`` is returned.
+    adapt : bool
+        Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
+        the functions that it calls are followed. ``False`` runs it as it is.
 
     Returns
     -------
@@ -146,7 +174,7 @@ def grad(
     NonScalarOutputError
         If the result is not a scalar.
     TypeError
-        For integer arguments.
+        For integer arguments, and for a result that is an integer or a boolean.
 
     Examples
     --------
@@ -156,9 +184,9 @@ def grad(
     >>> tg.grad(tg.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
-    both = _value_and_gradient("grad", function, argnums, has_aux)
+    both = _value_and_gradient("grad", function, argnums, has_aux, adapt)
 
-    @transformed(grad, function, argnums=argnums, has_aux=has_aux)
+    @transformed(grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
         _, aux, gradient = both(args, kwargs)
         return (gradient, aux) if has_aux else gradient
@@ -172,6 +200,7 @@ def jvp(
     tangents: Any,
     has_aux: bool = False,
     argnums: Argnums | None = None,
+    adapt: bool = True,
 ) -> Any:
     """Return the value of a function and its directional derivative.
 
@@ -187,6 +216,8 @@ def jvp(
     argnums : int or sequence of int, optional
         Which of the primals move, all by default; the others may be anything. `tangents` are theirs:
         one for each, or that of the one that an int chose.
+    adapt : bool
+        As for :func:`grad`.
 
     Returns
     -------
@@ -200,6 +231,8 @@ def jvp(
     >>> tg.jvp(lambda x, n: x**n, (3.0, 2), 1.0, argnums=0)
     (np.float64(9.0), np.float64(6.0))
     """
+    if not adapt:
+        function = AsIs(function)
     choice = None if argnums is None else Choice("jvp", argnums)
     primals, tangents = along("jvp", primals, tangents, choice)
 

@@ -16,6 +16,7 @@ from tapegrad.tape.array.application import (
     make_result,
     without_history,
 )
+from tapegrad.tape.array.numbers import as_passed
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.cotangents import cast, zeros
 from tapegrad.tape.core.primitive import Primitive
@@ -82,7 +83,7 @@ class JVPTrace(Trace):
             value = value.snapshot()
         new = make(self, value, np.zeros_like(value) if tangent is None else tangent)
         self.appearance.present(new, original)
-        return new
+        return as_passed(new, original)
 
     def is_constant(self, tensor: Traced) -> bool:
         """Tensors of this trace are variables."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.transforms.arguments import Argnums, Choice
@@ -33,6 +34,7 @@ def jacrev(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in reverse mode.
 
@@ -48,6 +50,8 @@ def jacrev(
         Whether `function` returns ``(result, aux)``; then ``(jacobian, aux)`` is returned.
     chunk : int, optional
         How many rows to compute at a time. Fewer need less memory and more time.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -70,8 +74,11 @@ def jacrev(
     >>> tg.jacrev(lambda p: {"y": p["a"] * p["b"]})({"a": 2.0, "b": 3.0})
     {'y': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
     """
-    run = _in_reverse("jacrev", function, argnums, has_aux, chunk, _rows)
-    return transformed(jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
+    chosen = function if adapt else AsIs(function)
+    run = _in_reverse("jacrev", chosen, argnums, has_aux, chunk, _rows)
+    return transformed(
+        jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
 
 
 def jacfwd(
@@ -80,6 +87,7 @@ def jacfwd(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in forward mode.
 
@@ -92,6 +100,8 @@ def jacfwd(
         As for :func:`jacrev`.
     chunk : int, optional
         How many columns to compute at a time.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -104,8 +114,11 @@ def jacfwd(
     >>> tg.jacfwd(lambda t: np.array([1.0, 2.0]) * t**2)(3.0)
     array([ 6., 12.])
     """
-    run = _forwards("jacfwd", function, argnums, has_aux, chunk)
-    return transformed(jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
+    chosen = function if adapt else AsIs(function)
+    run = _forwards("jacfwd", chosen, argnums, has_aux, chunk)
+    return transformed(
+        jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
 
 
 def jacobian(
@@ -114,6 +127,7 @@ def jacobian(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in the mode that costs less.
 
@@ -126,6 +140,8 @@ def jacobian(
         As for :func:`jacrev`.
     chunk : int, optional
         How many rows, or columns, to compute at a time.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -142,8 +158,11 @@ def jacobian(
     (array([1., 1.]), array([[2., 0.],
            [0., 2.]]))
     """
-    run = _in_reverse("jacobian", function, argnums, has_aux, chunk, _rows_or_columns)
-    return transformed(jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
+    chosen = function if adapt else AsIs(function)
+    run = _in_reverse("jacobian", chosen, argnums, has_aux, chunk, _rows_or_columns)
+    return transformed(
+        jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
 
 
 def hessian(
@@ -152,6 +171,7 @@ def hessian(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the second derivatives of `function`.
 
@@ -165,6 +185,8 @@ def hessian(
         Whether `function` returns ``(result, aux)``; then ``(hessian, aux)`` is returned.
     chunk : int, optional
         How many columns to compute at a time; the function is run once for each chunk.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -184,9 +206,12 @@ def hessian(
     >>> tg.hessian(lambda x, y: x * y**2, argnums=(0, 1))(2.0, 3.0)
     ((np.float64(0.0), np.float64(6.0)), (np.float64(6.0), np.float64(4.0)))
     """
-    first = _in_reverse("hessian", function, argnums, has_aux, None, _rows)
+    chosen = function if adapt else AsIs(function)
+    first = _in_reverse("hessian", chosen, argnums, has_aux, None, _rows)
     run = _forwards("hessian", first, argnums, has_aux, chunk)
-    return transformed(hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk)(run)
+    return transformed(
+        hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+    )(run)
 
 
 def elementwise_grad(

@@ -24,7 +24,7 @@ from tapegrad.tape.transforms.forward_mode import JVPTrace
 __all__ = ["batch", "forward", "reverse"]
 
 
-def reverse(program: Program, wrt: Sequence[int]) -> Program:
+def reverse(program: Program, wrt: Sequence[int], *, imperative: bool) -> Program:
     """Return the program that also pulls cotangents back; see :meth:`Program.reverse`."""
     _check_floats(program, wrt, "reverse")
     count = len(program.inputs)
@@ -38,7 +38,7 @@ def reverse(program: Program, wrt: Sequence[int]) -> Program:
                 g = next(cotangents)
                 if isinstance(out, Tensor):
                     roots.append((out.node, g))
-        pulled = sweep_by_line(roots)
+        pulled = sweep_by_line(roots, imperative=imperative)
         parts = [pulled.get(primals[i].node) for i in wrt]
         zeros = [np.zeros(primals[i].shape, primals[i].dtype) for i in wrt]
         return [*outputs, *(z if part is None else part for part, z in zip(parts, zeros))]

@@ -11,6 +11,7 @@ from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.originals import Originals, copied
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import cast, fit
+from tapegrad.tape.core.later import later as rooms
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
 from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
@@ -129,7 +130,7 @@ def pull_from(
         trace.originals = Originals()
         variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
         inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
-        result = function(*unflatten(structure_in, variables))
+        result = rooms.read(trace, function, unflatten(structure_in, variables), {})
         result, aux = split_aux(result, has_aux, what)
         out_leaves, structure_out = flatten(result)
         if check is not None:
@@ -177,7 +178,9 @@ def push_through(
                 raise ValueError(f"{what}: a tangent has shape {t.shape}, its primal {value.shape}")
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
-        result, aux = split_aux(function(*unflatten(structure, duals)), has_aux, what)
+        result, aux = split_aux(
+            rooms.read(trace, function, unflatten(structure, duals), {}), has_aux, what
+        )
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []
         for leaf in out_leaves:

@@ -19,6 +19,7 @@ from tapegrad.tape.array.application import (
     make_result,
     without_history,
 )
+from tapegrad.tape.array.numbers import as_passed
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
@@ -108,7 +109,7 @@ class RecordTrace(Trace):
             value = value.snapshot()
         new = make(self, value, Node(None, (), {}, (), value.shape, value.dtype))
         self.appearance.present(new, original)
-        return new
+        return as_passed(new, original)
 
     def is_constant(self, tensor: Traced) -> bool:
         """Tensors of this trace are variables."""

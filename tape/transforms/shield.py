@@ -122,6 +122,10 @@ class CopyTrace(Trace):
         value = tensor.value
         return inner.lift(value) if isinstance(value, Tensor) else value
 
+    def differentiates(self, tensor: Traced) -> bool:
+        """Copies are differentiated by what lies below."""
+        return False
+
     def is_constant(self, tensor: Traced) -> bool:
         """Whether the value below is constant."""
         value = tensor.value

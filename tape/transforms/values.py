@@ -20,6 +20,7 @@ __all__ = [
     "below",
     "differentiable",
     "dtype_of",
+    "floats_only",
     "give_back",
     "require_floats",
     "require_scalar",
@@ -104,7 +105,9 @@ def require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]
         dtype = leaf.dtype if isinstance(leaf, Tensor) else np.asarray(leaf).dtype
         if dtype.kind not in "fiub":
             raise TypeError(f"{what}({name}): the function returned {leaf!r}, which is no number")
+        check_floats(result, leaves)
 
+    check_floats = floats_only(what, function)
     return check
 
 
@@ -124,6 +127,25 @@ def shape_of(leaf: Any) -> tuple[int, ...]:
     return leaf.shape if hasattr(leaf, "shape") else np.shape(leaf)  # type: ignore[no-any-return]
 
 
+def floats_only(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
+    """Return a check that all results of `function` have derivatives."""
+
+    def check(result: Any, leaves: list[Any]) -> None:
+        for leaf, path in zip(leaves, paths(flatten(result)[1])):
+            dtype = dtype_of(leaf)
+            if dtype.kind == "f":
+                continue
+            where = f" at {path}" if path else ""
+            raise TypeError(
+                f"{what}({spelled(function)}): the function returned a value of dtype {dtype}{where}, "
+                "which has no derivative: comparisons, indices, counts and integers jump, and are "
+                "constant in between. If you mean a gradient of 0, return a float: y.astype(float), "
+                "float(n); what is not differentiated goes through has_aux=True."
+            )
+
+    return check
+
+
 def require_floats(result: Any, what: str) -> None:
     """Raise unless all results of a function have derivatives."""
     leaves, structure = flatten(result)
@@ -132,6 +154,6 @@ def require_floats(result: Any, what: str) -> None:
         if dtype.kind != "f":
             where = f" at {path}" if path else ""
             raise TypeError(
-                f"{what}: the function must return floats, which have derivatives; it returned "
-                f"{type(leaf).__name__} ({dtype}){where}. Other results go through has_aux=True."
+                f"{what}: the function must return floats; it returned a value of dtype {dtype}, "
+                f"which has no derivative{where}. Other results go through has_aux=True."
             )

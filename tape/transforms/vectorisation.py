@@ -11,6 +11,8 @@ import numpy as np
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.originals import same_bits
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.as_is import AsIs
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure, flatten, paths, spread, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
@@ -27,6 +29,7 @@ def vmap(
     out_axes: Any = 0,
     *,
     axis_size: int | None = None,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that applies `function` to every example along an axis, all at once.
 
@@ -42,6 +45,8 @@ def vmap(
         Where the axis of examples goes in the results; ``None`` for results that all share.
     axis_size : int, optional
         The number of examples, where no argument tells it.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -68,7 +73,11 @@ def vmap(
     """
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
 
-    @transformed(vmap, function, in_axes=in_axes, out_axes=out_axes, axis_size=axis_size)
+    chosen = function if adapt else AsIs(function)
+
+    @transformed(
+        vmap, function, in_axes=in_axes, out_axes=out_axes, axis_size=axis_size, adapt=adapt
+    )
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten(args)
         axes = [_axis(a, "in_axes") for a in spread(in_axes, structure, "vmap: in_axes")]
@@ -79,13 +88,13 @@ def vmap(
         def run(rest: Any) -> Any:
             shared, keywords = rest
             arguments = [s if a is None else v for v, a, s in zip(fronted, axes, shared)]
-            return _run_batched(function, arguments, axes, structure, keywords, size, out_axes)
+            return _run_batched(chosen, arguments, axes, structure, keywords, size, out_axes)
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
         try:
             return run_shielded(run, (shared, kwargs))
         except NeedsLoop:
-            return _run_one_by_one(function, fronted, axes, structure, kwargs, size, out_axes)
+            return _run_one_by_one(chosen, fronted, axes, structure, kwargs, size, out_axes)
 
     return mapped
 
@@ -135,7 +144,7 @@ def _run_batched(
 ) -> Any:
     with new_trace(BatchTrace, size) as trace:
         examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
-        result = function(*unflatten(structure, examples), **kwargs)
+        result = later.read(trace, function, unflatten(structure, examples), kwargs)
         leaves, out_structure = flatten(result)
         placed = spread(out_axes, out_structure, "vmap: out_axes")
         outs = []

@@ -99,7 +99,7 @@ def _focal(log_p: Any, rest: Any, alpha: Any, gamma: Array, function: str) -> An
     loss = 0 - log_p  # not -log_p, which would be -0.0 for what is certain
     if gamma == 0:
         return alpha * loss
-    none = rest <= 0
+    none = rest < 0 if gamma == 1 else rest <= 0  # of the first power alone the slope counts at 0
     factor = np.where(none, 0.0, np.where(none, 1.0, rest) ** gamma)
     return alpha * (factor * loss)
 

@@ -44,13 +44,14 @@ class _Run:
         arguments = (*nest.operands, *nest.outputs, *nest.partials)
         self.given = dict(zip([a.name for a in arguments], given, strict=True))
         self.operands = {a.name: a for a in nest.operands}
+        self.values = {v.name: v for v in nest.values}
         self.reductions = {r.name: r for r in nest.reductions}
         self.totals: dict[tuple[str, Index], Any] = {}
 
     def __call__(self) -> Any:
         with np.errstate(all="ignore"):
             for out in self.nest.outputs:
-                (value,) = (v for v in self.nest.values.values() if v.stored == out.name)
+                (value,) = (v for v in self.values.values() if v.stored == out.name)
                 for index in self._points(out.dims):
                     place = tuple(index[d] for d in out.dims)
                     self.given[out.name][place] = self.value(value.name, index)
@@ -77,7 +78,7 @@ class _Run:
             return operand.dtype.type(given)
         if name in self.reductions:
             return self.result(self.reductions[name], index)
-        return self.expression(self.nest.values[name].expression, index)
+        return self.expression(self.values[name].expression, index)
 
     def expression(self, expression: Expression, index: Index) -> Any:
         return evaluate(expression, {name: self.value(name, index) for name in names(expression)})

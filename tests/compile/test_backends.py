@@ -248,3 +248,10 @@ def test_a_back_end_says_what_it_can_do() -> None:
     assert not backend.supports(call("gcd", I8))
     assert backend.combines("maximum")
     assert not backend.combines("logaddexp")
+
+
+def test_zeros_of_both_signs_make_different_expressions() -> None:
+    positive, negative = (read(text, (F8,), F8) for text in ("x + 0.0", "x + -0.0"))
+    assert positive != negative
+    for tree, sign in ((positive, 1.0), (negative, -1.0)):
+        assert np.copysign(1.0, evaluate(tree, {"x": np.float64(-0.0)})) == sign

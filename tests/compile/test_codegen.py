@@ -90,6 +90,7 @@ def assembly_of(function, *args):
 
 
 def test_the_benchmark_is_computed_with_vector_instructions():
+    kernels._nests.clear()
     kernels._kernels.clear()
     text = assembly_of(tg.value_and_grad(benchmark), np.linspace(0, 1, 64))
     packed = re.findall(r"\bv?(?:mul|add|fmadd\w*|fmla)(?:pd|\s+v\d+\.2d)", text)

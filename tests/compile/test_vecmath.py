@@ -6,6 +6,7 @@ import re
 import numba
 import numpy as np
 import pytest
+from llvmlite.binding import llvm_version_info
 
 from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES, ULPS, intrinsics
 from tapegrad.compile.backends.numba.vecmath.formulas import lookup
@@ -141,6 +142,8 @@ def reduction(name, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", REDUCTIONS)
 def test_a_reduction_by_an_intrinsic_is_packed(name, dtype):
+    if name in ("fmax", "fmin") and llvm_version_info < (21,):
+        pytest.skip("LLVM 20 makes wrong code of the instruction for these")
     assert_packed(reduction(name, dtype))
 
 

@@ -200,9 +200,20 @@ def _polar(x: Any) -> Any:
     return (u @ vh).astype(x.dtype)
 
 
+def _spectral(x: Any, least: bool) -> Any:
+    return np.linalg.norm(_wide(x), -2 if least else 2, axis=(-2, -1)).astype(x.dtype)
+
+
+def _extreme_norm(x: Any, summed: Any, across: Any, keepdims: bool, least: bool, even: bool) -> Any:
+    sums = np.abs(_wide(x)).sum(axis=summed, keepdims=True) if summed else np.abs(x)
+    y = (np.min if least else np.max)(sums, axis=across, keepdims=True).astype(x.dtype)
+    return y if keepdims else np.squeeze(y, summed + across)
+
+
 #: What each primitive is in NumPy, where it is not the function of its name.
 IN_NUMPY = {
     "absolute_strict": np.absolute,
+    "frexp_exponent": lambda x: np.frexp(x)[1],
     "cast": lambda x, dtype: x.astype(dtype),
     "reshape": lambda x, shape: np.reshape(x, shape),
     "basic_index": lambda x, spec: x[thaw_index(spec)],
@@ -221,10 +232,15 @@ IN_NUMPY = {
     "even_max": np.max,
     "even_min": np.min,
     "svd_packed": _svd,
+    "spectral_norm": _spectral,
+    "extreme_norm": _extreme_norm,
+    "kinked": lambda *args, axis, tangent: np.broadcast_arrays(*args)[0],
     "polar_factor": _polar,
     "nuclear_norm": lambda x: np.linalg.norm(_wide(x), "nuc", axis=(-2, -1)).astype(x.dtype),
 }
 IN_NUMPY.update(REFERENCES | layers.REFERENCES)
+for _name in ("maximum", "minimum", "fmax", "fmin"):
+    IN_NUMPY[f"{_name}_imperative"] = getattr(np, _name)
 #: These may sum in another order than NumPy's function.
 INEXACT = {
     *SUMMED,
@@ -235,6 +251,7 @@ INEXACT = {
     "total_norm",
     "polar_factor",
     "nuclear_norm",
+    "spectral_norm",
 }
 
 

@@ -88,11 +88,7 @@ def _run(statements: Any, v: list[Any], trail: list[Any]) -> None:
             v.append(v[rest[0]][np.array(rest[1])])
         elif kind == "cond":
             a, threshold, yes, no, b = rest
-            # Both ways read a value from outside, too.
-            ways = [
-                lambda x, f=UNARY[name], outer=v[a]: f(x) * np.cos(np.sum(outer))
-                for name in (yes, no)
-            ]
+            ways = [_way(UNARY[name], v[a]) for name in (yes, no)]
             v.append(tg.cond(np.sum(v[a]) > threshold, *ways, v[b]))
         elif kind == "copy":
             v.append(np.copy(v[rest[0]]))
@@ -119,6 +115,11 @@ def _run(statements: Any, v: list[Any], trail: list[Any]) -> None:
                 INTO[name](v[a], v[b], out=v[out])
         else:
             _run_block(kind, rest, v, trail)
+
+
+def _way(function: Any, outside: Any) -> Any:
+    """A branch that reads a value from outside, too."""
+    return lambda x: function(x) * np.cos(np.sum(outside))
 
 
 def _run_block(kind: str, rest: Any, v: list[Any], trail: list[Any]) -> None:

@@ -8,6 +8,7 @@ contiguous. Special places (ties, zeros, nan) have tests of their own, in ``test
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -93,14 +94,18 @@ one("sqrt log log2 log10", 0.3, 3.0)
 one("log1p arcsin arccos arctanh", -0.8, 0.8)
 one("tan", -1.2, 1.2)
 one("arccosh", 1.2, 3.0)
-one("floor ceil trunc rint spacing", 0.1, 0.4)
+one("floor ceil trunc rint spacing frexp_exponent", 0.1, 0.4)
 
 two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
 two("power float_power", (0.3, 2.0), (-2.0, 2.0))
 two("remainder fmod floor_divide", (2.1, 2.9), (1.0, 1.4))
-two("maximum fmax greater greater_equal not_equal nextafter", (0.5, 2.0), (-2.0, 0.3))
-two("minimum fmin less less_equal equal logical_and logical_or logical_xor", (-2, 0), (0.3, 2.0))
+for _name in ("maximum", "fmax"):
+    two(f"{_name} {_name}_imperative", (0.5, 2.0), (-2.0, 0.3))
+for _name in ("minimum", "fmin"):
+    two(f"{_name} {_name}_imperative", (-2.0, 0.0), (0.3, 2.0))
+two("greater greater_equal not_equal nextafter", (0.5, 2.0), (-2.0, 0.3))
+two("less less_equal equal logical_and logical_or logical_xor", (-2, 0), (0.3, 2.0))
 two("heaviside", (0.3, 2.0), (0.3, 2.0))
 
 for _p, _q in PAIRS:
@@ -338,8 +343,35 @@ for _ord in (2.0, 3.0, 1.0, 0.5, 2.5):
 for _name in ("even_max", "even_min"):
     _reduction(_name, distinct, [((0, 3), (1,))])
 for _s in ((3, 2), (2, 3), (2, 2), (2, 3, 2), (1, 3)):
-    for _name in ("svd_packed", "polar_factor", "nuclear_norm"):
-        add(_name, lambda rng, s=_s: ((distinct(rng, s) + array(rng, s, -0.2, 0.2),), {}))
+    for _name, _choices in {
+        "svd_packed": [{}],
+        "nuclear_norm": [{}],
+        "polar_factor": [{}],
+        "spectral_norm": [{"least": False}, {"least": True}],
+    }.items():
+        for _params in _choices:
+            add(_name, lambda rng, s=_s, p=_params: (
+                (distinct(rng, s) + array(rng, s, -0.2, 0.2),), p
+            ))  # fmt: skip
+for _s, _summed, _across in (
+    ((3,), (), (0,)), ((2, 3), (), (0, 1)), ((2, 3, 2), (), (0, 2)), ((), (), ()),
+    ((2, 3), (0,), (1,)), ((2, 3, 2), (2,), (0,)), ((2, 3, 2), (0,), (1,)),
+):  # fmt: skip
+    for _keep, _least, _even in itertools.product((False, True), repeat=3):
+        add("extreme_norm", lambda rng, s=_s, a=_summed, b=_across, k=_keep, least=_least, e=_even: (
+            (distinct(rng, s) * (1 + array(rng, s, 0.0, 0.1)),),  # so that no sums are equal
+            {"summed": a, "across": b, "keepdims": k, "least": least, "even": e},
+        ))  # fmt: skip
+add("kinked", lambda rng: (
+    (array(rng, (2, 3)), array(rng, (2, 1)), array(rng, (2, 3)), array(rng, (2, 1)) > 3),
+    {"axis": (-1,), "tangent": False},
+))  # fmt: skip
+for _p, _q in PAIRS:
+    for _tangent in (False, True):
+        add("kinked", lambda rng, p=_p, q=_q, tangent=_tangent: (
+            (array(rng, p), array(rng, q), array(rng, p), array(rng, q) > 3),
+            {"axis": (), "tangent": tangent},
+        ))  # fmt: skip
 
 # Windows -----------------------------------------------------------------------------------------
 

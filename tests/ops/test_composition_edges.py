@@ -37,7 +37,7 @@ WRONG: list[Callable[[Any], Any]] = [
     lambda x: np.convolve(x[0], []),
     lambda x: np.convolve(x[0, :0], x[0]),
     lambda x: np.convolve(x, [1.0]),
-    lambda x: np.convolve(x[0], [1.0], "some"),
+    lambda x: np.convolve(x[0], [1.0], "other"),
     lambda x: np.correlate(x[0], []),
     lambda x: np.cov(x[None]),
     lambda x: np.cov(x, ddof=0.5),

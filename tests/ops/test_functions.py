@@ -17,6 +17,13 @@ S = RNG.normal(size=(3, 3))
 C = RNG.normal(size=(2, 3, 4))
 Z = np.where(RNG.uniform(size=(3, 4)) < 0.3, np.nan, M)
 
+PRODUCTS_WITH_VECTORS: list[Any] = []
+if hasattr(np, "matvec"):  # NumPy 2.2
+    PRODUCTS_WITH_VECTORS += [
+        ("matvec", lambda x: np.matvec(x, np.arange(4.0)), C),
+        ("vecmat", lambda x: np.vecmat(np.arange(3.0), x), C),
+    ]
+
 CALLS: list[tuple[str, Callable[[Any], Any], Any]] = [
     ("sum", lambda x: np.sum(x, 1, None, None, True), M),
     ("sum with dtype", lambda x: np.sum(x, dtype=np.float32), M),
@@ -127,8 +134,7 @@ CALLS: list[tuple[str, Callable[[Any], Any], Any]] = [
     ("tensordot 0", lambda x: np.tensordot(x, [1.0, 2.0], axes=0), M),
     ("tensordot 1", lambda x: np.tensordot(x, S, 1), S),
     ("vecdot", lambda x: np.vecdot(x, M), M),
-    ("matvec", lambda x: np.matvec(x, np.arange(4.0)), C),
-    ("vecmat", lambda x: np.vecmat(np.arange(3.0), x), C),
+    *PRODUCTS_WITH_VECTORS,
     ("multi_dot", lambda x: np.linalg.multi_dot([x, np.ones((4, 2)), np.ones(2)]), M),
     ("einsum", lambda x: np.einsum("ij,kj->ik", x, x), M),
     ("einsum implicit", lambda x: np.einsum("ba", x), M),

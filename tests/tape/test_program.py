@@ -310,17 +310,20 @@ def wrong_programs():
     yield "not made before", tg.Program([x], [wrong], [wrong])
     bundle = made("jit_call", x, shape=(2,), dtype=object, program=tg.Program([y], [], [y]))
     yield "gives 1 results", tg.Program([x], [bundle], [])
+    wrong = made("matmul", x, y := leaf((2, 2)), shape=(2,))
+    yield "cannot be computed: matmul", tg.Program([x, y], [wrong], [wrong])
+    y = leaf()
     inner = tg.Program([y], [made("sin", y, shape=(2,))], [])
     bundle = made("jit_call", x, shape=(0,), dtype=object, program=inner)
     yield "gives the shape", tg.Program([x], [bundle], [])
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(13))
 def test_verify_finds_what_is_wrong(number):
     text, program = list(wrong_programs())[number]
     with pytest.raises(AssertionError, match=text):
         program.verify()
-    assert len(list(wrong_programs())) == 12
+    assert len(list(wrong_programs())) == 13
 
 
 def test_verify_believes_masks_and_runs_all_else():

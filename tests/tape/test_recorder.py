@@ -135,3 +135,12 @@ def test_inside_transformations_only_what_has_a_gradient_locks_arrays():
     tg.grad(f)(np.ones(2))
     assert seen == [(True, True), False]
     assert a.flags.writeable
+
+
+def test_views_whose_rules_read_values_are_refused():
+    # Writes through a view look for the pin of its base.
+    bad = Primitive(
+        "bad_view", lambda x: x[:1], (lambda g, y, x: g * x,), view=True, register=False
+    )
+    with pytest.raises(TypeError, match="bad_view makes views"):
+        bad(tg.tensor([1.0, 2.0]))

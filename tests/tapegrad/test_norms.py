@@ -372,15 +372,18 @@ def test_slopes_of_small_and_large_matrices_are_those_of_their_direction(
 
 
 @pytest.mark.parametrize("size", [1e-160, 1.0, 1e160])
-def test_second_derivatives_of_singular_values_scale_and_ties_count_as_such(size: float) -> None:
+def test_second_derivatives_of_singular_values_scale_and_there_are_none_at_ties(
+    size: float,
+) -> None:
     x, t, s = matrices(3, 3), np.eye(3)[::-1], np.eye(3) + 1
     for ord in (2, -2, "nuc"):
         slope = lambda v, ord=ord: np.sum(tg.grad(lambda v: tg.linalg.matrix_norm(v, ord))(v) * t)
         want = np.vdot(tg.grad(slope)(x), s)
         assert np.vdot(tg.grad(slope)(x * size), s) * size == pytest.approx(want, rel=1e-9)
         tied = np.linalg.qr(x)[0] * size  # equal up to rounding
-        assert np.abs(tg.grad(slope)(tied) * size).max() < 10
+        got = tg.grad(slope)(tied) * size
+        assert np.abs(got).max() < 10 if ord == "nuc" else np.isnan(got).all()
     low = np.outer([1.0, 2.0, 3.0], [1.0, -1.0, 0.5, 0.1]) * size  # zero up to rounding
     wide = np.ones((3, 4))
     slope = lambda v: np.sum(tg.grad(lambda v: tg.linalg.matrix_norm(v, "nuc"))(v) * wide)
-    assert np.abs(tg.grad(slope)(low) * size).max() < 10
+    assert np.isnan(tg.grad(slope)(low)).all()

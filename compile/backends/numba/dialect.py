@@ -55,6 +55,7 @@ _LOOSE = {
     **{name: name for name in ("maximum", "minimum", "fmax", "fmin")},
 }  # fmt: skip
 
+_LIMITS = {(name, np.dtype(dtype)): limit for (name, dtype), limit in LIMITS.items()}
 _OF_FLOATS = frozenset({*_ARITHMETIC, *_CALLS, *_COMPARISONS, "where", *_INSTRUCTIONS, *NAMES})
 #: Machine integers narrower than 64 bits would not wrap around as NumPy's.
 _OF_INTEGERS = frozenset({"add", "subtract", "multiply", "negative", "absolute", "where", *_BITS})
@@ -92,7 +93,7 @@ def is_dear(call: Call) -> bool:
 
 def limit_of(call: Call) -> float | None:
     """Return the magnitude of the argument up to which the vectorising form is right, or None."""
-    return LIMITS.get((call.function, call.dtype.name))
+    return _LIMITS.get((call.function, call.dtype))
 
 
 class Writer:

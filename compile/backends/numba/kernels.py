@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -24,6 +25,8 @@ from tapegrad.tape.core.threads import after_fork
 
 __all__ = ["compile_nest"]
 
+_nests: dict[Nest, _Compiled] = {}
+#: Machine code by source and types: nests may be written alike.
 _kernels: dict[Any, Callable[..., Any]] = {}
 #: The entry points borrow the code that the dispatchers own.
 _keep_alive: list[Any] = []
@@ -36,19 +39,30 @@ def _renew_mutex() -> None:
     _mutex = threading.RLock()  # a thread that did not survive the fork may have held it
 
 
+@dataclass(slots=True, frozen=True)
+class _Compiled:
+    """A nest as source and machine code."""
+
+    source: Source
+    code: Callable[..., Any]
+    limited: bool
+
+
 def compile_nest(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops, on several threads if they are large."""
-    source = write(nest)
-    machine_code, new = _compiled(source, _argument_types(nest))
+    known, new = _nests.get(nest), False
+    if known is None:
+        source = write(nest)
+        code, new = _machine_code(source, _argument_types(nest))
+        known = _nests[nest] = _Compiled(source, code, has_limits(nest))
     parts = parts_of(nest, sizes)
     leading = (0,) * nest.turned + sizes if parts == 1 else ()
-    limited = has_limits(nest)
 
     def prepared(code: Callable[..., Any], flagged: bool) -> Callable[..., Any]:
         return code if parts == 1 else InParts.of(nest, code, sizes, parts, flagged)
 
-    exact = _Exact(nest, lambda code: prepared(code, False)) if limited else None
-    return Kernel(prepared(machine_code, limited), leading, exact, source.text, new)
+    exact = _Exact(nest, lambda code: prepared(code, False)) if known.limited else None
+    return Kernel(prepared(known.code, known.limited), leading, exact, known.source.text, new)
 
 
 class _Exact:
@@ -62,7 +76,7 @@ class _Exact:
     def __call__(self, *args: Any) -> Any:
         if self.call is None:
             source = write(self.nest, exact=True)
-            self.call = self.prepared(_compiled(source, _argument_types(self.nest))[0])
+            self.call = self.prepared(_machine_code(source, _argument_types(self.nest))[0])
         return self.call(*args)
 
 
@@ -93,7 +107,9 @@ def _namespace(functions: frozenset[tuple[str, str]]) -> dict[str, Any]:
     return space
 
 
-def _compiled(source: Source, argument_types: tuple[Any, ...]) -> tuple[Callable[..., Any], bool]:
+def _machine_code(
+    source: Source, argument_types: tuple[Any, ...]
+) -> tuple[Callable[..., Any], bool]:
     """Return the machine code of a source as a callable, and whether it had to be compiled.
 
     It may be called with arguments of these types only, since nothing checks them.

@@ -45,7 +45,7 @@ def write(nest: Nest, *, exact: bool = False) -> Source:
 
 def has_limits(nest: Nest) -> bool:
     """Whether a kernel has functions that are right only up to a limit."""
-    return any(_limits(value.expression) for value in nest.values.values())
+    return any(_limits(value.expression) for value in nest.values)
 
 
 def _limits(expression: Expression) -> list[tuple[Expression, float]]:
@@ -69,6 +69,7 @@ class _Loops:
 
     def __init__(self, nest: Nest, exact: bool) -> None:
         self.nest = nest
+        self.values = {value.name: value for value in nest.values}
         self.limited = not exact and has_limits(nest)
         self.arrays = {o.name: o for o in (*nest.operands, *nest.outputs) if o.dims}
         self.of_rows = {r.name for r in nest.reductions}
@@ -89,13 +90,14 @@ class _Loops:
     def lines(self) -> list[str]:
         nest, out = self.nest, self.out
         arguments = ["first"] * nest.turned + [f"n{i}" for i in range(nest.rank)]
-        arguments += [a.name for a in (*nest.operands, *nest.outputs, *nest.partials)]
+        arguments += [a.name for a in (*nest.operands, *nest.outputs)]
+        arguments += [r.name for r in nest.partials]
         out.append(f"def kernel({', '.join(arguments)}):")
         if self.limited:
             out.append("    beyond = False")
         for name in self.scratch:
             sizes = ", ".join(f"n{i}" for i in range(nest.split, nest.rank))
-            dtype = nest.values[name].expression.dtype
+            dtype = self.values[name].expression.dtype
             out.append(f"    w_{name} = np.empty(({sizes},), {TYPES[dtype]})")
         for r in nest.reductions:
             if r.full:
@@ -118,7 +120,7 @@ class _Loops:
     def _divide(self) -> None:
         """Find the names that each run over the elements computes or loads, in order."""
         nest = self.nest
-        elements = [v for v in nest.values.values() if not v.of_row]
+        elements = [v for v in nest.values if not v.of_row]
         reduced = [r for r in nest.reductions if not r.of_rows]
         count = 1 + max([v.run for v in elements] + [r.run for r in reduced], default=0)
         for run in range(count):
@@ -134,7 +136,7 @@ class _Loops:
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
         """Sort names: what is loaded, then values in the order in which they are computed."""
-        order = {name: i for i, name in enumerate(self.nest.values)}
+        order = {name: i for i, name in enumerate(self.values)}
         return sorted(names, key=lambda name: (order.get(name, -1), name))
 
     def _with_uses(self, wanted: set[str], run: int) -> set[str]:
@@ -143,7 +145,7 @@ class _Loops:
         stack = list(wanted)
         while stack:
             name = stack.pop()
-            value = self.nest.values.get(name)
+            value = self.values.get(name)
             if name in found or name in self.of_rows or (value is not None and value.of_row):
                 continue
             found.add(name)
@@ -162,7 +164,7 @@ class _Loops:
         kept: dict[str, None] = {}
         for run, names in enumerate(self.runs):
             for name in names:
-                value = self.nest.values.get(name)
+                value = self.values.get(name)
                 if value is not None and self._is_kept(value, run) and not value.stored:
                     kept[name] = None
         return list(kept)
@@ -255,9 +257,9 @@ class _Loops:
         self._open(nest.split, nest.rank, reductions, self._loads(names), parts)
         pad = self._pad(nest.rank + bool(parts))
         for name in names:
-            if name in nest.values:
-                self._compute(nest.values[name], run, pad)
-        new = [v for n in names if (v := nest.values.get(n)) and self.first[n] == run]
+            if name in self.values:
+                self._compute(self.values[name], run, pad)
+        new = [v for n in names if (v := self.values.get(n)) and self.first[n] == run]
         self._check(new, pad)
         for r in reductions:
             self._combine(r, pad, "t_" * (r in parts))
@@ -300,7 +302,7 @@ class _Loops:
         """Write what is computed once for each row, after a run over its elements."""
         nest = self.nest
         pad = self._pad(nest.split)
-        for value in nest.values.values():
+        for value in nest.values:
             if not value.of_row or value.run != run:
                 continue
             self.out.append(f"{pad}{value.name} = {self.write(value.expression)}")
@@ -359,8 +361,8 @@ class _Loops:
             self.out += [extra + self._pad(i + 1) + text for text in loads.get(i + 1, [])]
         pad = extra + self._pad(nest.rank)
         for name in names:
-            if name in nest.values:
-                value = nest.values[name]
+            if name in self.values:
+                value = self.values[name]
                 kept = self._is_kept(value, r.run)
                 source = self._where(value) if kept else self.write(value.expression)
                 self.out.append(f"{pad}{name} = {source}")

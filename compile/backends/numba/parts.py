@@ -46,7 +46,7 @@ def parts_of(nest: Nest, sizes: tuple[int, ...]) -> int:
 def _cost(nest: Nest) -> float:
     """Return roughly how many nanoseconds an element takes."""
     arrays = sum(bool(a.dims) for a in (*nest.operands, *nest.outputs))
-    elements = [value.expression for value in nest.values.values() if not value.of_row]
+    elements = [value.expression for value in nest.values if not value.of_row]
     functions = sum(any(map(is_dear, calls(expression))) for expression in elements)
     return _NS_AN_ARRAY * arrays + _NS_A_FUNCTION * functions
 

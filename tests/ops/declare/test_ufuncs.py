@@ -221,7 +221,7 @@ def test_a_range_between_constants_is_constant_and_between_variables_is_not() ->
         lambda x: np.tile(x, (2, 2)), lambda x: np.roll(x, 0), lambda x: np.roll(x, 1),
         lambda x: np.roll(x, 1, axis=0), lambda x: np.kron(x, x), lambda x: np.tensordot(x, x),
         lambda x: np.inner(x, x), lambda x: np.pad(x, 0), lambda x: np.diag(x),
-        lambda x: np.take(x, tg.tensor(1), axis=0), lambda x: np.matvec(x, x[0]),
+        lambda x: np.take(x, tg.tensor(1), axis=0), lambda x: np.vecdot(x, x[0]),
         lambda x: np.meshgrid(x[0], x[1])[0], lambda x: np.clip(x, None, None),
         lambda x: np.concatenate([x]), lambda x: np.sort(x, axis=None), lambda x: +x,
         lambda x: np.sum(x, axis=()), lambda x: np.max(x, axis=()), lambda x: np.nan_to_num(x),

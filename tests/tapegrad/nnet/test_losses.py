@@ -103,6 +103,13 @@ def test_focal_loss_is_finite_where_the_class_is_certain(gamma: float) -> None:
     assert np.isfinite(s.grad).all()
 
 
+def test_focal_loss_curves_where_the_class_is_certain_if_its_focus_is_linear() -> None:
+    f = lambda p, gamma: losses.focal_loss(p[None], [0], gamma=gamma)[0]
+    p = np.array([1.0, 0.3])
+    for gamma, curvature in ((1, 2.0), (1.5, 0.0), (2, 0.0)):  # like (1 - p) ** (1 + gamma)
+        assert tg.hessian(f)(p, gamma).tolist() == [[curvature, 0.0], [0.0, 0.0]]
+
+
 def test_focal_loss_without_focus_is_cross_entropy_for_each_datum() -> None:
     x, y = np.random.default_rng(0).normal(size=(5, 3)), [0, 1, 2, 1, 0]
     focal = losses.softmax_focal_loss(x, y)

@@ -8,11 +8,18 @@ They take float32 or float64 and return what they take; float32 with anything el
 
 from collections.abc import Callable
 
+from llvmlite.binding import llvm_version_info
 from numba import types
 from numba.extending import intrinsic
 
 from tapegrad.compile.backends.numba.vecmath import emit
-from tapegrad.compile.backends.numba.vecmath.emit import Scalar, call, generator, named_intrinsic
+from tapegrad.compile.backends.numba.vecmath.emit import (
+    Scalar,
+    call,
+    generator,
+    named_intrinsic,
+    where,
+)
 
 __all__ = [
     "add_reassoc",
@@ -65,11 +72,20 @@ def _reassoc(operation: str) -> Callable:
 
 
 def fmax_formula(x: Scalar, y: Scalar) -> Scalar:
-    return call("llvm.maximumnum", x, y)
+    return _but_nan("maximum", x, y)
 
 
 def fmin_formula(x: Scalar, y: Scalar) -> Scalar:
-    return call("llvm.minimumnum", x, y)
+    return _but_nan("minimum", x, y)
+
+
+def _but_nan(name: str, x: Scalar, y: Scalar) -> Scalar:
+    """Choose among two numbers; if one of them is nan, the other."""
+    if llvm_version_info >= (21,):
+        return call(f"llvm.{name}num", x, y)
+    # LLVM 20 has the instruction, but what it makes of it is wrong. These do not run as reductions
+    # over vectors.
+    return where(x != x, y, where(y != y, x, call(f"llvm.{name}", x, y)))
 
 
 def maximum_formula(x: Scalar, y: Scalar) -> Scalar:

@@ -1,0 +1,1 @@
+"""Functions of Python and of its standard library on tensors."""

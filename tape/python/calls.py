@@ -1,0 +1,302 @@
+"""What to call in place of a callable: images of whatever of it is written in Python.
+
+Of functions of C's, two kinds are known. Some call what they are given (``sorted(key=)``, ``map``,
+``functools.reduce``): they are given images. Others ask a special method of it (``len``, ``str``):
+they are given a stand-in whose method is the image. All others are called as they are.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import itertools
+import math
+import operator
+from collections.abc import Callable
+from functools import partial
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GetSetDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.tape.python import debugging, special
+from tapegrad.tape.python.operators import BINARY, COMPARE, UNARY
+from tapegrad.tape.python.thunks import Thunk, stand_in
+
+if TYPE_CHECKING:
+    from tapegrad.tape.python.imaging import Imaging
+
+__all__ = ["ANSWERS", "answer", "callback", "shown"]
+
+_HEAP = 1 << 9  # the flag of classes that are not C's own
+_flags = type.__dict__["__flags__"].__get__
+_CACHED = type(functools.lru_cache(abs))
+
+
+Answer = Callable[["Imaging", Any], Any]
+
+
+def answer(kind: type) -> Answer:
+    """Return what answers `Gate.callee` for callables of a type that `ANSWERS` does not list."""
+    return _class if issubclass(kind, type) else _object
+
+
+def _image(gate: Imaging, function: FunctionType) -> Any:
+    image = gate.image(function)
+    return None if image is function and debugging.stops(function) else image
+
+
+def _method(gate: Imaging, method: MethodType) -> Any:
+    function = method.__func__
+    image = gate.callee(function)
+    if image is function or image is None:
+        return method
+    return MethodType(image, method.__self__)
+
+
+def _partial(gate: Imaging, function: partial[Any]) -> Any:
+    image = gate.callee(function.func)
+    if image is function.func:
+        return function
+    return None if image is None else partial(image, *function.args, **function.keywords)
+
+
+def _static(gate: Imaging, method: staticmethod[Any, Any]) -> Any:
+    return gate.callee(method.__func__)
+
+
+def _builtin(gate: Imaging, function: Any) -> Any:
+    if id(function) in _SHOWN or (
+        function.__name__ == "sort" and special.is_a(function.__self__, list)
+    ):
+        return None
+    return function
+
+
+def _cached(gate: Imaging, function: Any) -> Any:
+    return gate.cached(function)
+
+
+def _class(gate: Imaging, cls: Any) -> Any:
+    if not _flags(cls) & _HEAP:
+        return None if id(cls) in _SHOWN else cls
+    kind = type(cls)
+    if kind is not type:
+        method = special.written(kind, "__call__")
+        if method is not None:
+            return MethodType(gate.image(method), cls)
+    new = special.lookup(cls, "__new__")
+    plain = type(new) is not staticmethod or type(new.__func__) is not FunctionType
+    if plain and special.written(cls, "__init__") is None:
+        return None if id(cls) in _SHOWN else cls
+    return None
+
+
+def _object(gate: Imaging, value: Any) -> Any:
+    method = special.written(type(value), "__call__")
+    return value if method is None else MethodType(gate.image(method), value)
+
+
+#: What answers `Gate.callee`, by type; None where the callable is called as it is.
+ANSWERS: dict[type, Answer | None] = {
+    FunctionType: _image,
+    MethodType: _method,
+    partial: _partial,
+    staticmethod: _static,
+    type: _class,
+    BuiltinFunctionType: _builtin,
+    _CACHED: _cached,
+    MethodDescriptorType: None,
+    MethodWrapperType: None,
+    WrapperDescriptorType: None,
+    GetSetDescriptorType: None,
+    np.ufunc: None,
+    type(np.sum): None,
+}
+
+
+def shown(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    """Return what to call for ``function(*args, **kwargs)``."""
+    kind = type(function)
+    if kind is partial:
+        return gate.call_with(
+            function.func, (*function.args, *args), {**function.keywords, **kwargs}
+        )
+    if kind is MethodType:
+        return gate.call_with(function.__func__, (function.__self__, *args), kwargs)
+    if kind is staticmethod:
+        return gate.call_with(function.__func__, args, kwargs)
+    answer = _SHOWN.get(id(function))
+    if kind is FunctionType:
+        if debugging.stops(function):
+            return debugging.stop(gate, kwargs)
+        return partial(gate.image(function), *args, **kwargs)
+    if answer is None and kind is BuiltinFunctionType and function.__name__ == "sort":
+        answer = _given("key")
+    if answer is not None:
+        return answer(gate, function, args, kwargs)
+    if special.is_a(function, type) and _flags(function) & _HEAP:
+        return special.construct(gate, function, args, kwargs)
+    return partial(function, *args, **kwargs)
+
+
+def callback(gate: Imaging, function: Any) -> Any:
+    """Return what to give in place of `function` to code of C's that calls it."""
+    image = gate.callee(function)
+    if image is function:
+        return function
+    if image is None:  # a class: no function of C's alone could make an instance by images
+        return lambda *args, **kwargs: shown(gate, function, args, kwargs)()
+    if type(image) is FunctionType:
+        image.__dict__.update(function.__dict__)
+        image.__qualname__ = function.__qualname__
+        image.__doc__ = function.__doc__
+    return image
+
+
+Show = Callable[["Imaging", Any, tuple[Any, ...], dict[str, Any]], Thunk]
+
+
+def _given(*functions: int | str, over: slice | None = None) -> Show:
+    """Show callables that call what is given at `functions` and iterate over what is given at `over`."""
+
+    def show(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+        iterated = range(len(args))[over] if over else ()
+        new = (
+            callback(gate, a) if i in functions else gate.iterate(a) if i in iterated else a
+            for i, a in enumerate(args)
+        )
+        named = {n: callback(gate, v) if n in functions else v for n, v in kwargs.items()}
+        return partial(function, *new, **named)
+
+    return show
+
+
+def _asking(gate: Imaging, value: Any, names: tuple[str, ...]) -> Any:
+    """A stand-in for `value`, if the first of these methods that it has is written in Python."""
+    cls = type(value)
+    if cls not in gate.plain:
+        for name in names:
+            if special.lookup(cls, name) not in (None, getattr(object, name, None)):
+                if special.written(cls, name) is not None:
+                    return stand_in(value, **{name: special.bound(gate, name, value)})
+                break
+    return value
+
+
+def _asked(*names: str, of: slice = slice(0, 1)) -> Show:
+    """Show callables that ask a special method of arguments."""
+
+    def show(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+        asked = range(len(args))[of]
+        new = (_asking(gate, a, names) if i in asked else a for i, a in enumerate(args))
+        return partial(function, *new, **kwargs)
+
+    return show
+
+
+def _operation(hook: str, *order: int, after: tuple[Any, ...] = ()) -> Show:
+    """Show callables that do what an instruction does: the gate's hook for that is asked."""
+
+    def show(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+        if len(args) != len(order) or kwargs:
+            return partial(function, *args, **kwargs)
+        return getattr(gate, hook)(*(args[i] for i in order), *after)
+
+    return show
+
+
+def _getattr(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    if len(args) not in (2, 3) or kwargs or type(args[1]) is not str:
+        return partial(function, *args, **kwargs)
+    ask = gate.attribute(*args[:2])
+    if len(args) == 2 and function is getattr:
+        return ask
+    return partial(function, special.Answer(ask), "value", *args[2:])
+
+
+def _smallest(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    show = _given("key", over=slice(0, 1)) if len(args) == 1 else _given("key")
+    return show(gate, function, args, kwargs)
+
+
+def _iterator(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    show = _asked("__iter__") if len(args) == 1 else _given(0)
+    return show(gate, function, args, kwargs)
+
+
+def _build_class(
+    gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Thunk:
+    """The body of a class is part of the function that it stands in, and runs as its image."""
+    return partial(function, gate.image(args[0]), *args[1:], **kwargs)
+
+
+def _breakpoint(
+    gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Thunk:
+    if args or not debugging.is_plain_hook():
+        return partial(function, *args, **kwargs)
+    return debugging.stop(gate, kwargs)
+
+
+_FIRST, _REST, _ALL = slice(0, 1), slice(1, None), slice(None)
+_SHOWS: dict[Any, Show] = {
+    builtins.__build_class__: _build_class,
+    breakpoint: _breakpoint,
+    map: _given(0, over=_REST),
+    functools.cmp_to_key: _given(0),
+    **dict.fromkeys((max, min), _smallest),
+    sorted: _given("key", over=_FIRST),
+    iter: _iterator,
+    **dict.fromkeys(
+        (
+            filter,
+            functools.reduce,
+            itertools.starmap,
+            itertools.takewhile,
+            itertools.dropwhile,
+            itertools.filterfalse,
+        ),
+        _given(0, over=slice(1, 2)),
+    ),
+    itertools.accumulate: _given(1, "func", over=_FIRST),
+    itertools.groupby: _given(1, "key", over=_FIRST),
+    **dict.fromkeys((zip, itertools.chain, itertools.product), _given(over=_ALL)),
+    **dict.fromkeys((list, tuple, set, frozenset, enumerate, sum, any, all), _given(over=_FIRST)),
+    **dict.fromkeys((len, operator.length_hint), _asked("__len__")),
+    **dict.fromkeys((repr, ascii), _asked("__repr__")),
+    str: _asked("__str__", "__repr__"),
+    print: _asked("__str__", "__repr__", of=_ALL),
+    bool: _asked("__bool__", "__len__"),
+    int: _asked("__int__", "__index__", "__trunc__"),
+    float: _asked("__float__", "__index__"),
+    complex: _asked("__complex__", "__float__", "__index__"),
+    math.trunc: _asked("__trunc__"),
+    math.floor: _asked("__floor__", "__float__"),
+    math.ceil: _asked("__ceil__", "__float__"),
+    operator.index: _asked("__index__"),
+    **{f: _asked(f"__{f.__name__}__") for f in (abs, hash, next, reversed, round, bytes, dir)},
+    **{f: _operation("binary", 0, 1, after=(s,)) for s, f in BINARY.items()},
+    **{f: _operation("compare", 0, 1, after=(s,)) for s, f in COMPARE.items()},
+    **{f: _operation("unary", 0, after=(s,)) for s, f in UNARY.items()},
+    pow: _operation("binary", 0, 1, after=("**",)),
+    format: _operation("format", 0, 1),
+    operator.contains: _operation("contains", 1, 0),
+    operator.getitem: _operation("item", 0, 1),
+    operator.setitem: _operation("store_item", 2, 0, 1),
+    operator.delitem: _operation("delete_item", 0, 1),
+    setattr: _operation("store_attribute", 2, 0, 1),
+    delattr: _operation("delete_attribute", 0, 1),
+    **dict.fromkeys((getattr, hasattr), _getattr),
+}
+#: By identity, which asks nothing of the user's objects.
+_SHOWN: dict[int, Show] = {id(function): show for function, show in _SHOWS.items()}

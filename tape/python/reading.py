@@ -1,0 +1,421 @@
+"""The gate of the transformations: what user code reads, calls and stores while it is traced.
+
+- What asks no protocol (``float``, ``math.sin``, ``np.asarray``) is replaced by what the registry holds.
+- Traced values that are stored into plain arrays promote these; from then on every operation sees the
+  tensors that stand for them.
+- Arrays among the arguments are copied when they are written into.
+- Traced values that are stored into other objects are exchanged for plain ones when the trace ends.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, MethodWrapperType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tapegrad.tape.array.flat import Flat
+from tapegrad.tape.array.numbers import stands_for
+from tapegrad.tape.array.replacements import Replacement, called_for, holds_tensor
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.as_is import AsIs
+from tapegrad.tape.core.errors import TracedArrayError
+from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.python.exchange import Exchange
+from tapegrad.tape.python.gate import current
+from tapegrad.tape.python.images import Images, original
+from tapegrad.tape.python.imaging import Imaging
+from tapegrad.tape.python.operators import BINARY
+from tapegrad.tape.python.promotion import Promotions, owner_of
+from tapegrad.tape.python.rewriting import LIGHT, Level
+from tapegrad.tape.python.thunks import Thunk, chain, constant
+
+__all__ = ["Reader", "called", "promoted", "read"]
+
+_DISPATCHED = type(np.sum)
+_CONTAINERS = (list, dict, set, deque)
+#: Python and C functions that look at no elements of the arrays that they are given.
+_BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
+
+
+class Reader(Imaging):
+    """What is read, called and stored in one run of a function under a transformation.
+
+    Parameters
+    ----------
+    trace : Trace or None
+        The trace of the transformation; None for imperative code.
+    arguments : nest
+        Arrays in it belong to the caller: they are copied when they are written into.
+    """
+
+    images: ClassVar[Images] = Images(
+        Level("light", LIGHT.always - {"results", "identity"}, LIGHT.watched)
+    )
+
+    def __init__(self, trace: Any, arguments: Any = ()) -> None:
+        outer = current.get()
+        self.trace = trace
+        self.outer = outer if isinstance(outer, Reader) else None
+        #: The promoted arrays of all readers that are running; None as long as there are none.
+        self.promotions: Promotions | None = None if self.outer is None else self.outer.promotions
+        self.arguments = arguments
+        self._exchange: Exchange | None = None
+
+    @property
+    def exchange(self) -> Exchange:
+        """The places into which traced values were stored."""
+        if self._exchange is None:
+            self._exchange = Exchange()
+        return self._exchange
+
+    @cached_property
+    def lent(self) -> dict[int, Any]:
+        """The callers' arrays, by the id of what owns their memory."""
+        found = {id(o): o for o in map(owner_of, _arrays_in(self.arguments))}
+        return found if self.outer is None else {**self.outer.lent, **found}
+
+    # A run ---------------------------------------------------------------------------------------
+
+    def read(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run the image of a function, and clean up after it."""
+        try:
+            result = self.run(function, *args, **kwargs)
+            # A nest of its own: what the user keeps of it is exchanged.
+            if self._exchange is None and self.promotions is None:
+                return result
+            leaves, structure = flatten(result)
+            return unflatten(structure, [self.see(leaf) for leaf in leaves])
+        except BaseException as error:
+            self.exchange.clean_exception(error, self._plain)
+            raise
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._exchange is not None:
+            self._exchange.finish(self._plain)
+            if self.outer is not None:
+                self.outer.exchange.join(self._exchange)
+        if self.promotions is not None:
+            for owner, tensor in self.promotions:
+                self._lower(owner, tensor)
+            if self.outer is None:
+                self.unwatch()
+
+    def _lower(self, owner: Any, tensor: Tensor) -> None:
+        """Give a promoted array what it holds on the level below."""
+        trace = self.trace
+        if trace is not None and tensor.live_trace is trace:
+            if trace.appearance.hidden_axes:
+                # The table, its iteration and this call's names; views count, too.
+                if sys.getrefcount(owner) > 6 and id(owner) not in self.lent:
+                    raise TracedArrayError(
+                        "a value that vmap batches was stored into an array from outside, of shape "
+                        f"{owner.shape}, which has no place for the examples. Return it instead"
+                    )
+                tensor.adopt(Tensor(owner, constant=True))  # nobody will see it again
+                return
+            below = tensor.value
+            tensor.adopt(below if isinstance(below, Tensor) else Tensor(below, constant=True))
+        if self.outer is None and id(owner) not in self.lent and owner.flags.writeable:
+            value = tensor
+            while isinstance(value, Tensor):
+                value = value.value
+            owner[...] = value
+
+    def _plain(self, tensor: Tensor) -> Any:
+        """Return what a traced value is on the level below; others are left as they are."""
+        trace = self.trace
+        if trace is None or tensor.live_trace is not trace:
+            return tensor
+        below = tensor.value
+        if stands_for(tensor) is float and not isinstance(below, Tensor):
+            return float(below)
+        if isinstance(below, Tensor) or not trace.appearance.stands_for_number(tensor):
+            return below
+        return below[()]
+
+    # Promoted arrays -----------------------------------------------------------------------------
+
+    def see(self, value: Any) -> Any:
+        """Return the tensor that stands for a promoted array; any other value as it is."""
+        if type(value) is np.ndarray and self.promotions is not None:
+            found = self.promotions.find(value)
+            return value if found is None else found
+        return value
+
+    def see_all(self, value: Any) -> Any:
+        """Do `see` for what is in lists, tuples and dicts, too."""
+        kind = type(value)
+        if kind is np.ndarray:
+            return self.see(value)
+        if kind is list or kind is tuple:
+            seen = [self.see_all(v) for v in value]
+            return value if all(a is b for a, b in zip(seen, value)) else kind(seen)
+        if kind is dict:
+            shown = {k: self.see_all(v) for k, v in value.items()}
+            return value if all(shown[k] is value[k] for k in value) else shown
+        return value
+
+    def promote(self, array: Any) -> Tensor:
+        """Return the tensor that stands for an array from now on."""
+        promotions = self.promotions
+        if promotions is None:
+            promotions = Promotions()
+            reader: Reader | None = self
+            while reader is not None:
+                reader.promotions, outermost = promotions, reader
+                reader = reader.outer
+            outermost.watch()
+        return promotions.tensor_of(array)
+
+    def _is_written_apart(self, array: Any, value: Any) -> bool:
+        """Whether a store into a plain array goes into the tensor that stands for it."""
+        return (
+            _is_traced(value)
+            or (self.promotions is not None and self.promotions.find(array) is not None)
+            or (not array.flags.writeable and id(owner_of(array)) in self.lent)
+        )
+
+    # Calls ---------------------------------------------------------------------------------------
+
+    def callee(self, function: Any) -> Any:
+        kind = type(function)
+        if kind is np.ufunc:
+            return None if self.promotions is not None else function
+        if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
+            if kind is BuiltinFunctionType and isinstance(
+                function.__self__, (np.ndarray, *_CONTAINERS)
+            ):
+                return None
+            found = functions.find(function)
+            if found is not None and found is not function:
+                if self.promotions is not None and function not in _BLIND:
+                    return None
+                return found if type(found) is Replacement else _of_lists(function)
+        elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
+            return None
+        elif kind is FunctionType:
+            found = _replacement(function)
+            if found is not None:
+                return None if self.promotions is not None else found
+        elif kind is np.vectorize:
+            return partial(functions.find(np.vectorize.__call__), function)
+        answer = super().callee(function)
+        if self.promotions is not None and (answer is function or answer is None):
+            return None
+        return answer
+
+    def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, _CONTAINERS) and type(function) is BuiltinFunctionType:
+            if holds_tensor(args) or (kwargs and holds_tensor(kwargs)):
+                self.exchange.note(owner)
+            return super().call_with(function, args, kwargs)
+        if isinstance(owner, np.ndarray) and type(function) in (
+            BuiltinFunctionType,
+            MethodWrapperType,
+        ):
+            return self._method_of_array(function, owner, args, kwargs)
+        if self.promotions is not None and self._sees(function):
+            args = tuple(self.see_all(a) for a in args)
+            kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
+        chosen = called_for(function, args, kwargs)
+        if chosen is not function:
+            return partial(chosen, *args, **kwargs)
+        return super().call_with(function, args, kwargs)
+
+    def _sees(self, function: Any) -> bool:
+        """Whether a function gets tensors in place of promoted arrays: all but images do."""
+        if function in _BLIND if type(function) in (BuiltinFunctionType, type) else False:
+            return False
+        plain = function.__func__ if type(function) is MethodType else function
+        return type(plain) is not FunctionType or self.image(plain) is plain
+
+    def _method_of_array(
+        self, method: Any, array: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Thunk:
+        """Answer to a method of an array; it is a tensor's where values are traced."""
+        name = method.__name__
+        if name == "__setitem__" and len(args) == 2:
+            return self.store_item(args[1], array, args[0])
+        args = tuple(self.see_all(a) for a in args)
+        kwargs = {n: self.see_all(a) for n, a in kwargs.items()}
+        traced = holds_tensor((args, kwargs))
+        if name in ("fill", "put", "sort", "partition") and self._is_written_apart(
+            array, args[-1] if traced else None
+        ):
+            return partial(getattr(self.promote(array), name), *args, **kwargs)
+        seen = self.see(array)
+        if traced and seen is array:
+            seen = Tensor(array, constant=True, copy=False)
+        if seen is array:
+            return partial(method, *args, **kwargs)
+        return partial(getattr(seen, name), *args, **kwargs)
+
+    # Operators and loads: asked once an array is promoted; updates always -------------------------
+
+    def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
+        if symbol[-1] == "=" and type(a) is np.ndarray and self._is_written_apart(a, b):
+            update = partial(BINARY[symbol], self.promote(a), self.see(b))
+            return chain(update, lambda _: constant(a))
+        return super().binary(self.see(a), self.see(b), symbol)
+
+    def unary(self, value: Any, symbol: str) -> Thunk:
+        return super().unary(self.see(value), symbol)
+
+    def compare(self, a: Any, b: Any, symbol: str) -> Thunk:
+        return super().compare(self.see(a), self.see(b), symbol)
+
+    def contains(self, item: Any, container: Any) -> Thunk:
+        return super().contains(self.see(item), self.see(container))
+
+    def attribute(self, owner: Any, name: str) -> Thunk:
+        return super().attribute(self.see(owner), name)
+
+    def item(self, owner: Any, key: Any) -> Thunk:
+        return super().item(self.see(owner), self.see_all(key))
+
+    def truth(self, value: Any) -> Any:
+        return super().truth(self.see(value))
+
+    def iterate(self, value: Any) -> Any:
+        return super().iterate(self.see(value))
+
+    def convert(self, value: Any, kind: str) -> Thunk:
+        return super().convert(self.see(value), kind)
+
+    def format(self, value: Any, spec: str) -> Thunk:
+        return super().format(self.see(value), spec)
+
+    # Stores --------------------------------------------------------------------------------------
+
+    def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
+        if isinstance(owner, np.ndarray):
+            if self._is_written_apart(owner, value):
+                tensor = self.promote(owner)
+                return partial(operator.setitem, tensor, self.see_all(key), self.see_all(value))
+        elif type(owner) is np.flatiter:
+            if self._is_written_apart(owner.base, value):
+                flat = Flat(self.promote(owner.base))
+                return partial(operator.setitem, flat, self.see_all(key), self.see_all(value))
+        elif isinstance(owner, _CONTAINERS) and holds_tensor((key, value)):
+            self.exchange.note(owner)
+        return super().store_item(value, owner, key)
+
+    def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
+        if isinstance(owner, np.ndarray):
+            if name in ("flat", "real") and self._is_written_apart(owner, value):
+                return partial(setattr, self.promote(owner), name, self.see_all(value))
+        elif holds_tensor(value):
+            self.exchange.note_attribute(owner, name)
+        return super().store_attribute(value, owner, name)
+
+    def store_cell(self, value: Any, cell: CellType, name: str) -> Any:
+        if holds_tensor(value):
+            self.exchange.note_cell(cell)
+        return value
+
+    def store_name(self, value: Any, name: str) -> Any:
+        if holds_tensor(value):
+            self.exchange.note_key(sys._getframe(1).f_globals, name)
+        return value
+
+
+#: Packages of whose Python functions the registry may know something.
+_KNOWN = frozenset(("numpy", "scipy", "statistics", "operator", "functools", "random", "copy"))
+
+
+def _replacement(function: FunctionType) -> Any:
+    """Return what the registry holds for a Python function; it has nothing for the user's."""
+    package = (function.__module__ or "").partition(".")[0]
+    return functions.find(function) if package in _KNOWN else functions.get(function)
+
+
+def _is_traced(value: Any) -> bool:
+    """Whether a derivative or a batch would be lost where a value becomes a plain one."""
+    if isinstance(value, Tensor):
+        return value.live_trace.level > 0 or not value.constant
+    return type(value) in (list, tuple) and any(map(_is_traced, value))
+
+
+def _arrays_in(tree: Any) -> Iterator[Any]:
+    return (leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray))
+
+
+_WITH_LISTS: dict[Any, Any] = {}
+
+
+def _of_lists(function: Any) -> Any:
+    """Return what calls a function of NumPy's, which asks tensors but not what is in a list."""
+    made = _WITH_LISTS.get(function)
+    if made is None:
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            first = type(args[0]) if args else None
+            if first in (list, tuple) or (first is np.ndarray and holds_tensor(args)):
+                return called_for(function, args, kwargs)(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        made = _WITH_LISTS[function] = call
+    return made
+
+
+def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run a function as its image under a trace.
+
+    Parameters
+    ----------
+    trace : Trace or None
+        Whose values the function gets.
+    function, args, kwargs
+        What is called. Arrays among the arguments are the caller's.
+
+    Returns
+    -------
+    nest
+        What the function returned, in which tensors stand for promoted arrays.
+    """
+    if type(function) is AsIs:
+        return function.function(*args, **kwargs)
+    return Reader(trace, (args, kwargs)).read(function, args, kwargs)
+
+
+def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
+    """Return what the running reader calls in place of a function: its image.
+
+    Arrays in the nest `lent` are the caller's.
+    """
+    gate = current.get()
+    if isinstance(gate, Reader):
+        gate.arguments = (gate.arguments, lent)
+    if not isinstance(gate, Reader) or type(function) is AsIs:
+        return function
+    what = gate.callee(function)
+    return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()
+
+
+def promoted(array: Any) -> Tensor | None:
+    """Return the tensor that stands for a plain array that is written into.
+
+    None without a reader, and where the code that writes is no image: it would read the array's own
+    numbers afterwards.
+    """
+    gate = current.get()
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        frame = frame.f_back
+    if frame is None or original(frame.f_code) is frame.f_code:
+        return None
+    return gate.promote(array) if isinstance(gate, Reader) else None
+
+
+functions["promote"] = promoted
+functions["image"] = called

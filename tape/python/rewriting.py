@@ -1,0 +1,102 @@
+"""From the code of a function to the code of its image."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+from tapegrad.tape.python.bytecode import Assembly, put_together, take_apart
+from tapegrad.tape.python.sites import Site, calls_that_ask, stacks
+from tapegrad.tape.python.treatments import TREATED, as_it_is, spread
+from tapegrad.tape.python.writer import Writer
+
+__all__ = ["FULL", "LIGHT", "Level", "with_gates"]
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Which groups of instructions ask the gate, always or while a gate is watching."""
+
+    name: str
+    always: frozenset[str]
+    watched: frozenset[str] = field(default=frozenset())
+
+
+#: What differentiation and batching need; loads and operators are seen while a gate is watching.
+LIGHT = Level(
+    "light",
+    frozenset(
+        ["calls", "results", "stores", "deletes", "updates", "identity", "formatting", "contexts"]
+    ),
+    frozenset(["attributes", "items", "operators", "comparisons", "membership", "iteration"]),
+)
+#: Every instruction that can read, change or run what is outside.
+FULL = Level(
+    "full",
+    LIGHT.always
+    | LIGHT.watched
+    | frozenset(["names", "truth", "matching", "imports", "displays", "raising", "received"]),
+)
+
+
+def with_gates(code: CodeType, level: Level, current: ContextVar[Any]) -> CodeType:
+    """Return the image of `code`: the same, with gates; the variable `current` holds the gate."""
+    instructions = take_apart(code)
+    writer = Writer(code, current)
+    calls = calls_that_ask(instructions, stacks(code, instructions))
+    written: list[Assembly] = []
+    keywords: int | None = None
+    for index, each in enumerate(instructions):
+        if each.name in ("KW_NAMES", "PRECALL"):  # written anew with the call that follows
+            keywords = each.arg if each.name == "KW_NAMES" else keywords
+            written.append(writer.op("NOP"))
+            continue
+        site = Site(writer, code, instructions, index, calls.get(index, False), keywords)
+        if each.name == "CALL" and index not in calls:
+            names = b"" if keywords is None else writer.op("KW_NAMES", keywords)
+            written.append(names + writer.call(each.arg))
+        elif each.name == "CALL_KW" and index not in calls:
+            written.append(site.plain)
+        else:
+            written.append(_write(site, level))
+        if each.name == "CALL":
+            keywords = None
+    return put_together(
+        code,
+        instructions,
+        written,
+        constants=writer.constants,
+        names=writer.names,
+        deeper=12,
+    )
+
+
+def _write(site: Site, level: Level) -> Assembly:
+    w = site.writer
+    group, treat = TREATED.get(site.each.name, ("", as_it_is))
+    if not isinstance(group, str):
+        group = group(site)
+    if group not in level.always | level.watched:
+        return as_it_is(site)
+    gated = treat(site)
+    if group in level.always:
+        if isinstance(gated, bytes) and site.each.name.startswith("CALL") and group == "calls":
+            return (
+                _spread(site, level)
+                + gated
+                + (w.ask("take", 1) if "results" in level.always else b"")
+            )
+        return gated
+    plain = as_it_is(site)
+    assert isinstance(gated, bytes) and isinstance(plain, bytes)
+    return plain if gated == plain else w.if_watched(gated, plain)
+
+
+def _spread(site: Site, level: Level) -> bytes:
+    if site.each.name != "CALL_FUNCTION_EX":
+        return b""
+    if "iteration" in level.watched:
+        return site.writer.if_watched(spread(site), b"")
+    return spread(site) if "iteration" in level.always else b""

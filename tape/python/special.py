@@ -1,0 +1,434 @@
+"""Operations whose meaning a class may define in Python: what to call in their place.
+
+Each function here answers to an operation and its operands with a thunk that does what the
+interpreter would do, except that special methods, properties and descriptors written in Python run as
+their images, and directly above the user's frame. Where no class involved has any, that is the
+operation itself. Nothing of the user's runs before the thunk is called.
+"""
+
+from __future__ import annotations
+
+import operator
+from functools import lru_cache, partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, Protocol
+
+from tapegrad.tape.python.operators import (
+    BINARY,
+    COMPARE,
+    COMPARE_METHODS,
+    CONVERT,
+    METHODS,
+    UNARY,
+    UNARY_METHODS,
+)
+from tapegrad.tape.python.thunks import Thunk, chain, constant, stand_in
+
+__all__ = [
+    "Answer",
+    "binary",
+    "bound",
+    "compare",
+    "construct",
+    "contains",
+    "convert",
+    "delete_attribute",
+    "delete_item",
+    "enter",
+    "format_value",
+    "is_a",
+    "item",
+    "iterate",
+    "load_attribute",
+    "lookup",
+    "mapping",
+    "own_names",
+    "store_attribute",
+    "store_item",
+    "super_attribute",
+    "truth",
+    "unary",
+    "written",
+]
+
+
+class MakesImages(Protocol):
+    """What is needed of a gate here."""
+
+    def image(self, function: FunctionType) -> FunctionType:
+        """Return what runs in place of `function`."""
+        ...
+
+
+# Asked past the metaclass, which might be written in Python.
+_mro = type.__dict__["__mro__"].__get__
+_names = type.__dict__["__dict__"].__get__
+
+
+def is_a(value: Any, cls: type) -> bool:
+    """Whether `value` is an instance of `cls`, whatever it says of itself."""
+    return cls in _mro(type(value))
+
+
+def lookup(cls: type, name: str, default: Any = None) -> Any:
+    """Return what a class or its bases hold under `name`, as it lies there, or `default`."""
+    for base in _mro(cls):
+        names = _names(base)
+        if name in names:
+            return names[name]
+    return default
+
+
+def written(cls: type, name: str) -> FunctionType | None:
+    """Return the method `name` of a class if it is written in Python."""
+    found = lookup(cls, name)
+    return found if type(found) is FunctionType else None
+
+
+def bound(gate: MakesImages, name: str, value: Any) -> Any:
+    """Return the special method `name` of `value`, as its image; None without."""
+    cls = type(value)
+    found = lookup(cls, name)
+    if type(found) is FunctionType:
+        return MethodType(gate.image(found), value)
+    if found is None or lookup(type(found), "__get__") is None:
+        return found
+    return found.__get__(value, cls)
+
+
+def _methods(gate: MakesImages, value: Any, *names: str) -> dict[str, Any]:
+    return {n: bound(gate, n, value) for n in names if lookup(type(value), n) is not None}
+
+
+def _unless_done(way: Thunk, result: Any) -> Thunk:
+    return way if result is NotImplemented else constant(result)
+
+
+def _first_that_knows(ways: list[Thunk]) -> Thunk:
+    return chain(ways[0], *(partial(_unless_done, way) for way in ways[1:]))
+
+
+def _ways(gate: MakesImages, name: str, a: Any, b: Any) -> list[Thunk]:
+    method = bound(gate, name, a)
+    return [] if method is None else [partial(method, b)]
+
+
+def _derived(cls: type, other: type) -> bool:
+    return cls is not other and other in _mro(cls)
+
+
+def _concatenates(cls: type) -> bool:
+    # Sequences of C's are asked last: they add by another slot than numbers do.
+    add = lookup(cls, "__add__")
+    return add is not None and type(add) is not FunctionType and lookup(cls, "__radd__") is None
+
+
+def binary(gate: MakesImages, a: Any, b: Any, symbol: str) -> Thunk:
+    """``a + b``, or ``a += b`` for the symbol ``+=``."""
+    name = METHODS[symbol.removesuffix("=")]
+    forward, backward, in_place = f"__{name}__", f"__r{name}__", f"__i{name}__"
+    first, second = type(a), type(b)
+    in_place = in_place if symbol.endswith("=") else forward
+    if not (written(first, forward) or written(first, in_place) or written(second, backward)):
+        return partial(BINARY[symbol], a, b)
+    updates = _ways(gate, in_place, a, b) if symbol.endswith("=") else []
+    here = _ways(gate, forward, a, b)
+    there = [] if first is second else _ways(gate, backward, b, a)
+    known_better = _derived(second, first) and lookup(second, backward) is not lookup(
+        first, backward
+    )
+    if _concatenates(first):
+        ways = [*there, *updates, *here]
+    else:
+        ways = [*updates, *there, *here] if known_better else [*updates, *here, *there]
+    # If none of them knows how, operands without any methods raise the TypeError.
+    return _first_that_knows([*ways, partial(BINARY[symbol], stand_in(a), stand_in(b))])
+
+
+def _not(result: Any) -> Thunk:
+    return constant(result) if result is NotImplemented else partial(operator.not_, result)
+
+
+def _comparisons(gate: MakesImages, name: str, a: Any, b: Any) -> list[Thunk]:
+    if name == "__ne__" and lookup(type(a), name) is object.__ne__:
+        return [chain(way, _not) for way in _ways(gate, "__eq__", a, b)]
+    return _ways(gate, name, a, b)
+
+
+def compare(gate: MakesImages, a: Any, b: Any, symbol: str) -> Thunk:
+    """``a < b``."""
+    name, swapped = COMPARE_METHODS[symbol]
+    first, second = type(a), type(b)
+    names = (name, "__eq__") if symbol == "!=" else (name,)
+    others = (swapped, "__eq__") if symbol == "!=" else (swapped,)
+    if not any(written(first, n) for n in names) and not any(written(second, n) for n in others):
+        return partial(COMPARE[symbol], a, b)
+    here = _comparisons(gate, name, a, b)
+    there = _comparisons(gate, swapped, b, a)
+    known_better = _derived(second, first)
+    last: Thunk = partial(COMPARE[symbol], stand_in(a), stand_in(b))
+    if symbol in ("==", "!="):
+        last = constant((a is b) == (symbol == "=="))
+    return _first_that_knows([*there, *here, last] if known_better else [*here, *there, last])
+
+
+def unary(gate: MakesImages, value: Any, symbol: str) -> Thunk:
+    """``-value``."""
+    method = written(type(value), UNARY_METHODS[symbol])
+    return partial(UNARY[symbol], value) if method is None else partial(gate.image(method), value)
+
+
+def truth(gate: MakesImages, value: Any) -> Any:
+    """Return what to test in place of `value`."""
+    cls = type(value)
+    name = "__len__" if lookup(cls, "__bool__") is None else "__bool__"
+    if written(cls, name) is None:
+        return value
+    return stand_in(value, **_methods(gate, value, name))
+
+
+def iterate(gate: MakesImages, value: Any) -> Any:
+    """Return what to iterate over, once, in place of `value`."""
+    cls = type(value)
+    method = written(cls, "__iter__")
+    if method is not None:
+        start = chain(partial(gate.image(method), value), partial(_constant_iterator, gate))
+        return stand_in(value, __iter__=start, **_methods(gate, value, "__len__"))
+    if lookup(cls, "__iter__") is None and written(cls, "__getitem__") is not None:
+        return stand_in(value, **_methods(gate, value, "__getitem__", "__len__"))
+    return value
+
+
+def _constant_iterator(gate: MakesImages, iterator: Any) -> Thunk:
+    method = written(type(iterator), "__next__")
+    if method is None:
+        return constant(iterator)
+    return constant(_Stepping(MethodType(gate.image(method), iterator)))
+
+
+class _Stepping:
+    """An iterator whose steps are an image of the user's."""
+
+    __slots__ = ("__next__",)
+
+    def __init__(self, step: Thunk) -> None:
+        self.__next__ = step
+
+    def __iter__(self) -> _Stepping:
+        return self
+
+
+def mapping(gate: MakesImages, value: Any) -> Any:
+    """Return what to unpack by ``**`` in place of `value`."""
+    cls = type(value)
+    if written(cls, "keys") is None and written(cls, "__getitem__") is None:
+        return value
+    return stand_in(value, **_methods(gate, value, "keys", "__getitem__"))
+
+
+def contains(gate: MakesImages, item: Any, container: Any) -> Thunk:
+    """``item in container``."""
+    if written(type(container), "__contains__") is not None:
+        container = stand_in(container, **_methods(gate, container, "__contains__"))
+    elif lookup(type(container), "__contains__") is None:
+        container = iterate(gate, container)
+    return partial(operator.contains, container, item)
+
+
+def enter(gate: MakesImages, manager: Any) -> Any:
+    """Return what ``with`` enters in place of `manager`."""
+    cls = type(manager)
+    if written(cls, "__enter__") is None and written(cls, "__exit__") is None:
+        return manager
+    return stand_in(manager, **_methods(gate, manager, "__enter__", "__exit__"))
+
+
+def convert(gate: MakesImages, value: Any, kind: str) -> Thunk:
+    """``str(value)``, ``repr(value)`` or ``ascii(value)``, by the letter that f-strings have for it."""
+    cls = type(value)
+    if kind == "s" and written(cls, "__str__") is not None:
+        return partial(str, stand_in(value, **_methods(gate, value, "__str__")))
+    if kind == "s" and lookup(cls, "__str__") is not object.__str__:
+        return partial(str, value)
+    if written(cls, "__repr__") is not None:
+        return partial(CONVERT[kind], stand_in(value, **_methods(gate, value, "__repr__")))
+    return partial(CONVERT[kind], value)
+
+
+def format_value(gate: MakesImages, value: Any, spec: str) -> Thunk:
+    """``format(value, spec)``."""
+    cls = type(value)
+    if written(cls, "__format__") is not None:
+        return partial(format, stand_in(value, **_methods(gate, value, "__format__")), spec)
+    if spec == "" and lookup(cls, "__format__") is object.__format__:
+        return convert(gate, value, "s")
+    return partial(format, value, spec)
+
+
+def item(gate: MakesImages, owner: Any, key: Any) -> Thunk:
+    """``owner[key]``."""
+    cls = type(owner)
+    method = written(cls, "__getitem__")
+    if method is not None:
+        return partial(gate.image(method), owner, key)
+    if is_a(owner, type) and lookup(cls, "__getitem__") is None:
+        found = lookup(owner, "__class_getitem__")
+        if type(found) is classmethod and type(found.__func__) is FunctionType:
+            return partial(gate.image(found.__func__), owner, key)
+    if is_a(owner, dict):
+        method = written(cls, "__missing__")
+        if method is not None and not dict.__contains__(owner, key):
+            return partial(gate.image(method), owner, key)
+    return partial(operator.getitem, owner, key)
+
+
+def store_item(gate: MakesImages, owner: Any, key: Any, value: Any) -> Thunk:
+    """``owner[key] = value``."""
+    method = written(type(owner), "__setitem__")
+    if method is not None:
+        return partial(gate.image(method), owner, key, value)
+    return partial(operator.setitem, owner, key, value)
+
+
+def delete_item(gate: MakesImages, owner: Any, key: Any) -> Thunk:
+    """``del owner[key]``."""
+    method = written(type(owner), "__delitem__")
+    if method is not None:
+        return partial(gate.image(method), owner, key)
+    return partial(operator.delitem, owner, key)
+
+
+class Answer:
+    """An object with one attribute, `value`, which a thunk gives when it is asked for."""
+
+    __slots__ = ("_ask",)
+    value = property(operator.methodcaller("_ask"))
+
+    def __init__(self, ask: Thunk) -> None:
+        self._ask = ask
+
+
+def own_names(owner: Any) -> Any:
+    """Return what an instance holds under its own names."""
+    try:
+        return object.__getattribute__(owner, "__dict__")
+    except AttributeError:
+        return ()
+
+
+def _described(gate: MakesImages, found: Any, kind: str, *operands: Any) -> Thunk | None:
+    """What a property or a descriptor in Python that was found on a class runs, if it does."""
+    if is_a(found, property):
+        function = getattr(found, {"get": "fget", "set": "fset", "delete": "fdel"}[kind])
+        operands = operands[:1] if kind == "get" else operands
+        return partial(gate.image(function), *operands) if type(function) is FunctionType else None
+    method = written(type(found), f"__{kind}__")
+    return None if method is None else partial(gate.image(method), found, *operands)
+
+
+def _outranks(found: Any) -> bool:
+    """Whether what was found on the class goes before what the instance holds."""
+    return (
+        lookup(type(found), "__set__") is not None or lookup(type(found), "__delete__") is not None
+    )
+
+
+@lru_cache(maxsize=1024)
+def _with_fallback(name: str) -> type:
+    ask = property(operator.methodcaller("_tapegrad_ask"))
+    return type("_WithFallback", (), {"__slots__": ("_tapegrad_ask", "__getattr__"), name: ask})
+
+
+def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
+    """``owner.name``."""
+    cls = type(owner)
+    if cls is ModuleType and name in owner.__dict__:
+        return partial(getattr, owner, name)
+    if is_a(owner, ModuleType):
+        missing = owner.__dict__.get("__getattr__")
+        unknown = name not in owner.__dict__ and lookup(cls, name) is None
+        if cls is ModuleType and unknown and type(missing) is FunctionType:
+            return partial(gate.image(missing), name)
+    elif is_a(owner, type):
+        found = lookup(owner, name)
+        ask = _described(gate, found, "get", None, owner)
+        if ask is not None and not is_a(found, property) and lookup(cls, name) is None:
+            return ask
+    elif cls is super:
+        return super_attribute(gate, owner, name)
+    if lookup(cls, "__getattribute__") is type.__getattribute__:
+        return partial(getattr, owner, name)
+    if written(cls, "__getattribute__") is not None:
+        methods = _methods(gate, owner, "__getattribute__", "__getattr__")
+        return partial(getattr, stand_in(owner, **methods), name)
+    found, missing = lookup(cls, name), written(cls, "__getattr__")
+    ask = _described(gate, found, "get", owner, cls)
+    if ask is not None and (_outranks(found) or name not in own_names(owner)):
+        if missing is None:
+            return ask
+        both: Any = _with_fallback(name)()
+        both._tapegrad_ask, both.__getattr__ = ask, MethodType(gate.image(missing), owner)
+        return partial(getattr, both, name)
+    if found is None and missing is not None and name not in own_names(owner):
+        return partial(gate.image(missing), owner, name)
+    return partial(getattr, owner, name)
+
+
+def super_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
+    """``super().name``."""
+    start, value, cls = owner.__thisclass__, owner.__self__, owner.__self_class__
+    if cls is not None and name != "__class__":
+        classes = _mro(cls)
+        for base in classes[classes.index(start) + 1 :]:
+            if name in _names(base):
+                instance = None if value is cls else value
+                found = _names(base)[name]
+                if instance is None and is_a(found, property):
+                    break
+                ask = _described(gate, found, "get", instance, cls)
+                return partial(getattr, owner, name) if ask is None else ask
+    return partial(getattr, owner, name)
+
+
+def store_attribute(gate: MakesImages, owner: Any, name: str, value: Any) -> Thunk:
+    """``owner.name = value``."""
+    cls = type(owner)
+    method = written(cls, "__setattr__")
+    if method is not None:
+        return partial(gate.image(method), owner, name, value)
+    ask = None
+    if lookup(cls, "__setattr__") in (object.__setattr__, type.__setattr__):
+        ask = _described(gate, lookup(cls, name), "set", owner, value)
+    return partial(setattr, owner, name, value) if ask is None else ask
+
+
+def delete_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
+    """``del owner.name``."""
+    cls = type(owner)
+    method = written(cls, "__delattr__")
+    if method is not None:
+        return partial(gate.image(method), owner, name)
+    ask = _described(gate, lookup(cls, name), "delete", owner)
+    return partial(delattr, owner, name) if ask is None else ask
+
+
+def construct(gate: MakesImages, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    """``cls(*args, **kwargs)`` for a class that ``type`` itself makes instances of."""
+    new = lookup(cls, "__new__")
+    if type(new) is staticmethod and type(new.__func__) is FunctionType:
+        made: Thunk = partial(gate.image(new.__func__), cls, *args, **kwargs)
+    else:
+        made = partial(cls.__new__, cls, *args, **kwargs)
+
+    def initialise(instance: Any) -> Thunk:
+        if not is_a(instance, cls):
+            return constant(instance)
+        method = bound(gate, "__init__", instance)
+        return chain(partial(method, *args, **kwargs), partial(check, instance))
+
+    def check(instance: Any, result: Any) -> Thunk:
+        if result is None:
+            return constant(instance)
+        return type("", (), {"__init__": staticmethod(constant(result))})  # raises the TypeError
+
+    return chain(made, initialise)

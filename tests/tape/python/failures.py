@@ -1,0 +1,89 @@
+"""Functions that raise, in every way that images must not change; see ``features``.
+
+The comments ``# !`` mark lines that raise. Lines matter here: tests compare them.
+"""
+
+# ruff: noqa
+# fmt: off
+
+import numpy as np
+from features import *
+from features import feature
+
+
+@feature
+def error_in_call():
+    def g(x):
+        return x.nothing
+    return [1, 2], g(
+        3
+    )
+
+
+@feature
+def error_in_operator():
+    v = Vector(1)
+    return (1 +
+            v * 2 + "text")
+
+
+@feature
+def error_in_special_method():
+    class Bad:
+        def __bool__(self): return 1
+        def __len__(self): return -1
+    try: len(Bad())
+    except ValueError as e: pass
+    if Bad(): return 1
+
+
+@feature
+def error_unknown_name():
+    k = scale
+    return k + undefined_name
+
+
+@feature
+def error_wrong_arguments():
+    def f(a, *, b): return a
+    return f(1, 2)
+
+
+@feature
+def error_of_generator():
+    def g():
+        yield 1
+        raise RuntimeError("inside")
+    return list(g())
+
+
+@feature
+def error_in_init():
+    class A:
+        def __init__(self, x): self.x = 1 / x
+    return A(
+        0)
+
+
+@feature
+def error_init_returns():
+    class A:
+        def __init__(self): return 5
+    return A()
+
+
+@feature
+def error_not_supported():
+    class A: pass
+    class B: pass
+    r = []
+    for f in (lambda: A() + B(), lambda: A() < B(), lambda: Vector(1) + B(), lambda: B() - 1, lambda: [1] + Vector(2), lambda: -A(), lambda: A()[0], lambda: 1 in A(), lambda: Vector(1) < 3):
+        try: r.append(f())
+        except Exception as e: r.append(f"{type(e).__name__}: {e}")
+    return r, A()()
+
+
+@feature
+def error_while_iterating():
+    for x in Vector(1, 2):
+        a, b = x
