@@ -276,7 +276,7 @@ def test_wrong_uses_are_refused_in_plain_words(mode):
     with pytest.raises(TypeError, match=rf"{name}\(<lambda>\): .*dtype bool at \[1\], which has"):
         mode(lambda x: (x, x > 0))(X)
     with pytest.raises(
-        TypeError, match=rf"{name}\(<lambda>\): the function returned a value of dtype int"
+        TypeError, match=rf"{name}\(<lambda>\): the function returned a value of dtype"
     ):
         mode(lambda x: 3)(X)
     if mode is not tg.elementwise_grad:
