@@ -173,6 +173,54 @@ def with_extra(p):
     return p
 
 
+def test_the_fast_way_sees_every_change_of_an_instance():
+    def f(p):
+        return np.sum(p.w * p.b)
+
+    @dataclasses.dataclass
+    class Plain:
+        w: typing.Any
+        b: typing.Any = 1.0
+
+    class Derived(Plain):
+        b = 3.0
+
+    jitted = tg.jit(f)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for k in range(5):
+            for p in (Plain(X * k, 2.0), Plain(X * k, 2), Derived(X * k), Plain(X[:2] * k)):
+                np.testing.assert_allclose(jitted(p), f(p))
+        p = Plain(X, 2.0)
+        changes = [
+            lambda: setattr(p, "w", 2 * X),
+            lambda: setattr(p, "w", X[::-1]),
+            lambda: setattr(p, "extra", 5.0),
+            lambda: delattr(p, "extra"),
+            lambda: delattr(p, "b"),
+            lambda: setattr(p, "__class__", Derived),
+            lambda: setattr(p, "b", X),
+        ]
+        for change in changes:
+            change()
+            for _ in range(3):
+                np.testing.assert_allclose(jitted(p), f(p))
+
+
+def test_a_property_in_a_field_s_place_is_asked():
+    class Shown(Params):
+        w = property(lambda self: self.__dict__["w"] * 10.0)
+
+        def __init__(self, w):
+            self.__dict__.update(w=w, b=1.0)
+
+    jitted = tg.jit(lambda p: np.sum(p.w * p.b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for k in range(4):
+            np.testing.assert_allclose(jitted(Shown(X * k)), np.sum(X * k) * 10.0)
+
+
 def test_a_default_made_in_the_function_runs_as_it_is():
     def f(x):
         return collections.defaultdict(lambda: x, a=x)
