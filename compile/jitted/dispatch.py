@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad.compile.jitted.recording import Recording
 from tapegrad.compile.survey.capture import MISSING, Captures, Reference, layout_of
-from tapegrad.tape.core.kinds import Exact, kinds
+from tapegrad.tape.core.kinds import Exact, Fields, NamedItems, kinds
 
 __all__ = ["MISS", "fast_call"]
 
@@ -70,20 +70,30 @@ class _Writer:
             self.require(f"{text} is None")
             return True
         kind, aux, children = structure
-        if kind not in (dict, list, tuple) or type(aux) is Exact:
-            return False
         name = f"n{len(self.lines)}"
         self.lines.append(f"{name} = {text}")
         self.require(f"type({name}) is {self.constant(kind)}")
-        if kind is dict:
-            self.require(f"tuple({name}) == {self.constant(aux)}")
-            keys = [self.constant(key) for key in aux]
-        else:
-            self.require(f"len({name}) == {len(children)}")
-            keys = [str(i) for i in range(len(children))]
-        return all(
-            self.argument(f"{name}[{key}]", child, leaves) for key, child in zip(keys, children)
+        parts = self.parts(name, kind, aux, len(children))
+        return parts is not None and all(
+            self.argument(part, child, leaves) for part, child in zip(parts, children)
         )
+
+    def parts(self, name: str, kind: Any, aux: Any, count: int) -> list[str] | None:
+        """Check what a nest holds; return how its parts are read, or None if that takes more."""
+        described = None if kind in (dict, list, tuple) else kinds[kind]
+        if kind is dict and type(aux) is not Exact:
+            self.require(f"tuple({name}) == {self.constant(aux)}")
+            return [f"{name}[{self.constant(key)}]" for key in aux]
+        if kind is list or kind is tuple:
+            self.require(f"len({name}) == {count}")
+            return [f"{name}[{i}]" for i in range(count)]
+        if type(described) is NamedItems and not described.attributes.open:
+            return [f"{name}[{i}]" for i in range(count)]
+        if type(described) is Fields and described.is_plain:
+            self.lines.append(f"{name} = {name}.__dict__")
+            self.require(f"{name}.keys() == {self.constant(described.attributes.parts)}")
+            return [f"{name}[{field!r}]" for field in described.names]
+        return None
 
     def reference(self, reference: Reference) -> bool:
         """Check that a captured thing is the same object."""

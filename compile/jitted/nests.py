@@ -17,11 +17,13 @@ import numpy as np
 from tapegrad.compile.survey.capture import SETTLED
 from tapegrad.tape.core.kinds import Kind, kinds
 from tapegrad.tape.core.pytree import Structure, flatten, parts_of
+from tapegrad.tape.transforms.transformed import Transformed
 
-__all__ = ["changeable", "is_traced", "roots_of", "take_apart", "take_result_apart"]
+__all__ = ["FUNCTIONS", "changeable", "is_traced", "roots_of", "take_apart", "take_result_apart"]
 
+FUNCTIONS = (types.FunctionType, Transformed)
 #: Constants of a structure that stay what they are; what a function reads is surveyed.
-_LASTING = (*SETTLED, type, types.FunctionType)
+_LASTING = (*SETTLED, type, *FUNCTIONS)
 
 
 def take_apart(tree: Any) -> tuple[list[Any], Structure]:
@@ -92,5 +94,5 @@ def _functions(constants: Iterable[Any]) -> Iterator[Any]:
     for constant in constants:
         if type(constant) in (tuple, frozenset):
             yield from _functions(constant)
-        elif isinstance(constant, types.FunctionType):
+        elif isinstance(constant, FUNCTIONS):
             yield constant

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.labels import labels
-from tapegrad.compile.jitted.nests import is_traced, take_apart, take_result_apart
+from tapegrad.compile.jitted.nests import FUNCTIONS, is_traced, take_apart, take_result_apart
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.passes.uniform import uniform_value
@@ -451,7 +451,7 @@ class _Run:
         return found
 
 
-_CODE = (types.FunctionType, types.MethodType, types.ModuleType, type, functools.partial)
+_CODE = (*FUNCTIONS, types.MethodType, types.ModuleType, type, functools.partial)
 
 
 def _is_frozen(array: Any) -> bool:

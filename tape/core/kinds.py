@@ -19,7 +19,9 @@ from typing import Any, Protocol
 
 __all__ = [
     "Exact",
+    "Fields",
     "Kind",
+    "NamedItems",
     "attributes_of",
     "keys_of",
     "kinds",
@@ -95,7 +97,7 @@ class Kind(Protocol):
         """Return the names of attributes that are no parts, kept results among them."""
 
 
-class _NamedTuple:
+class NamedItems:
     """A subclass of tuple with names for its items."""
 
     def __init__(self, cls: type) -> None:
@@ -141,7 +143,7 @@ class _Dict:
 
     def build(self, aux: Any, parts: Sequence[Any]) -> Any:
         keys, default, itself = aux
-        new = self.base.__new__(self.cls)
+        new: Any = self.base.__new__(self.cls)
         for key, part in zip(keys, parts):
             self.base.__setitem__(new, key, part)
         if self.base is collections.defaultdict:
@@ -161,7 +163,7 @@ class _Dict:
         return [] if itself else self.attributes.further(tree)
 
 
-class _Fields:
+class Fields:
     """A dataclass, or one by attrs: the values of its fields.
 
     A field with ``metadata={"static": True}`` is a constant of the structure.
@@ -172,6 +174,13 @@ class _Fields:
         self.names = tuple(f.name for f in fields if not f.metadata.get("static"))
         self.static = tuple(f.name for f in fields if f.metadata.get("static"))
         self.attributes = _Attributes(cls, (*self.names, *self.static))
+        found = [vars(base).get(name) for base in cls.__mro__ for name in self.names]
+        #: Whether all that there is are the fields, as they lie in the instance's dict.
+        self.is_plain = (
+            not (self.static or self.attributes.slots)
+            and not any(hasattr(type(member), "__set__") for member in found)
+            and cls.__getattribute__ is object.__getattribute__
+        )
 
     def take(self, tree: Any) -> tuple[Any, Iterable[Any]] | None:
         if self.attributes.open and self.attributes.lost(tree):
@@ -319,20 +328,18 @@ def _described(cls: type) -> Kind | None:
         return _registered[cls]
     if issubclass(cls, tuple):
         named = isinstance(getattr(cls, "_fields", None), tuple) and _is_python(cls, tuple)
-        return _NamedTuple(cls) if named else None
+        return NamedItems(cls) if named else None
     if issubclass(cls, dict):
         known = (dict, collections.OrderedDict, collections.defaultdict)
         return _Dict(cls) if _is_python(cls, *known) else None
-    fields: Any = None
-    if hasattr(
-        cls, "__dataclass_fields__"
-    ):  # the module is loaded then, and costs much if it is not
-        fields = sys.modules["dataclasses"].fields(cls)
-    elif isinstance(getattr(cls, "__attrs_attrs__", None), tuple):
-        fields = cls.__attrs_attrs__  # type: ignore[attr-defined]
-    if fields is None or issubclass(cls, enum.Enum) or not _is_python(cls):
+    if isinstance(getattr(cls, "__dataclass_fields__", None), dict):
+        # The module, which takes long to load, has been loaded.
+        fields: Any = sys.modules["dataclasses"].fields(cls)
+    else:
+        fields = getattr(cls, "__attrs_attrs__", None)
+    if not isinstance(fields, tuple) or issubclass(cls, enum.Enum) or not _is_python(cls):
         return None
-    return _Fields(cls, fields)
+    return Fields(cls, fields)
 
 
 def _is_python(cls: type, *known: type) -> bool:

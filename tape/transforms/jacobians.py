@@ -22,7 +22,7 @@ from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
 from tapegrad.tape.transforms.transformed import transformed
-from tapegrad.tape.transforms.values import dtype_of, give_back, require_floats, shape_of
+from tapegrad.tape.transforms.values import dtype_of, floats_only, give_back, shape_of
 from tapegrad.tape.transforms.vectorisation import map_rows
 
 __all__ = ["elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
@@ -215,7 +215,11 @@ def hessian(
 
 
 def elementwise_grad(
-    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the gradient of the sum of all results of `function`.
 
@@ -230,6 +234,8 @@ def elementwise_grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(result, aux)``; then ``(gradient, aux)`` is returned.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Examples
     --------
@@ -240,15 +246,18 @@ def elementwise_grad(
     what = "elementwise_grad"
     choice = Choice(what, argnums)
 
+    check = floats_only(what, function)
+
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
-        out, pullback, aux = pull_from(partial, chosen, has_aux, what)
-        require_floats(out, what)
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
         outputs = _Space(out)
         return choice.of_chosen(pullback(unflatten(outputs.structure, outputs.ones()))), aux
 
-    @transformed(elementwise_grad, function, argnums=argnums, has_aux=has_aux)
+    way = function if adapt else AsIs(function)
+
+    @transformed(elementwise_grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
-        gradient, aux = choice.run(run, function, args, kwargs)
+        gradient, aux = choice.run(run, way, args, kwargs)
         return (gradient, aux) if has_aux else gradient
 
     return gradient_of
@@ -267,11 +276,11 @@ def _in_reverse(
 ) -> Callable[..., Any]:
     """Return what runs `function` once, and makes the blocks of its pullback."""
     choice = Choice(what, argnums)
+    check = floats_only(what, function)
     _check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
-        out, pullback, aux = pull_from(partial, chosen, has_aux, what)
-        require_floats(out, what)
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
         return blocks_of(pullback, _Space(out), _Space(chosen), choice, chunk), aux
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
@@ -290,6 +299,7 @@ def _forwards(
 ) -> Callable[..., Any]:
     """Return what runs `function` on tangents, once for each chunk of them, and makes the blocks."""
     choice = Choice(what, argnums)
+    check = floats_only(what, function)
     _check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -304,8 +314,9 @@ def _forwards(
 
         columns = inputs.images(push, chunk)
         out, aux = found
-        require_floats(out, what)
-        return _blocks_of_columns(columns, _Space(out), inputs, choice), aux
+        outputs = _Space(out)
+        check(out, outputs.leaves)
+        return _blocks_of_columns(columns, outputs, inputs, choice), aux
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         blocks, aux = choice.run(run, function, args, kwargs)

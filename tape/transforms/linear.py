@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import Appearance
+from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
@@ -28,7 +29,7 @@ from tapegrad.tape.transforms.transformed import spelled
 from tapegrad.tape.transforms.values import (
     below,
     dtype_of,
-    require_floats,
+    floats_only,
     require_scalar,
     shape_of,
 )
@@ -91,6 +92,7 @@ def linearize(
     *primals: Any,
     has_aux: bool = False,
     argnums: Argnums | None = None,
+    adapt: bool = True,
 ) -> Any:
     """Return the value of a function, and its derivative there as a linear function.
 
@@ -106,6 +108,8 @@ def linearize(
         Whether `function` returns ``(result, aux)``.
     argnums : int or sequence of int, optional
         Which of the primals move; the others may be anything. All by default.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -127,20 +131,25 @@ def linearize(
     (array([2., 0.]), array([0., 4.]))
     """
 
+    what = "linearize"
+    check = floats_only(what, function)
+
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
-        out, pullback, aux = pull_from(partial, chosen, has_aux, "linearize", later=True)
-        require_floats(out, "linearize")
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check, later=True)
         push = transposed(pullback, *flatten(out))
         return out, _Linear(push, *flatten(chosen), spelled(function)), aux
 
+    way = function if adapt else AsIs(function)
     if argnums is None:
-        out, derivative, aux = run(function, primals)
+        out, derivative, aux = run(way, primals)
     else:
-        out, derivative, aux = Choice("linearize", argnums).run(run, function, primals, {})
+        out, derivative, aux = Choice(what, argnums).run(run, way, primals, {})
     return (out, derivative, aux) if has_aux else (out, derivative)
 
 
-def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..., Any]:
+def linear_transpose(
+    function: Callable[..., Any], *primals: Any, adapt: bool = True
+) -> Callable[..., Any]:
     """Return the transpose of a linear function.
 
     Parameters
@@ -149,6 +158,8 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
         Is linear in all arguments together.
     *primals
         What has the shapes and dtypes of the arguments: arrays, or nests of them.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -167,14 +178,18 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     >>> transpose(np.array([1.0, 1.0, 1.0]))
     (array([3., 2., 1.]),)
     """
-    what = f"linear_transpose({spelled(function)})"
+    what = "linear_transpose"
+    check = floats_only(what, function)
+    way = function if adapt else AsIs(function)
     leaves, structure = flatten(primals)
     zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
     origin = unflatten(structure, zeros)
-    out, pullback, _ = pull_from(function, origin, False, what, later=True, kind=LinearTrace)
-    require_floats(out, what)
+    out, pullback, _ = pull_from(way, origin, False, what, check, later=True, kind=LinearTrace)
     if any(not isinstance(leaf, Tensor) and np.any(leaf) for leaf in flatten(out)[0]):
-        raise ValueError(f"{what}: the function is not linear: it is not 0 where its arguments are")
+        raise ValueError(
+            f"{what}({spelled(function)}): the function is not linear: it is not 0 where its arguments "
+            "are"
+        )
     return pullback
 
 
@@ -262,6 +277,8 @@ def hvp(
     tangents: Any,
     has_aux: bool = False,
     argnums: Argnums | None = None,
+    *,
+    adapt: bool = True,
 ) -> Any:
     """Return the product of the hessian of a scalar function and a vector.
 
@@ -280,6 +297,8 @@ def hvp(
     argnums : int or sequence of int, optional
         By which of the primals to differentiate, all by default; the others may be anything. `tangents`
         are theirs: one for each, or that of the one that an int chose.
+    adapt : bool
+        As for :func:`tapegrad.grad`.
 
     Returns
     -------
@@ -304,7 +323,8 @@ def hvp(
 
         return push_through(gradient, chosen, tangents, has_aux, "hvp")[1:]
 
-    product, aux = choice.run(run, function, primals, {})
+    way = function if adapt else AsIs(function)
+    product, aux = choice.run(run, way, primals, {})
     single = choice.alone or (argnums is None and len(product) == 1)
     product = product[0] if single else product
     return (product, aux) if has_aux else product

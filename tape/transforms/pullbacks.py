@@ -142,13 +142,17 @@ def pull_from(
             value = below(leaf, trace)
             outputs.append((leaf.node if mine else None, value))
             lowered.append(give_back(_own(value) if later else value))
-        aux_leaves, aux_structure = flatten(aux)
-        own_value = _own if later else lambda value: value
-        aux = unflatten(
-            aux_structure, [give_back(own_value(below(leaf, trace))) for leaf in aux_leaves]
-        )
+        if has_aux:
+            aux = _lowered(aux, trace, _own if later else None)
     pullback = Pullback(trace, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
+
+
+def _lowered(tree: Any, trace: Any, own: Callable[[Any], Any] | None = None) -> Any:
+    """Return a nest as it is below a trace, perhaps with arrays of its own."""
+    leaves, structure = flatten(tree)
+    values = [below(leaf, trace) for leaf in leaves]
+    return unflatten(structure, [give_back(own(v) if own else v) for v in values])
 
 
 def _own(value: Any) -> Any:
@@ -185,6 +189,6 @@ def push_through(
             t = leaf.node if mine else np.zeros(np.shape(value), getattr(value, "dtype", float))
             values.append(give_back(value))
             out_tangents.append(give_back(t))
-        aux_leaves, aux_structure = flatten(aux)
-        aux = unflatten(aux_structure, [give_back(below(leaf, trace)) for leaf in aux_leaves])
+        if has_aux:
+            aux = _lowered(aux, trace)
     return unflatten(out_structure, values), unflatten(out_structure, out_tangents), aux

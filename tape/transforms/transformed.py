@@ -6,6 +6,7 @@ functions do, print as what they are, and can be copied and pickled if it can.
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 import types
@@ -72,6 +73,13 @@ class Transformed:
 
     def __repr__(self) -> str:
         return f"<{self.spelled()}>"
+
+    def __copy__(self) -> Transformed:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Transformed:
+        function = copy.deepcopy(self.function, memo)
+        return self if function is self.function else self.of(function)
 
     def __reduce__(self) -> Any:
         return by_name(self) or (_made, (self._make, self.function, self._options))

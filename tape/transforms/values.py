@@ -22,7 +22,6 @@ __all__ = [
     "dtype_of",
     "floats_only",
     "give_back",
-    "require_floats",
     "require_scalar",
     "shape_of",
     "split_aux",
@@ -144,16 +143,3 @@ def floats_only(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
             )
 
     return check
-
-
-def require_floats(result: Any, what: str) -> None:
-    """Raise unless all results of a function have derivatives."""
-    leaves, structure = flatten(result)
-    for leaf, path in zip(leaves, paths(structure)):
-        dtype = dtype_of(leaf)
-        if dtype.kind != "f":
-            where = f" at {path}" if path else ""
-            raise TypeError(
-                f"{what}: the function must return floats; it returned a value of dtype {dtype}, "
-                f"which has no derivative{where}. Other results go through has_aux=True."
-            )

@@ -105,6 +105,7 @@ def test_static_fields_and_constants_are_part_of_the_signature():
     jitted = agrees(lambda p: p.total(), (Params(X),), (Params(X, name="mean"),), traces=2)
     assert jitted(Params(X, name="mean")) == np.mean(X)
     agrees(lambda m: m(X), (Model(X, np.sin),), (Model(X, np.cos),), traces=2)
+    agrees(lambda m: m(X), (Model(X, tg.grad(np.sum)),), traces=2)
     # What the function of the model reads is compared, until a second recording agrees.
     agrees(lambda m, x: m(x), (Model(X, lambda x: x * SCALE), X), traces=2)
 
@@ -170,6 +171,54 @@ def test_an_instance_that_holds_more_than_its_fields_runs_as_it_is():
 def with_extra(p):
     p.extra = 5.0
     return p
+
+
+def test_the_fast_way_sees_every_change_of_an_instance():
+    def f(p):
+        return np.sum(p.w * p.b)
+
+    @dataclasses.dataclass
+    class Plain:
+        w: typing.Any
+        b: typing.Any = 1.0
+
+    class Derived(Plain):
+        b = 3.0
+
+    jitted = tg.jit(f)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for k in range(5):
+            for p in (Plain(X * k, 2.0), Plain(X * k, 2), Derived(X * k), Plain(X[:2] * k)):
+                np.testing.assert_allclose(jitted(p), f(p))
+        p = Plain(X, 2.0)
+        changes = [
+            lambda: setattr(p, "w", 2 * X),
+            lambda: setattr(p, "w", X[::-1]),
+            lambda: setattr(p, "extra", 5.0),
+            lambda: delattr(p, "extra"),
+            lambda: delattr(p, "b"),
+            lambda: setattr(p, "__class__", Derived),
+            lambda: setattr(p, "b", X),
+        ]
+        for change in changes:
+            change()
+            for _ in range(3):
+                np.testing.assert_allclose(jitted(p), f(p))
+
+
+def test_a_property_in_a_field_s_place_is_asked():
+    class Shown(Params):
+        w = property(lambda self: self.__dict__["w"] * 10.0)
+
+        def __init__(self, w):
+            self.__dict__.update(w=w, b=1.0)
+
+    jitted = tg.jit(lambda p: np.sum(p.w * p.b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for k in range(4):
+            np.testing.assert_allclose(jitted(Shown(X * k)), np.sum(X * k) * 10.0)
 
 
 def test_a_default_made_in_the_function_runs_as_it_is():

@@ -273,9 +273,11 @@ def test_wrong_uses_are_refused_in_plain_words(mode):
         TypeError, match=rf"{name} differentiates by float arguments; got dtype int"
     ):
         mode(np.sin)(np.arange(3))
-    with pytest.raises(TypeError, match=rf"{name}: .*must return floats.*dtype bool.* at \[1\]"):
+    with pytest.raises(TypeError, match=rf"{name}\(<lambda>\): .*dtype bool at \[1\], which has"):
         mode(lambda x: (x, x > 0))(X)
-    with pytest.raises(TypeError, match=rf"{name}: .*must return floats.*dtype int64"):
+    with pytest.raises(
+        TypeError, match=rf"{name}\(<lambda>\): the function returned a value of dtype"
+    ):
         mode(lambda x: 3)(X)
     if mode is not tg.elementwise_grad:
         with pytest.raises(ValueError, match=f"{name}: chunk must be a positive number"):

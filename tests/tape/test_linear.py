@@ -134,7 +134,7 @@ def test_hvp_gives_one_argument_its_own_structure_and_several_a_tuple():
         (lambda: tg.hvp(np.sum, (3,), (1.0,)), TypeError, "hvp differentiates by float arguments"),
         (lambda: tg.jvp(np.sum, (X,), X), TypeError, "must be tuples or lists"),
         (lambda: tg.linearize(np.sin, 3), TypeError, "linearize differentiates by float"),
-        (lambda: tg.linearize(lambda x: x > 0, X), TypeError, "linearize: .* must return floats"),
+        (lambda: tg.linearize(lambda x: x > 0, X), TypeError, r"linearize\(<lambda>\): .*dtype bool"),
         (lambda: tg.linearize(np.sin, X)[1](X, X), ValueError, r"be as the primals: the structure"),
         (lambda: tg.linearize(np.sin, X)[1](X[:1]), ValueError, r"has shape \(1,\), its primal \(3,\)"),
         (lambda: tg.linearize(lambda p: p["a"], {"a": X})[1](X), ValueError, r"at \[0\], .* \{'a'"),

@@ -108,6 +108,7 @@ def test_callable_objects_and_bound_methods_are_copied_with_their_state():
             np.testing.assert_allclose(pickle.loads(pickle.dumps(made))(X), wanted)
     made = tg.grad(model)
     other = copy.deepcopy(made)
+    assert copy.deepcopy(tg.grad(loss, 0)).function is loss and copy.copy(made) is made
     model.w[:] = 7.0
     np.testing.assert_array_equal(made(X), [7.0] * 3)
     np.testing.assert_array_equal(other(X), X)
