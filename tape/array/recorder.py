@@ -15,8 +15,6 @@ def record(args, params=NO_PARAMS, constant=None, guard=None):
 
 from __future__ import annotations
 
-import linecache
-import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -26,10 +24,12 @@ import numpy as np
 from tapegrad.tape.array import graph
 from tapegrad.tape.array.guard import release_with
 from tapegrad.tape.array.paths import mark_view, shares_memory
+from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
 from tapegrad.tape.array.tensor import Tensor, imperative, make, pin_of
 from tapegrad.tape.core.bundles import link_bundle
-from tapegrad.tape.core.node import Node, clock
-from tapegrad.tape.core.primitive import Primitive, implements, stand_in
+from tapegrad.tape.core.generated import define
+from tapegrad.tape.core.node import Node
+from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.state import GuardDefault, State, guarding, state
 
 __all__ = ["NUMBERS", "recorder_of", "source_of"]
@@ -107,32 +107,12 @@ _SAVED = {
     "none": ("s# = None", "s# = v#", "s# = v#"),
 }
 
-_RESULT = """
+_OUT = """
 if type(out) is not ARRAY:
     out = as_array(out)
 dtype = out.dtype
 if constant is not None:
     live = wanted(constant, PRIMITIVE, out)
-node = new_node(Node)
-node.primitive = PRIMITIVE
-node.inputs = {inputs}
-node.params = params
-node.shape = out.shape
-node.dtype = dtype
-node.number = clock()
-node.grad = None
-node.cleared = False
-new = new_tensor(Tensor)
-new._trace = TRACE
-new._value = out
-new._node = node
-new._path = ()
-new._version = 0
-new._base = new._lock = new._latent = new._inner_shape = None
-new._pin = {pin}
-node.saved = {saved}
-node.pins = {pins}
-node.locks = locks
 """
 
 _OWN_RESULT = """
@@ -159,27 +139,12 @@ return new
 """
 
 
-def _filled(template: str, **parts: str) -> str:
-    """Fill the parts, some of which are several lines, or none, into a template."""
-    for name, part in parts.items():
-        lines = part.strip().splitlines()
-        for indent in ("    ", ""):
-            block = "".join(f"{indent}{line}\n" for line in lines)
-            template = template.replace(f"{indent}{{{name}}}\n", block)
-        template = template.replace(f"{{{name}}}", part)
-    return template
-
-
 def _argument(use: str, *, view: bool, number: Any = "") -> str:
     """Return the steps for one argument, of which the rules use its value, its shape or nothing."""
     enter = _ENTER_AS_VIEWED if view else _ENTER_AND_PIN if use == "value" else _ENTER
     names = ("saved_of_tensor", "saved_of_number", "saved_of_array")
-    text = _filled(_ARGUMENT, enter=enter, **dict(zip(names, _SAVED[use])))
+    text = filled(_ARGUMENT, enter=enter, **dict(zip(names, _SAVED[use])))
     return text.replace("#", str(number))
-
-
-def _tuple(parts: list[str]) -> str:
-    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
 
 
 def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
@@ -190,49 +155,52 @@ def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
     pins = [f"p{i}" for i, use in enumerate(rest) if use == "value"]
     of_result = {"value": "out", "shape": "stand_in(out)", "none": "None"}[use_of_result]
     if use_of_result == "value":
-        pins.append("new._pin")
+        pins.append("pin")
     call = ", ".join(arguments)
     body = [
-        f"{_tuple([f'x{i}' for i in range(len(rest))])[1:-1]} = args",
+        f"{tuple_of([f'x{i}' for i in range(len(rest))])[1:-1]} = args",
         *(_argument(use, view=primitive.view, number=i) for i, use in enumerate(rest)),
         f"out = forward({call}, **params) if params else forward({call})",
-        _filled(
-            _RESULT,
-            inputs=_tuple([f"n{i}" for i in range(len(rest))]),
-            saved=_tuple([of_result, *saved]),
-            pins=_tuple(pins),
-            pin="new_pin()" if use_of_result == "value" else "None",
+        _OUT,
+        "pin = new_pin()" if use_of_result == "value" else "",
+        filled(
+            RESULT,
+            inputs=tuple_of([f"n{i}" for i in range(len(rest))]),
+            saved=tuple_of([of_result, *saved]),
+            pins=tuple_of(pins),
+            locks="locks",
+            trace="TRACE",
+            pin="pin" if use_of_result == "value" else "None",
         ),
         _VIEWED_RESULT if primitive.view else _OWN_RESULT,
     ]
-    return _joined(_HEAD, body)
+    return joined(_HEAD, body)
 
 
 def _looped(primitive: Primitive) -> str:
     """Return the source for a primitive of any number of arguments."""
     steps = _argument("value", view=False)
     steps += "inputs.append(n)\nvalues.append(v)\npins.append(p if needed else None)\n"
-    pins = "(*pins, new._pin)" if primitive.saves_result else "tuple(pins)"
+    pins = "(*pins, pin)" if primitive.saves_result else "tuple(pins)"
     body = [
         "inputs, values, pins = [], [], []",
-        _filled("for x, needed in zip(args, NEEDED):\n    {steps}\n", steps=steps),
+        filled("for x, needed in zip(args, NEEDED):\n    {steps}\n", steps=steps),
         "out = forward(*values, **params)",
         "" if primitive.differentiable else "live = False",
-        _filled(
-            _RESULT,
+        _OUT,
+        "pin = new_pin()" if primitive.saves_result else "",
+        filled(
+            RESULT,
             inputs="inputs",
             saved="save(out, values)" if primitive.differentiable else "()",
             pins=pins if primitive.differentiable else "()",
-            pin="new_pin()" if primitive.saves_result else "None",
+            locks="locks",
+            trace="TRACE",
+            pin="pin" if primitive.saves_result else "None",
         ),
         _OWN_RESULT,
     ]
-    return _joined(_HEAD if primitive.differentiable else _HEAD_WITHOUT_DERIVATIVES, body)
-
-
-def _joined(head: str, body: list[str]) -> str:
-    lines = [line for part in body for line in part.strip().splitlines()]
-    return head.lstrip() + "".join(f"    {line}\n" for line in lines)
+    return joined(_HEAD if primitive.differentiable else _HEAD_WITHOUT_DERIVATIVES, body)
 
 
 def source_of(primitive: Primitive) -> str:
@@ -256,9 +224,6 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
     if primitive.multiple:
         primitive.record = partial(_record_several, primitive)
         return primitive.record
-    source = source_of(primitive)
-    name = f"<recorder of {primitive.name}>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     space = {
         **_SHARED,
         "PRIMITIVE": primitive,
@@ -267,8 +232,8 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
         "forward": primitive.forward,
         "save": primitive.save,
     }
-    exec(compile(source, name, "exec"), space)
-    primitive.record = space["record"]
+    title = f"recorder of {primitive.name}"
+    primitive.record = define("record", title, source_of(primitive), space)
     return primitive.record
 
 
@@ -368,30 +333,18 @@ def _value_of(a: Any) -> Any:
 
 #: What every recorder's source refers to.
 _SHARED = {
+    **SHARED,
     "__name__": __name__,
-    "ARRAY": np.ndarray,
-    "FLOAT64": np.dtype(float),
     "GUARD_DEFAULT": GuardDefault,
-    "NO_PARAMS": _NO_PARAMS,
     "NUMBERS": NUMBERS,
-    "Node": Node,
-    "Tensor": Tensor,
-    "as_array": np.asarray,
-    "clock": clock,
     "compute": compute,
     "enter": graph.enter,
     "locked": graph.locked,
-    "mark_view": mark_view,
-    "new_node": Node.__new__,
     "new_pin": object,
-    "new_tensor": Tensor.__new__,
     "node_of_viewed": graph.node_of_viewed,
     "pin_of": pin_of,
     "record_unusually": record_unusually,
     "release_with": release_with,
-    "stand_in": stand_in,
-    "shares_memory": shares_memory,
     "state": state.get,
     "wanted": graph.wanted,
-    "weak": weakref.ref,
 }

@@ -271,6 +271,8 @@ class Primitive:
         self.source = source
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
+        #: Does the same inside ``grad``: ``link(trace, args, params, constant)``.
+        self.link: Callable[..., Any] = self._link_first
         #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
         self.pull_back: Callable[..., Any] = self._pull_back_first
         if multiple and not (callable(jvp) and batch):
@@ -283,6 +285,10 @@ class Primitive:
     def _record_first(self, *args: Any) -> Any:
         """Record the first application; that generates the function for the others."""
         return functions["recorder"](self)(*args)
+
+    def _link_first(self, *args: Any) -> Any:
+        """Link the first application; that generates the function for the others."""
+        return functions["linker"](self)(*args)
 
     def _pull_back_first(self, *args: Any) -> Any:
         """Pull back for the first time; that generates the function for the others."""

@@ -22,13 +22,13 @@ def pull_back(node, g, cotangents, owned):
 
 from __future__ import annotations
 
-import linecache
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tapegrad.tape.core.cotangents import add_to, fit, own_buffer, total
+from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.traced import Traced
@@ -79,13 +79,10 @@ def pullback_of(primitive: Primitive) -> Any:
     elif primitive.vjps is None:
         primitive.pull_back = partial(_pull_each, primitive=primitive)
     else:
-        source = source_of(primitive)
-        name = f"<pullback of {primitive.name}>"
-        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         rules = {f"RULE{i}": rule for i, rule in enumerate(primitive.vjps)}
-        space: dict[str, Any] = {**_SHARED, **rules}
-        exec(compile(source, name, "exec"), space)
-        primitive.pull_back = space["pull_back"]
+        title = f"pullback of {primitive.name}"
+        space = {**_SHARED, **rules}
+        primitive.pull_back = define("pull_back", title, source_of(primitive), space)
     return primitive.pull_back
 
 

@@ -1,7 +1,7 @@
 """Recording inside transformations: the trace of ``grad`` and ``vjp``.
 
 It links each result to the node of the entry that made it, whatever lies below: arrays, or tensors of
-other traces. Its imperative sibling is in ``imperative``.
+other traces. How is generated for each primitive by ``tape.array.linker``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array import linker  # noqa: F401  # generates what primitives do here
 from tapegrad.tape.array.application import (
-    bind,
     detached,
     held,
-    lower_arguments,
     make_result,
     without_history,
 )
@@ -25,7 +24,6 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
 
@@ -49,15 +47,25 @@ class RecordTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute below, and link the result to the nodes of the arguments."""
-        body = state.get().body
-        if body is not None and body.level > self.level:
-            return body.process(primitive, args, params, constant)
-        values, inputs = lower_arguments(self, args)
-        out = bind(primitive, *values, **params)
+        return primitive.link(self, args, params, constant)
+
+    def finish(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: Mapping[str, Any],
+        constant: bool | None,
+        values: list[Any],
+        inputs: list[Any],
+        out: Any,
+    ) -> Any:
+        """Make the result of an application, whatever lies below.
+
+        `values` are the arguments as they are below, `inputs` the nodes of those by which the primitive
+        is differentiated here, and `out` is what it gave below.
+        """
         if constant:
             return without_history(out)
-        if primitive.has_passive_arguments:
-            inputs = [n if primitive.differentiable_in(i) else None for i, n in enumerate(inputs)]
         if inputs.count(None) == len(inputs):
             return out
         if type(out) is not np.ndarray and not isinstance(out, Tensor):

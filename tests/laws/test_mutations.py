@@ -50,7 +50,7 @@ def _replace(monkeypatch: pytest.MonkeyPatch, primitive: Any, slot: str, value: 
         getattr(primitive, name)  # so that there is something to come back
     for name in derived:
         monkeypatch.delitem(vars(primitive), name)
-    for name in ("record", "pull_back"):  # the next use generates them anew
+    for name in ("record", "link", "pull_back"):  # the next use generates them anew
         monkeypatch.setattr(primitive, name, getattr(primitive, f"_{name}_first"))
     monkeypatch.setattr(primitive, slot, value)
 

@@ -1,4 +1,4 @@
-"""Recorders and pullbacks: functions generated for each primitive, which can be read."""
+"""Recorders, linkers and pullbacks: functions generated for each primitive, which can be read."""
 
 import linecache
 import traceback
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.array import recorder
+from tapegrad.tape.array import linker, recorder
 from tapegrad.tape.array.guard import ArrayLock
 from tapegrad.tape.core import pullback
 from tapegrad.tape.core.node import Node
@@ -19,11 +19,13 @@ def test_the_recorder_of_every_primitive_is_python(name):
     compile(recorder.source_of(primitives[name]), name, "exec")
     if primitives[name].vjps is not None:
         compile(pullback.source_of(primitives[name]), name, "exec")
+    if primitives[name].uses is not None:
+        compile(linker.source_of(primitives[name]), name, "exec")
 
 
 def test_a_recorder_does_what_its_primitive_needs_and_nothing_else():
     tanh, add = (recorder.source_of(primitives[n]) for n in ("tanh", "add"))
-    assert "node.saved = (out, s0)" in tanh and "node.pins = (new._pin,)" in tanh
+    assert "node.saved = (out, s0)" in tanh and "node.pins = (pin,)" in tanh
     assert "pin_of" not in tanh  # its rule reads the result alone
     assert "node.pins = ()" in add and "pin" not in add.replace("_pin", "").replace(".pins", "")
     assert "mark_view" in recorder.source_of(primitives["reshape"])
@@ -35,6 +37,37 @@ def test_a_pullback_has_a_step_for_each_argument_with_a_derivative():
     assert pullback.source_of(primitives["multiply"]).count("RULE") == 4
     where = pullback.source_of(primitives["where"])
     assert "RULE0" not in where and "RULE1" in where and "RULE2" in where
+
+
+def test_a_linker_links_what_has_a_derivative_and_keeps_what_rules_read():
+    multiply, add, where = (linker.source_of(primitives[n]) for n in ("multiply", "add", "where"))
+    assert "node.saved = (None, s0, s1)" in multiply and multiply.count("originals.hold") == 2
+    assert "node.saved = (None, None, None)" in add and "originals" not in add
+    assert where.count("    n0 = None\n") == 3 and where.count("    n1 = None\n") == 2
+
+
+@pytest.mark.parametrize("x", [np.array([1.0, 2.0]), np.array(2.0), 2.0], ids=["1d", "0d", "float"])
+def test_linked_values_of_arrays_of_users_are_those_of_their_use(x):
+    w = np.full(np.shape(x), 3.0)
+
+    def f(x):
+        y = x * w
+        w[...] = 100.0  # the function may use its buffer again
+        return np.sum(y)
+
+    assert np.array_equal(tg.grad(f)(x), np.full(np.shape(x), 3.0))
+
+
+def test_linkers_leave_what_is_not_common_to_the_trace():
+    x = np.array([1.0, 2.0])
+    cube = lambda x: np.sum(x * x * x)
+    inner = tg.grad(lambda x: np.sum(tg.grad(cube)(x)))  # values are tensors
+    assert np.array_equal(inner(x), 6 * x)
+    assert np.array_equal(tg.vmap(tg.grad(lambda x: x * x * x))(x), 3 * x * x)
+    flat = tg.grad(lambda x: np.sum(np.sign(x) * x + (x > 1) * x))  # results without derivatives
+    assert np.array_equal(flat(x), [1.0, 2.0])
+    cut = tg.grad(lambda x: np.sum(tg.multiply(x, x, constant=True) * x))
+    assert np.array_equal(cut(x), x * x)
 
 
 def raising(*args):
@@ -59,6 +92,14 @@ def test_tracebacks_of_rules_show_the_pullback():
     good = Primitive("good_rule", np.sin, (lambda g, y, x: g * np.cos(x),), register=False)
     good(tg.tensor([1.0])).backward()
     assert "RULE0(g, y, x0" in "".join(linecache.getlines("<pullback of good_rule>"))
+
+
+def test_tracebacks_inside_transformations_show_the_linker():
+    broken = Primitive("broken_inside", raising, (lambda g, y, x: g,), register=False)
+    with pytest.raises(ZeroDivisionError) as caught:
+        tg.grad(lambda x: broken(x))(1.0)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "<linker of broken_inside>" in text and "else forward(v0, **params)" in text
 
 
 def test_errors_in_generated_code_name_the_line_of_the_user():
