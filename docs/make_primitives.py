@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tapegrad.tape.core.primitive import Primitive, primitives
+from tapegrad.tape.core.primitive import Primitive, Reduction, primitives
 
 PAGE = Path(__file__).with_name("primitives.md")
 
@@ -19,8 +19,8 @@ Made from the registry by `python docs/make_primitives.py`; a test keeps it up t
 - *forward mode*: how the jvp comes about: from the partial derivatives (elementwise), by linearity in
   all or in each argument, by a rule of its own, or by transposing the vjp.
 - *batching*: a rule, the elementwise default, or a loop over the examples.
-- *kernel*: the scalar text that the compiler fuses; a reduction is fused, too. Everything else is a view
-  or a library step of a plan.
+- *kernel*: the scalar text that the compiler fuses; of a reduction, how it combines elements; *expands*
+  where it is written out as other functions. Everything else is a view or a library step of a plan.
 - *saves*: what an entry keeps for its rules: `y` and arguments by value, by shape (in brackets), or not.
 
 | primitive | family | derivatives | forward mode | batching | kernel | saves |
@@ -67,18 +67,29 @@ def saves(primitive: Primitive) -> str:
     return ", ".join(k for k in kept if k)
 
 
+def compiled(primitive: Primitive) -> str:
+    """Say what kernels are made of."""
+    texts = []
+    if primitive.kernel:
+        texts.append(f"`{primitive.kernel}`".replace("|", "\\|"))
+    elif isinstance(primitive.reduction, Reduction):
+        texts.append(f"combines by `{primitive.reduction.combine}`")
+    elif primitive.reduction is not None:
+        texts.append("combines by its parameters")
+    return ", ".join([*texts, *["expands"] * (primitive.expansion is not None)])
+
+
 def page() -> str:
     """Return the whole page."""
     rows = []
     for name, primitive in sorted(primitives.complete().items()):
-        kernel = f"`{primitive.kernel}`".replace("|", "\\|") if primitive.kernel else ""
         cells = (
             f"`{name}`" + (" (view)" if primitive.view else ""),
             primitive.family,
             derivatives(primitive),
             forward_mode(primitive),
             batching(primitive),
-            kernel,
+            compiled(primitive),
             saves(primitive),
         )
         rows.append("| " + " | ".join(cells) + " |")

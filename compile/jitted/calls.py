@@ -39,8 +39,8 @@ def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
         if status == "unknown" and jitted.key_of(arrays, structure) not in jitted.calm:
             return _first_call(jitted, args, kwargs, arrays, structure)
         copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
-        given, named = unflatten(structure, copies)
-        jitted(*given, **named)
+        positional, named = unflatten(structure, copies)
+        jitted(*positional, **named)
         recording = jitted.recording_of(arrays, structure)
     if recording is None or not recording.is_pure:
         return jitted._function(*args, **kwargs)

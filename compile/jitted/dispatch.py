@@ -164,15 +164,15 @@ def fast_call(
         return False
     for container, size in captures.sizes:
         writer.require(f"len({writer.constant(container)}) == {size}")
-    given = [writer.leaves[i] for i in recording.traced]
-    for name, i in zip(given, recording.traced):
+    inputs = [writer.leaves[i] for i in recording.traced]
+    for name, i in zip(inputs, recording.traced):
         if type(leaves[i]) is not np.ndarray:
             writer.space["asarray"] = np.asarray
             writer.lines.append(f"{name} = asarray({name})")
     for reference in recording.captured:
-        given.append(writer.arrays[id(reference)])
+        inputs.append(writer.arrays[id(reference)])
     run = writer.constant(recording.plan.run)
-    writer.lines.append(f"outs = {run}({', '.join(given)})")
+    writer.lines.append(f"outs = {run}({', '.join(inputs)})")
     writer.require("type(outs) is tuple")
     writer.space["tuple"] = tuple
     writer.lines.append(f"return {writer.result(recording.structure)}")

@@ -185,17 +185,17 @@ class Jit:
         method = self._function.__get__(instance, owner)
         space = getattr(instance, "__dict__", None)
         if not isinstance(space, dict):  # a class, or an instance with slots
-            kept: Any = self._methods
+            methods: Any = self._methods
             name: Any = id(instance)
         else:
-            kept = space.setdefault("_tapegrad_jitted", _Bound())
+            methods = space.setdefault("_tapegrad_jitted", _Bound())
             name = getattr(self, "__name__", repr(self))
-        bound = kept.get(name)
+        bound = methods.get(name)
         if bound is None or getattr(bound._function, "__self__", instance) is not instance:
             # Not there yet, or copied with the attributes of another instance.
             if isinstance(space, dict) and bound is not None:
-                kept = space["_tapegrad_jitted"] = _Bound()
-            bound = kept[name] = Jit(method, self._strict)
+                methods = space["_tapegrad_jitted"] = _Bound()
+            bound = methods[name] = Jit(method, self._strict)
         return bound
 
     def _promote(self, signature: _Signature, variant: Recording) -> None:
@@ -329,8 +329,8 @@ class Jit:
         except Unsettled as stop:
             problem = f"it is called with {stop}"
         if not problem:
-            given, named = unflatten(structure, leaves)
-            recording, _ = record(self._function, captures, given, named, strict=self._strict)
+            positional, named = unflatten(structure, leaves)
+            recording, _ = record(self._function, captures, positional, named, strict=self._strict)
             problem = recording.problem
         return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
 

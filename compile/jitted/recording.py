@@ -281,13 +281,13 @@ class _Run:
         self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
         with new_trace(StagingTrace) as self.trace:
             self.mirror = Mirror(self.trace, captures)
-            given = list(self.leaves)
+            stand_ins = list(self.leaves)
             for i in self.traced:
                 leaf = self.leaves[i]
-                given[i] = self.trace.variable(np.asarray(leaf), original=leaf)
-            self.cells = [given[i] for i in self.traced]
+                stand_ins[i] = self.trace.variable(np.asarray(leaf), original=leaf)
+            self.cells = [stand_ins[i] for i in self.traced]
             image = self.mirror.value("", None, None, function)
-            images = unflatten(nest, given)
+            images = unflatten(nest, stand_ins)
             self.trace.shared = _overlap(
                 [
                     *(self.leaves[i] for i in self.traced),
@@ -303,7 +303,7 @@ class _Run:
             if self.mirror.give_back(healer):
                 self.trace.give_up("it changes what is outside it (an attribute, a list)")
             leaves, after = flatten(images)
-            if after != nest or any(a is not b for a, b in zip(leaves, given)):
+            if after != nest or any(a is not b for a, b in zip(leaves, stand_ins)):
                 self.trace.give_up("it changes a list or dict that it was given")
                 healer.give_back((args, kwargs), images)
             self._take_outputs(result, healer)

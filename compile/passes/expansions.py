@@ -13,9 +13,10 @@ import numpy as np
 
 from tapegrad.compile.passes.reductions import reduction_of
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.bundles import output_p
+from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.rewriter import Rewriter
@@ -30,23 +31,17 @@ _DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 def expand(program: Program) -> Program:
     """Write out the entries that stand for several."""
     rewriter = Rewriter(program)
-    bundles: Bundles = {}
     for entry in program.entries:
-        _place(rewriter, entry, bundles)
+        _place(rewriter, entry, rewriter.operands(entry))
     return rewriter.finish()
 
 
-#: The results of entries with several that were written out.
-Bundles = dict[Node, tuple[Any, ...]]
-
-
-def _place(rewriter: Rewriter, entry: Node, bundles: Bundles) -> None:
+def _place(rewriter: Rewriter, entry: Node, operands: tuple[Any, ...]) -> None:
     """Append an entry, or what it stands for."""
-    if entry.primitive is output_p and entry.operands[0] in bundles:
-        rewriter.known[entry] = bundles[entry.operands[0]][entry.params["index"]]
+    if operands and type(operands[0]) is tuple:  # the entry picks from several results
+        rewriter.known[entry] = operands[0][entry.params["index"]]
         return
-    operands = rewriter.operands(entry)
-    parts = _recorded(entry, operands) if _has_parts(rewriter, entry, operands) else None
+    parts = _recorded(rewriter, entry, operands) if _has_parts(rewriter, entry, operands) else None
     if parts is None:
         rewriter.keep(entry, operands)
         return
@@ -55,19 +50,16 @@ def _place(rewriter: Rewriter, entry: Node, bundles: Bundles) -> None:
     rewriter.known.update(zip(trace.inputs, nodes))
     rewriter.weak |= trace.weak
     for part in trace.entries:
-        part.where = entry.where
-        _place(rewriter, part, bundles)
-    if entry.primitive.multiple:
-        bundles[entry] = rewriter.known_as(results)
-    else:
-        (rewriter.known[entry],) = rewriter.known_as(results)
+        _place(rewriter, part, rewriter.operands(part))
+    made = rewriter.known_as(results)
+    rewriter.known[entry] = made if entry.primitive.multiple else made[0]
 
 
 def _has_parts(rewriter: Rewriter, entry: Node, operands: tuple[Any, ...]) -> bool:
     """Whether an entry is to be written out: what kernels have no dtype for is left to NumPy."""
     if entry.primitive.expansion is None or reduction_of(entry) is not None:
         return False
-    if entry.primitive.multiple:
+    if any(True for _ in bodies(entry.params)):
         return True
     nodes = [o for o in operands if type(o) is Node]
     if any(o in rewriter.weak or 0 in o.shape for o in nodes):
@@ -77,24 +69,33 @@ def _has_parts(rewriter: Rewriter, entry: Node, operands: tuple[Any, ...]) -> bo
 
 
 def _recorded(
-    entry: Node, operands: tuple[Any, ...]
-) -> tuple[StagingTrace, tuple[Any, ...]] | None:
+    rewriter: Rewriter, entry: Node, operands: tuple[Any, ...]
+) -> tuple[StagingTrace, tuple[Node, ...]] | None:
     """Record the expansion of an entry; the values it computes with are of no importance."""
-    with new_trace(StagingTrace) as trace, np.errstate(all="ignore"):
-        arguments = [
-            trace.variable(example(o.shape, o.dtype)) if type(o) is Node else o for o in operands
-        ]
-        made = entry.primitive.expansion(*arguments, **entry.params)
-        if entry.primitive.multiple:
-            results = tuple(_node_or_constant(r, trace) for r in made)
-            return None if trace.guards or trace.problem else (trace, results)
-        ours = isinstance(made, Tensor) and made.live_trace is trace
-    if not ours or trace.guards or trace.problem or made.node in trace.inputs:
+
+    def stand_in(operand: Any) -> Any:
+        if type(operand) is not Node:
+            return operand
+        array = example(operand.shape, operand.dtype)
+        return trace.variable(array, original=array.item() if operand in rewriter.weak else None)
+
+    line = current_line.set(entry.where)
+    try:
+        with new_trace(StagingTrace) as trace, np.errstate(all="ignore"):
+            found = entry.primitive.expansion(*map(stand_in, operands), **entry.params)
+            found = found if entry.primitive.multiple else (found,)
+            ours = all(isinstance(r, Tensor) and r.live_trace is trace for r in found)
+    finally:
+        current_line.reset(line)
+    if not ours or trace.guards or trace.problem:
         return None
-    node: Node = made.node
-    return (trace, (node,)) if (node.shape, node.dtype) == (entry.shape, entry.dtype) else None
-
-
-def _node_or_constant(result: Any, trace: StagingTrace) -> Any:
-    ours = isinstance(result, Tensor) and result.live_trace is trace
-    return result.node if ours else np.asarray(result)
+    nodes = tuple(r.node for r in found)
+    if not entry.primitive.multiple and (nodes[0].shape, nodes[0].dtype) != (
+        entry.shape,
+        entry.dtype,
+    ):
+        return None
+    # Each result is a value of its own.
+    return (
+        (trace, nodes) if len({*nodes, *trace.inputs}) == len(nodes) + len(trace.inputs) else None
+    )

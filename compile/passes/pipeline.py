@@ -46,9 +46,9 @@ def simplify(program: Program) -> Program:
             rewriter.known[entry] = same
             seen.update(_memory_of(same) if entry in results else ())
             continue
-        kept = rewriter.keep(entry, operands)
+        new = rewriter.keep(entry, operands)
         if entry in seen:
-            seen.add(kept)
+            seen.add(new)
     return rewriter.finish()
 
 
@@ -172,7 +172,7 @@ def _key(entry: Node, inputs: tuple[Any, ...]) -> Any:
     return (entry.primitive.name, tuple(parts), tuple(sorted(entry.params.items())))
 
 
-def share(program: Program) -> Program:
+def merge_equal(program: Program) -> Program:
     """Compute equal expressions once."""
     rewriter = Rewriter(program)
     first: dict[Any, Node] = {}
@@ -190,9 +190,9 @@ def share(program: Program) -> Program:
         if earlier is not None and alike and entry not in seen:
             rewriter.known[entry] = earlier
             continue
-        kept = rewriter.keep(entry, inputs)
+        new = rewriter.keep(entry, inputs)
         if earlier is None:
-            first[key] = kept
+            first[key] = new
     return rewriter.finish()
 
 
@@ -208,7 +208,7 @@ PIPELINE: tuple[Callable[[Program], Program], ...] = (
     fold_broadcasts,
     simplify,
     fold_broadcasts,
-    share,
+    merge_equal,
     drop_dead,
 )
 

@@ -204,6 +204,7 @@ class _Writer:
         self.compiled += kernel.new
         self.reused += not kernel.new
         name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
+        self.script.gap()
         self.script.comment(f"{name}: {operations_of(group.entries)}  ({lines_of(group.entries)})")
         arguments = [str(n) for n in kernel.leading]
         arguments += [self._argument(o) for o in call.operands]

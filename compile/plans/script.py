@@ -63,12 +63,19 @@ class Script:
         return self.refer(np.dtype(dtype.name), dtype.name)
 
     def add(self, line: str, comment: str = "") -> None:
-        """Append a line."""
+        """Append a line; its comment stands behind it, or before if that would be too long."""
+        if comment and len(line) + len(comment) + 4 > WIDTH:
+            self.comment(comment)
+            comment = ""
         self.lines.append(f"{line}  # {comment}" if comment else line)
 
     def comment(self, text: str) -> None:
         """Append lines of comment."""
         self.lines += [f"# {line}" for line in textwrap.wrap(text, WIDTH - 2)]
+
+    def gap(self) -> None:
+        """Append an empty line, if there is something before."""
+        self.lines += [""] * bool(self.lines)
 
     def call(
         self, targets: Sequence[str], function: str, arguments: Sequence[str], indent: str = ""
@@ -98,7 +105,7 @@ class Script:
 
     def source(self, name: str, arguments: Iterable[str]) -> str:
         """Return the source of the function."""
-        body = "\n".join(f"    {line}" for line in self.lines)
+        body = "\n".join(f"    {line}".rstrip() for line in self.lines)
         return f"def {name}({', '.join(arguments)}):\n{body}\n"
 
     def function(self, name: str, arguments: Iterable[str]) -> Any:

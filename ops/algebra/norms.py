@@ -19,6 +19,7 @@ from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, owned
 from tapegrad.ops.elementwise.elementwise import absolute, absolute_strict_p
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
@@ -32,18 +33,24 @@ def _order(ord: Any, name: str) -> float:
     return ord
 
 
-def _operand(x: Any, name: str) -> Any:
+def _operand(x: Array, name: str) -> Any:
     check_operand(np.asarray(x) if isinstance(x, list | tuple) else x, name)
     return as_tensor(x)
 
 
-def _floats(x: Any) -> Any:
+def _floats(x: Array) -> Any:
     """Integers as floats, and still constant."""
     return x if x.dtype.kind == "f" else functions["cast"](x, np.dtype(float))
 
 
 def _vector(
-    x: Any, ord: float, axes: Axes, keepdims: bool, even: bool, strict: bool, constant: bool | None
+    x: Array,
+    ord: float,
+    axes: Axes,
+    keepdims: bool,
+    even: bool,
+    strict: bool,
+    constant: bool | None,
 ) -> Any:
     keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if ord == 1:
@@ -70,13 +77,13 @@ def _vector(
 
 
 def vector_norm(
-    x: Any,
+    x: ArrayLike,
     ord: float = 2,
     axis: int | tuple[int, ...] | None = None,
     keepdims: bool = False,
     *,
     constant: bool | None = None,
-) -> Any:
+) -> Array:
     """Norm of vectors along one axis or several, of any real order.
 
     Neither large nor tiny elements overflow or underflow on the way. The gradient is 0 at zero
@@ -120,13 +127,13 @@ _MATRIX_ORDERS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 
 
 def matrix_norm(
-    x: Any,
+    x: ArrayLike,
     ord: Any = "fro",
     axis: tuple[int, int] = (-2, -1),
     keepdims: bool = False,
     *,
     constant: bool | None = None,
-) -> Any:
+) -> Array:
     """Norm of the matrices in two axes; other axes hold a batch.
 
     Parameters
@@ -175,7 +182,7 @@ def matrix_norm(
 
 
 def _matrix(
-    x: Any, ord: Any, row: int, column: int, keepdims: bool, strict: bool, constant: bool | None
+    x: Array, ord: Any, row: int, column: int, keepdims: bool, strict: bool, constant: bool | None
 ) -> Any:
     if ord in ("fro", None):
         return _vector(x, 2.0, (row, column), keepdims, True, strict, constant)
@@ -205,14 +212,14 @@ def _matrix(
 
 @implements(np.linalg.norm)
 def norm(
-    x: Any,
+    x: ArrayLike,
     ord: Any = None,
     axis: int | tuple[int, ...] | None = None,
     keepdims: bool = False,
     *,
     nan_to_num: bool = True,
     constant: bool | None = None,
-) -> Any:
+) -> Array:
     """Norm of a vector or a matrix; the same as ``np.linalg.norm`` of a tensor.
 
     Parameters
@@ -285,11 +292,13 @@ def norm(
     return _matrix(x, ord, *axes, keepdims, strict, constant)
 
 
-def _np_vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def _np_vector_norm(
+    x: Array, /, *, axis: AxisLike = None, keepdims: bool = False, ord: Any = 2
+) -> Any:
     return vector_norm(x, ord, axis, keepdims)
 
 
-def _np_matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+def _np_matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return matrix_norm(x, ord, keepdims=keepdims)
 
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,12 @@ from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.types import Array, Params
 
 __all__ = ["total_norm_p"]
 
 
-def _total(xs: Any, ord: float) -> Any:
+def _total(xs: Array, ord: float) -> Any:
     """Sum the powers of all elements."""
     total = np.zeros((), xs[0].dtype)[()]
     for x in xs:
@@ -40,12 +42,12 @@ def _total(xs: Any, ord: float) -> Any:
     return total
 
 
-def _total_norm(*xs: Any, ord: float) -> Any:
+def _total_norm(*xs: Array, ord: float) -> Any:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return _norm_of_totals(_total(xs, ord), *xs, ord=ord)
 
 
-def _norm_of_totals(total: Any, *xs: Any, ord: float) -> Any:
+def _norm_of_totals(total: Array, *xs: Array, ord: float) -> Any:
     if is_normal(total):
         return np.asarray(root(total, ord))
     norms = [vector_norm_p(x, ord=ord, axis=tuple(range(x.ndim)), keepdims=False) for x in xs]
@@ -56,14 +58,14 @@ def _norm_of_totals(total: Any, *xs: Any, ord: float) -> Any:
 norm_of_totals_p = Primitive("norm_of_totals", _norm_of_totals, register=False)
 
 
-def _of_sums(*xs: Any, ord: float) -> Any:
+def _of_sums(*xs: Array, ord: float) -> Any:
     """Write the norm as functions that fuse."""
     parts = [powers(x if ord == 2 else np.abs(x), ord) for x in xs]
     sums = [np.sum(part) if part.shape else part for part in parts]
     return bind(norm_of_totals_p, sum(sums[1:], sums[0]), *xs, ord=ord)
 
 
-def _along_one(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
+def _along_one(g: Array, y: Array, xs: Any, index: int, ord: float) -> Any:
     """The slope by one array times `g`; where all of them are zero it has a kink in all of them."""
     x = xs[index]
     axis = tuple(range(len(x.shape)))
@@ -75,12 +77,12 @@ def _along_one(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
     return kinked(value, g, others, y, axis)
 
 
-def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
+def _forth(tangents: Any, y: Array, *xs: Array, ord: float) -> Any:
     parts = [np.sum(_along_one(t, y, xs, i, ord)) for i, t in enumerate(filled(tangents, xs))]
     return sum(parts[1:], parts[0])
 
 
-def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+def _batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
     rows = [np.reshape(a, (size, -1)) for a in in_front(args, batched, size)]
     joined = np.concatenate(rows, axis=1)
     return bind(vector_norm_p, joined, ord=params["ord"], axis=(1,), keepdims=False)

@@ -20,6 +20,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.types import Array
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 
 __all__ = ["Composed", "Layer", "packed", "unpacked"]
@@ -36,7 +37,7 @@ def unpacked(flat: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     return parts
 
 
-def packed(parts: Sequence[Any], batch: tuple[int, ...] = ()) -> Any:
+def packed(parts: Sequence[Any], batch: tuple[int, ...] = ()) -> Array:
     """Undo :func:`unpacked`; `batch` are the sizes of the axes in front."""
     flat = [np.reshape(p, (*batch, math.prod(p.shape[len(batch) :]))) for p in parts]
     return np.concatenate(flat, axis=-1)
@@ -77,10 +78,12 @@ class Composed(Primitive):
         self.composition = composition
         self.count = count
 
-    def _pull_all(self, g: Any, y: Any, *args: Any, **params: Any) -> Sequence[Any]:
+    def _pull_all(self, g: Array, y: Array, *args: Any, **params: Any) -> Sequence[Any]:
         return self._pull(g, y, args, params)
 
-    def _pull(self, g: Any, y: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Sequence[Any]:
+    def _pull(
+        self, g: Array, y: Array, args: tuple[Any, ...], params: dict[str, Any]
+    ) -> Sequence[Any]:
         """Return the cotangents of the leading arguments."""
         chosen = [i for i in range(self.count) if args[i].dtype.kind == "f"]
         pulled = vjp(self._of(args, chosen, params), *(args[i] for i in chosen))[1](g)
@@ -89,7 +92,7 @@ class Composed(Primitive):
             parts[i] = part
         return parts
 
-    def _push(self, tangents: Any, y: Any, *args: Any, **params: Any) -> Any:
+    def _push(self, tangents: Any, y: Array, *args: Any, **params: Any) -> Any:
         chosen = [i for i, t in enumerate(tangents) if t is not None]
         return jvp(
             self._of(args, chosen, params), [args[i] for i in chosen], [tangents[i] for i in chosen]
@@ -98,7 +101,7 @@ class Composed(Primitive):
     def _of(self, args: Any, chosen: list[int], params: dict[str, Any]) -> Callable[..., Any]:
         """Return the composition as a function of some of the arguments."""
 
-        def composition(*values: Any) -> Any:
+        def composition(*values: Array) -> Any:
             full = list(args)
             for i, value in zip(chosen, values):
                 full[i] = value
@@ -193,7 +196,7 @@ class Layer(Composed):
             expansion=backwards if expands else None,
         )
 
-    def save(self, y: Any, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def save(self, y: Array, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
         """Return what the rules need: the arguments, and behind them what the forward pass kept."""
         saved = (y if self._reads_result else None, *args)
         kept = _last.kept
@@ -223,7 +226,13 @@ class Layer(Composed):
         return y
 
     def _backward(
-        self, g: Any, y: Any, kept: Any, out: list[Any], arrays: list[Any], params: dict[str, Any]
+        self,
+        g: Array,
+        y: Array,
+        kept: Any,
+        out: list[Any],
+        arrays: list[Any],
+        params: dict[str, Any],
     ) -> None:
         wide = out[0].dtype
         g = np.asarray(g).astype(wide, copy=False)
@@ -231,7 +240,9 @@ class Layer(Composed):
             y = np.asarray(y).astype(wide, copy=False)
         self._backward_pass(g, y, kept, out, *arrays, **params)
 
-    def _pull(self, g: Any, y: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Sequence[Any]:
+    def _pull(
+        self, g: Array, y: Array, args: tuple[Any, ...], params: dict[str, Any]
+    ) -> Sequence[Any]:
         kept = None
         if type(args[-1]) is _Kept:
             *args, held = args  # type: ignore[assignment]
@@ -245,7 +256,7 @@ class Layer(Composed):
         self._backward(g, y, kept, out, arrays, params)
         return out
 
-    def _packed(self, g: Any, *args: Any, **params: Any) -> Any:
+    def _packed(self, g: Array, *args: Any, **params: Any) -> Any:
         """Run the backward pass on arrays; the result is one flat array."""
         y = None
         if self._reads_result:
@@ -256,6 +267,6 @@ class Layer(Composed):
         self._backward(g, y, None, unpacked(flat, shapes), arrays, params)
         return flat.astype(dtype, copy=False)
 
-    def _pull_of_composition(self, g: Any, *args: Any, **params: Any) -> Any:
+    def _pull_of_composition(self, g: Array, *args: Any, **params: Any) -> Any:
         parts = Composed._pull(self, g, None, args, params)
         return packed([np.zeros(a.shape) if p is None else p for p, a in zip(parts, args)])

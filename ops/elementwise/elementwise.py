@@ -31,8 +31,7 @@ __all__ = [
     "square", "subtract", "tan", "tanh", "true_divide",
 ]  # fmt: skip
 
-_LN2 = math.log(2.0)
-_LN10 = math.log(10.0)
+_LN2, _LN10 = math.log(2.0), math.log(10.0)
 _DEGREE = math.pi / 180.0
 _TO_RADIANS, _TO_DEGREES = f"x * {_DEGREE!r}", f"x * {180.0 / math.pi!r}"
 
@@ -140,8 +139,8 @@ def _power_y(g: Array, z: Array, x: Array, y: Array) -> Any:
 
 def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
     x, y = args
-    plain = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
-    if plain and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
+    known = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
+    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
         return (square if y == 2 else positive).primitive, (x,)
     return power.primitive, args
 

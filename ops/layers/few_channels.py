@@ -35,7 +35,7 @@ _BUDGET = 3 << 20
 _MOST_WASTE_ADDING = 1.6
 
 
-class _Layout(NamedTuple):
+class _Placing(NamedTuple):
     """How windows over a part of an example lie in its padded, flattened memory.
 
     Attributes
@@ -59,7 +59,7 @@ class _Layout(NamedTuple):
     columns: int
 
     @classmethod
-    def of(cls, over: Windows, rows: int, most_waste: float = 1.0) -> _Layout:
+    def of(cls, over: Windows, rows: int, most_waste: float = 1.0) -> _Placing:
         """Lay out the windows that make some rows of the grid."""
         padded, grid = (over.lines(rows), *over.padded[1:]), (rows, *over.grid[1:])
         steps = steps_of(padded)
@@ -93,19 +93,19 @@ class _Layout(NamedTuple):
         return view(matrices, (*matrices.shape[:2], *self.grid), (*outer, *steps))
 
 
-def _cost(layout: _Layout, over: Windows, channels: int, filters: int, itemsize: int) -> int:
+def _cost(placing: _Placing, over: Windows, channels: int, filters: int, itemsize: int) -> int:
     """Return the bytes that an example takes."""
-    return sum(map(math.prod, layout.shapes(over, 1, channels, filters))) * itemsize
+    return sum(map(math.prod, placing.shapes(over, 1, channels, filters))) * itemsize
 
 
 def _collect(
-    matrices: Array, padded: Any, x: Array, over: Windows, part: Part, layout: _Layout
+    matrices: Array, padded: Any, x: Array, over: Windows, part: Part, placing: _Placing
 ) -> Any:
     """Return matrices of the windows of a part of the data: filled ones, or the data themselves."""
     unpadded = not any(over.padding)
-    if unpadded and x.flags.c_contiguous and layout.padded == over.size:
+    if unpadded and x.flags.c_contiguous and placing.padded == over.size:
         padded = x[part.examples]
-        if layout.grid == over.size:  # windows of one element
+        if placing.grid == over.size:  # windows of one element
             return padded.reshape(matrices.shape)
     else:
         if not unpadded:
@@ -114,31 +114,31 @@ def _collect(
         places, source = over.data_in(0, slice(start, start + padded.shape[2]))
         around = tuple(slice(p, p + n) for p, n in zip(over.padding[1:], over.size[1:]))
         padded[(..., places, *around)] = x[part.examples, :, source]
-    across, steps = ((layout.columns,), (1,)) if layout.wide else (layout.grid, layout.outer)
+    across, steps = ((placing.columns,), (1,)) if placing.wide else (placing.grid, placing.outer)
     windows = view(
         padded,
         (*padded.shape[:2], *over.window, *across),
-        (*steps_of(padded.shape)[:2], *layout.inner, *steps),
+        (*steps_of(padded.shape)[:2], *placing.inner, *steps),
     )
     matrices.reshape(windows.shape)[...] = windows
     return matrices
 
 
-def _as_columns(columns: Any, g: Array, part: Part, layout: _Layout) -> Any | None:
+def _as_columns(columns: Any, g: Array, part: Part, placing: _Placing) -> Any | None:
     """View some examples of a result, or of cotangents, as the columns of matrices if they are that."""
-    if layout.gapless and g.flags.c_contiguous and part.height == g.shape[2]:
+    if placing.gapless and g.flags.c_contiguous and part.height == g.shape[2]:
         return g[part.examples].reshape(columns.shape)
     return None
 
 
-def _lay(columns: Any, g: Array, part: Part, layout: _Layout) -> Any:
+def _lay(columns: Any, g: Array, part: Part, placing: _Placing) -> Any:
     """Return cotangents as the columns that belong to them: laid out, or as they are."""
-    direct = _as_columns(columns, g, part, layout)
+    direct = _as_columns(columns, g, part, placing)
     if direct is not None:
         return direct
-    if layout.wide:
+    if placing.wide:
         columns[...] = 0
-    layout.placed(columns)[...] = g[part.examples, :, part.rows]
+    placing.placed(columns)[...] = g[part.examples, :, part.rows]
     return columns
 
 
@@ -149,17 +149,17 @@ def convolve(x: Array, w: Array, out: Any, over: Windows) -> None:
     plan = crew(over.multiplications(len(x), channels, filters))
 
     def task(part: Part) -> None:
-        layout = _Layout.of(over, part.height)
-        shapes = layout.shapes(over, part.number, channels, filters)
+        placing = _Placing.of(over, part.height)
+        shapes = placing.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes) as (padded, matrices, result):
-            matrices = _collect(matrices, padded, x, over, part, layout)
-            direct = _as_columns(result, out, part, layout)
+            matrices = _collect(matrices, padded, x, over, part, placing)
+            direct = _as_columns(result, out, part, placing)
             multiply(flat, matrices, result if direct is None else direct, plan.limit)
             if direct is None:
-                out[part.examples, :, part.rows] = layout.placed(result)
+                out[part.examples, :, part.rows] = placing.placed(result)
 
-    layout = _Layout.of(over, over.grid[0])
-    cost = _cost(layout, over, channels, filters, out.itemsize)
+    placing = _Placing.of(over, over.grid[0])
+    cost = _cost(placing, over, channels, filters, out.itemsize)
     parts = divide(len(x), over.grid[0], cost, _BUDGET, plan.threads)
     in_threads([partial(task, part) for part in parts], plan.threads)
 
@@ -173,19 +173,19 @@ def convolve_filters(x: Array, g: Array, out: Any, over: Windows) -> None:
     filters, channels = out.shape[:2]
     work = over.multiplications(len(x), channels, filters)
     plan = crew(work)
-    layout = _Layout.of(over, over.grid[0])
-    cost = _cost(layout, over, channels, filters, out.itemsize) + out.nbytes
+    placing = _Placing.of(over, over.grid[0])
+    cost = _cost(placing, over, channels, filters, out.itemsize) + out.nbytes
     parts = divide(len(x), over.grid[0], cost, max(_BUDGET, out.nbytes), processors(work))
     groups = min(len(parts), processors(work))
     totals = np.zeros((groups, out[0].size, filters), out.dtype)
 
     def add(total: Array, part: Part) -> None:
-        layout = _Layout.of(over, part.height)
-        shapes = layout.shapes(over, part.number, channels, filters)
+        placing = _Placing.of(over, part.height)
+        shapes = placing.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes, (part.number, *total.shape)) as arrays:
             padded, matrices, columns, terms = arrays
-            matrices = _collect(matrices, padded, x, over, part, layout)
-            columns = _lay(columns, g, part, layout)
+            matrices = _collect(matrices, padded, x, over, part, placing)
+            columns = _lay(columns, g, part, placing)
             multiply(matrices, columns.swapaxes(1, 2), terms, plan.limit)
             total += np.add.reduce(terms)
 
@@ -197,20 +197,20 @@ def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
     filters, channels = w.shape[:2]
     flat = w.reshape(filters, -1).T
     plan = crew(over.multiplications(len(g), channels, filters))
-    layout = _Layout.of(over, over.grid[0], _MOST_WASTE_ADDING)
-    cost = _cost(layout, over, channels, filters, out.itemsize)
+    placing = _Placing.of(over, over.grid[0], _MOST_WASTE_ADDING)
+    cost = _cost(placing, over, channels, filters, out.itemsize)
     parts = divide(len(g), over.grid[0], cost, _BUDGET, plan.threads)
     around = tuple(slice(p, p + n) for p, n in zip(over.padding[1:], over.size[1:]))
     out[...] = 0
 
     def task(part: Part) -> None:
-        layout = _Layout.of(over, part.height, _MOST_WASTE_ADDING)
-        shapes = layout.shapes(over, part.number, channels, filters)
+        placing = _Placing.of(over, part.height, _MOST_WASTE_ADDING)
+        shapes = placing.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes) as (padded, matrices, columns):
-            columns = _lay(columns, g, part, layout)
+            columns = _lay(columns, g, part, placing)
             multiply(flat, columns, matrices, plan.limit)
             padded[...] = 0
-            _add_windows(padded, matrices, over, layout)
+            _add_windows(padded, matrices, over, placing)
             start = part.rows.start * over.stride[0]
             places, lines = over.data_in(0, slice(start, start + padded.shape[2]))
             target = out[part.examples, :, lines]
@@ -220,17 +220,17 @@ def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
     in_threads([partial(task, part) for part in parts], plan.threads if apart else 1)
 
 
-def _add_windows(padded: Any, matrices: Array, over: Windows, layout: _Layout) -> None:
+def _add_windows(padded: Any, matrices: Array, over: Windows, placing: _Placing) -> None:
     """Add windows up where they lie."""
     flat = padded.reshape(*padded.shape[:2], -1)
-    across = (layout.columns,) if layout.wide else layout.grid
+    across = (placing.columns,) if placing.wide else placing.grid
     windows = matrices.reshape(*padded.shape[:2], -1, *across)
     for k, place in enumerate(np.ndindex(*over.window)):
-        if layout.wide:
-            start = sum(i * step for i, step in zip(place, layout.inner))
-            target = flat[..., start : start + layout.columns]
+        if placing.wide:
+            start = sum(i * step for i, step in zip(place, placing.inner))
+            target = flat[..., start : start + placing.columns]
         else:
-            spots = zip(place, over.dilation, over.stride, layout.grid)
+            spots = zip(place, over.dilation, over.stride, placing.grid)
             spot = (slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, s, n in spots)
             target = padded[(..., *spot)]
         np.add(target, windows[:, :, k], out=target)

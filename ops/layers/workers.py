@@ -16,22 +16,19 @@ array([1., 2.])
 
 from __future__ import annotations
 
-import contextvars
 import math
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.tape.core.types import Array
+from tapegrad.tape.core.threads import Usage, after_fork, pool
 
 __all__ = ["Crew", "crew", "in_threads", "multiply", "processors", "sum_in_threads", "work_arrays"]
 
@@ -67,71 +64,46 @@ class Crew(NamedTuple):
         return self.limit > _OWN_THREAD
 
 
-class _Threads:
-    """Threads, made when first needed, and how they fared."""
+class _Crowding:
+    """Whether threads got the processors that they wanted."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Forget the threads, of which none is left after a fork."""
-        self.count = _available()
-        self.crowded = 0.0
+        """Forget what was noted."""
+        self.seconds = 0.0
         self.left_until = 0.0
-        self.calls: SimpleQueue[Callable[[], None]] | None = None
-        self.mutex = threading.Lock()
 
-    def submit(self, call: Callable[[], None], times: int) -> None:
-        """Have so many threads make a call, sooner or later."""
-        with self.mutex:
-            if self.calls is None:
-                self.calls = SimpleQueue()
-                self._start(self.calls)
-        for _ in range(times):
-            self.calls.put(call)
-
-    def _start(self, calls: SimpleQueue[Callable[[], None]]) -> None:
-        try:
-            for _ in range(self.count - 1):
-                threading.Thread(target=_serve, args=(calls,), name="tapegrad", daemon=True).start()
-        except RuntimeError:  # the interpreter shuts down
-            pass
-
-    def note(self, used: float, took: float) -> None:
-        """Take note of the seconds of processors that threads used while they took so many."""
-        self.crowded += took if used < _UNDISTURBED * took else -took
-        self.crowded = max(self.crowded, 0.0)
-        if self.crowded > _PATIENCE:
-            self.crowded, self.left_until = 0.0, time.monotonic() + _LEAVE
+    def note(self, usage: Usage) -> None:
+        """Take note of how threads fared."""
+        used, took = usage
+        self.seconds += took if used < _UNDISTURBED * took else -took
+        self.seconds = max(self.seconds, 0.0)
+        if self.seconds > _PATIENCE:
+            self.seconds, self.left_until = 0.0, time.monotonic() + _LEAVE
 
 
-def _serve(calls: SimpleQueue[Callable[[], None]]) -> None:
-    while True:
-        calls.get()()
+_crowding = _Crowding()
+after_fork(_crowding.renew)
 
 
 def _available() -> int:
-    """Return the number of processors that this process may use, at most eight."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    counts = [8, len(affinity(0)) if affinity else os.cpu_count() or 1]
+    """Return how many threads work on one layer: at most eight, and no more than BLAS may have."""
+    counts = [8, pool.count]
     settings = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
     return max(1, min(counts + [int(text) for text in settings if text.isdecimal()]))
 
 
-_threads = _Threads()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.renew)
-
-
 def processors(multiplications: int) -> int:
     """Return how many processors such a piece of work is worth."""
-    return _threads.count if multiplications >= _WORTHWHILE else 1
+    return _available() if multiplications >= _WORTHWHILE else 1
 
 
 def crew(multiplications: int) -> Crew:
     """Return how so many multiplications are to be done now."""
     threads = processors(multiplications)
-    if threads > 1 and time.monotonic() < _threads.left_until:
+    if threads > 1 and time.monotonic() < _crowding.left_until:
         return Crew(1, multiplications)
     return Crew(threads, _OWN_THREAD)
 
@@ -141,64 +113,12 @@ def in_threads(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
 
     Returns when all are done. If one raises, those not begun are left out.
     """
-    threads = min(threads, len(tasks))
-    if threads <= 1:
-        for task in tasks:
-            task()
-        return
-    left, tickets = deque(tasks), deque([contextvars.copy_context() for _ in range(threads - 1)])
-    outcomes: SimpleQueue[tuple[float, float] | BaseException] = SimpleQueue()
-
-    def work() -> tuple[float, float]:
-        """Do what is left to do; return the seconds of a processor, and the seconds, that it took."""
-        used, began = time.thread_time(), time.monotonic()
-        while True:
-            try:
-                task = left.popleft()
-            except IndexError:
-                return time.thread_time() - used, time.monotonic() - began
-            task()
-
-    def help_out() -> None:
-        try:
-            context = tickets.popleft()  # NumPy's error state lies in the context
-        except IndexError:
-            return  # too late
-        try:
-            outcomes.put(context.run(work))
-        except BaseException as error:
-            left.clear()
-            outcomes.put(error)
-
-    _threads.submit(help_out, threads - 1)
-    try:
-        used, took = work()
-    finally:
-        left.clear()
-        late = _withdraw(tickets)
-        others = [outcomes.get() for _ in range(threads - 1 - late)]
-    took += late * took  # those who came too late were wanted all that time
-    for outcome in others:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        used, took = used + outcome[0], took + outcome[1]
-    _threads.note(used, took)
-
-
-def _withdraw(tickets: deque[Any]) -> int:
-    """Take back the tickets that nobody has taken; return how many."""
-    count = 0
-    while True:
-        try:
-            tickets.popleft()
-        except IndexError:
-            return count
-        count += 1
+    _crowding.note(pool.share(tasks, threads))
 
 
 def sum_in_threads(
     add: Callable[[Any, Any], Any], parts: Sequence[Any], totals: Any, threads: int
-) -> Array:
+) -> Any:
     """Return the sum over parts, of which ``add(total, part)`` adds one to an array.
 
     Each array of `totals`, which are zeros, takes its share of the parts, in order, so that the number
@@ -207,7 +127,7 @@ def sum_in_threads(
     count = len(totals)
     cuts = [i * len(parts) // count for i in range(count + 1)]
 
-    def add_all(total: Array, some: Sequence[Any]) -> None:
+    def add_all(total: Any, some: Sequence[Any]) -> None:
         for part in some:
             add(total, part)
 
@@ -221,7 +141,7 @@ def sum_in_threads(
     return totals[0]
 
 
-def multiply(a: Array, b: Array, out: Any, limit: int) -> None:
+def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
     """Multiply stacks of matrices, in products of at most so many multiplications.
 
     `out` has the stacked axes of both.

@@ -15,22 +15,23 @@ import numpy as np
 from tapegrad.ops.declare.axes import Axes, with_axes
 from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.types import Array
 
 __all__ = ["even_max_p", "even_min_p"]
 
 
-def _hits(y: Any, x: Any, axis: Axes, keepdims: bool) -> tuple[Any, Any]:
+def _hits(y: Array, x: Array, axis: Axes, keepdims: bool) -> tuple[Any, Any]:
     """Mark the extremes, among which a nan counts, and say how many they are."""
     hit = (x == with_axes(y, axis, keepdims)) | (x != x)
     return hit, np.sum(np.where(hit, np.ones((), x.dtype), 0.0), axis=axis, keepdims=True)
 
 
-def _even_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _even_vjp(g: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Any:
     hit, count = _hits(y, x, axis, keepdims)
     return np.where(hit, with_axes(g, axis, keepdims) / count, 0.0)
 
 
-def _even_jvp(t: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _even_jvp(t: Array, y: Array, x: Array, axis: Axes, keepdims: bool) -> Any:
     hit, count = _hits(y, x, axis, keepdims)
     return np.sum(np.where(hit, t / count, 0.0), axis=axis, keepdims=keepdims)
 

@@ -7,6 +7,7 @@ Axes are normalised before a primitive sees them: a tuple of non-negative axes, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from tapegrad.ops.reduce.running import backwards, delay, real_dtype
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, Reduction, functions
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
 __all__ = [
     "amax", "amin", "max", "mean", "min", "prod", "std", "sum", "var",
@@ -43,7 +45,7 @@ _minimum: Any = np.minimum.reduce
 # What the rules share ----------------------------------------------------------------------------
 
 
-def _spread(g: Any, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
+def _spread(g: Array, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
     """Repeat the cotangent of a result along the axes that were reduced."""
     if type(g) is np.ndarray and not g.ndim:  # the same as below, at a fifth of the price
         spread: Any = np.ndarray(shape, g.dtype, g, 0, (0,) * len(shape))
@@ -60,7 +62,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 def reduction(name: str, forward: Any, rule: Any, jvp: Any = None, **slots: Any) -> Primitive:
     """Declare a reduction over the axes ``axis``."""
 
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
+    def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
         axis = tuple(a + 1 for a in params["axis"])
         return bind(primitive, args[0], **{**params, "axis": axis})
 
@@ -88,7 +90,7 @@ sum_p = reduction(
 )
 
 
-def _mean(x: Any, axis: Axes, keepdims: bool, dtype: Any = None) -> Any:
+def _mean(x: Array, axis: Axes, keepdims: bool, dtype: DTypeLike = None) -> Any:
     count = _count(np.shape(x), axis)
     if count and dtype is None and getattr(x, "dtype", None) == _FLOAT64:
         return _add(x, axis, None, None, keepdims) / count  # NumPy's, without its checks
@@ -110,7 +112,7 @@ mean_p = reduction(
 # Maximum and minimum -----------------------------------------------------------------------------
 
 
-def _first(find: Any, x: Any, axis: Axes) -> Any:
+def _first(find: Any, x: Array, axis: Axes) -> Any:
     """Mark the element that gave each result: the first in C order, or the first nan."""
     if not axis:
         return np.ones(x.shape, dtype=bool)
@@ -150,15 +152,15 @@ def _var_scale(shape: tuple[int, ...], axis: Axes, ddof: float) -> float:
     return 1.0 / free if free > 0 else math.nan
 
 
-def _centred(x: Any, axis: Axes) -> Any:
+def _centred(x: Array, axis: Axes) -> Any:
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
-def _var_slope(x: Any, axis: Axes, ddof: float) -> Any:
+def _var_slope(x: Array, axis: Axes, ddof: float) -> Any:
     return _centred(x, axis) * (2.0 * _var_scale(x.shape, axis, ddof))
 
 
-def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
+def _along_std(g: Array, y: Array, x: Array, axis: Axes, keepdims: bool, ddof: float) -> Any:
     """``g * (x - mean) / (n - ddof) / std``, and 0 where the data are constant.
 
     They are centred twice: where they are constant but for rounding, the error of the mean counts.
@@ -173,7 +175,7 @@ def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) 
     return kinked(value, g, x, y, axis)
 
 
-def _var_of_sums(x: Any, axis: Axes, keepdims: bool, ddof: float, dtype: Any = None) -> Any:
+def _var_of_sums(x: Array, axis: Axes, keepdims: bool, ddof: float, dtype: DTypeLike = None) -> Any:
     deviation = _centred(x, axis)
     squares = np.sum(deviation * deviation, axis=axis, keepdims=keepdims)
     free = float(_count(x.shape, axis) - ddof)
@@ -212,7 +214,7 @@ std_p = reduction(
 # Product ------------------------------------------------------------------------------------------
 
 
-def _product_of_others(x: Any, axis: Axes) -> Any:
+def _product_of_others(x: Array, axis: Axes) -> Any:
     """For each element, the product of all others that go into the same result."""
     if not axis:
         return np.ones(x.shape, dtype=x.dtype)
@@ -242,11 +244,11 @@ prod_p = reduction(
 
 def _reduce(
     primitive: Primitive,
-    x: Any,
-    axis: Any,
+    x: Array,
+    axis: AxisLike,
     keepdims: Any,
     constant: bool | None,
-    dtype: Any = None,
+    dtype: DTypeLike = None,
     **more: Any,
 ) -> Any:
     if not isinstance(x, Tensor):
@@ -306,27 +308,27 @@ def _documented(example: str, more: str = "", dtype: bool = False) -> Any:
 
 @_documented("9.", dtype=True)
 def sum(
-    x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, dtype: DTypeLike = None,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Sum over axes."""
     return _reduce(sum_p, x, axis, keepdims, constant, dtype)
 
 
 @_documented("3.", dtype=True)
 def mean(
-    x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, dtype: DTypeLike = None,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Arithmetic mean over axes; nan of nothing."""
     return _reduce(mean_p, x, axis, keepdims, constant, dtype)
 
 
 @_documented("12.", dtype=True)
 def prod(
-    a: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None,
+    a: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, dtype: DTypeLike = None,
     constant: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Array:  # fmt: skip
     """Product over axes. Its gradients are right where factors are zero."""
     return _reduce(prod_p, a, axis, keepdims, constant, dtype)
 
@@ -339,13 +341,17 @@ _TIES = """
 
 
 @_documented("6.", _TIES)
-def max(x: Any, axis: Any = None, keepdims: bool = False, *, constant: bool | None = None) -> Any:
+def max(
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Greatest element over axes."""
     return _reduce(max_p, x, axis, keepdims, constant)
 
 
 @_documented("1.", _TIES)
-def min(x: Any, axis: Any = None, keepdims: bool = False, *, constant: bool | None = None) -> Any:
+def min(
+    x: ArrayLike, axis: AxisLike = None, keepdims: bool = False, *, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Least element over axes."""
     return _reduce(min_p, x, axis, keepdims, constant)
 
@@ -370,18 +376,18 @@ def ddof_of(ddof: Any, correction: Any) -> float:
 
 @_documented("4.66666667", _DDOF, dtype=True)
 def var(
-    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None,
-    correction: Any = None, constant: bool | None = None,
-) -> Any:  # fmt: skip
+    x: ArrayLike, axis: AxisLike = None, ddof: float = 0, keepdims: bool = False, *,
+    dtype: DTypeLike = None, correction: Any = None, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Variance over axes."""
     return _reduce(var_p, x, axis, keepdims, constant, dtype, ddof=ddof_of(ddof, correction))
 
 
 @_documented("2.1602469", _DDOF, dtype=True)
 def std(
-    x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None,
-    correction: Any = None, constant: bool | None = None,
-) -> Any:  # fmt: skip
+    x: ArrayLike, axis: AxisLike = None, ddof: float = 0, keepdims: bool = False, *,
+    dtype: DTypeLike = None, correction: Any = None, constant: bool | None = None,
+) -> Array:  # fmt: skip
     """Standard deviation over axes; its gradient for constant data is 0."""
     return _reduce(std_p, x, axis, keepdims, constant, dtype, ddof=ddof_of(ddof, correction))
 

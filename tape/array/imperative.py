@@ -121,7 +121,7 @@ class ImperativeTrace(Trace):
         live = not old.constant
         inputs: list[Node | None] = [old]
         values: list[Any] = []
-        for a, needed in zip(args, islice(primitive.pins, 1, None)):
+        for a, needed in zip(args, islice(primitive.needs_values, 1, None)):
             source = None
             if not isinstance(a, Tensor):
                 a, locks = locked(a, locks, guard and needed)

@@ -1,4 +1,4 @@
-"""Plain arrays that a graph or a tape refers to, as they were when they were used.
+"""Arrays of users that a graph or a tape refers to, as they were when they were used.
 
 Code may fill a buffer anew after a traced value was multiplied by it. Imperative tensors lock such
 arrays (see ``guard``); transformations lock nothing, and keep what they need: a copy of an array, or,
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.errors import InvalidBackprop
-from tapegrad.tape.core.location import Location, user_location
+from tapegrad.tape.core.location import Line, user_location
 
 __all__ = ["Originals", "copied", "same_bits"]
 
@@ -31,7 +31,7 @@ class Originals:
 
     def __init__(self) -> None:
         self._copies: dict[int, tuple[Any, Any]] = {}
-        self._large: dict[tuple[int, bytes], tuple[Any, Location]] = {}
+        self._large: dict[tuple[int, bytes], tuple[Any, Line]] = {}
 
     def copy(self, array: Any) -> Any:
         """Return a copy; the same one as before if the array has not changed since."""
@@ -123,9 +123,9 @@ def _narrowed(array: Any) -> tuple[int, ...]:
     ends, end = size, size  # where the next element would touch, in the array and in the copy
     for axis in sorted(range(array.ndim), key=lambda axis: (abs(array.strides[axis]), -axis)):
         if array.shape[axis] > 1:
-            given = abs(array.strides[axis])
-            stride = end if given == ends else end + ((given - end) % size or size)
-            ends, end = given * array.shape[axis], stride * array.shape[axis]
+            step = abs(array.strides[axis])
+            stride = end if step == ends else end + ((step - end) % size or size)
+            ends, end = step * array.shape[axis], stride * array.shape[axis]
             strides[axis] = stride if array.strides[axis] > 0 else -stride
     return tuple(strides)
 
@@ -135,7 +135,7 @@ def _checksum(array: Any) -> bytes:
     core = _core(array)
     core = core if core.flags.c_contiguous else core.T
     memory = core.reshape(-1).view(np.uint8)
-    rows = len(memory) // (8 * _APART)
-    inside = rows * 8 * _APART
-    table = memory[:inside].view(np.uint64).reshape(rows, _APART)
+    count = len(memory) // (8 * _APART)
+    inside = count * 8 * _APART
+    table = memory[:inside].view(np.uint64).reshape(count, _APART)
     return table.sum(axis=0).tobytes() + memory[inside:].tobytes()

@@ -216,7 +216,7 @@ def _looped(primitive: Primitive) -> str:
     pins = "(*pins, new._pin)" if primitive.saves_result else "tuple(pins)"
     body = [
         "inputs, values, pins = [], [], []",
-        _filled("for x, needed in zip(args, PINS):\n    {steps}\n", steps=steps),
+        _filled("for x, needed in zip(args, NEEDED):\n    {steps}\n", steps=steps),
         "out = forward(*values, **params)",
         "" if primitive.differentiable else "live = False",
         _filled(
@@ -262,7 +262,7 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
     space = {
         **_SHARED,
         "PRIMITIVE": primitive,
-        "PINS": primitive.pins,
+        "NEEDED": primitive.needs_values,
         "TRACE": imperative.trace,
         "forward": primitive.forward,
         "save": primitive.save,
@@ -334,7 +334,7 @@ def _record_several(
     guard = live and guarding(switches)
     values, inputs, pins = [], [], []
     locks: graph.Locks = ()
-    for a, needed in zip(args, primitive.pins):
+    for a, needed in zip(args, primitive.needs_values):
         node = None
         if isinstance(a, Tensor):
             node = a._node

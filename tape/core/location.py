@@ -7,7 +7,7 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Location", "current_line", "stores_item", "user_location"]
+__all__ = ["Line", "Location", "current_line", "stores_item", "user_location"]
 
 
 class Location:
@@ -35,11 +35,14 @@ class Location:
 _INTERNAL = frozenset({"tapegrad", "numpy", "functools", "contextlib"})
 
 
+#: A line of the user's, perhaps of another process.
+Line = Location | str
+
 #: The line in whose name something is done again: that of the entry which a replay runs.
-current_line: ContextVar[Location | str | None] = ContextVar("tapegrad_line", default=None)
+current_line: ContextVar[Line | None] = ContextVar("tapegrad_line", default=None)
 
 
-def user_location() -> Location | str:
+def user_location() -> Line:
     """Return the innermost running line that belongs neither to tapegrad nor to NumPy."""
     line = current_line.get()
     if line is not None:

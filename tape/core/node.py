@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.core.location import Location
+from tapegrad.tape.core.location import Line
 from tapegrad.tape.core.primitive import Primitive
 
 __all__ = ["Node", "entry", "nobody"]
@@ -64,7 +64,7 @@ class Node:
     operands : tuple
         On a tape: all positional arguments, a :class:`Node` for a value of the tape, and an array or
         scalar for a constant.
-    where : Location, str or None
+    where : Line or None
         On a tape, and where values of a tape are differentiated: the user's line.
     """
 
@@ -90,7 +90,7 @@ class Node:
 
     primitive: Any  # a Primitive, or None: readers of entries know that it is not
     operands: tuple[Any, ...]
-    where: Location | str | None
+    where: Line | None
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ def entry(
     params: Mapping[str, Any],
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    where: Location | str | None = None,
+    where: Line | None = None,
 ) -> Node:
     """Return a node that stands on a tape and in no graph."""
     node = Node(primitive, (), params, (), shape, dtype)

@@ -33,6 +33,8 @@ __all__ = [
 
 Rule = Callable[..., Any]
 
+_ANY_NUMBER = 1_000_000
+
 
 class Registry(dict[Any, Any]):
     """A table that some families add to only when something is missed in it.
@@ -225,7 +227,7 @@ class Primitive:
         saves: tuple[str, ...] = ("value",),
         add_into: Callable[..., None] | None = None,
         take_from: Callable[..., Any] | None = None,
-        differentiable_arguments: int = 1_000_000,
+        differentiable_arguments: int = _ANY_NUMBER,
         masks: str = "",
         expansion: Callable[..., Any] | None = None,
         imperative: Primitive | None = None,
@@ -316,6 +318,13 @@ class Primitive:
         return partial(self.vjp, index=index)
 
     @cached_property
+    def has_passive_arguments(self) -> bool:
+        """Whether some arguments have no derivative."""
+        if self.vjps is not None:
+            return None in self.vjps
+        return self.vjp is None or self.differentiable_arguments < _ANY_NUMBER
+
+    @cached_property
     def uses(self) -> tuple[str, ...] | None:
         """What the rules read of ``y`` and of each argument: "value", "shape" or "none".
 
@@ -325,7 +334,7 @@ class Primitive:
         return None if self.vjps is None else uses_of(self.vjps)
 
     @cached_property
-    def pins(self) -> Any:
+    def needs_values(self) -> Any:
         """For each argument, whether an entry needs its value; of any length if variadic."""
         if self.uses is None:
             flags = [use == "value" for use in self.saves]

@@ -20,7 +20,7 @@ from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["Trace", "body_inside", "leaked", "new_trace"]
+__all__ = ["Trace", "leaked", "new_trace"]
 
 
 class Trace(ABC):
@@ -130,12 +130,6 @@ class Trace(ABC):
         """End the trace."""
         self.closed = True
         self.appearance.close()
-
-
-def body_inside(trace: Trace) -> Any:
-    """Return the function further in than `trace` that is being recorded: what is done is its own."""
-    body = state.get().body
-    return body if body is not None and body.level > trace.level else None
 
 
 def leaked(value: Traced) -> LeakedTensorError:

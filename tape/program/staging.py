@@ -24,10 +24,11 @@ from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.bundles import link_bundle
-from tapegrad.tape.core.location import Location, user_location
+from tapegrad.tape.core.location import Line, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.trace import Trace, body_inside
+from tapegrad.tape.core.state import state
+from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.program.staged_values import StagedAppearance
 
@@ -45,13 +46,13 @@ class Guard:
         "bool", "float", "shape", ...
     seen : array
         What the recording saw.
-    where : Location
+    where : Line
         The line that consumed it.
     """
 
     __slots__ = ("kind", "node", "seen", "where")
 
-    def __init__(self, node: Node, kind: str, seen: Any, where: Location) -> None:
+    def __init__(self, node: Node, kind: str, seen: Any, where: Line) -> None:
         self.node = node
         self.kind = kind
         self.seen = seen
@@ -101,8 +102,8 @@ class StagingTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute, and append an entry."""
-        body = body_inside(self)
-        if body is not None:
+        body = state.get().body
+        if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         values, links = lower_arguments(self, args)
         operands: list[Any] = []

@@ -11,7 +11,8 @@ from tapegrad.tape.array.application import bind, detached, held, lower_argument
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, body_inside
+from tapegrad.tape.core.state import state
+from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
@@ -77,8 +78,8 @@ class BatchTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Apply the primitive to whole batches by its batching rule."""
-        body = body_inside(self)
-        if body is not None:
+        body = state.get().body
+        if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         values, nodes = lower_arguments(self, args)
         batched = [node is not None for node in nodes]
@@ -146,6 +147,8 @@ def stacked(outs: list[Any]) -> Any:
 
 def _aligned(values: list[Any], batched: list[bool]) -> list[Any]:
     """Give batched operands of an elementwise operation equal ranks, so that the batch axes meet."""
+    if len(values) == 1:
+        return values
     ranks = [len(np.shape(v)) - b for v, b in zip(values, batched)]
     most = max(ranks)
     return [

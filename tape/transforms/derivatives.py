@@ -76,17 +76,18 @@ def below(leaf: Any, trace: Any) -> Any:
 class _Pullback:
     """The function that ``vjp`` returns; it can be called any number of times."""
 
-    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out")
+    __slots__ = ("_inputs", "_originals", "_outputs", "_structure_in", "_structure_out", "_sweep")
 
     def __init__(
         self,
-        originals: Originals,
+        trace: RecordTrace,
         inputs: list[tuple[Node, Any]],
         outputs: list[tuple[Node | None, Any]],
         structure_in: Structure,
         structure_out: Structure,
     ) -> None:
-        self._originals = originals
+        self._originals = trace.originals
+        self._sweep = sweep_by_line if trace.knows_lines else sweep
         self._inputs = inputs
         self._outputs = outputs
         self._structure_in = structure_in
@@ -110,8 +111,9 @@ class _Pullback:
                 )
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
-        self._originals.check()
-        cotangents = sweep_by_line(roots) if _know_lines(roots) else sweep(roots)
+        if self._originals is not None:
+            self._originals.check()
+        cotangents = self._sweep(roots)
         grads = []
         for node, leaf in self._inputs:
             g = cotangents.get(node)
@@ -125,11 +127,6 @@ class _Pullback:
                 g = g if g.live_trace.level else g.consume("grad").copy()
             grads.append(give_back(g, like=leaf))
         return unflatten(self._structure_in, _apart(grads))
-
-
-def _know_lines(roots: list[tuple[Node, Any]]) -> bool:
-    """Whether a tape is kept below, on which a sweep does its work in the name of users' lines."""
-    return any(hasattr(node, "where") for node, _ in roots)
 
 
 def _apart(grads: list[Any]) -> list[Any]:
@@ -178,11 +175,11 @@ def _linearize(
             outputs.append((leaf.node if mine else None, value))
             lowered.append(give_back(_own(value) if later else value))
         aux_leaves, aux_structure = flatten(aux)
-        given = _own if later else lambda value: value
+        own_value = _own if later else lambda value: value
         aux = unflatten(
-            aux_structure, [give_back(given(below(leaf, trace))) for leaf in aux_leaves]
+            aux_structure, [give_back(own_value(below(leaf, trace))) for leaf in aux_leaves]
         )
-    pullback = _Pullback(trace.originals, inputs, outputs, structure_in, structure_out)
+    pullback = _Pullback(trace, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
 
 
@@ -340,9 +337,9 @@ def _value_and_grad(
         def linearize(rest: Any) -> Any:
             others, keywords = rest
 
-            def partial(*given: Any) -> Any:
+            def partial(*variables: Any) -> Any:
                 full = list(others)
-                for i, value in zip(numbers, given):
+                for i, value in zip(numbers, variables):
                     full[i] = value
                 return function(*full, **keywords)
 

@@ -20,7 +20,8 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.cotangents import cast, zeros
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.reverse import sweep
-from tapegrad.tape.core.trace import Trace, body_inside, new_trace
+from tapegrad.tape.core.state import state
+from tapegrad.tape.core.trace import Trace, new_trace
 from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.transforms.reverse_mode import RecordTrace
 
@@ -40,21 +41,22 @@ class JVPTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute the value below, and its tangent by the primitive's rule."""
-        body = body_inside(self)
-        if body is not None:
+        body = state.get().body
+        if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         primals, tangents = lower_arguments(self, args)
-        for i, tangent in enumerate(tangents):
-            if tangent is not None and not primitive.differentiable_in(i):
-                tangents[i] = None
+        if primitive.has_passive_arguments:
+            tangents = [
+                t if primitive.differentiable_in(i) else None for i, t in enumerate(tangents)
+            ]
         out = bind(primitive, *primals, **params)
         if constant:
             return without_history(out)
         if all(tangent is None for tangent in tangents):
             return out
-        if primitive.multiple:
-            return self._several(primitive, tangents, out, primals, params)
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
+            if primitive.multiple:
+                return self._several(primitive, tangents, out, primals, params)
             out = np.asarray(out)
         if out.dtype.kind != "f":
             return out

@@ -24,7 +24,8 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
-from tapegrad.tape.core.trace import Trace, body_inside
+from tapegrad.tape.core.state import state
+from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["RecordTrace"]
@@ -34,6 +35,8 @@ class RecordTrace(Trace):
     """The trace of ``vjp``: links values of any kind, arrays or tensors of the traces below."""
 
     name = "grad"
+    #: Whether nodes know the users' lines.
+    knows_lines = False
     #: Keeps arrays of users as they were when they were used; not where no user's code runs.
     originals: Originals | None = None
 
@@ -45,32 +48,32 @@ class RecordTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute below, and link the result to the nodes of the arguments."""
-        body = body_inside(self)
-        if body is not None:
+        body = state.get().body
+        if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         values, inputs = lower_arguments(self, args)
         out = bind(primitive, *values, **params)
         if constant:
             return without_history(out)
-        for i, node in enumerate(inputs):
-            if node is not None and not primitive.differentiable_in(i):
-                inputs[i] = None
+        if primitive.has_passive_arguments:
+            inputs = [n if primitive.differentiable_in(i) else None for i, n in enumerate(inputs)]
         if inputs.count(None) == len(inputs):
             return out
-        if primitive.multiple:
-            return self._several(primitive, inputs, params, values, out)
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
+            if primitive.multiple:
+                return self._several(primitive, inputs, params, values, out)
             out = np.asarray(out)
         if out.dtype.kind != "f":
             return out
-        where = None
         if type(out) is not np.ndarray:
             out = out.snapshot()
-            where = getattr(out.node, "where", None)
         saved = primitive.save(out, self._kept(primitive, args, values))
         node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
-        if where is not None:
-            node.where = where
+        if type(out) is not np.ndarray:
+            where = getattr(out.node, "where", None)
+            if where is not None:  # a tape is kept below
+                node.where = where
+                self.knows_lines = True
         return make_result(self, primitive, args, params, values[0], out, node)
 
     def _several(
@@ -96,7 +99,7 @@ class RecordTrace(Trace):
             return values
         return [
             originals.hold(v) if needed and type(a) is np.ndarray else v
-            for needed, a, v in zip(primitive.pins, args, values)
+            for needed, a, v in zip(primitive.needs_values, args, values)
         ]
 
     def variable(self, value: Any, *, original: Any = None) -> Tensor:

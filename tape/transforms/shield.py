@@ -26,7 +26,8 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, tree_map, unflatten
-from tapegrad.tape.core.trace import Trace, body_inside, new_trace
+from tapegrad.tape.core.state import state
+from tapegrad.tape.core.trace import Trace, new_trace
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["run_shielded"]
@@ -89,8 +90,8 @@ class CopyTrace(Trace):
         constant: bool | None = None,
     ) -> Any:
         """Compute; floats and views become tensors."""
-        body = body_inside(self)
-        if body is not None:
+        body = state.get().body
+        if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         values, _ = lower_arguments(self, args)
         out = bind(primitive, *values, **params)

@@ -69,8 +69,8 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
 
         def run(rest: Any) -> Any:
             shared, keywords = rest
-            given = [v if s is None else s for v, s in zip(fronted, shared)]
-            return _run_batched(function, given, axes, structure, keywords, size)
+            arguments = [v if s is None else s for v, s in zip(fronted, shared)]
+            return _run_batched(function, arguments, axes, structure, keywords, size)
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
         try:
@@ -132,10 +132,10 @@ def _spread(axes: Any, tree: Any, what: str) -> list[Any]:
     if axes is None or isinstance(axes, int | np.integer):
         return [axes] * len(leaves)
     children = list(tree.values()) if type(tree) is dict else list(tree) if structure != "*" else []
-    given = [axes[key] for key in tree] if type(axes) is dict and type(tree) is dict else list(axes)
-    if len(given) != len(children):
+    each = [axes[key] for key in tree] if type(axes) is dict and type(tree) is dict else list(axes)
+    if len(each) != len(children):
         raise ValueError(f"vmap: {what}={axes!r} does not fit {len(children)} values")
-    return [a for child, axis in zip(children, given) for a in _spread(axis, child, what)]
+    return [a for child, axis in zip(children, each) for a in _spread(axis, child, what)]
 
 
 def _common_size(values: list[Any], axes: list[Any]) -> int:

@@ -1,8 +1,9 @@
-"""Lets the tests here import their helper ``staged``."""
+"""Lets the tests here import their helpers, and the ``samples`` of the laws."""
 
 import sys
 from pathlib import Path
 
-_HERE = str(Path(__file__).parent)
-if _HERE not in sys.path:
-    sys.path.append(_HERE)
+_HERE = Path(__file__).parent
+for _folder in (str(_HERE), str(_HERE.parent / "laws")):
+    if _folder not in sys.path:
+        sys.path.append(_folder)

@@ -5,9 +5,11 @@ import pytest
 from staged import names, optimised, recording_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import threads
+from tapegrad.compile.backends.numba import parts
+from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.core.primitive import Primitive, Reduction
+from tapegrad.tape.program.verification import verify
 
 
 def _lifted(g, axis, keepdims):
@@ -59,14 +61,14 @@ def compiled(function, *args):
     return jitted(*args)
 
 
-@pytest.mark.parametrize("least", [threads.WORTH_SHARING, 1000])
+@pytest.mark.parametrize("least", [parts.WORTH_DIVIDING, 1000])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("axis", [(0,), (1,), (0, 1)])
 @pytest.mark.parametrize("primitive", [root_sum, peak], ids=lambda p: p.name)
 def test_a_reduction_that_is_declared_fuses_over_any_axes(
     primitive, axis, dtype, least, monkeypatch
 ):
-    monkeypatch.setattr(threads, "WORTH_SHARING", least)
+    monkeypatch.setattr(parts, "WORTH_DIVIDING", least)
     x = np.random.default_rng(0).normal(size=(50, 70)).astype(dtype)
 
     def function(x):
@@ -118,6 +120,22 @@ def test_derivatives_are_those_of_the_primitive_and_not_of_its_expansion():
     f = tg.grad(lambda x: np.sum(np.std(x, axis=1)))
     assert "std" not in names(optimised(f, x))
     np.testing.assert_array_equal(compiled(f, x), 0)
+
+
+def test_a_program_that_is_called_as_one_entry_is_written_out_and_keeps_its_lines():
+    jitted = tg.jit(lambda x: (np.exp(x) * 2, np.sum(x)), strict=True)
+    x = tg.tensor([0.5, 1.5])
+    for _ in range(3):
+        with tg.Tape() as tape:
+            y, total = jitted(x)
+            z = y * total
+    program = tape.program([x], [z])
+    assert "jit_call" in names(program)
+    written = optimise(program, verify)
+    assert names(written) == ["exp", "multiply", "sum", "multiply"]
+    assert all("test_declarations.py" in str(e.where) for e in written.entries)
+    (got,) = program.compile()(x.data)
+    np.testing.assert_allclose(got, z.data, rtol=1e-14)
 
 
 def test_what_has_no_kernel_for_its_dtype_is_not_written_out():

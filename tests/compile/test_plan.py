@@ -8,7 +8,7 @@ import pytest
 from staged import recording_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import loops, threads
+from tapegrad.compile.backends.numba import loops, parts
 
 RNG = np.random.default_rng(7)
 SHAPES = [(5,), (3, 4), (2, 3, 4), (2, 3, 2, 3)]
@@ -86,11 +86,11 @@ def test_parts_give_what_the_whole_gives(shape, monkeypatch):
         jitted(x, y)
         return jitted(x, y)
 
-    monkeypatch.setattr(threads, "WORTH_SHARING", 1000)
-    monkeypatch.setattr(threads, "PART", 500)
-    parts = run()
-    monkeypatch.setattr(threads, "WORTH_SHARING", 10**9)
-    for a, b in zip(parts, run()):
+    monkeypatch.setattr(parts, "WORTH_DIVIDING", 1000)
+    monkeypatch.setattr(parts, "PART", 500)
+    divided = run()
+    monkeypatch.setattr(parts, "WORTH_DIVIDING", 10**9)
+    for a, b in zip(divided, run()):
         np.testing.assert_allclose(a, b, 1e-12, 1e-12)
 
 

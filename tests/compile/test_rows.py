@@ -5,7 +5,7 @@ import pytest
 from staged import recording_of, steps_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import threads
+from tapegrad.compile.backends.numba import parts
 
 X = np.random.default_rng(0).normal(size=(5, 7))
 
@@ -83,8 +83,8 @@ def test_rows_are_computed_as_numpy_does(function, shape):
 )
 def test_rows_may_lie_across_the_array(function, shape, monkeypatch):
     x = np.random.default_rng(1).normal(size=shape)
-    for least in (threads.WORTH_SHARING, 1000):
-        monkeypatch.setattr(threads, "WORTH_SHARING", least)
+    for least in (parts.WORTH_DIVIDING, 1000):
+        monkeypatch.setattr(parts, "WORTH_DIVIDING", least)
         for given in (x, np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2]):
             got, expected = compiled(function, given), function(given)
             both = zip(got, expected) if type(got) is tuple else [(got, expected)]

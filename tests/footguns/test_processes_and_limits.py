@@ -12,6 +12,7 @@ from compare import V, X, close
 
 import tapegrad as tg
 from tapegrad.compile.backends.interface import current
+from tapegrad.tape.core.threads import pool
 
 
 def benchmark(x):
@@ -168,12 +169,10 @@ def test_numba_is_loaded_by_the_first_compilation_and_not_before():
 
 
 def test_a_result_of_many_threads_is_that_of_one(monkeypatch):
-    from tapegrad.compile.backends.numba import threads
-
     x = np.linspace(-3, 3, 200_001)
     f = tg.value_and_grad(benchmark)
     several = tg.jit(f)(x)
-    monkeypatch.setattr(threads._pool, "size", 1)
+    monkeypatch.setattr(pool, "count", 1)
     one = tg.jit(f)(x)
     assert several[0] == one[0]
     np.testing.assert_array_equal(several[1], one[1])

@@ -86,6 +86,14 @@ def _run(statements: Any, v: list[Any], trail: list[Any]) -> None:
             v.append(VIEWS[rest[0]](v[rest[1]]))
         elif kind == "take":
             v.append(v[rest[0]][np.array(rest[1])])
+        elif kind == "cond":
+            a, threshold, yes, no, b = rest
+            # Both ways read a value from outside, too.
+            ways = [
+                lambda x, f=UNARY[name], outer=v[a]: f(x) * np.cos(np.sum(outer))
+                for name in (yes, no)
+            ]
+            v.append(tg.cond(np.sum(v[a]) > threshold, *ways, v[b]))
         elif kind == "copy":
             v.append(np.copy(v[rest[0]]))
         elif kind == "zeros":
@@ -173,7 +181,7 @@ class _Scope:
         return statement
 
     def statement(self, depth: int) -> Any:
-        kinds = ["unary", "binary", "reduce", "view", "take", "copy", "zeros"]
+        kinds = ["unary", "binary", "reduce", "view", "take", "copy", "zeros", "cond"]
         kinds += 2 * ["set", "in place", "in part", "into"] + ["set where"]
         kinds += ["loop", "branch", "times"] if depth else []
         return getattr(self, "_" + self.draw(st.sampled_from(kinds)).replace(" ", "_"))(depth)
@@ -221,6 +229,12 @@ class _Scope:
         n = self.shapes[a][0]
         index = tuple(self.draw(st.lists(st.integers(-n, n - 1), min_size=1, max_size=3)))
         return self.make(("take", a, index), (len(index), *self.shapes[a][1:]), True)
+
+    def _cond(self, depth: int) -> Any:
+        threshold = self.draw(st.sampled_from([-1.0, 0.0, 0.5]))
+        b = self.pick()
+        names = self.name(UNARY), self.name(UNARY)
+        return self.make(("cond", self.pick(), threshold, *names, b), self.shapes[b])
 
     def _copy(self, depth: int) -> Any:
         a = self.pick()

@@ -48,6 +48,15 @@ REMEMBERED: dict[str, Any] = {
         ),
         [(2, 3), (3,)],
     ),
+    "a branch below a branch": (
+        (
+            ("cond", 0, 0.0, "sin", "square", 1),
+            ("set", 1, "head", 0),
+            ("branch", 1, 0.0, (("cond", 1, 0.5, "tanh", "abs", 2),), (("unary", "exp", 2),)),
+            ("cond", 2, -1.0, "rectify", "root", 2),
+        ),
+        [(3,), (2, 3)],
+    ),
     "a buffer in a loop": (
         (("zeros", 0), ("loop", 3, (("unary", "sin", 1), ("in part", "+=", 1, "head", 0)))),
         [(2, 1)],

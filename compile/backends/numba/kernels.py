@@ -6,7 +6,6 @@ compiled.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,11 +15,12 @@ import numpy as np
 
 from tapegrad.compile.backends.interface import Kernel
 from tapegrad.compile.backends.nest import Argument, Nest
-from tapegrad.compile.backends.numba import threads
 from tapegrad.compile.backends.numba.dialect import TYPES
 from tapegrad.compile.backends.numba.loops import Source, has_limits, write
+from tapegrad.compile.backends.numba.parts import InParts, parts_of
 from tapegrad.compile.backends.numba.vecmath import intrinsics
 from tapegrad.compile.backends.numba.vecmath.formulas import lookup
+from tapegrad.tape.core.threads import after_fork
 
 __all__ = ["compile_nest"]
 
@@ -30,25 +30,22 @@ _keep_alive: list[Any] = []
 _mutex = threading.RLock()
 
 
+@after_fork
 def _renew_mutex() -> None:
     global _mutex
     _mutex = threading.RLock()  # a thread that did not survive the fork may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_mutex)
 
 
 def compile_nest(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops, on several threads if they are large."""
     source = write(nest)
     machine_code, new = _compiled(source, _argument_types(nest))
-    parts = threads.parts_of(nest, sizes)
+    parts = parts_of(nest, sizes)
     leading = (0,) * nest.turned + sizes if parts == 1 else ()
     limited = has_limits(nest)
 
     def prepared(code: Callable[..., Any], flagged: bool) -> Callable[..., Any]:
-        return code if parts == 1 else threads.Shared.of(nest, code, sizes, parts, flagged)
+        return code if parts == 1 else InParts.of(nest, code, sizes, parts, flagged)
 
     exact = _Exact(nest, lambda code: prepared(code, False)) if limited else None
     return Kernel(prepared(machine_code, limited), leading, exact, source.text, new)

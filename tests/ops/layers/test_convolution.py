@@ -69,8 +69,8 @@ def computed(*, many: bool = False, shared: bool = False, left: bool = False, sm
         for module, name, value in (
             (convolution, "_MANY", 0 if many else 1 << 62),
             (workers, "_WORTHWHILE", 0 if shared else 1 << 62),
-            (workers._threads, "count", 3),
-            (workers._threads, "left_until", 1e18 if left else 0.0),
+            (workers, "_available", lambda: 3),
+            (workers._crowding, "left_until", 1e18 if left else 0.0),
             (workers, "_OWN_THREAD", 60 if small else (1 << 19) - 1),
             (few_channels, "_BUDGET", 1000 if small else 3 << 20),
             (many_channels, "_BUDGET", 1000 if small else 3 << 19),
@@ -136,7 +136,7 @@ def test_sizes_that_threads_share(x: Any, w: Any, how: Any, dtype: Any) -> None:
     rng = np.random.default_rng(0)
     g = (x[0], w[0], *grid_of(x[2:], w[2:], how))
     arrays = [rng.normal(size=shape).astype(dtype) for shape in (x, w, g)]
-    with patch.object(workers._threads, "count", 3):
+    with patch.object(workers, "_available", lambda: 3):
         assert workers.processors(g[0] * int(np.prod(g[2:]) * np.prod(w))) == 3
         check(*arrays, how, 1e-4 if dtype == np.float32 else 1e-11)
 
@@ -230,4 +230,6 @@ def test_work_arrays_are_small(n: int, c: int) -> None:
         finally:
             tracemalloc.stop()
         windows = n * 60 * 60 * c * 25 * 4  # bytes of all of them
-        assert windows > 4e7 and peak - out.nbytes < 1e6 + 5e6 * workers._threads.count, out.shape
+        assert windows > 4e7 and peak - out.nbytes < 1e6 + 5e6 * workers.processors(1 << 30), (
+            out.shape
+        )

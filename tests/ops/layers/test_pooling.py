@@ -78,7 +78,7 @@ def test_pooling_is_what_loops_find(
         x, g = x.astype(dtype), g.astype(dtype)
     with (
         patch.object(workers, "_WORTHWHILE", 0 if shared else 1 << 62),
-        patch.object(workers._threads, "count", 3),
+        patch.object(workers, "_available", lambda: 3),
     ):
         check(x, g, pool, stride)
 

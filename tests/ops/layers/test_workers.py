@@ -1,9 +1,6 @@
-"""Work that threads share: all is done, errors arrive, products stay small, memory is lent once."""
+"""Large work on arrays: sums keep their order, products stay small, memory is lent once."""
 
-import os
-import threading
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,106 +10,18 @@ import tapegrad as tg
 from tapegrad.nnet import conv_nd
 from tapegrad.ops.layers import normalisation, workers
 from tapegrad.ops.layers.normalisation import normalise_p
-from tapegrad.ops.layers.workers import (
-    crew,
-    in_threads,
-    multiply,
-    processors,
-    sum_in_threads,
-    work_arrays,
-)
+from tapegrad.ops.layers.workers import crew, multiply, processors, sum_in_threads, work_arrays
+from tapegrad.tape.core.threads import Pool, Usage
 
 
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads of the test's own, whatever the machine has."""
-    threads = workers._Threads()
-    threads.count = 3
-    monkeypatch.setattr(workers, "_threads", threads)
-
-
-def test_every_task_is_done_once_by_several_threads() -> None:
-    barrier, done = threading.Barrier(3), []
-
-    def task(i: int) -> None:
-        if i < 3:
-            barrier.wait(timeout=60)  # only three threads at the same time get past this
-        done.append((i, threading.get_ident()))
-
-    in_threads([lambda i=i: task(i) for i in range(20)], threads=3)
-    assert sorted(i for i, _ in done) == list(range(20))
-    assert len({thread for _, thread in done}) == 3
-
-
-def test_one_thread_works_by_itself_in_order() -> None:
-    done: list[Any] = []
-    in_threads([lambda i=i: done.append((i, threading.get_ident())) for i in range(5)], threads=1)
-    assert done == [(i, threading.get_ident()) for i in range(5)]
-    in_threads([], threads=3)
-
-
-@pytest.mark.parametrize("who", ["own", "other"])
-def test_an_error_arrives_and_what_has_not_begun_is_left_out(who: str) -> None:
-    barrier, done, me = threading.Barrier(2), [], threading.get_ident()
-
-    def task() -> None:
-        barrier.wait(timeout=60)
-        if (threading.get_ident() == me) == (who == "own"):
-            raise KeyError("lost")
-        time.sleep(0.1)
-
-    with pytest.raises(KeyError, match="lost"):
-        in_threads([task, task, *([lambda: done.append(1)] * 50)], threads=2)
-    assert len(done) < 50
-    in_threads([lambda: done.append(2)] * 5, threads=2)  # and the threads are still there
-    assert done.count(2) == 5
-
-
-def test_threads_take_over_the_error_state_of_numpy() -> None:
-    barrier = threading.Barrier(3)
-
-    def task() -> None:
-        barrier.wait(timeout=60)
-        np.float32(1e30) * np.full(3, 1e30, np.float32)
-
-    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
-        in_threads([task] * 3, threads=3)
-    with np.errstate(over="ignore"):
-        in_threads([task] * 3, threads=3)
-
-
-def test_many_threads_share_work_at_once() -> None:
-    finished = []
-
-    def user() -> None:
-        for _ in range(30):
-            done: list[int] = []
-            in_threads([partial(done.append, i) for i in range(7)], threads=3)
-            assert sorted(done) == list(range(7))
-        finished.append(True)
-
-    users = [threading.Thread(target=user) for _ in range(8)]
-    for thread in users:
-        thread.start()
-    for thread in users:
-        thread.join(timeout=60)
-    assert len(finished) == 8
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own() -> None:
-    in_threads([lambda: None] * 3, threads=3)
-    os.register_at_fork(after_in_child=workers._threads.renew)
-    child = os.fork()
-    if child == 0:
-        barrier = threading.Barrier(2)
-        try:
-            in_threads([lambda: barrier.wait(timeout=30)] * 2, threads=2)
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """Threads of the test's own, whatever the machine and its settings have."""
+    pool = Pool()
+    pool.count = 3
+    monkeypatch.setattr(workers, "pool", pool)
+    monkeypatch.setattr(workers, "_available", lambda: 3)
+    monkeypatch.setattr(workers, "_crowding", workers._Crowding())
 
 
 def test_sums_are_taken_in_the_same_order_by_any_number_of_threads() -> None:
@@ -134,16 +43,16 @@ def test_small_work_is_not_shared() -> None:
 
 
 def test_products_are_left_to_blas_while_threads_get_no_processor() -> None:
-    threads = workers._threads
+    crowding = workers._crowding
     for _ in range(4):
-        threads.note(used=0.05, took=0.1)
-        threads.note(used=0.1, took=0.1)  # a disturbance now and then does not matter
+        crowding.note(Usage(used=0.05, took=0.1))
+        crowding.note(Usage(used=0.1, took=0.1))  # a disturbance now and then does not matter
     assert not crew(1 << 30).by_blas
     for _ in range(4):
-        threads.note(used=0.05, took=0.1)
+        crowding.note(Usage(used=0.05, took=0.1))
     left = crew(1 << 30)
     assert left.by_blas and left.threads == 1 and left.limit == 1 << 30
-    threads.left_until = time.monotonic()
+    crowding.left_until = time.monotonic()
     assert not crew(1 << 30).by_blas  # they try again
 
 
@@ -198,11 +107,11 @@ def test_a_recording_does_not_mind_that_threads_begin() -> None:
     def loss(x: Any, w: Any) -> Any:
         return np.sum(np.square(conv_nd(x, w, stride=1)))
 
-    assert workers._threads.calls is None
+    assert workers.pool.calls is None
     compiled = tg.jit(tg.grad(loss, (0, 1)), strict=True)
     for _ in range(2):
         got = compiled(x, w)
-    assert workers._threads.calls is not None
+    assert workers.pool.calls is not None
     for a, b in zip(got, tg.grad(loss, (0, 1))(x, w)):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
@@ -243,3 +152,15 @@ def test_channels_are_normalised_the_same_on_any_number_of_threads(
     wide = [y, *pullback(np.array(g, float))]
     for got, other in zip(passes(args, g), wide):
         np.testing.assert_allclose(got, other, atol=1e-4 * max(1, np.abs(other).max()))
+
+
+def test_no_more_threads_work_than_blas_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(workers.pool, "count", 16)
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert processors(1 << 30) == 8
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert processors(1 << 30) == 2
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert processors(1 << 30) == 1

@@ -1,18 +1,17 @@
-"""Threads: a kernel that has much to do runs on several, each over a part of the first axis.
+"""Parts: a kernel that has much to do is divided along its outermost loop, and threads share the parts.
 
-They are our own and run ``nogil`` kernels: Numba's threading layers abort when two threads call in at
-once. The parts are few, since handing the interpreter's lock to and fro costs time; a kernel sums in
-blocks by itself (``loops.py``). They do not depend on the number of threads, and so nor do the results.
+The threads are those of ``tape/core``, and kernels let the interpreter go on: Numba's threading layers
+abort when two threads call in at once. The parts are few, since handing the interpreter's lock to and
+fro costs time; a kernel sums in blocks by itself (``loops.py``). They do not depend on the number of
+threads, and so nor do the results.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +19,13 @@ import numpy as np
 from tapegrad.compile.backends.expressions import calls
 from tapegrad.compile.backends.nest import Nest, Reduced
 from tapegrad.compile.backends.numba.dialect import is_dear
+from tapegrad.tape.core.threads import pool
 
-__all__ = ["WORTH_SHARING", "Shared", "parts_of"]
+__all__ = ["WORTH_DIVIDING", "InParts", "parts_of"]
 
-#: Nanoseconds of work from which on threads share it (waking one costs some 50 us), and what one part
+#: Nanoseconds of work from which on it is divided (waking one costs some 50 us), and what one part
 #: should take.
-WORTH_SHARING = 150_000
+WORTH_DIVIDING = 150_000
 PART = 100_000
 MOST_PARTS = 16
 
@@ -33,43 +33,12 @@ MOST_PARTS = 16
 _NS_AN_ARRAY, _NS_A_FUNCTION = 0.1, 0.8
 
 
-class _Pool:
-    """The threads that share large kernels, made when first needed, anew after a fork."""
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Begin without threads; a child process after a fork has none, and the lock may be held."""
-        self.size = max(
-            1,
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else (os.cpu_count() or 1),
-        )
-        self.executor: ThreadPoolExecutor | None = None
-        self.mutex = threading.Lock()
-
-    def get(self) -> ThreadPoolExecutor:
-        with self.mutex:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(
-                    max(self.size - 1, 1), thread_name_prefix="tapegrad"
-                )
-            return self.executor
-
-
-_pool = _Pool()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.renew)
-
-
 def parts_of(nest: Nest, sizes: tuple[int, ...]) -> int:
     """Return into how many parts to divide the outermost loop: 1 for not at all."""
     if not sizes:
         return 1
     work = math.prod(sizes) * _cost(nest)
-    if work <= WORTH_SHARING:
+    if work <= WORTH_DIVIDING:
         return 1
     return min(max(2, int(work / PART)), MOST_PARTS, sizes[0])
 
@@ -94,7 +63,7 @@ class _Joined(NamedTuple):
 
 
 @dataclass(slots=True, frozen=True)
-class Shared:
+class InParts:
     """A kernel call that is split along its outermost loop.
 
     Attributes
@@ -104,7 +73,7 @@ class Shared:
     parts : int
     sliced : tuple of bool
         For each operand and output, whether its first axis is that loop's.
-    partial : tuple of (_Joined or None)
+    partials : tuple of (_Joined or None)
         For each reduction that goes into an array how those of the parts are joined, or None if each
         part fills a part of the array.
     full : tuple of _Joined
@@ -119,7 +88,7 @@ class Shared:
     sizes: tuple[int, ...]
     parts: int
     sliced: tuple[bool, ...]
-    partial: tuple[_Joined | None, ...]
+    partials: tuple[_Joined | None, ...]
     full: tuple[_Joined, ...]
     flagged: bool
     turned: bool
@@ -128,38 +97,29 @@ class Shared:
     def of(
         cls, nest: Nest, kernel: Callable[..., Any], sizes: tuple[int, ...], parts: int,
         flagged: bool,
-    ) -> Shared:  # fmt: skip
+    ) -> InParts:  # fmt: skip
         """Divide the kernel of a nest."""
         sliced = tuple(0 in a.dims for a in (*nest.operands, *nest.outputs))
-        partial = tuple(_Joined.of(r) if r.gone[0] else None for r in nest.partials)
+        partials = tuple(_Joined.of(r) if r.gone[0] else None for r in nest.partials)
         full = tuple(_Joined.of(r) for r in nest.reductions if r.full)
-        return cls(kernel, sizes, parts, sliced, partial, full, flagged, nest.turned)
+        return cls(kernel, sizes, parts, sliced, partials, full, flagged, nest.turned)
 
     def __call__(self, *arrays: Any) -> Any:
         """Run the kernel over `arrays`: operands, outputs, then partial reductions."""
         first, parts = self.sizes[0], self.parts
-        bounds = [(i * first // parts, (i + 1) * first // parts) for i in range(parts)]
-        workers = min(_pool.size, parts)
-        shares = [bounds[i * parts // workers : (i + 1) * parts // workers] for i in range(workers)]
-        if workers == 1:
-            return self._joined(self._share(bounds, arrays), arrays)
-        try:
-            executor = _pool.get()
-            futures = [executor.submit(self._share, share, arrays) for share in shares[1:]]
-        except RuntimeError:  # the interpreter shuts down, and starts no more threads
-            return self._joined(self._share(bounds, arrays), arrays)
-        done = self._share(shares[0], arrays)
-        for future in futures:
-            done += future.result()
-        return self._joined(done, arrays)
+        bounds = [i * first // parts for i in range(parts + 1)]
+        done: list[Any] = [None] * parts
 
-    def _share(self, bounds: list[tuple[int, int]], arrays: tuple[Any, ...]) -> list[Any]:
-        return [self._run(lo, hi, arrays) for lo, hi in bounds]
+        def run(i: int) -> None:
+            done[i] = self._run(bounds[i], bounds[i + 1], arrays)
+
+        pool.share([partial(run, i) for i in range(parts)], pool.count)
+        return self._joined(done, arrays)
 
     def _run(self, lo: int, hi: int, arrays: tuple[Any, ...]) -> tuple[Any, list[Any]]:
         """Run one part; return its full reductions, and the arrays of the partial ones."""
         own = [a[lo:hi] if s and not self.turned else a for a, s in zip(arrays, self.sliced)]
-        for target, joined in zip(arrays[len(self.sliced) :], self.partial):
+        for target, joined in zip(arrays[len(self.sliced) :], self.partials):
             if joined is not None:
                 own.append(np.full_like(target, joined.initial))
             else:
@@ -171,7 +131,7 @@ class Shared:
 
     def _joined(self, parts: list[Any], arrays: tuple[Any, ...]) -> Any:
         targets = arrays[len(self.sliced) :]
-        for i, joined in enumerate(self.partial):
+        for i, joined in enumerate(self.partials):
             if joined is not None:
                 for _, parted in parts:
                     joined.combine(targets[i], parted[i], out=targets[i])
