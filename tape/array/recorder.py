@@ -95,7 +95,7 @@ else:
 """
 
 _ENTER_AS_VIEWED = """
-n# = node_of_viewed(x#)
+n#, locks = enter_viewed(x#, locks, guard)
 p# = None
 """
 
@@ -361,8 +361,7 @@ def _record_several(
 
 def _value_of(a: Any) -> Any:
     if isinstance(a, Tensor):
-        graph.current_node(a)
-        return a._value
+        return a.value
     return a if type(a) in NUMBERS else np.asarray(a)
 
 
@@ -385,7 +384,7 @@ _SHARED = {
     "new_node": Node.__new__,
     "new_pin": object,
     "new_tensor": Tensor.__new__,
-    "node_of_viewed": graph.node_of_viewed,
+    "enter_viewed": graph.enter_viewed,
     "pin_of": pin_of,
     "record_unusually": record_unusually,
     "release_with": release_with,
