@@ -77,7 +77,7 @@ def _along_one(g: Any, y: Any, xs: Any, index: int, ord: float) -> Any:
     return kinked(value, g, others, y, axis)
 
 
-def _forth(tangents: Any, y: Any, *xs: Any, ord: float) -> Any:
+def _forth(tangents: Any, y: Array, *xs: Array, ord: float) -> Any:
     parts = [np.sum(_along_one(t, y, xs, i, ord)) for i, t in enumerate(filled(tangents, xs))]
     return sum(parts[1:], parts[0])
 

@@ -184,6 +184,8 @@ class Ufunc:
     safe : float
         A value inside the domain, which replaces operands that ``where`` switches off, so that
         neither warnings nor ``0 * inf`` come from places that do not count.
+    name : str, optional
+        The documented name, if it is not NumPy's.
     """
 
     __slots__ = ("__dict__", "arrays", "primitive", "rewrite", "safe", "strict", "ufunc")
@@ -197,6 +199,7 @@ class Ufunc:
         rewrite: Rewrite | None = None,
         arrays: bool = False,
         safe: float = 0.5,
+        name: str = "",
     ) -> None:
         ufunc = primitive.ufunc
         assert ufunc is not None
@@ -208,7 +211,7 @@ class Ufunc:
         self.safe = safe
         if rewrite is None and primitive.differentiable and self.nin == 1:
             direct[ufunc] = primitive
-        self.__name__ = self.__qualname__ = ufunc.__name__
+        self.__name__ = self.__qualname__ = name or ufunc.__name__
         self.__module__ = "tapegrad"
         self.__doc__ = document(ufunc, doc, safe)
 

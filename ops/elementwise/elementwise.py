@@ -78,7 +78,8 @@ divide = binary(
     lambda g, z, x, y: g / y,
     lambda g, z, x, y: -g * (z / y),
     "x / y",
-    "Quotient; the same as ``true_divide``.",
+    "Quotient; the same as ``true_divide``, which is its documented name.",
+    name="true_divide",
 )
 positive = unary(np.positive, lambda g, y, x: g, "x", "A copy of the operand.")
 negative = unary(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.")

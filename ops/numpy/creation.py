@@ -337,12 +337,12 @@ def _like(
     function: Any, other: Array, dtype: DTypeLike, shape: ShapeLike, constant: bool | None,
     *fill: Any,
 ) -> Tensor:  # fmt: skip
-    """Make an array like `other`; the flag is inherited from a tensor.
+    """Make an array like `other`; the flag is inherited: arrays are constants.
 
     Of a traced tensor the result is a plain constant, which an in-place write of a traced value
     draws into the trace.
     """
-    inherited = None
+    inherited = True
     if isinstance(other, Tensor):
         inherited = bool(other.live_trace.level) or other.constant
         like = data_below(other)
@@ -368,7 +368,7 @@ def zeros_like(
     dtype, shape : optional
         What differs from `other`.
     constant : bool, optional
-        By default that of `other`, if it is a tensor.
+        By default that of `other`; arrays and numbers are constants.
 
     Examples
     --------
@@ -391,7 +391,7 @@ def ones_like(
     dtype, shape : optional
         What differs from `other`.
     constant : bool, optional
-        By default that of `other`, if it is a tensor.
+        By default that of `other`; arrays and numbers are constants.
 
     Examples
     --------
@@ -414,7 +414,7 @@ def empty_like(
     dtype, shape : optional
         What differs from `other`.
     constant : bool, optional
-        By default that of `other`, if it is a tensor.
+        By default that of `other`; arrays and numbers are constants.
 
     Examples
     --------
@@ -441,7 +441,7 @@ def full_like(
     dtype, shape : optional
         What differs from `other`.
     constant : bool, optional
-        By default that of `other`, if it is a tensor.
+        By default that of `other`; arrays and numbers are constants.
 
     Examples
     --------

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.guard import ArrayLock, lock
-from tapegrad.tape.array.tensor import Tensor, own
+from tapegrad.tape.array.guard import ArrayLock, ViewLock, lock
+from tapegrad.tape.array.tensor import Tensor, own, pin_of
 from tapegrad.tape.core.checks import check_constant
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.state import state
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "any_variable",
     "current_node",
     "enter",
+    "enter_viewed",
     "fresh_leaf",
     "locked",
-    "node_of_viewed",
     "wanted",
 ]
 
@@ -48,6 +48,7 @@ def enter(tensor: Tensor, locks: Locks, guard: bool) -> tuple[Node, Locks]:
     node: Node = tensor._node
     if base is not None or node.cleared:
         node = current_node(tensor)
+        base = tensor._base
         if base is not None:
             base._node.grad = None
     node.grad = None
@@ -66,12 +67,22 @@ def enter(tensor: Tensor, locks: Locks, guard: bool) -> tuple[Node, Locks]:
     return node, locks
 
 
-def node_of_viewed(tensor: Tensor) -> Node:
-    """Return the node of a tensor of which a view is taken: its gradient and its array stay as they
-    are."""
+def enter_viewed(tensor: Tensor, locks: Locks, guard: bool) -> tuple[Node, Locks]:
+    """Bring a tensor of which a view is taken into a graph: lock its array; its gradient stays.
+
+    Returns
+    -------
+    node : Node
+    locks : tuple
+        As those of :func:`enter`.
+    """
     node = current_node(tensor)
     own(tensor)
-    return node
+    if guard and (tensor._base is not None or not node.inputs):
+        held = lock(tensor._value, ViewLock)
+        if held is not None:
+            locks = (*locks, held)
+    return node, locks
 
 
 def locked(array: Any, locks: Locks, guard: bool) -> tuple[Any, Locks]:
@@ -87,40 +98,53 @@ def current_node(tensor: Tensor) -> Node:
     """Bring a view up to date, and give a tensor whose graph was cleared a fresh node."""
     base = tensor._base
     if base is not None:
-        if base._node.cleared:
-            fresh_leaf(base)
-        if tensor._version != base._version or (
-            state.get().tracking and _is_cut_off(tensor._node, base._node)
-        ):
+        if tensor._version != base._version or not _is_recorded(tensor._node, base._node):
+            if base._node.cleared:
+                fresh_leaf(base)
             tensor.refresh()
+        elif tensor._node.cleared and state.get().tracking:
+            part(tensor)
     node: Node = tensor._node
-    return fresh_leaf(tensor) if node.cleared else node
+    return fresh_leaf(tensor) if node.cleared and tensor._base is None else node
 
 
-def _is_cut_off(node: Node, base: Node) -> bool:
-    """Whether steps from a base to the view at `node` are cleared, or were never recorded."""
-    while node is not base:
-        if node.cleared or not node.inputs or node.inputs[0] is None:
-            return True
-        node = node.inputs[0]
-    return False
+def _is_recorded(node: Node, base: Node) -> bool:
+    """Whether the steps from a base to the view at `node` were ever recorded.
+
+    Those that were made before the graph of the base was cleared belong to that graph: if the base is a
+    leaf, which has nothing to clear, they lead from a cleared node from now on.
+    """
+    step, last = node, node
+    while last is not base and last is not None and last.inputs:
+        step, last = last, last.inputs[0]
+    made_before = last is base and not (base.inputs or base.cleared) and base.swept > step.number
+    if made_before and step is not base:
+        severed = Node(None, (), {}, (), base.shape, base.dtype)
+        severed.number, severed.cleared = base.number, True
+        step.inputs = (severed,)
+    return last is base or (last is not None and last.cleared) or not state.get().tracking
+
+
+@implements("part")
+def part(view: Tensor) -> None:
+    """Make a view whose graph was cleared a tensor of its own, as documented.
+
+    It shares memory with what was its base, and therefore its pin: who is written into copies first.
+    """
+    view._pin = pin_of(view)
+    view._base, view._path = None, ()
 
 
 def fresh_leaf(tensor: Tensor) -> Node:
     """Give a tensor whose graph was cleared a node of its own, so that it can enter a new graph.
 
     The old node stays marked: graphs that were built on it before the clearing must not go on.
-    Views are taken anew from their base, so that gradients reach it.
     """
-    if tensor._base is not None:
-        tensor.refresh()
-        return tensor._node  # type: ignore[no-any-return]
     old = tensor._node
     node = Node(None, (), {}, (), old.shape, old.dtype)
     node.constant = old.constant
     node.grad = old.grad
     tensor._node = node
-    tensor._version += 1
     return node
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-__all__ = ["ArrayLock", "is_locked", "lock", "locked_array", "release_with"]
+__all__ = [
+    "ArrayLock", "ViewLock", "is_locked", "is_needed", "lock", "locked_array", "release_with",
+    "unlocked",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 
@@ -22,34 +27,70 @@ Array = np.ndarray[Any, Any]
 class ArrayLock:
     """Keeps one array read-only for as long as it is alive.
 
+    Attributes
+    ----------
+    below : ArrayLock
+        The lock of the array whose memory this one shares, if there is one.
+
     It has no ``__del__``: while that runs, another thread could still get hold of the dying lock
     through its weak reference, and rely on it.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "below")
+
+
+class ViewLock(ArrayLock):
+    """The lock of an entry that made a view, and needs no value.
+
+    Users may not write into the array, which would change the view unseen; tensors are written into as
+    ever.
+    """
+
+    __slots__ = ()
 
 
 class _Record:
     """What is known of a locked array; it keeps the array alive, so that its id stays its own."""
 
-    __slots__ = ("array", "below", "limit", "pending", "reference", "views")
+    __slots__ = ("array", "limit", "pending", "value_lock", "view_lock", "views")
 
-    def __init__(self, array: Array, below: ArrayLock | None) -> None:
+    def __init__(self, array: Array) -> None:
         self.array = array
-        #: The lock of the array whose memory this one shares.
-        self.below = below
         #: Views that wait for this array to be writeable before they can be.
         self.pending: tuple[Array, ...] = ()
         #: Views that were made while this array was locked, by id.
         self.views: dict[int, weakref.ref[Array]] | None = None
         self.limit = _MOST_VIEWS
-        self.reference: weakref.ref[ArrayLock] | None = None
+        self.value_lock: weakref.ref[ArrayLock] | None = None
+        self.view_lock: weakref.ref[ArrayLock] | None = None
 
-    def renew(self) -> ArrayLock:
-        """Make the lock that stands for this record from now on."""
-        new = ArrayLock()
-        self.reference = weakref.ref(new, partial(_released, id(self.array)))
+    def living(self, kind: type[ArrayLock]) -> ArrayLock | None:
+        """Return the lock of a kind, while it lives."""
+        reference = self.view_lock if kind is ViewLock else self.value_lock
+        return None if reference is None else reference()
+
+    def renew(self, kind: type[ArrayLock]) -> ArrayLock:
+        """Make the lock of a kind that stands for this record from now on."""
+        new = kind()
+        reference = weakref.ref(new, partial(_released, id(self.array)))
+        if kind is ViewLock:
+            self.view_lock = reference
+        else:
+            self.value_lock = reference
         return new
+
+    def forget(self, reference: weakref.ref[ArrayLock]) -> bool:
+        """Forget a lock that has died; return whether there is none left.
+
+        Another thread may have locked the array anew while this one was dying.
+        """
+        if self.value_lock is reference:
+            self.value_lock = None
+        elif self.view_lock is reference:
+            self.view_lock = None
+        else:
+            return False
+        return self.value_lock is self.view_lock is None
 
 
 #: How many views a record may know before those that are gone are forgotten.
@@ -63,11 +104,9 @@ def _released(key: int, reference: weakref.ref[ArrayLock]) -> None:
     """Give an array back its flag; called when its lock has died."""
     with _mutex:
         record = _records.get(key)
-        # Another thread may have locked the array anew while this lock was dying.
-        if record is None or record.reference is not reference:
+        if record is None or not record.forget(reference):
             return
         del _records[key]
-        record.below = None
         waiting = (record.array, *record.pending)
         if record.views:
             views = [reference() for reference in list(record.views.values())]
@@ -86,7 +125,7 @@ def _released(key: int, reference: weakref.ref[ArrayLock]) -> None:
                 pass
 
 
-def lock(array: Array) -> ArrayLock | None:
+def lock(array: Array, kind: type[ArrayLock] = ArrayLock) -> ArrayLock | None:
     """Make `array` and the arrays whose memory it shares read-only while the result lives.
 
     Returns ``None`` for arrays that were read-only to begin with.
@@ -94,16 +133,21 @@ def lock(array: Array) -> ArrayLock | None:
     with _mutex:
         record = _records.get(id(array))
         if record is not None:
-            assert record.reference is not None
-            living = record.reference()
-            return record.renew() if living is None else living
-        base = array.base
-        below = lock(base) if base is not None and isinstance(base, np.ndarray) else None
-        if not array.flags.writeable:
-            return below
-        record = _records[id(array)] = _Record(array, below)
-        array.setflags(write=False)
-        return record.renew()
+            living = record.living(kind)
+            if living is not None:
+                return living
+        base, below = array.base, None
+        if base is not None and isinstance(base, np.ndarray):
+            below = lock(base, kind)
+        if record is None:
+            if not array.flags.writeable:
+                return below
+            record = _records[id(array)] = _Record(array)
+            array.setflags(write=False)
+        new = record.renew(kind)
+        if below is not None:
+            new.below = below
+        return new
 
 
 def release_with(view: Array, source: Array) -> None:
@@ -137,11 +181,38 @@ def _repeats(view: Array) -> bool:
 
 def locked_array(held: Any) -> Array | None:
     """Return the array that a lock keeps read-only; None if `held` is no lock."""
-    if type(held) is ArrayLock:
+    if isinstance(held, ArrayLock):
         for record in list(_records.values()):
-            if record.reference is not None and record.reference() is held:
+            if record.living(type(held)) is held:
                 return record.array
     return None
+
+
+def is_needed(array: Array) -> bool:
+    """Whether an entry has locked `array`, or what it is a view of, because it needs the value."""
+    while isinstance(array, np.ndarray):
+        record = _records.get(id(array))
+        if record is not None and record.living(ArrayLock) is not None:
+            return True
+        array = array.base  # type: ignore[assignment]
+    return False
+
+
+@contextmanager
+def unlocked(array: Array) -> Iterator[None]:
+    """Let a locked array, and what it is a view of, be written into meanwhile."""
+    with _mutex:
+        chain: list[Array] = []
+        while isinstance(array, np.ndarray) and not array.flags.writeable:
+            chain.append(array)
+            array = array.base  # type: ignore[assignment]
+        try:
+            for part in reversed(chain):
+                part.setflags(write=True)
+            yield
+        finally:
+            for part in chain:
+                part.setflags(write=False)
 
 
 def is_locked(array: Array) -> bool:

@@ -71,7 +71,9 @@ class ImperativeTrace(Trace):
             return tensor._node.grad
         grad = base.grad
         if grad is None:
-            return tensor._node.grad if tensor._version == base._version else None
+            node = tensor._node
+            alone = base._node.constant or not (node.inputs or node.cleared)
+            return node.grad if alone and tensor._version == base._version else None
         if base._inner_shape is not None:
             grad = grad.reshape(base._inner_shape)
         for primitive, params in tensor._path:
@@ -110,7 +112,8 @@ class ImperativeTrace(Trace):
         current = state.get()
         if current.tape is not None:
             current.tape.enters(root)
-            super().write(root, primitive, args, params)
+            constant = True if root.constant else None
+            root.adopt(self.process(primitive, (root.snapshot(), *args), params, constant))
             return
         guard = guarding(current)
         if current.depth:
@@ -119,7 +122,6 @@ class ImperativeTrace(Trace):
         locks: Locks = ()
         node = root._node
         old = fresh_leaf(root) if node.cleared else node
-        live = not old.constant
         inputs: list[Node | None] = [old]
         values: list[Any] = []
         for a, needed in zip(args, islice(primitive.needs_values, 1, None)):
@@ -132,7 +134,6 @@ class ImperativeTrace(Trace):
                 source, locks = enter(a, locks, guard)
                 if needed:
                     pins.append(pin_of(a))
-                live = live or not source.constant
                 a = a._value
             values.append(a)
             inputs.append(source)
@@ -143,7 +144,7 @@ class ImperativeTrace(Trace):
         saved = primitive.save(None, [old, *values])
         new = Node(primitive, inputs, params, saved, old.shape, old.dtype)
         new.pins, new.locks = tuple(pins), locks
-        new.constant = not live or old.dtype.kind != "f"
+        new.constant = old.constant  # as documented, whatever is written
         old.grad = None
         old.owner = nobody
         root._node = new

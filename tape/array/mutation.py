@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.guard import is_locked, lock
+from tapegrad.tape.array.guard import ViewLock, is_locked, is_needed, lock, unlocked
 from tapegrad.tape.array.paths import (
     Hole,
     Path,
@@ -67,20 +67,24 @@ def write_in_memory(root: Tensor, values: list[Any], params: Mapping[str, Any]) 
         root._lock = None
         place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
         return buffer
-    if buffer.flags.writeable:
-        place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
-        return buffer
-    if _locked_by_guard(root):
-        # The guard protects what entries have saved; this buffer is locked but nobody saved it.
-        buffer = buffer.copy("K")  # views of it stay views
-        root._lock = None
+    if not buffer.flags.writeable:
+        if _is_needed(root):
+            # The guard protects what entries have saved; this buffer is locked but nobody saved it.
+            buffer = buffer.copy("K")  # views of it stay views
+            root._lock = None
+        elif is_locked(buffer):  # for views, which follow
+            with unlocked(buffer):
+                place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
+            return buffer
     place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
     return buffer
 
 
-def _locked_by_guard(root: Tensor) -> bool:
+def _is_needed(root: Tensor) -> bool:
+    """Whether an entry needs the value in the buffer of a tensor that is read-only."""
     node = root._node
-    return is_locked(root._value) or any(claim is not None for claim in (*node.pins, *node.locks))
+    claims = (*node.pins, *(held for held in node.locks if type(held) is not ViewLock))
+    return is_needed(root._value) or any(claim is not None for claim in claims)
 
 
 class _Latent:

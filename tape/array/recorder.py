@@ -95,7 +95,8 @@ else:
 """
 
 _ENTER_AS_VIEWED = """
-n# = node_of_viewed(x#)
+n#, locks = enter_viewed(x#, locks, guard)
+p# = None
 """
 
 #: For each use that rules make of an argument: what is saved of a tensor, a number and an array. A
@@ -326,8 +327,7 @@ def _record_several(
 
 def _value_of(a: Any) -> Any:
     if isinstance(a, Tensor):
-        graph.current_node(a)
-        return a._value
+        return a.value
     return a if type(a) in NUMBERS else np.asarray(a)
 
 
@@ -341,7 +341,7 @@ _SHARED = {
     "enter": graph.enter,
     "locked": graph.locked,
     "new_pin": object,
-    "node_of_viewed": graph.node_of_viewed,
+    "enter_viewed": graph.enter_viewed,
     "pin_of": pin_of,
     "record_unusually": record_unusually,
     "release_with": release_with,

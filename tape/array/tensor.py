@@ -16,7 +16,7 @@ import numpy as np
 
 from tapegrad.tape.array.attributes import ArrayAttributes
 from tapegrad.tape.array.copies import ArrayCopies, added_attributes
-from tapegrad.tape.array.guard import lock
+from tapegrad.tape.array.guard import ViewLock, lock
 from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
 from tapegrad.tape.core.checks import check_constant, check_real
@@ -257,8 +257,12 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         if self._trace.level:
             return self._trace.appearance.array(self, "Tensor.data")  # type: ignore[no-any-return]
         node = self._node
-        if node.primitive is not None and not node.primitive.view and guarding(state.get()):
-            node.hold(lock(value))
+        primitive = node.primitive
+        if primitive is not None and guarding(state.get()):
+            if not primitive.view:
+                node.hold(lock(value))
+            elif node.inputs[0] is not None and node.inputs[0].inputs:  # of what nobody has seen
+                node.hold(lock(value, ViewLock))
         return value
 
     @data.setter
@@ -365,9 +369,8 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     def null_grad(self, *, _clear_view_info: bool = False) -> Tensor:
         """Set the gradient to None, and return the tensor itself."""
         self._node.grad = None
-        base = self._base
-        if base is not None and base._node.grad is None and not self._node.inputs:
-            self._base, self._path = None, ()
+        if self._base is not None and self._node.cleared:
+            functions["part"](self)
         return self
 
     def null_gradients(self, clear_graph: bool = True) -> None:

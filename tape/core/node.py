@@ -61,6 +61,8 @@ class Node:
         operation must know of most of its arguments.
     cleared : bool
         Whether a sweep has cleared the entry that led here.
+    swept : int
+        Of a leaf: the number of the time at which its graph was last cleared.
     operands : tuple
         On a tape: all positional arguments, a :class:`Node` for a value of the tape, and an array or
         scalar for a constant.
@@ -85,6 +87,7 @@ class Node:
         "saved",
         "settled",
         "shape",
+        "swept",
         "where",
     )
 
@@ -115,6 +118,7 @@ class Node:
         self.cleared = False
         self.constant = False
         self.settled = False
+        self.swept = 0
         # `operands` and `where` are set by who keeps a tape, so that others do not pay for them.
 
     @property
@@ -134,7 +138,9 @@ class Node:
 
     def clear(self, *, forget: bool = True) -> None:
         """Cut the graph that led here; the value stays, and its entry where a tape keeps it."""
-        if self.inputs:
+        if not self.inputs:
+            self.swept = clock()
+        else:
             self.inputs = ()
             self.saved = ()
             self.cleared = True

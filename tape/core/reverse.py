@@ -17,7 +17,7 @@ from tapegrad.tape.core import pullback  # noqa: F401  # generates what primitiv
 from tapegrad.tape.core.cotangents import total
 from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.location import current_line
-from tapegrad.tape.core.node import Node
+from tapegrad.tape.core.node import Node, clock
 
 __all__ = ["backward", "clear", "sweep", "sweep_by_line"]
 
@@ -106,6 +106,7 @@ def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
     order = reachable((root,), variable=False)
     cotangents = (sweep if forget else sweep_by_line)([(root, cotangent)], order, imperative=True)
     delivered: set[int] = set()
+    now = clock()
     for node in order:
         g = cotangents.get(node)
         if g is not None:
@@ -120,6 +121,8 @@ def backward(root: Node, cotangent: Any, *, forget: bool = True) -> None:
             if forget:
                 node.primitive = None
                 node.params = _NOTHING
+        else:
+            node.swept = now
         node.pins = node.locks = ()
 
 

@@ -252,13 +252,68 @@ def test_functions_that_are_not_differentiable_lock_nothing():
     assert locked(a, t.data) == [False, False] and len(kept) == 4
 
 
-def test_views_alone_lock_nothing():
-    t = tg.ones(3, dtype=float)
+def test_views_lock_what_they_are_views_of():
+    a = np.ones(3)
+    t = tg.astensor(a)
     v = t[1:]
     w = v.reshape(2, 1)
-    t.data[0] = 5.0
-    v.data[0] = 6.0
-    assert np.array_equal(t.data, [5.0, 6.0, 1.0]) and w.data[0, 0] == 6.0
+    for array in (a, t.data, v.data, w.data):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 5.0
+    t[0] = 5.0  # tensors know their views
+    v[...] = 2.0
+    assert np.shares_memory(t.data, a) and np.array_equal(a, [5.0, 2.0, 2.0])
+    assert np.array_equal(w.data, [[2.0], [2.0]])
+    del w, v
+    t.clear_graph()
+    a[0] = 6.0
+    assert t.data.flags.writeable and np.array_equal(t.data, [6.0, 2.0, 2.0])
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_sweep_or_clear_graph_releases_what_views_lock(constant):
+    t = tg.tensor(np.arange(4.0), constant=constant)
+    v = t[1:]
+    assert not (t.data.flags.writeable or v.data.flags.writeable)
+    (v * 1.0).sum().backward()
+    assert t.data.flags.writeable and v.data.flags.writeable
+    v = t[1:]
+    v.clear_graph()
+    assert t.data.flags.writeable and v.data.flags.writeable
+    with tg.mem_guard_off:
+        v = t[1:]
+    assert t.data.flags.writeable and v.data.flags.writeable
+
+
+def test_views_of_results_are_read_only_when_they_are_looked_at():
+    y = tg.tensor(np.arange(4.0)) * 1.0
+    v = y[:2]
+    assert not v.data.flags.writeable and not y.data.flags.writeable
+    (v * v).sum().backward()
+    assert v.data.flags.writeable and y.data.flags.writeable
+
+
+def test_a_write_through_a_tensor_spares_values_that_are_needed_beside_views():
+    a = np.arange(4.0)
+    t = tg.astensor(a)
+    view = t[1:]
+    needed = tg.tensor(np.ones(4)) * a
+    t[0] = 7.0  # the other graph needs the array
+    assert np.array_equal(a, [0.0, 1.0, 2.0, 3.0]) and not np.shares_memory(t.data, a)
+    assert np.array_equal(view.data, [1.0, 2.0, 3.0]) and np.shares_memory(view.data, t.data)
+    del needed
+    assert a.flags.writeable
+
+
+def test_writes_into_a_tensor_with_views_copy_nothing():
+    t = tg.zeros(1000, dtype=float)
+    buffer = t.data
+    left, right = t[:-1], t[1:]
+    other = tg.ones(999, dtype=float)
+    for k in range(3):
+        right[...] = other * k
+        left[0] = k
+    assert t.data is buffer and not buffer.flags.writeable
 
 
 def test_subclasses_and_memory_maps_are_guarded_too(tmp_path):
@@ -311,6 +366,9 @@ def test_a_view_made_of_a_locked_tensor_is_writeable_when_that_is():
     part = view[::2]
     assert not part.data.flags.writeable
     graph.backward()
+    assert not x.data.flags.writeable  # there are views of it
+    for t in (part, view):
+        t.clear_graph()
     for t in (x, view, part):
         assert t.data.flags.writeable
     part.data[0] = 9.0
@@ -354,6 +412,8 @@ def test_what_is_read_only_by_nature_stays_so():
     wide = np.broadcast_to(x, (2, 3))
     row = wide[0]
     graph.backward()
+    assert not x.data.flags.writeable
+    row.clear_graph()
     assert x.data.flags.writeable
     assert not wide.data.flags.writeable and not row.data.flags.writeable
 

@@ -321,24 +321,86 @@ def test_wrong_axes_raise_numpys_errors(x):
         np.broadcast_to(x, (2, 4))
 
 
-def test_a_view_can_be_used_after_its_base_was_swept():
-    x = tg.tensor([1.0, 2.0])
-    y = x * 2
-    v = y[:1]
-    (y * y).backward()
-    (v * 3).backward()
-    assert np.array_equal(y.grad, [3.0, 0.0]) and np.array_equal(v.grad, [3.0])
-    assert v.base is y and np.array_equal(x.grad, [8.0, 16.0])
+def test_a_view_that_was_swept_is_a_tensor_of_its_own_when_it_is_used_again():
+    x = tg.tensor([1.0, 2.0, 3.0])
+    v = x[:2]
+    (v * 2).sum().backward()
+    assert v.base is x and np.array_equal(v.grad, [2.0, 2.0])
+    np.isnan(v), v > 1, v.shape  # these record nothing
+    assert v.base is x and np.array_equal(v.grad, [2.0, 2.0])
+    y = v * v
+    assert v.base is None and v.grad is None and np.array_equal(x.grad, [2.0, 2.0, 0.0])
+    y.sum().backward()
+    assert np.array_equal(v.grad, [2.0, 4.0]) and np.array_equal(x.grad, [2.0, 2.0, 0.0])
+    (x * 5).sum().backward()
+    assert np.array_equal(v.grad, [2.0, 4.0]) and np.array_equal(x.grad, [5.0, 5.0, 5.0])
 
 
-def test_views_of_views_reach_the_base_in_every_new_graph():
+def test_a_view_of_a_view_that_was_swept_has_that_for_its_base():
     x = tg.tensor([1.0, 2.0])
     v = x[:1]
+    (v * 2).sum().backward()
     w = v[None]
-    for factor, view in ((2.0, v), (3.0, v), (5.0, w), (7.0, v)):
-        (view * factor).backward()
-        assert np.array_equal(x.grad, [factor, 0.0])
-        assert np.array_equal(v.grad, [factor]) and np.array_equal(w.grad, [[factor]])
+    assert v.base is None and w.base is v
+    (w * 3).sum().backward()
+    assert np.array_equal(v.grad, [3.0]) and np.array_equal(x.grad, [2.0, 0.0])
+
+
+def test_writes_into_what_were_a_view_and_its_base_no_longer_meet():
+    for first in (0, 1):
+        x = tg.tensor([1.0, 2.0])
+        v = x[:1]
+        (v * 2).sum().backward()
+        y = v * v
+        z = x * x
+        (x, v)[first][0] = 5.0
+        assert np.array_equal(x.data, [[5.0, 2.0], [1.0, 2.0]][first])
+        assert np.array_equal(v.data, [[1.0], [5.0]][first])
+        (y.sum() + z.sum()).backward()
+        assert y.creator is None and z.creator is None  # gradients of the versions that were used
+    assert np.array_equal(z.grad, [1.0, 1.0])
+
+
+@pytest.mark.parametrize("made", [lambda x: x, lambda x: x * 1.0], ids=["leaf", "result"])
+def test_a_view_from_before_a_sweep_of_its_base_belongs_to_a_cleared_graph(made):
+    x = made(tg.tensor([1.0, 2.0]))
+    v, later = x[:1], None
+    w = v[None]
+    (x * x).sum().backward()
+    assert v.base is x and np.array_equal(v.grad, [2.0])
+    for view in (v, w, v):
+        with pytest.raises(tg.InvalidBackprop, match="cleared"):
+            (view * 3).sum().backward()
+    later = x[:1]
+    (later * 3).sum().backward()
+    assert np.array_equal(x.grad, [3.0, 0.0]) and np.array_equal(later.grad, [3.0])
+
+
+def test_a_view_is_renewed_when_its_base_is_written_into_after_a_sweep():
+    x = tg.tensor([1.0, 2.0])
+    v = x[:1]
+    (v * 2).sum().backward()
+    x[0] = 5.0
+    assert v.base is x and np.array_equal(v.data, [5.0])
+    (v * 3).sum().backward()
+    assert np.array_equal(x.grad, [3.0, 0.0])
+
+
+def test_null_grad_parts_a_view_that_was_swept_from_its_base():
+    x = tg.tensor([1.0, 2.0])
+    v, w = x[:1], x[1:]
+    (v * 2).sum().backward()
+    assert v.null_grad() is v and v.base is None and v.grad is None
+    assert w.null_grad().base is x  # its graph is not cleared
+    assert np.array_equal(x.grad, [2.0, 0.0])
+
+
+def test_without_its_bases_gradient_a_view_has_none():
+    x = tg.tensor([1.0, 2.0])
+    v = x[:1]
+    (v * 2).sum().backward()
+    x.null_grad()
+    assert v.grad is None
 
 
 def test_a_view_that_was_read_without_autodiff_still_reaches_its_base():
