@@ -66,6 +66,8 @@ class Gate:
 
     def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
         """Do `call_with`; the last of `args` are those of the keywords `names`."""
+        if not names:
+            return self.call_with(function, args, {})
         count = len(args) - len(names)
         return self.call_with(function, args[:count], dict(zip(names, args[count:])))
 

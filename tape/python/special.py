@@ -37,6 +37,7 @@ __all__ = [
     "enter",
     "format_value",
     "is_a",
+    "is_heap",
     "item",
     "iterate",
     "load_attribute",
@@ -60,9 +61,18 @@ class MakesImages(Protocol):
         ...
 
 
+_HEAP = 1 << 9  # the flag of classes that are not C's own
+_ABSTRACT = 1 << 20  # the flag of classes that refuse to have instances
+
 # Asked past the metaclass, which might be written in Python.
+_flags = type.__dict__["__flags__"].__get__
 _mro = type.__dict__["__mro__"].__get__
 _names = type.__dict__["__dict__"].__get__
+
+
+def is_heap(cls: type) -> bool:
+    """Whether a class may have methods in Python: classes of C's own cannot be changed."""
+    return bool(_flags(cls) & _HEAP)
 
 
 def is_a(value: Any, cls: type) -> bool:
@@ -80,7 +90,9 @@ def lookup(cls: type, name: str, default: Any = None) -> Any:
 
 
 def written(cls: type, name: str) -> FunctionType | None:
-    """Return the method `name` of a class if it is written in Python."""
+    """Return the special method `name` of a class if it is written in Python."""
+    if type(cls) is type and type(getattr(cls, name, None)) is not FunctionType:
+        return None  # the interpreter's own look-up is fast, but hides what is a static method
     found = lookup(cls, name)
     return found if type(found) is FunctionType else None
 
@@ -93,7 +105,8 @@ def bound(gate: MakesImages, name: str, value: Any) -> Any:
         return MethodType(gate.image(found), value)
     if found is None or lookup(type(found), "__get__") is None:
         return found
-    return found.__get__(value, cls)
+    # To descriptors, None as an instance means that there is none.
+    return partial(found, value) if value is None else found.__get__(value, cls)
 
 
 def _methods(gate: MakesImages, value: Any, *names: str) -> dict[str, Any]:
@@ -318,6 +331,8 @@ def own_names(owner: Any) -> Any:
 
 def _described(gate: MakesImages, found: Any, kind: str, *operands: Any) -> Thunk | None:
     """What a property or a descriptor in Python that was found on a class runs, if it does."""
+    if found is None or type(found) is FunctionType:
+        return None
     if is_a(found, property):
         function = getattr(found, {"get": "fget", "set": "fset", "delete": "fdel"}[kind])
         operands = operands[:1] if kind == "get" else operands
@@ -342,21 +357,13 @@ def _with_fallback(name: str) -> type:
 def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
     """``owner.name``."""
     cls = type(owner)
-    if cls is ModuleType and name in owner.__dict__:
-        return partial(getattr, owner, name)
-    if is_a(owner, ModuleType):
-        missing = owner.__dict__.get("__getattr__")
-        unknown = name not in owner.__dict__ and lookup(cls, name) is None
-        if cls is ModuleType and unknown and type(missing) is FunctionType:
-            return partial(gate.image(missing), name)
-    elif is_a(owner, type):
-        found = lookup(owner, name)
-        ask = _described(gate, found, "get", None, owner)
-        if ask is not None and not is_a(found, property) and lookup(cls, name) is None:
-            return ask
-    elif cls is super:
+    if cls is ModuleType:
+        return _module_attribute(gate, owner, name)
+    if cls is super:
         return super_attribute(gate, owner, name)
-    if lookup(cls, "__getattribute__") is type.__getattribute__:
+    if type in _mro(cls):
+        return _class_attribute(gate, owner, name)
+    if not is_heap(cls):
         return partial(getattr, owner, name)
     if written(cls, "__getattribute__") is not None:
         methods = _methods(gate, owner, "__getattribute__", "__getattr__")
@@ -372,6 +379,22 @@ def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
     if found is None and missing is not None and name not in own_names(owner):
         return partial(gate.image(missing), owner, name)
     return partial(getattr, owner, name)
+
+
+def _module_attribute(gate: MakesImages, owner: ModuleType, name: str) -> Thunk:
+    missing = owner.__dict__.get("__getattr__")
+    unknown = name not in owner.__dict__ and lookup(ModuleType, name) is None
+    if unknown and type(missing) is FunctionType:
+        return partial(gate.image(missing), name)
+    return partial(getattr, owner, name)
+
+
+def _class_attribute(gate: MakesImages, owner: type, name: str) -> Thunk:
+    found = lookup(owner, name)
+    ask = None if is_a(found, property) else _described(gate, found, "get", None, owner)
+    if ask is None or lookup(type(owner), name) is not None:  # the metaclass goes before
+        return partial(getattr, owner, name)
+    return ask
 
 
 def super_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
@@ -396,9 +419,7 @@ def store_attribute(gate: MakesImages, owner: Any, name: str, value: Any) -> Thu
     method = written(cls, "__setattr__")
     if method is not None:
         return partial(gate.image(method), owner, name, value)
-    ask = None
-    if lookup(cls, "__setattr__") in (object.__setattr__, type.__setattr__):
-        ask = _described(gate, lookup(cls, name), "set", owner, value)
+    ask = _described(gate, lookup(cls, name), "set", owner, value)
     return partial(setattr, owner, name, value) if ask is None else ask
 
 
@@ -415,6 +436,8 @@ def delete_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
 def construct(gate: MakesImages, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
     """``cls(*args, **kwargs)`` for a class that ``type`` itself makes instances of."""
     new = lookup(cls, "__new__")
+    if new is object.__new__ and not _flags(cls) & _ABSTRACT:
+        return _initialise(gate, object.__new__(cls), args, kwargs)
     if type(new) is staticmethod and type(new.__func__) is FunctionType:
         made: Thunk = partial(gate.image(new.__func__), cls, *args, **kwargs)
     else:
@@ -423,12 +446,19 @@ def construct(gate: MakesImages, cls: type, args: tuple[Any, ...], kwargs: dict[
     def initialise(instance: Any) -> Thunk:
         if not is_a(instance, cls):
             return constant(instance)
-        method = bound(gate, "__init__", instance)
-        return chain(partial(method, *args, **kwargs), partial(check, instance))
-
-    def check(instance: Any, result: Any) -> Thunk:
-        if result is None:
-            return constant(instance)
-        return type("", (), {"__init__": staticmethod(constant(result))})  # raises the TypeError
+        return _initialise(gate, instance, args, kwargs)
 
     return chain(made, initialise)
+
+
+def _initialise(
+    gate: MakesImages, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Thunk:
+    init = partial(bound(gate, "__init__", instance), *args, **kwargs)
+    return chain(init, partial(_initialised, instance))
+
+
+def _initialised(instance: Any, result: Any) -> Thunk:
+    if result is None:
+        return constant(instance)
+    return type("", (), {"__init__": staticmethod(constant(result))})  # raises the TypeError
