@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.tape.python import debugging, special
+from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.operators import BINARY, COMPARE, UNARY
 from tapegrad.tape.python.thunks import Thunk, stand_in
 
@@ -93,8 +94,9 @@ def _class(gate: Imaging, cls: Any) -> Any:
             return MethodType(gate.image(method), cls)
     new = special.lookup(cls, "__new__")
     plain = type(new) is not staticmethod or type(new.__func__) is not FunctionType
-    if plain and special.written(cls, "__init__") is None:
-        return None if id(cls) in _SHOWN else cls
+    if plain and special.written(cls, "__init__") is None and id(cls) not in _SHOWN:
+        # Where everything is asked about, what a class makes is noted, too.
+        return None if kind is type and "displays" in gate.images.level.always else cls
     return None
 
 
@@ -128,7 +130,7 @@ def shown(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str,
         return show(gate, function, args, kwargs)
     if special.is_a(function, type) and special.is_heap(function):
         return special.construct(gate, function, args, kwargs)
-    return partial(function, *args, **kwargs)
+    return Gate.call_with(gate, function, args, kwargs)
 
 
 def callback(gate: Imaging, function: Any) -> Any:
