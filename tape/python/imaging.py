@@ -30,6 +30,8 @@ class Imaging(Gate):
     A gate that notes the names of what is called:
 
     >>> class Names(Imaging):
+    ...     images = Images(LIGHT, never=frozenset())  # functions of this module, too
+    ...
     ...     def __init__(self):
     ...         self.seen = []
     ...

@@ -4,6 +4,7 @@ import sys
 import traceback
 from types import CodeType
 
+import failures
 import features
 import pytest
 from gates import GATES, Full, Showing
@@ -12,34 +13,35 @@ from tapegrad.tape.python import Imaging
 from tapegrad.tape.python.bytecode import take_apart
 from tapegrad.tape.python.treatments import TREATED
 
-NAMES = [function.__name__ for function in features.FEATURES]
+FUNCTIONS = [*features.FEATURES, *failures.FAILURES]
+FILES = (features.__file__, failures.__file__)
+each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 
 
 def _outcome(run):
-    """What `run` returns, or the traceback of what it raises, as far as it lies in features.py."""
+    """What `run` returns, or the traceback of what it raises, as far as it lies in the functions."""
     try:
         return repr(run())
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if frame.filename == features.__file__]
+        ours = [frame for frame in frames if frame.filename in FILES]
         places = [(f.name, f.lineno, f.end_lineno, f.colno, f.end_colno) for f in ours]
-        return type(error), str(error), places, frames[-1].filename == features.__file__
+        return type(error), str(error), places, frames[-1].filename in FILES
 
 
 @pytest.mark.parametrize("gate", [*GATES, Showing], ids=lambda gate: gate.__name__)
-@pytest.mark.parametrize("name", NAMES)
-def test_result_and_traceback_are_those_of_the_function(name, gate):
-    function = getattr(features, name)
+@each_function
+def test_result_and_traceback_are_those_of_the_function(function, gate):
     expected = _outcome(function)
     assert _outcome(lambda: gate().run(function)) == expected
 
 
 def _lines(run):
-    """Every call, line and return in features.py, in order, as a debugger or coverage sees them."""
+    """Every call, line and return in the functions, in order, as a debugger or coverage sees them."""
     events = []
 
     def trace(frame, event, arg):
-        if frame.f_code.co_filename != features.__file__:
+        if frame.f_code.co_filename not in FILES:
             return None
         events.append((frame.f_code.co_name, event, frame.f_lineno))
         return trace
@@ -60,9 +62,8 @@ def _lines(run):
 
 
 @pytest.mark.parametrize("gate", [Imaging, Full], ids=lambda gate: gate.__name__)
-@pytest.mark.parametrize("name", NAMES)
-def test_a_debugger_sees_the_same_lines(name, gate):
-    function = getattr(features, name)
+@each_function
+def test_a_debugger_sees_the_same_lines(function, gate):
     expected = _lines(function)
     assert _lines(lambda: gate().run(function)) == expected
 
@@ -77,7 +78,7 @@ def _codes(code):
 def test_the_features_contain_every_instruction_that_asks_the_gate():
     used = {
         each.name
-        for function in [*features.FEATURES, *vars(features.Vector).values()]
+        for function in [*FUNCTIONS, *vars(features.Vector).values()]
         if hasattr(function, "__code__")
         for code in _codes(function.__code__)
         for each in take_apart(code)

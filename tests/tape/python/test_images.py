@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import gc
+import importlib
 import inspect
 import pickle
 import subprocess
@@ -204,20 +205,16 @@ def test_a_file_that_is_edited_after_the_import(tmp_path, monkeypatch):
     path = tmp_path / "edited_module.py"
     path.write_text("def f(x):\n    return x + 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import edited_module  # type: ignore[import-not-found]
-
+    edited_module = importlib.import_module("edited_module")
     path.write_text("import math\n\ndef f(x):\n    return x + 1000\n")
     assert Full().run(edited_module.f, 1) == 2
 
 
 def test_a_module_that_is_reloaded_while_its_functions_are_in_use(tmp_path, monkeypatch):
-    import importlib
-
     path = tmp_path / "reloaded_module.py"
     path.write_text("def f(x):\n    return x + 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import reloaded_module  # type: ignore[import-not-found]
-
+    reloaded_module = importlib.import_module("reloaded_module")
     old, gate = reloaded_module.f, Full()
     assert gate.run(old, 1) == 2
     path.write_text("def f(x):\n    return x + 1000  # another text\n")
