@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import operator
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -110,17 +111,26 @@ def _methods(gate: Imaging, value: Any, *names: str) -> dict[str, Any]:
     return {n: bound(gate, n, value) for n in names if lookup(type(value), n) is not None}
 
 
-def _unless_done(way: Thunk, result: Any) -> Thunk:
-    return way if result is NotImplemented else constant(result)
+def _unless_done(ways: Iterator[Thunk], result: Any) -> Thunk:
+    return _first_that_knows(ways) if result is NotImplemented else constant(result)
 
 
-def _first_that_knows(ways: list[Thunk]) -> Thunk:
-    return chain(ways[0], *(partial(_unless_done, way) for way in ways[1:]))
+def _first_that_knows(ways: Iterator[Thunk]) -> Thunk:
+    return chain(next(ways), partial(_unless_done, ways))
 
 
-def _ways(gate: Imaging, name: str, a: Any, b: Any) -> list[Thunk]:
-    method = bound(gate, name, a)
-    return [] if method is None else [partial(method, b)]
+def _not(result: Any) -> Thunk:
+    return constant(result) if result is NotImplemented else partial(operator.not_, result)
+
+
+def _ways(gate: Imaging, asked: list[tuple[str, Any, Any]], last: Thunk) -> Iterator[Thunk]:
+    """The methods that `asked` names with their operands, each made when the one before gave up."""
+    for name, value, other in asked:
+        if name == "__ne__" and lookup(type(value), name) is object.__ne__:
+            yield chain(partial(bound(gate, "__eq__", value), other), _not)
+        elif (method := bound(gate, name, value)) is not None:
+            yield partial(method, other)
+    yield last
 
 
 def _derived(cls: type, other: type) -> bool:
@@ -129,61 +139,46 @@ def _derived(cls: type, other: type) -> bool:
 
 def _concatenates(cls: type) -> bool:
     # Sequences of C's are asked last: they add by another slot than numbers do.
-    add = lookup(cls, "__add__")
-    return add is not None and type(add) is not FunctionType and lookup(cls, "__radd__") is None
+    return not written(cls, "__add__") and lookup(cls, "__add__") and not lookup(cls, "__radd__")
 
 
 def binary(gate: Imaging, a: Any, b: Any, symbol: str) -> Thunk:
     """``a + b``, or ``a += b`` for the symbol ``+=``."""
-    if type(a) in gate.plain and type(b) in gate.plain:
+    first, second = type(a), type(b)
+    if first in gate.plain and second in gate.plain:
         return partial(BINARY[symbol], a, b)
     name = METHODS[symbol.removesuffix("=")]
     forward, backward, in_place = f"__{name}__", f"__r{name}__", f"__i{name}__"
-    first, second = type(a), type(b)
-    in_place = in_place if symbol.endswith("=") else forward
-    if not (written(first, forward) or written(first, in_place) or written(second, backward)):
+    updates = [(in_place, a, b)] if symbol.endswith("=") else []
+    here, there = [(forward, a, b)], [(backward, b, a)] if first is not second else []
+    if not any(written(type(value), name) for name, value, _ in (*updates, *here, *there)):
         return partial(BINARY[symbol], a, b)
-    updates = _ways(gate, in_place, a, b) if symbol.endswith("=") else []
-    here = _ways(gate, forward, a, b)
-    there = [] if first is second else _ways(gate, backward, b, a)
-    known_better = _derived(second, first) and lookup(second, backward) is not lookup(
-        first, backward
-    )
+    asked = [*updates, *here, *there]
     if _concatenates(first):
-        ways = [*there, *updates, *here]
-    else:
-        ways = [*updates, *there, *here] if known_better else [*updates, *here, *there]
+        asked = [*there, *updates, *here]
+    elif _derived(second, first) and lookup(second, backward) is not lookup(first, backward):
+        asked = [*updates, *there, *here]
     # If none of them knows how, operands without any methods raise the TypeError.
-    return _first_that_knows([*ways, partial(BINARY[symbol], stand_in(a), stand_in(b))])
-
-
-def _not(result: Any) -> Thunk:
-    return constant(result) if result is NotImplemented else partial(operator.not_, result)
-
-
-def _comparisons(gate: Imaging, name: str, a: Any, b: Any) -> list[Thunk]:
-    if name == "__ne__" and lookup(type(a), name) is object.__ne__:
-        return [chain(way, _not) for way in _ways(gate, "__eq__", a, b)]
-    return _ways(gate, name, a, b)
+    return _first_that_knows(_ways(gate, asked, partial(BINARY[symbol], stand_in(a), stand_in(b))))
 
 
 def compare(gate: Imaging, a: Any, b: Any, symbol: str) -> Thunk:
     """``a < b``."""
-    if type(a) in gate.plain and type(b) in gate.plain:
+    first, second = type(a), type(b)
+    if first in gate.plain and second in gate.plain:
         return partial(COMPARE[symbol], a, b)
     name, swapped = COMPARE_METHODS[symbol]
-    first, second = type(a), type(b)
-    names = (name, "__eq__") if symbol == "!=" else (name,)
-    others = (swapped, "__eq__") if symbol == "!=" else (swapped,)
-    if not any(written(first, n) for n in names) and not any(written(second, n) for n in others):
+    names = ("__ne__", "__eq__") if symbol == "!=" else (name, swapped)
+    if not any(written(cls, name) for cls in (first, second) for name in names):
         return partial(COMPARE[symbol], a, b)
-    here = _comparisons(gate, name, a, b)
-    there = _comparisons(gate, swapped, b, a)
-    known_better = _derived(second, first)
-    last: Thunk = partial(COMPARE[symbol], stand_in(a), stand_in(b))
+    asked = [(name, a, b), (swapped, b, a)]
+    if _derived(second, first):
+        asked.reverse()
     if symbol in ("==", "!="):
         last = constant((a is b) == (symbol == "=="))
-    return _first_that_knows([*there, *here, last] if known_better else [*here, *there, last])
+    else:
+        last = partial(COMPARE[symbol], stand_in(a), stand_in(b))
+    return _first_that_knows(_ways(gate, asked, last))
 
 
 def unary(gate: Imaging, value: Any, symbol: str) -> Thunk:
@@ -451,12 +446,6 @@ def construct(gate: Imaging, cls: type, args: tuple[Any, ...], kwargs: dict[str,
     """``cls(*args, **kwargs)`` for a class that ``type`` itself makes instances of."""
     new = lookup(cls, "__new__")
     in_python = type(new) is staticmethod and type(new.__func__) is FunctionType
-    if in_python:
-        made: Thunk = partial(gate.image(new.__func__), cls, *args, **kwargs)
-    elif new is object.__new__ and not _flags(cls) & _ABSTRACT and written(cls, "__init__"):
-        made = constant(object.__new__(cls))
-    else:
-        made = partial(cls.__new__, cls, *args, **kwargs)
 
     def initialise(instance: Any) -> Thunk:
         instance = instance if in_python else gate.made(instance)
@@ -465,7 +454,10 @@ def construct(gate: Imaging, cls: type, args: tuple[Any, ...], kwargs: dict[str,
         init = partial(bound(gate, "__init__", instance), *args, **kwargs)
         return chain(init, partial(_initialised, instance))
 
-    return chain(made, initialise)
+    if new is object.__new__ and not _flags(cls) & _ABSTRACT and written(cls, "__init__"):
+        return initialise(object.__new__(cls))
+    make = gate.image(new.__func__) if in_python else cls.__new__
+    return chain(partial(make, cls, *args, **kwargs), initialise)
 
 
 def _initialised(instance: Any, result: Any) -> Thunk:

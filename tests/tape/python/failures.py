@@ -82,7 +82,8 @@ def error_not_supported():
     for f in (lambda: A() + B(), lambda: A() < B(), lambda: Vector(1) + B(), lambda: B() - 1, lambda: [1] + Vector(2), lambda: -A(), lambda: A()[0], lambda: 1 in A(), lambda: Vector(1) < 3, lambda: Vector(1) < None, lambda: None + Vector(1), lambda: None == Vector(1)):
         try: r.append(f())
         except Exception as e: r.append(f"{type(e).__name__}: {e}")
-    try: r.append(None(1))
+    nothing = None
+    try: r.append(nothing(1))
     except TypeError as e: r.append(str(e))
     return r, A()()
 
