@@ -39,7 +39,6 @@ __all__ = ["ANSWERS", "answer", "callback", "shown"]
 
 _CACHED = type(functools.lru_cache(abs))
 
-
 Answer = Callable[["Imaging", Any], Any]
 
 
@@ -54,11 +53,10 @@ def _image(gate: Imaging, function: FunctionType) -> Any:
 
 
 def _method(gate: Imaging, method: MethodType) -> Any:
-    function = method.__func__
-    image = gate.callee(function)
-    if image is function or image is None:
+    image = gate.callee(method.__func__)
+    if image is method.__func__:
         return method
-    return MethodType(image, method.__self__)
+    return None if image is None else MethodType(image, method.__self__)
 
 
 def _partial(gate: Imaging, function: partial[Any]) -> Any:

@@ -36,6 +36,14 @@ def test_result_and_traceback_are_those_of_the_function(function, gate):
     assert _outcome(lambda: gate().run(function)) == expected
 
 
+def test_features_return_and_failures_raise():
+    for function in features.FEATURES:
+        function()
+    for function in failures.FAILURES:
+        with pytest.raises(Exception, match="."):
+            function()
+
+
 def _lines(run):
     """Every call, line and return in the functions, in order, as a debugger or coverage sees them."""
     events = []

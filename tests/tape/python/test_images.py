@@ -407,3 +407,25 @@ def test_a_light_image_adds_little_to_a_call():
         current.reset(token)
     # 0.8 us on machines of today; the limit is for a busy one.
     assert gated - plain < 4e-6
+
+
+def test_memory_stays_flat_over_many_runs():
+    def f(x):
+        class A:
+            def __init__(self, x):
+                self.x = x
+
+            def __add__(self, other):
+                return self.x + other
+
+        return sorted([A(x) + 1, 2], key=lambda v: -v), [y for y in (x,)]
+
+    def run(count):
+        for i in range(count):
+            Full().run(f, i)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    run(200)
+    before = run(100)
+    assert run(2000) - before < 100
