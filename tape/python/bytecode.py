@@ -9,7 +9,6 @@ coverage see the user's lines as before.
 
 from __future__ import annotations
 
-import dis
 import opcode
 import sys
 from collections.abc import Sequence
@@ -40,7 +39,7 @@ _CACHES = {
     for name, number in OPCODES.items()
 }
 _EXTENDED = OPCODES["EXTENDED_ARG"]
-_JUMPS = frozenset(dis.hasjrel)
+_JUMPS = frozenset(opcode.hasjrel)
 _BACKWARD = frozenset(number for name, number in OPCODES.items() if "BACKWARD" in name)
 
 
@@ -99,8 +98,8 @@ def stack_effect(each: Instruction, *, jump: bool = False) -> int:
         return 1  # 3.11 and 3.12 say 0, and that a generator begins with a value
     if each.name == "SEND" and VERSION == (3, 12):
         return 0  # which says -1 for the jump, as 3.11 did, where no END_SEND follows
-    arg = each.arg if each.opcode >= dis.HAVE_ARGUMENT else None
-    return dis.stack_effect(each.opcode, arg, jump=jump)
+    arg = each.arg if each.opcode >= opcode.HAVE_ARGUMENT else None
+    return opcode.stack_effect(each.opcode, arg, jump=jump)
 
 
 def put_together(

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.tape.python import debugging, special
+from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.operators import BINARY, COMPARE, UNARY
 from tapegrad.tape.python.thunks import Thunk, stand_in
 
@@ -36,10 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWERS", "answer", "callback", "shown"]
 
-_HEAP = 1 << 9  # the flag of classes that are not C's own
-_flags = type.__dict__["__flags__"].__get__
 _CACHED = type(functools.lru_cache(abs))
-
 
 Answer = Callable[["Imaging", Any], Any]
 
@@ -55,11 +53,10 @@ def _image(gate: Imaging, function: FunctionType) -> Any:
 
 
 def _method(gate: Imaging, method: MethodType) -> Any:
-    function = method.__func__
-    image = gate.callee(function)
-    if image is function or image is None:
+    image = gate.callee(method.__func__)
+    if image is method.__func__:
         return method
-    return MethodType(image, method.__self__)
+    return None if image is None else MethodType(image, method.__self__)
 
 
 def _partial(gate: Imaging, function: partial[Any]) -> Any:
@@ -74,11 +71,11 @@ def _static(gate: Imaging, method: staticmethod[Any, Any]) -> Any:
 
 
 def _builtin(gate: Imaging, function: Any) -> Any:
-    if id(function) in _SHOWN or (
-        function.__name__ == "sort" and special.is_a(function.__self__, list)
-    ):
-        return None
-    return function
+    return None if id(function) in _SHOWN or _sorts(function) else function
+
+
+def _sorts(function: Any) -> bool:
+    return function.__name__ == "sort" and special.is_a(function.__self__, list)
 
 
 def _cached(gate: Imaging, function: Any) -> Any:
@@ -86,7 +83,7 @@ def _cached(gate: Imaging, function: Any) -> Any:
 
 
 def _class(gate: Imaging, cls: Any) -> Any:
-    if not _flags(cls) & _HEAP:
+    if not special.is_heap(cls):
         return None if id(cls) in _SHOWN else cls
     kind = type(cls)
     if kind is not type:
@@ -95,8 +92,9 @@ def _class(gate: Imaging, cls: Any) -> Any:
             return MethodType(gate.image(method), cls)
     new = special.lookup(cls, "__new__")
     plain = type(new) is not staticmethod or type(new.__func__) is not FunctionType
-    if plain and special.written(cls, "__init__") is None:
-        return None if id(cls) in _SHOWN else cls
+    if plain and special.written(cls, "__init__") is None and id(cls) not in _SHOWN:
+        # Where everything is asked about, what a class makes is noted, too.
+        return None if kind is type and "displays" in gate.images.level.always else cls
     return None
 
 
@@ -125,27 +123,12 @@ ANSWERS: dict[type, Answer | None] = {
 
 def shown(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
     """Return what to call for ``function(*args, **kwargs)``."""
-    kind = type(function)
-    if kind is partial:
-        return gate.call_with(
-            function.func, (*function.args, *args), {**function.keywords, **kwargs}
-        )
-    if kind is MethodType:
-        return gate.call_with(function.__func__, (function.__self__, *args), kwargs)
-    if kind is staticmethod:
-        return gate.call_with(function.__func__, args, kwargs)
-    answer = _SHOWN.get(id(function))
-    if kind is FunctionType:
-        if debugging.stops(function):
-            return debugging.stop(gate, kwargs)
-        return partial(gate.image(function), *args, **kwargs)
-    if answer is None and kind is BuiltinFunctionType and function.__name__ == "sort":
-        answer = _given("key")
-    if answer is not None:
-        return answer(gate, function, args, kwargs)
-    if special.is_a(function, type) and _flags(function) & _HEAP:
+    show = _SHOWN.get(id(function)) or _SHOWN_TYPES.get(type(function))
+    if show is not None:
+        return show(gate, function, args, kwargs)
+    if special.is_a(function, type) and special.is_heap(function):
         return special.construct(gate, function, args, kwargs)
-    return partial(function, *args, **kwargs)
+    return Gate.call_with(gate, function, args, kwargs)
 
 
 def callback(gate: Imaging, function: Any) -> Any:
@@ -183,7 +166,7 @@ def _given(*functions: int | str, over: slice | None = None) -> Show:
 def _asking(gate: Imaging, value: Any, names: tuple[str, ...]) -> Any:
     """A stand-in for `value`, if the first of these methods that it has is written in Python."""
     cls = type(value)
-    if cls not in gate.plain:
+    if cls not in gate.plain and special.is_heap(cls):
         for name in names:
             if special.lookup(cls, name) not in (None, getattr(object, name, None)):
                 if special.written(cls, name) is not None:
@@ -192,13 +175,13 @@ def _asking(gate: Imaging, value: Any, names: tuple[str, ...]) -> Any:
     return value
 
 
-def _asked(*names: str, of: slice = slice(0, 1)) -> Show:
-    """Show callables that ask a special method of arguments."""
+def _asked(*names: str) -> Show:
+    """Show callables that ask a special method of their first argument."""
 
     def show(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
-        asked = range(len(args))[of]
-        new = (_asking(gate, a, names) if i in asked else a for i, a in enumerate(args))
-        return partial(function, *new, **kwargs)
+        if args:
+            args = (_asking(gate, args[0], names), *args[1:])
+        return partial(function, *args, **kwargs)
 
     return show
 
@@ -248,6 +231,35 @@ def _breakpoint(
     return debugging.stop(gate, kwargs)
 
 
+def _print(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    new = (_asking(gate, value, ("__str__", "__repr__")) for value in args)
+    return partial(function, *new, **kwargs)
+
+
+def _python(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    if debugging.stops(function):
+        return debugging.stop(gate, kwargs)
+    return partial(gate.image(function), *args, **kwargs)
+
+
+def _inner(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    """What is bound or partial, and whose function wants to be shown the arguments."""
+    if type(function) is partial:
+        args, kwargs = (*function.args, *args), {**function.keywords, **kwargs}
+        return gate.call_with(function.func, args, kwargs)
+    if type(function) is MethodType:
+        args = (function.__self__, *args)
+    return gate.call_with(function.__func__, args, kwargs)
+
+
+def _builtin_method(
+    gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Thunk:
+    if _sorts(function):
+        return _given("key")(gate, function, args, kwargs)
+    return partial(function, *args, **kwargs)
+
+
 _FIRST, _REST, _ALL = slice(0, 1), slice(1, None), slice(None)
 _SHOWS: dict[Any, Show] = {
     builtins.__build_class__: _build_class,
@@ -275,7 +287,7 @@ _SHOWS: dict[Any, Show] = {
     **dict.fromkeys((len, operator.length_hint), _asked("__len__")),
     **dict.fromkeys((repr, ascii), _asked("__repr__")),
     str: _asked("__str__", "__repr__"),
-    print: _asked("__str__", "__repr__", of=_ALL),
+    print: _print,
     bool: _asked("__bool__", "__len__"),
     int: _asked("__int__", "__index__", "__trunc__"),
     float: _asked("__float__", "__index__"),
@@ -300,3 +312,10 @@ _SHOWS: dict[Any, Show] = {
 }
 #: By identity, which asks nothing of the user's objects.
 _SHOWN: dict[int, Show] = {id(function): show for function, show in _SHOWS.items()}
+_SHOWN_TYPES: dict[type, Show] = {
+    FunctionType: _python,
+    MethodType: _inner,
+    partial: _inner,
+    staticmethod: _inner,
+    BuiltinFunctionType: _builtin_method,
+}

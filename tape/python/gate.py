@@ -30,7 +30,12 @@ __all__ = ["Gate", "current"]
 
 
 class Gate:
-    """A gate that answers what Python would do."""
+    """A gate that answers what Python would do.
+
+    Gates nest: of several transformations, the innermost that runs is asked. A gate that is made
+    while another is asked finds that one by ``current.get()``, and passes on what it wants to know.
+    Each thread has a current gate of its own, and so has each context of asynchronous code.
+    """
 
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call the image of `function`; while it runs, this is the gate that images ask."""
@@ -67,6 +72,8 @@ class Gate:
 
     def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
         """Do `call_with`; the last of `args` are those of the keywords `names`."""
+        if not names:
+            return self.call_with(function, args, {})
         count = len(args) - len(names)
         return self.call_with(function, args[:count], dict(zip(names, args[count:])))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from functools import partial
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE
 from types import CodeType, FunctionType
 
 from tapegrad.tape.python.bytecode import VERSION
@@ -20,7 +19,7 @@ __all__ = ["NEVER", "Images", "original"]
 #: Packages whose functions run as they are: they compile or debug, or gates know them by themselves.
 NEVER = frozenset(("numpy", "tapegrad", "numba", "llvmlite", "pdb", "bdb"))
 _KNOWN = ((3, 11), (3, 12), (3, 13))
-_ASYNCHRONOUS = CO_COROUTINE | CO_ITERABLE_COROUTINE | CO_ASYNC_GENERATOR
+_ASYNCHRONOUS = 0x80 | 0x100 | 0x200  # flags of coroutines and asynchronous generators
 #: By the identity of an image's code: weak references to the user's code, and to its own.
 _originals: dict[int, tuple[weakref.ref[CodeType], weakref.ref[CodeType]]] = {}
 

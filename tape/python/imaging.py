@@ -30,6 +30,8 @@ class Imaging(Gate):
     A gate that notes the names of what is called:
 
     >>> class Names(Imaging):
+    ...     images = Images(LIGHT, never=frozenset())  # functions of this module, too
+    ...
     ...     def __init__(self):
     ...         self.seen = []
     ...
@@ -64,70 +66,27 @@ class Imaging(Gate):
             answer = calls.answer(type(function))
         return function if answer is None else answer(self, function)
 
-    def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
-        return calls.shown(self, function, args, kwargs)
-
     def raised(self, exception: Any) -> Thunk:
         if special.is_a(exception, type) and self.callee(exception) is not exception:
             return self.call_with(exception, (), {})
         return super().raised(exception)
 
-    def comprehension(self, function: FunctionType) -> FunctionType:
-        return self.image(function)
-
-    def attribute(self, owner: Any, name: str) -> Thunk:
-        return special.load_attribute(self, owner, name)
-
-    def item(self, owner: Any, key: Any) -> Thunk:
-        return special.item(self, owner, key)
-
-    def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
-        if type(a) in self.plain and type(b) in self.plain:
-            return super().binary(a, b, symbol)
-        return special.binary(self, a, b, symbol)
-
-    def unary(self, value: Any, symbol: str) -> Thunk:
-        return special.unary(self, value, symbol)
-
-    def compare(self, a: Any, b: Any, symbol: str) -> Thunk:
-        if type(a) in self.plain and type(b) in self.plain:
-            return super().compare(a, b, symbol)
-        return special.compare(self, a, b, symbol)
-
-    def contains(self, item: Any, container: Any) -> Thunk:
-        return special.contains(self, item, container)
-
-    def truth(self, value: Any) -> Any:
-        return value if type(value) in self.plain else special.truth(self, value)
-
-    def iterate(self, value: Any) -> Any:
-        return value if type(value) in self.plain else special.iterate(self, value)
-
-    def delegate(self, value: Any) -> Any:
-        return value if special.lookup(type(value), "throw") else self.iterate(value)
-
-    def mapping(self, value: Any) -> Any:
-        return value if type(value) is dict else special.mapping(self, value)
-
-    def enter(self, manager: Any) -> Any:
-        return special.enter(self, manager)
-
-    def convert(self, value: Any, kind: str) -> Thunk:
-        return special.convert(self, value, kind)
-
-    def format(self, value: Any, spec: str) -> Thunk:
-        if type(value) in self.plain:
-            return super().format(value, spec)
-        return special.format_value(self, value, spec)
-
-    def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
-        return special.store_attribute(self, owner, name, value)
-
-    def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
-        return special.store_item(self, owner, key, value)
-
-    def delete_attribute(self, owner: Any, name: str) -> Thunk:
-        return special.delete_attribute(self, owner, name)
-
-    def delete_item(self, owner: Any, key: Any) -> Thunk:
-        return special.delete_item(self, owner, key)
+    comprehension = image
+    call_with = calls.shown
+    attribute = special.attribute
+    item = special.item
+    binary = special.binary
+    unary = special.unary
+    compare = special.compare
+    contains = special.contains
+    truth = special.truth
+    iterate = special.iterate
+    delegate = special.delegate
+    mapping = special.mapping
+    enter = special.enter
+    convert = special.convert
+    format = special.format
+    store_attribute = special.store_attribute
+    store_item = special.store_item
+    delete_attribute = special.delete_attribute
+    delete_item = special.delete_item

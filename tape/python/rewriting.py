@@ -24,7 +24,8 @@ class Level:
     watched: frozenset[str] = field(default=frozenset())
 
 
-#: What differentiation and batching need; loads and operators are seen while a gate is watching.
+#: What differentiation and batching need. Where a value is used is seen while a gate is watching, and
+#: so is each value that matters, wherever it was loaded from.
 LIGHT = Level(
     "light",
     frozenset(

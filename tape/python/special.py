@@ -1,17 +1,19 @@
 """Operations whose meaning a class may define in Python: what to call in their place.
 
-Each function here answers to an operation and its operands with a thunk that does what the
-interpreter would do, except that special methods, properties and descriptors written in Python run as
-their images, and directly above the user's frame. Where no class involved has any, that is the
-operation itself. Nothing of the user's runs before the thunk is called.
+The functions here are the methods of a gate that makes images. Each answers to an operation with a
+thunk that does what the interpreter would do, except that special methods, properties and descriptors
+written in Python run as their images, and directly above the user's frame. Where no class involved has
+any, that is the operation itself. Nothing of the user's runs before the thunk is called.
 """
 
 from __future__ import annotations
 
+import builtins
 import operator
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.tape.python.operators import (
     BINARY,
@@ -24,22 +26,27 @@ from tapegrad.tape.python.operators import (
 )
 from tapegrad.tape.python.thunks import Thunk, chain, constant, stand_in
 
+if TYPE_CHECKING:
+    from tapegrad.tape.python.imaging import Imaging
+
 __all__ = [
     "Answer",
+    "attribute",
     "binary",
     "bound",
     "compare",
     "construct",
     "contains",
     "convert",
+    "delegate",
     "delete_attribute",
     "delete_item",
     "enter",
-    "format_value",
+    "format",
     "is_a",
+    "is_heap",
     "item",
     "iterate",
-    "load_attribute",
     "lookup",
     "mapping",
     "own_names",
@@ -52,17 +59,18 @@ __all__ = [
 ]
 
 
-class MakesImages(Protocol):
-    """What is needed of a gate here."""
-
-    def image(self, function: FunctionType) -> FunctionType:
-        """Return what runs in place of `function`."""
-        ...
-
+_HEAP = 1 << 9  # the flag of classes that are not C's own
+_ABSTRACT = 1 << 20  # the flag of classes that refuse to have instances
 
 # Asked past the metaclass, which might be written in Python.
+_flags = type.__dict__["__flags__"].__get__
 _mro = type.__dict__["__mro__"].__get__
 _names = type.__dict__["__dict__"].__get__
+
+
+def is_heap(cls: type) -> bool:
+    """Whether a class may have methods in Python: classes of C's own cannot be changed."""
+    return bool(_flags(cls) & _HEAP)
 
 
 def is_a(value: Any, cls: type) -> bool:
@@ -80,12 +88,14 @@ def lookup(cls: type, name: str, default: Any = None) -> Any:
 
 
 def written(cls: type, name: str) -> FunctionType | None:
-    """Return the method `name` of a class if it is written in Python."""
+    """Return the special method `name` of a class if it is written in Python."""
+    if type(cls) is type and type(getattr(cls, name, None)) is not FunctionType:
+        return None  # the interpreter's own look-up is fast, but hides what is a static method
     found = lookup(cls, name)
     return found if type(found) is FunctionType else None
 
 
-def bound(gate: MakesImages, name: str, value: Any) -> Any:
+def bound(gate: Imaging, name: str, value: Any) -> Any:
     """Return the special method `name` of `value`, as its image; None without."""
     cls = type(value)
     found = lookup(cls, name)
@@ -93,24 +103,34 @@ def bound(gate: MakesImages, name: str, value: Any) -> Any:
         return MethodType(gate.image(found), value)
     if found is None or lookup(type(found), "__get__") is None:
         return found
-    return found.__get__(value, cls)
+    # To descriptors, None as an instance means that there is none.
+    return partial(found, value) if value is None else found.__get__(value, cls)
 
 
-def _methods(gate: MakesImages, value: Any, *names: str) -> dict[str, Any]:
+def _methods(gate: Imaging, value: Any, *names: str) -> dict[str, Any]:
     return {n: bound(gate, n, value) for n in names if lookup(type(value), n) is not None}
 
 
-def _unless_done(way: Thunk, result: Any) -> Thunk:
-    return way if result is NotImplemented else constant(result)
+def _unless_done(ways: Iterator[Thunk], result: Any) -> Thunk:
+    return _first_that_knows(ways) if result is NotImplemented else constant(result)
 
 
-def _first_that_knows(ways: list[Thunk]) -> Thunk:
-    return chain(ways[0], *(partial(_unless_done, way) for way in ways[1:]))
+def _first_that_knows(ways: Iterator[Thunk]) -> Thunk:
+    return chain(next(ways), partial(_unless_done, ways))
 
 
-def _ways(gate: MakesImages, name: str, a: Any, b: Any) -> list[Thunk]:
-    method = bound(gate, name, a)
-    return [] if method is None else [partial(method, b)]
+def _not(result: Any) -> Thunk:
+    return constant(result) if result is NotImplemented else partial(operator.not_, result)
+
+
+def _ways(gate: Imaging, asked: list[tuple[str, Any, Any]], last: Thunk) -> Iterator[Thunk]:
+    """The methods that `asked` names with their operands, each made when the one before gave up."""
+    for name, value, other in asked:
+        if name == "__ne__" and lookup(type(value), name) is object.__ne__:
+            yield chain(partial(bound(gate, "__eq__", value), other), _not)
+        elif (method := bound(gate, name, value)) is not None:
+            yield partial(method, other)
+    yield last
 
 
 def _derived(cls: type, other: type) -> bool:
@@ -119,77 +139,70 @@ def _derived(cls: type, other: type) -> bool:
 
 def _concatenates(cls: type) -> bool:
     # Sequences of C's are asked last: they add by another slot than numbers do.
-    add = lookup(cls, "__add__")
-    return add is not None and type(add) is not FunctionType and lookup(cls, "__radd__") is None
+    return not written(cls, "__add__") and lookup(cls, "__add__") and not lookup(cls, "__radd__")
 
 
-def binary(gate: MakesImages, a: Any, b: Any, symbol: str) -> Thunk:
+def binary(gate: Imaging, a: Any, b: Any, symbol: str) -> Thunk:
     """``a + b``, or ``a += b`` for the symbol ``+=``."""
+    first, second = type(a), type(b)
+    if first in gate.plain and second in gate.plain:
+        return partial(BINARY[symbol], a, b)
     name = METHODS[symbol.removesuffix("=")]
     forward, backward, in_place = f"__{name}__", f"__r{name}__", f"__i{name}__"
-    first, second = type(a), type(b)
-    in_place = in_place if symbol.endswith("=") else forward
-    if not (written(first, forward) or written(first, in_place) or written(second, backward)):
+    updates = [(in_place, a, b)] if symbol.endswith("=") else []
+    here, there = [(forward, a, b)], [(backward, b, a)] if first is not second else []
+    if not any(written(type(value), name) for name, value, _ in (*updates, *here, *there)):
         return partial(BINARY[symbol], a, b)
-    updates = _ways(gate, in_place, a, b) if symbol.endswith("=") else []
-    here = _ways(gate, forward, a, b)
-    there = [] if first is second else _ways(gate, backward, b, a)
-    known_better = _derived(second, first) and lookup(second, backward) is not lookup(
-        first, backward
-    )
+    asked = [*updates, *here, *there]
     if _concatenates(first):
-        ways = [*there, *updates, *here]
-    else:
-        ways = [*updates, *there, *here] if known_better else [*updates, *here, *there]
+        asked = [*there, *updates, *here]
+    elif _derived(second, first) and lookup(second, backward) is not lookup(first, backward):
+        asked = [*updates, *there, *here]
     # If none of them knows how, operands without any methods raise the TypeError.
-    return _first_that_knows([*ways, partial(BINARY[symbol], stand_in(a), stand_in(b))])
+    return _first_that_knows(_ways(gate, asked, partial(BINARY[symbol], stand_in(a), stand_in(b))))
 
 
-def _not(result: Any) -> Thunk:
-    return constant(result) if result is NotImplemented else partial(operator.not_, result)
-
-
-def _comparisons(gate: MakesImages, name: str, a: Any, b: Any) -> list[Thunk]:
-    if name == "__ne__" and lookup(type(a), name) is object.__ne__:
-        return [chain(way, _not) for way in _ways(gate, "__eq__", a, b)]
-    return _ways(gate, name, a, b)
-
-
-def compare(gate: MakesImages, a: Any, b: Any, symbol: str) -> Thunk:
+def compare(gate: Imaging, a: Any, b: Any, symbol: str) -> Thunk:
     """``a < b``."""
-    name, swapped = COMPARE_METHODS[symbol]
     first, second = type(a), type(b)
-    names = (name, "__eq__") if symbol == "!=" else (name,)
-    others = (swapped, "__eq__") if symbol == "!=" else (swapped,)
-    if not any(written(first, n) for n in names) and not any(written(second, n) for n in others):
+    if first in gate.plain and second in gate.plain:
         return partial(COMPARE[symbol], a, b)
-    here = _comparisons(gate, name, a, b)
-    there = _comparisons(gate, swapped, b, a)
-    known_better = _derived(second, first)
-    last: Thunk = partial(COMPARE[symbol], stand_in(a), stand_in(b))
+    name, swapped = COMPARE_METHODS[symbol]
+    names = ("__ne__", "__eq__") if symbol == "!=" else (name, swapped)
+    if not any(written(cls, name) for cls in (first, second) for name in names):
+        return partial(COMPARE[symbol], a, b)
+    asked = [(name, a, b), (swapped, b, a)]
+    if _derived(second, first):
+        asked.reverse()
     if symbol in ("==", "!="):
         last = constant((a is b) == (symbol == "=="))
-    return _first_that_knows([*there, *here, last] if known_better else [*here, *there, last])
+    else:
+        last = partial(COMPARE[symbol], stand_in(a), stand_in(b))
+    return _first_that_knows(_ways(gate, asked, last))
 
 
-def unary(gate: MakesImages, value: Any, symbol: str) -> Thunk:
+def unary(gate: Imaging, value: Any, symbol: str) -> Thunk:
     """``-value``."""
     method = written(type(value), UNARY_METHODS[symbol])
     return partial(UNARY[symbol], value) if method is None else partial(gate.image(method), value)
 
 
-def truth(gate: MakesImages, value: Any) -> Any:
+def truth(gate: Imaging, value: Any) -> Any:
     """Return what to test in place of `value`."""
     cls = type(value)
+    if cls in gate.plain:
+        return value
     name = "__len__" if lookup(cls, "__bool__") is None else "__bool__"
     if written(cls, name) is None:
         return value
     return stand_in(value, **_methods(gate, value, name))
 
 
-def iterate(gate: MakesImages, value: Any) -> Any:
+def iterate(gate: Imaging, value: Any) -> Any:
     """Return what to iterate over, once, in place of `value`."""
     cls = type(value)
+    if cls in gate.plain:
+        return value
     method = written(cls, "__iter__")
     if method is not None:
         start = chain(partial(gate.image(method), value), partial(_constant_iterator, gate))
@@ -199,7 +212,7 @@ def iterate(gate: MakesImages, value: Any) -> Any:
     return value
 
 
-def _constant_iterator(gate: MakesImages, iterator: Any) -> Thunk:
+def _constant_iterator(gate: Imaging, iterator: Any) -> Thunk:
     method = written(type(iterator), "__next__")
     if method is None:
         return constant(iterator)
@@ -218,7 +231,12 @@ class _Stepping:
         return self
 
 
-def mapping(gate: MakesImages, value: Any) -> Any:
+def delegate(gate: Imaging, value: Any) -> Any:
+    """Return what ``yield from`` iterates over; a generator gets what is thrown and sent, too."""
+    return value if lookup(type(value), "throw") else iterate(gate, value)
+
+
+def mapping(gate: Imaging, value: Any) -> Any:
     """Return what to unpack by ``**`` in place of `value`."""
     cls = type(value)
     if written(cls, "keys") is None and written(cls, "__getitem__") is None:
@@ -226,7 +244,7 @@ def mapping(gate: MakesImages, value: Any) -> Any:
     return stand_in(value, **_methods(gate, value, "keys", "__getitem__"))
 
 
-def contains(gate: MakesImages, item: Any, container: Any) -> Thunk:
+def contains(gate: Imaging, item: Any, container: Any) -> Thunk:
     """``item in container``."""
     if written(type(container), "__contains__") is not None:
         container = stand_in(container, **_methods(gate, container, "__contains__"))
@@ -235,7 +253,7 @@ def contains(gate: MakesImages, item: Any, container: Any) -> Thunk:
     return partial(operator.contains, container, item)
 
 
-def enter(gate: MakesImages, manager: Any) -> Any:
+def enter(gate: Imaging, manager: Any) -> Any:
     """Return what ``with`` enters in place of `manager`."""
     cls = type(manager)
     if written(cls, "__enter__") is None and written(cls, "__exit__") is None:
@@ -243,7 +261,7 @@ def enter(gate: MakesImages, manager: Any) -> Any:
     return stand_in(manager, **_methods(gate, manager, "__enter__", "__exit__"))
 
 
-def convert(gate: MakesImages, value: Any, kind: str) -> Thunk:
+def convert(gate: Imaging, value: Any, kind: str) -> Thunk:
     """``str(value)``, ``repr(value)`` or ``ascii(value)``, by the letter that f-strings have for it."""
     cls = type(value)
     if kind == "s" and written(cls, "__str__") is not None:
@@ -255,17 +273,21 @@ def convert(gate: MakesImages, value: Any, kind: str) -> Thunk:
     return partial(CONVERT[kind], value)
 
 
-def format_value(gate: MakesImages, value: Any, spec: str) -> Thunk:
+def format(gate: Imaging, value: Any, spec: str) -> Thunk:
     """``format(value, spec)``."""
     cls = type(value)
+    if cls in gate.plain:
+        return partial(builtins.format, value, spec)
     if written(cls, "__format__") is not None:
-        return partial(format, stand_in(value, **_methods(gate, value, "__format__")), spec)
+        return partial(
+            builtins.format, stand_in(value, **_methods(gate, value, "__format__")), spec
+        )
     if spec == "" and lookup(cls, "__format__") is object.__format__:
         return convert(gate, value, "s")
-    return partial(format, value, spec)
+    return partial(builtins.format, value, spec)
 
 
-def item(gate: MakesImages, owner: Any, key: Any) -> Thunk:
+def item(gate: Imaging, owner: Any, key: Any) -> Thunk:
     """``owner[key]``."""
     cls = type(owner)
     method = written(cls, "__getitem__")
@@ -275,14 +297,14 @@ def item(gate: MakesImages, owner: Any, key: Any) -> Thunk:
         found = lookup(owner, "__class_getitem__")
         if type(found) is classmethod and type(found.__func__) is FunctionType:
             return partial(gate.image(found.__func__), owner, key)
-    if is_a(owner, dict):
+    if is_a(owner, dict) and type(key) in gate.plain and not dict.__contains__(owner, key):
         method = written(cls, "__missing__")
-        if method is not None and not dict.__contains__(owner, key):
+        if method is not None:
             return partial(gate.image(method), owner, key)
     return partial(operator.getitem, owner, key)
 
 
-def store_item(gate: MakesImages, owner: Any, key: Any, value: Any) -> Thunk:
+def store_item(gate: Imaging, value: Any, owner: Any, key: Any) -> Thunk:
     """``owner[key] = value``."""
     method = written(type(owner), "__setitem__")
     if method is not None:
@@ -290,7 +312,7 @@ def store_item(gate: MakesImages, owner: Any, key: Any, value: Any) -> Thunk:
     return partial(operator.setitem, owner, key, value)
 
 
-def delete_item(gate: MakesImages, owner: Any, key: Any) -> Thunk:
+def delete_item(gate: Imaging, owner: Any, key: Any) -> Thunk:
     """``del owner[key]``."""
     method = written(type(owner), "__delitem__")
     if method is not None:
@@ -316,8 +338,10 @@ def own_names(owner: Any) -> Any:
         return ()
 
 
-def _described(gate: MakesImages, found: Any, kind: str, *operands: Any) -> Thunk | None:
+def _described(gate: Imaging, found: Any, kind: str, *operands: Any) -> Thunk | None:
     """What a property or a descriptor in Python that was found on a class runs, if it does."""
+    if found is None or type(found) is FunctionType:
+        return None
     if is_a(found, property):
         function = getattr(found, {"get": "fget", "set": "fset", "delete": "fdel"}[kind])
         operands = operands[:1] if kind == "get" else operands
@@ -339,24 +363,16 @@ def _with_fallback(name: str) -> type:
     return type("_WithFallback", (), {"__slots__": ("_tapegrad_ask", "__getattr__"), name: ask})
 
 
-def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
+def attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
     """``owner.name``."""
     cls = type(owner)
-    if cls is ModuleType and name in owner.__dict__:
-        return partial(getattr, owner, name)
-    if is_a(owner, ModuleType):
-        missing = owner.__dict__.get("__getattr__")
-        unknown = name not in owner.__dict__ and lookup(cls, name) is None
-        if cls is ModuleType and unknown and type(missing) is FunctionType:
-            return partial(gate.image(missing), name)
-    elif is_a(owner, type):
-        found = lookup(owner, name)
-        ask = _described(gate, found, "get", None, owner)
-        if ask is not None and not is_a(found, property) and lookup(cls, name) is None:
-            return ask
-    elif cls is super:
+    if cls is ModuleType:
+        return _module_attribute(gate, owner, name)
+    if cls is super:
         return super_attribute(gate, owner, name)
-    if lookup(cls, "__getattribute__") is type.__getattribute__:
+    if type in _mro(cls):
+        return _class_attribute(gate, owner, name)
+    if not is_heap(cls):
         return partial(getattr, owner, name)
     if written(cls, "__getattribute__") is not None:
         methods = _methods(gate, owner, "__getattribute__", "__getattr__")
@@ -374,7 +390,23 @@ def load_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
     return partial(getattr, owner, name)
 
 
-def super_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
+def _module_attribute(gate: Imaging, owner: ModuleType, name: str) -> Thunk:
+    missing = owner.__dict__.get("__getattr__")
+    unknown = name not in owner.__dict__ and lookup(ModuleType, name) is None
+    if unknown and type(missing) is FunctionType:
+        return partial(gate.image(missing), name)
+    return partial(getattr, owner, name)
+
+
+def _class_attribute(gate: Imaging, owner: type, name: str) -> Thunk:
+    found = lookup(owner, name)
+    ask = None if is_a(found, property) else _described(gate, found, "get", None, owner)
+    if ask is None or lookup(type(owner), name) is not None:  # the metaclass goes before
+        return partial(getattr, owner, name)
+    return ask
+
+
+def super_attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
     """``super().name``."""
     start, value, cls = owner.__thisclass__, owner.__self__, owner.__self_class__
     if cls is not None and name != "__class__":
@@ -390,19 +422,17 @@ def super_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
     return partial(getattr, owner, name)
 
 
-def store_attribute(gate: MakesImages, owner: Any, name: str, value: Any) -> Thunk:
+def store_attribute(gate: Imaging, value: Any, owner: Any, name: str) -> Thunk:
     """``owner.name = value``."""
     cls = type(owner)
     method = written(cls, "__setattr__")
     if method is not None:
         return partial(gate.image(method), owner, name, value)
-    ask = None
-    if lookup(cls, "__setattr__") in (object.__setattr__, type.__setattr__):
-        ask = _described(gate, lookup(cls, name), "set", owner, value)
+    ask = _described(gate, lookup(cls, name), "set", owner, value)
     return partial(setattr, owner, name, value) if ask is None else ask
 
 
-def delete_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
+def delete_attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
     """``del owner.name``."""
     cls = type(owner)
     method = written(cls, "__delattr__")
@@ -412,23 +442,25 @@ def delete_attribute(gate: MakesImages, owner: Any, name: str) -> Thunk:
     return partial(delattr, owner, name) if ask is None else ask
 
 
-def construct(gate: MakesImages, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+def construct(gate: Imaging, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
     """``cls(*args, **kwargs)`` for a class that ``type`` itself makes instances of."""
     new = lookup(cls, "__new__")
-    if type(new) is staticmethod and type(new.__func__) is FunctionType:
-        made: Thunk = partial(gate.image(new.__func__), cls, *args, **kwargs)
-    else:
-        made = partial(cls.__new__, cls, *args, **kwargs)
+    in_python = type(new) is staticmethod and type(new.__func__) is FunctionType
 
     def initialise(instance: Any) -> Thunk:
+        instance = instance if in_python else gate.made(instance)
         if not is_a(instance, cls):
             return constant(instance)
-        method = bound(gate, "__init__", instance)
-        return chain(partial(method, *args, **kwargs), partial(check, instance))
+        init = partial(bound(gate, "__init__", instance), *args, **kwargs)
+        return chain(init, partial(_initialised, instance))
 
-    def check(instance: Any, result: Any) -> Thunk:
-        if result is None:
-            return constant(instance)
-        return type("", (), {"__init__": staticmethod(constant(result))})  # raises the TypeError
+    if new is object.__new__ and not _flags(cls) & _ABSTRACT and written(cls, "__init__"):
+        return initialise(object.__new__(cls))
+    make = gate.image(new.__func__) if in_python else cls.__new__
+    return chain(partial(make, cls, *args, **kwargs), initialise)
 
-    return chain(made, initialise)
+
+def _initialised(instance: Any, result: Any) -> Thunk:
+    if result is None:
+        return constant(instance)
+    return type("", (), {"__init__": staticmethod(constant(result))})  # raises the TypeError

@@ -222,7 +222,7 @@ def classes_made_inside():
     @mark
     class A:
         size = n * 2
-        both = [size + i for i in range(1)] if True else 0
+        both = [i for i in range(size)]
         def __init__(self, x): self.__hidden = x; self.x = x + self.size
         def get(self): return self.__hidden, __class__.__name__
         @property

@@ -327,10 +327,27 @@ def test_caches_are_called_as_they_are_unless_the_gate_says_otherwise(gate):
         def cached(self, function):
             return self.callee(function.__wrapped__)
 
+    class Shown(Uncached):
+        def cached(self, function):
+            return None
+
+        def call_with(self, function, args, kwargs):
+            if type(function) is type(f) and args[-1] > 1:
+                return super().call_with(function.__wrapped__, args, kwargs)
+            return super().call_with(function, args, kwargs)
+
+    class Holder:
+        method = functools.lru_cache(lambda self, x: ran(x))
+
     assert gate().run(lambda: f(1) + f(1)) == 2
     assert calls == [False] and f.cache_info().hits == 1
     assert Uncached().run(lambda: f(1) + f(1)) == 2
     assert calls == [False, True, True] and f.cache_info().hits == 1
+    assert Shown().run(lambda: f(1) + f(2)) == 3
+    assert calls == [False, True, True, True] and f.cache_info().hits == 2
+    RAN.clear()
+    assert Shown().run(lambda: Holder().method(1) + Holder().method(2)) == 3
+    assert RAN == [False, True]
 
 
 @GATES
@@ -391,3 +408,32 @@ def test_watching_ends_with_unwatch():
 
     assert gate.run(f, 1) == 4
     assert seen == ["*", "+="]
+
+
+def test_what_the_run_makes_is_told():
+    class Made(Full):
+        def __init__(self):
+            self.seen = []
+
+        def made(self, value):
+            self.seen.append(value)
+            return value
+
+    class Plain:
+        pass
+
+    def f():
+        a, b, c, d = [1], (2, a_global), {3}, {4: 5}
+        e = [x for x in a]
+        g = lambda: 0
+        h, i = A(2), Plain()
+        return a, b, c, d, e, g, h, i
+
+    gate = Made()
+    made = gate.run(f)
+    assert all(any(value is seen for seen in gate.seen) for value in made)
+    seen = [type(value) for value in gate.seen]
+    assert seen.count(A) == seen.count(Plain) == 1
+
+
+a_global = 1

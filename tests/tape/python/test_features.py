@@ -13,13 +13,13 @@ from tapegrad.tape.python import Imaging
 from tapegrad.tape.python.bytecode import take_apart
 from tapegrad.tape.python.treatments import TREATED
 
-FUNCTIONS = {function.__name__: function for function in features.FEATURES}
-NAMES = list(FUNCTIONS)
-FILES = {features.__file__, failures.__file__}
+FUNCTIONS = [*features.FEATURES, *failures.FAILURES]
+FILES = (features.__file__, failures.__file__)
+each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 
 
 def _outcome(run):
-    """What `run` returns, or the traceback of what it raises, as far as it lies in features.py."""
+    """What `run` returns, or the traceback of what it raises, as far as it lies in the functions."""
     try:
         return repr(run())
     except Exception as error:
@@ -30,15 +30,22 @@ def _outcome(run):
 
 
 @pytest.mark.parametrize("gate", [*GATES, Showing], ids=lambda gate: gate.__name__)
-@pytest.mark.parametrize("name", NAMES)
-def test_result_and_traceback_are_those_of_the_function(name, gate):
-    function = FUNCTIONS[name]
+@each_function
+def test_result_and_traceback_are_those_of_the_function(function, gate):
     expected = _outcome(function)
     assert _outcome(lambda: gate().run(function)) == expected
 
 
+def test_features_return_and_failures_raise():
+    for function in features.FEATURES:
+        function()
+    for function in failures.FAILURES:
+        with pytest.raises(Exception, match="(?s)."):
+            function()
+
+
 def _lines(run):
-    """Every call, line and return in features.py, in order, as a debugger or coverage sees them."""
+    """Every call, line and return in the functions, in order, as a debugger or coverage sees them."""
     events = []
 
     def trace(frame, event, arg):
@@ -63,9 +70,8 @@ def _lines(run):
 
 
 @pytest.mark.parametrize("gate", [Imaging, Full], ids=lambda gate: gate.__name__)
-@pytest.mark.parametrize("name", NAMES)
-def test_a_debugger_sees_the_same_lines(name, gate):
-    function = FUNCTIONS[name]
+@each_function
+def test_a_debugger_sees_the_same_lines(function, gate):
     expected = _lines(function)
     assert _lines(lambda: gate().run(function)) == expected
 
@@ -80,7 +86,7 @@ def _codes(code):
 def test_the_features_contain_every_instruction_that_asks_the_gate():
     used = {
         each.name
-        for function in [*features.FEATURES, *vars(features.Vector).values()]
+        for function in [*FUNCTIONS, *vars(features.Vector).values()]
         if hasattr(function, "__code__")
         for code in _codes(function.__code__)
         for each in take_apart(code)

@@ -206,7 +206,6 @@ def test_a_file_that_is_edited_after_the_import(tmp_path, monkeypatch):
     path.write_text("def f(x):\n    return x + 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     edited_module = importlib.import_module("edited_module")
-
     path.write_text("import math\n\ndef f(x):\n    return x + 1000\n")
     assert Full().run(edited_module.f, 1) == 2
 
@@ -216,7 +215,6 @@ def test_a_module_that_is_reloaded_while_its_functions_are_in_use(tmp_path, monk
     path.write_text("def f(x):\n    return x + 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     reloaded_module = importlib.import_module("reloaded_module")
-
     old, gate = reloaded_module.f, Full()
     assert gate.run(old, 1) == 2
     path.write_text("def f(x):\n    return x + 1000  # another text\n")
@@ -409,3 +407,25 @@ def test_a_light_image_adds_little_to_a_call():
         current.reset(token)
     # 0.8 us on machines of today; the limit is for a busy one.
     assert gated - plain < 4e-6
+
+
+def test_memory_stays_flat_over_many_runs():
+    def f(x):
+        class A:
+            def __init__(self, x):
+                self.x = x
+
+            def __add__(self, other):
+                return self.x + other
+
+        return sorted([A(x) + 1, 2], key=lambda v: -v), [y + 1 for y in (x,)]
+
+    def run(count):
+        for i in range(count):
+            Full().run(f, i)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    run(2000)
+    before = run(2000)
+    assert run(2000) - before < 200
