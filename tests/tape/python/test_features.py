@@ -40,7 +40,7 @@ def test_features_return_and_failures_raise():
     for function in features.FEATURES:
         function()
     for function in failures.FAILURES:
-        with pytest.raises(Exception, match="(?s)."):
+        with pytest.raises(Exception, match=r"(?s)."):
             function()
 
 
