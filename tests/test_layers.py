@@ -18,7 +18,7 @@ LAYERS = ["tape", "ops", "compile", "tapegrad"]  # a layer imports itself and th
 ROOMS = {  # the folders inside a layer: a room imports itself and those before it
     "tape": ["core", "array", "program", "python", "transforms"],
     "ops": ["declare", "elementwise", "shape", "reduce", "algebra", "numpy", "python", "layers"],
-    "compile": ["backends", "passes", "survey", "fusion", "plans", "jitted"],
+    "compile": ["backends", "passes", "fusion", "plans", "jitted"],
 }
 OPTIONAL = {"graphviz"}  # extras: imported inside the function that needs them
 

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.jitted.nests import roots_of
-from tapegrad.compile.survey.capture import SETTLED, survey
-from tapegrad.compile.survey.effects import watched
+from tapegrad.compile.jitted.nests import SETTLED
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node
@@ -30,23 +28,10 @@ def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
     if state.get().body is not None:
         return jitted._function(*args, **kwargs)
     arrays = [bottom(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    if not _is_one_entry(leaves, arrays):
-        return jitted._function(*args, **kwargs)
-    recording = jitted.recording_of(arrays, structure)
-    if recording is None:
-        status = jitted.status(arrays, structure)
-        if status == "eager":
-            return jitted._function(*args, **kwargs)
-        if status == "unknown" and jitted.key_of(arrays, structure) not in jitted.calm:
-            return _first_call(jitted, args, kwargs, arrays, structure)
-        copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
-        positional, named = unflatten(structure, copies)
-        jitted(*positional, **named)
-        recording = jitted.recording_of(arrays, structure)
+    recording = jitted.recording_of(arrays, structure) if _is_one_entry(leaves, arrays) else None
     if recording is None or not recording.is_pure:
         return jitted._function(*args, **kwargs)
-    operands = [leaves[i] for i in recording.traced]
-    operands += [reference.read() for reference in recording.captured]
+    operands = recording.inputs(leaves)
     results = iter(apply(jit_call_p, tuple(operands), {"program": recording.pure}))
     inputs = dict(zip(recording.recorded.inputs, operands))
     outputs = recording.recorded.outputs[: recording.boundary.results]
@@ -72,20 +57,6 @@ def _is_one_entry(leaves: list[Any], arrays: list[Any]) -> bool:
                 return False
             leaf = leaf.value
     return True
-
-
-def _first_call(jitted: Any, args: Any, kwargs: Any, arrays: list[Any], structure: Any) -> Any:
-    """Run the function on the tensors, once, and see whether it may be recorded.
-
-    A later call records it on plain arrays.
-    """
-    captures = survey(jitted._function, roots_of(structure))
-    drawn = captures.random_state()
-    with watched() as effects:
-        result = jitted._function(*args, **kwargs)
-    if not effects.first and captures.hold() and captures.random_state() == drawn:
-        jitted.calm.add(jitted.key_of(arrays, structure))
-    return result
 
 
 def bottom(value: Any) -> Any:

@@ -13,26 +13,29 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
-from tapegrad.compile.jitted.dispatch import MISS, fast_call
-from tapegrad.compile.jitted.nests import changeable, roots_of, take_apart
+from tapegrad.compile.jitted.entering import AS_IT_IS, MISS, entrance
+from tapegrad.compile.jitted.nests import take_apart
 from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
-from tapegrad.compile.survey.capture import Captures, survey
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import unflatten
+from tapegrad.tape.python.recorder import Recorder
 from tapegrad.tape.transforms.transformed import by_name, spelled
 
 __all__ = ["Jit", "Stats", "jit"]
 
 #: Recordings of one signature (one for each way that its branches went) before it runs eagerly.
 MOST_VARIANTS = 8
-#: Sets of captured values before the function runs eagerly.
-MOST_STATES = 8
+#: How often a function may raise while it is recorded before it runs eagerly.
+MOST_ERRORS = 8
+#: Changes of numbers that are read from outside, before these are inputs.
+_NUMBERS = (float, int, np.generic)
 
 
 #: Reasons to compile nothing in this process that have been given.
@@ -58,28 +61,11 @@ class Stats(NamedTuple):
 
 @dataclass(slots=True)
 class _Signature:
-    """The plans of one signature: one for each way that the guards went."""
+    """The ways through a function of one signature."""
 
     variants: list[Recording] = field(default_factory=list)
     eager: str = ""
-
-
-@dataclass(slots=True)
-class _State:
-    """The plans that belong to one set of captured values."""
-
-    captures: Captures
-    signatures: dict[Any, _Signature] = field(default_factory=dict)
-
-
-class _Bound(dict[str, Any]):
-    """The compiled methods of an instance, which are neither copied nor pickled with it."""
-
-    def __reduce__(self) -> Any:
-        return (_Bound, ())
-
-    def __deepcopy__(self, memo: Any) -> _Bound:
-        return _Bound()
+    errors: int = 0
 
 
 class Jit:
@@ -89,28 +75,28 @@ class Jit:
         functools.update_wrapper(self, function)
         self._function = function
         self._strict = strict
-        self._states: list[_State] = []
+        self._signatures: dict[Any, _Signature] = {}
         self._mutex = threading.RLock()
         self._traces = 0
         self._compiled = 0
         self._reused = 0
         self._eager_calls = 0
-        self._eager = ""
-        #: The fast way into the recording that held last.
+        #: The way into the recording that held last.
         self._fast: Callable[..., Any] | None = None
         self._warned = False
-        #: Compiled methods of instances that have no attributes of their own.
-        self._methods: dict[int, Jit] = {}
-        #: Signatures for which the function was seen to have no effects on the outside.
-        self.calm: set[Any] = set()
+        #: The places of numbers that were seen to change: they are inputs.
+        self._varying: set[str] = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         fast = self._fast
-        if fast is not None and not kwargs:
+        if fast is not None:
             try:
-                result = fast(args)
+                result = fast(args, kwargs)
             except Exception:  # the function itself will say what is wrong
                 result = MISS
+            if result is AS_IT_IS:
+                self._eager_calls += 1
+                return self._function(*args, **kwargs)
             if result is not MISS:
                 return result
         return self._slowly(args, kwargs)
@@ -121,131 +107,42 @@ class Jit:
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
         leaves, structure = take_apart((args, kwargs))
-        for leaf in leaves:
-            if isinstance(leaf, Tensor):
-                return call_through(self, leaves, structure)
-        if self._eager:
-            return self._run_eagerly(self._eager, args, kwargs)
+        if any(isinstance(leaf, Tensor) for leaf in leaves):
+            return call_through(self, leaves, structure)
         try:
             key = self.key_of(leaves, structure)
         except Unsettled as stop:
             return self._run_eagerly(f"it is called with {stop}", args, kwargs)
-        state = self._current_state(roots_of(structure))
-        if state is None or state.captures.opaque:
-            reason = self._eager if state is None else f"it reads {state.captures.opaque}"
-            return self._run_eagerly(reason, args, kwargs)
-        signature = state.signatures.get(key)
+        signature = self._signatures.get(key)
         if signature is not None:
             if signature.eager:
                 return self._run_eagerly(signature.eager, args, kwargs)
             for i, variant in enumerate(list(signature.variants)):
-                done, result = variant.run(leaves)
-                if done:
-                    if i:
-                        self._promote(signature, variant)
-                    if variant.fast is None:
-                        variant.fast = fast_call(variant, state.captures, structure, leaves)
-                    self._fast = variant.fast or None
-                    return result
-        return self._record(state, key, args, kwargs)
+                try:
+                    result = variant.enter(args, kwargs)
+                except Exception:
+                    continue
+                if result is MISS:
+                    continue
+                if i:
+                    self._put_first(signature, variant)
+                self._fast = variant.enter
+                if result is AS_IT_IS:
+                    return self._run_eagerly(variant.problem, args, kwargs)
+                return result
+        return self._record(key, leaves, structure, args, kwargs)
 
     @staticmethod
     def key_of(leaves: list[Any], structure: Any) -> Any:
         """Return the signature of a call."""
         return (structure, tuple([leaf_key(leaf) for leaf in leaves]))
 
-    def status(self, leaves: list[Any], structure: Any) -> str:
-        """Return "compiled", "eager" or "unknown": what a call with these leaves would meet."""
-        try:
-            key = self.key_of(leaves, structure)
-        except Unsettled:
-            return "eager"
-        state = self._state_for(roots_of(structure))
-        if self._eager or (state is not None and state.captures.opaque):
-            return "eager"
-        signature = None if state is None else state.signatures.get(key)
-        if signature is None:
-            return "unknown"
-        return "eager" if signature.eager else "compiled"
-
-    def recording_of(self, leaves: list[Any], structure: Any) -> Recording | None:
-        """Return the recording whose way a call with these leaves would take, if there is one."""
-        try:
-            key = self.key_of(leaves, structure)
-        except Unsettled:
-            return None
-        state = self._state_for(roots_of(structure))
-        signature = None if state is None else state.signatures.get(key)
-        if self._eager or signature is None:
-            return None
-        return next((v for v in list(signature.variants) if v.stands_for(leaves)), None)
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        """Bind a jitted method to its instance, which keeps what was compiled for it."""
-        if instance is None:
-            return self
-        method = self._function.__get__(instance, owner)
-        space = getattr(instance, "__dict__", None)
-        if not isinstance(space, dict):  # a class, or an instance with slots
-            methods: Any = self._methods
-            name: Any = id(instance)
-        else:
-            methods = space.setdefault("_tapegrad_jitted", _Bound())
-            name = getattr(self, "__name__", repr(self))
-        bound = methods.get(name)
-        if bound is None or getattr(bound._function, "__self__", instance) is not instance:
-            # Not there yet, or copied with the attributes of another instance.
-            if isinstance(space, dict) and bound is not None:
-                methods = space["_tapegrad_jitted"] = _Bound()
-            bound = methods[name] = Jit(method, self._strict)
-        return bound
-
-    def _promote(self, signature: _Signature, variant: Recording) -> None:
+    def _put_first(self, signature: _Signature, variant: Recording) -> None:
         """Try first next time what held this time."""
         with self._mutex:
             if variant in signature.variants:
                 others = [v for v in signature.variants if v is not variant]
                 signature.variants = [variant, *others]
-
-    def _state_for(self, roots: frozenset[Any]) -> _State | None:
-        """Return the state whose captured values are there now."""
-        states = self._states
-        return next((s for s in states if s.captures.roots >= roots and s.captures.hold()), None)
-
-    def _current_state(self, roots: frozenset[Any]) -> _State | None:
-        """Return that state, or a new one; None if there have been too many."""
-        states = self._states
-        state = self._state_for(roots)
-        if state is not None:
-            if state is not states[0]:
-                with self._mutex:
-                    self._states = [state, *(s for s in self._states if s is not state)]
-            return state
-        with self._mutex:
-            if self._states is not states:  # another thread was faster
-                return self._current_state(roots)
-            if len(states) >= MOST_STATES:
-                self._eager = (
-                    f"what it reads from its closure and globals has changed {MOST_STATES} times: "
-                    f"{self._what_changed(roots)}. Pass it as an argument"
-                )
-                return None
-            state = _State(survey(self._function, roots.union(*(s.captures.roots for s in states))))
-            if inspect.isgeneratorfunction(self._function):
-                state.captures.opaque = "its arguments when it is iterated (a generator)"
-            if inspect.iscoroutinefunction(self._function) or inspect.isasyncgenfunction(
-                self._function
-            ):
-                state.captures.opaque = "its arguments when it is awaited"
-            self._states = [state, *states]
-            return state
-
-    def _what_changed(self, roots: frozenset[Any]) -> str:
-        captures = self._states[0].captures
-        if not captures.roots >= roots:
-            return "the classes of its arguments"
-        names = [r.name for r in captures.references if not r.holds()]
-        return ", ".join(dict.fromkeys(names)) or "the size of a container"
 
     def _warn(self, reason: str) -> None:
         name = getattr(self, "__name__", "function")
@@ -263,64 +160,116 @@ class Jit:
         self._eager_calls += 1
         return self._function(*args, **kwargs)
 
-    def _record(self, state: _State, key: Any, args: Any, kwargs: Any) -> Any:
-        """Run the function on real values, keep what it did as a plan, and return its result.
+    def _record(self, key: Any, leaves: Any, structure: Any, args: Any, kwargs: Any) -> Any:
+        """Record what the function does, keep it as a plan, and return the result.
 
-        No lock is held meanwhile: threads that come in at once record each for itself.
+        Recording has no effect: where the function cannot be recorded, it is then run as it is. No lock
+        is held meanwhile: threads that come in at once record each for itself.
         """
         with self._mutex:
-            signature = state.signatures.setdefault(key, _Signature())
+            signature = self._signatures.setdefault(key, _Signature())
+            self._note_changes(signature, leaves)
             if len(signature.variants) >= MOST_VARIANTS:
-                signature.eager = self._too_many(signature)
-        captured = {id(value) for value in state.captures.objects}
-        if any(id(value) in captured for value in changeable((args, kwargs))):
-            signature.eager = "it reads an argument also by another way than as its argument"
+                signature.eager = self._too_many(signature, leaves)
+                signature.variants = []
         if signature.eager:
             return self._run_eagerly(signature.eager, args, kwargs)
-        recording, result = record(
-            self._function, state.captures, args, kwargs, strict=self._strict
-        )
-        with self._mutex:
-            self._traces += 1
-            if recording.plan is not None:
-                self._compiled += recording.plan.compiled
-                self._reused += recording.plan.reused
-            problem = recording.problem or self._keep(signature, recording)
-            if problem:
-                signature.eager = problem
-                signature.variants = []
-        if problem:
-            self._warn(problem)
+        recording, result = self.recording_for(signature, structure, args, kwargs)
+        if recording is None or recording.problem:
+            reason = signature.eager if recording is None else recording.problem
+            if not reason:
+                return self._function(*args, **kwargs)
+            return self._run_eagerly(reason, args, kwargs)
         return result
 
-    def _too_many(self, signature: _Signature) -> str:
+    def recording_for(
+        self, signature: _Signature, structure: Any, args: Any, kwargs: Any, *, commit: bool = True
+    ) -> tuple[Recording | None, Any]:
+        """Record a call and keep the recording; None where the function has raised."""
+        problem = self._not_a_call()
+        try:
+            if problem:
+                signature.eager = problem
+                return None, None
+            recording, result = record(
+                self._function,
+                args,
+                kwargs,
+                varying=self._varying,
+                strict=self._strict,
+                commit=commit,
+            )
+        except Exception as error:
+            signature.errors += 1
+            if signature.errors >= MOST_ERRORS:
+                signature.eager = f"it raised {type(error).__name__} {MOST_ERRORS} times"
+            return None, None
+        recording.enter = entrance(recording, structure)
+        recording.arguments.clear()
+        with self._mutex:
+            self._traces += 1
+            self._compiled += recording.plan.compiled
+            self._reused += recording.plan.reused
+            signature.variants = [recording, *signature.variants]
+        return recording, result
+
+    def _not_a_call(self) -> str:
+        """Return why calling the function runs none of it, or nothing."""
+        if inspect.isgeneratorfunction(self._function):
+            return "it reads its arguments when it is iterated (a generator)"
+        if inspect.iscoroutinefunction(self._function) or inspect.isasyncgenfunction(
+            self._function
+        ):
+            return "it reads its arguments when it is awaited"
+        return ""
+
+    def _note_changes(self, signature: _Signature, leaves: list[Any]) -> None:
+        """Numbers that were read from outside and are others now are inputs from now on."""
+        for variant in signature.variants:
+            for check in variant.changed(leaves):
+                number = isinstance(check.seen, _NUMBERS) and type(check.seen) is not bool
+                if check.kind == "equal" and number:
+                    self._varying.add(check.place.text)
+        known = self._varying
+        signature.variants = [
+            v
+            for v in signature.variants
+            if not any(c.kind == "equal" and c.place.text in known for c in v.checks)
+        ]
+
+    def _too_many(self, signature: _Signature, leaves: list[Any]) -> str:
+        changed = {c.place.text for v in signature.variants for c in v.changed(leaves)}
+        if changed:
+            return (
+                f"what it reads from its closure and globals has changed {MOST_VARIANTS} times: "
+                f"{', '.join(sorted(changed))}. Pass it as an argument"
+            )
         guards = [g for v in signature.variants for g in v.boundary.guards]
         lines = ", ".join(sorted({str(g.where) for g in guards}))
-        if not guards:
-            names = ", ".join({r.name for v in signature.variants for r, _ in v.watched})
-            return (
-                f"arrays that it reads ({names}) had {MOST_VARIANTS} different contents. Pass them "
-                "as arguments"
-            )
         return (
             f"its branches went {MOST_VARIANTS} different ways for arguments of one kind; values "
             f"are consumed at {lines}"
         )
 
-    def _keep(self, signature: _Signature, recording: Recording) -> str:
-        """Add a recording to those of its signature; returns what speaks against it.
+    def recording_of(self, leaves: list[Any], structure: Any) -> Recording | None:
+        """Return the recording whose way a call with these leaves takes; it is made if need be."""
+        try:
+            key = self.key_of(leaves, structure)
+        except Unsettled:
+            return None
+        with self._mutex:
+            signature = self._signatures.setdefault(key, _Signature())
+        if signature.eager or current().problems:
+            return None
+        found = next((v for v in list(signature.variants) if v.stands_for(leaves)), None)
+        if found is None and len(signature.variants) < MOST_VARIANTS:
+            args, kwargs = unflatten(structure, leaves)
+            found, _ = self.recording_for(signature, structure, args, kwargs, commit=False)
+        return found
 
-        Constants that the function computed outside its traced values may be different at each call
-        (a file, a clock); a recording with such constants is used when two recordings agree.
-        """
-        for other in signature.variants:
-            if other.same_way(recording) and other.same_watched(recording):
-                if not other.same_constants(recording):
-                    return "it computes with values that are others at each call"
-                other.trusted = True
-                return ""
-        signature.variants = [recording, *signature.variants]
-        return ""
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Bind a jitted method to its instance, which is then an argument like others."""
+        return self if instance is None else JitMethod(self, instance)
 
     def stats(self) -> Stats:
         """Return counts: traces, kernels compiled, kernels reused, calls that were run eagerly."""
@@ -329,21 +278,22 @@ class Jit:
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """Return what a call with these arguments executes: the tape, the plan, the kernels.
 
-        The function is run once, on copies of the arguments.
+        The function is recorded, which has no effect.
         """
         leaves, structure = take_apart((args, kwargs))
-        leaves = [np.array(v) if isinstance(v, np.ndarray) else v for v in leaves]
         leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
-        captures = survey(self._function, roots_of(structure))
-        problem = captures.opaque and f"it reads {captures.opaque}"
+        problem = self._not_a_call()
         try:
             self.key_of(leaves, structure)
         except Unsettled as stop:
             problem = f"it is called with {stop}"
         if not problem:
             positional, named = unflatten(structure, leaves)
-            recording, _ = record(self._function, captures, positional, named, strict=self._strict)
+            recording, _ = record(
+                self._function, positional, named, varying=self._varying, strict=self._strict,
+                commit=False,
+            )  # fmt: skip
             problem = recording.problem
         return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
 
@@ -356,6 +306,54 @@ class Jit:
 
     def __repr__(self) -> str:
         return f"<jit {spelled(self._function)}>"
+
+
+class JitMethod:
+    """A jitted method of an instance: the jitted function, with the instance as its first argument."""
+
+    __slots__ = ("__func__", "__self__", "__weakref__")
+
+    def __init__(self, jitted: Jit, instance: Any) -> None:
+        self.__func__ = jitted
+        self.__self__ = instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """Do `Jit.explain` for a call of the method."""
+        return self.__func__.explain(self.__self__, *args, **kwargs)
+
+    def stats(self) -> Stats:
+        """Return the counts of the function, for all instances together."""
+        return self.__func__.stats()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__func__, name)
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, JitMethod) and self.__func__ is other.__func__
+        return same and self.__self__ is other.__self__  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((id(self.__func__), id(self.__self__)))
+
+    def __repr__(self) -> str:
+        return f"<bound method {self.__func__!r} of {self.__self__!r}>"
+
+
+def _read_jitted(jitted: Jit) -> Any:
+    """What is recorded of a jitted function inside of another: the function itself."""
+    return jitted._function
+
+
+def _read_method(method: JitMethod) -> Any:
+    function = method.__func__._function
+    return function.__get__(method.__self__) if type(function) is FunctionType else method.__func__
+
+
+Recorder.inside[Jit] = _read_jitted
+Recorder.inside[JitMethod] = _read_method
 
 
 def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tapegrad.tape.core.pytree import Structure, steps_of
+from tapegrad.tape.python.places import Place
 
-__all__ = ["labels"]
+__all__ = ["label_of", "labels"]
 
 #: What steps into a nest are written with: ``.w``, ``['w']``, ``[0]``.
 _MARKS = ".[]'"
@@ -51,3 +53,14 @@ def _leaves(name: str, structure: Structure) -> Iterator[str]:
     elif structure != "-":
         for step, child in zip(steps_of(structure), structure[2]):
             yield from _leaves(f"{name}_{step.strip(_MARKS)}", child)
+
+
+def label_of(place: Place) -> str:
+    """Return a label for what was read at a place.
+
+    >>> settings = {"rate": [0.1]}
+    >>> label_of(Place.name(settings, "rate").item(0))
+    'rate_0'
+    """
+    text = re.sub(r"^(argument|global|variable|module) ", "", place.text)
+    return re.sub(r"\W+", "_", text).strip("_") or "x"

@@ -1,43 +1,40 @@
-"""Recording a function for ``jit``: what it did becomes a program, and the program a plan."""
+"""Recording a function for ``jit``: what it did becomes a program, and the program a plan.
+
+While it is recorded, a function has no effect: its image asks a gate about all that it would read, run
+and change outside, and what would have an effect ends the recording. Then the function is run as it is.
+"""
 
 from __future__ import annotations
 
-import functools
-import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends.interface import current
-from tapegrad.compile.jitted.labels import labels
-from tapegrad.compile.jitted.nests import FUNCTIONS, is_traced, take_apart, take_result_apart
+from tapegrad.compile.jitted.labels import label_of, labels
+from tapegrad.compile.jitted.nests import SETTLED, is_traced, take_apart, take_result_apart
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
-from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
 from tapegrad.compile.plans.explanation import explanation
 from tapegrad.compile.plans.plan import build
-from tapegrad.compile.survey.capture import SETTLED, Captures, Reference, survey
-from tapegrad.compile.survey.effects import watched
-from tapegrad.compile.survey.healing import Healer, is_buffer
-from tapegrad.compile.survey.mirror import Mirror
-from tapegrad.tape.array.originals import same_bits
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
+from tapegrad.tape.python.ledger import Check, Ledger
+from tapegrad.tape.python.places import Place
+from tapegrad.tape.python.recorder import Recorder
 from tapegrad.tape.transforms.values import give_back
 
 __all__ = ["Recording", "Unsettled", "leaf_key", "record"]
 
 #: Run on every program after every pass; the tests put ``program.verify`` here.
 check: Callable[[Program], None] | None = None
-
 
 #: What is asked of a value and does not change when the value changes a little.
 _STEADY = frozenset({"bool", "contains", "hash", "index", "int", "repr", "shape", "text"})
@@ -50,10 +47,12 @@ class Unsettled(Exception):
 def leaf_key(leaf: Any) -> Any:
     """Return what a plan depends on of one argument: kind, shape, layout and dtype, or the value.
 
+    What is read of an object is noted when it is read; its type is all that is known before.
+
     Raises
     ------
     Unsettled
-        For objects that may change, and arrays that are not plain ones of real numbers.
+        For arrays that are not plain ones of real numbers.
     """
     kind = type(leaf)
     if kind is np.ndarray:
@@ -67,15 +66,13 @@ def leaf_key(leaf: Any) -> Any:
         return kind if -(2**63) <= leaf < 2**63 else (kind, leaf)
     if isinstance(leaf, np.generic):
         return ("scalar", leaf.dtype) if leaf.dtype.kind in "fiub" else (kind, repr(leaf))
-    if kind is complex:
+    if kind is complex or kind is slice:
         return (kind, repr(leaf))
-    if kind is slice:
-        return (kind, repr(leaf))
-    if isinstance(leaf, type) and (leaf.__module__ == "builtins" or issubclass(leaf, np.generic)):
+    if kind in SETTLED or isinstance(leaf, np.dtype):
         return (kind, leaf)
-    if isinstance(leaf, SETTLED):
-        return (kind, leaf)
-    raise Unsettled(f"an object of type {kind.__name__}")
+    if isinstance(leaf, (np.ndarray, int, float, str)):
+        raise Unsettled(f"an object of type {kind.__name__}")
+    return ("object", kind)
 
 
 @dataclass(slots=True, eq=False)
@@ -86,67 +83,56 @@ class Recording:
     ----------
     program : Program
     boundary : Boundary
-    plan : Plan or None
+    plan : Plan
     traced : list of int
         Which leaves of the arguments the plan takes.
-    captured : list of Reference
-        Where the plan's further inputs are read.
+    captured : list of Place
+        Where the plan's further inputs lie.
+    checks : list of Check
+        What must hold of all else that the function read.
     structure : Structure
         Of the result.
     recorded : Program
         The program before all passes.
-    watched : list of (Reference, array)
-        Arrays that must have these contents.
-    constants : list of array
-        What the function computed outside its traced values.
-    trusted : bool
-        Whether the constants are known to be the same at each call.
+    arguments : list
+        The leaves of a call, while places among them are read.
     problem : str
-        Why the recording may not be used.
-    fast : callable, False or None
-        Generated code that checks a call and runs the plan; False if there can be none.
+        Why the function is run as it is, this way through.
+    enter : callable
+        Checks a call, and runs it: see ``entering``.
     """
 
     program: Program
     boundary: Boundary
     plan: Any
     traced: list[int]
-    captured: list[Reference]
+    captured: list[Place]
+    checks: list[Check]
     structure: Structure
     recorded: Program
-    watched: list[tuple[Reference, Any]] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-    trusted: bool = True
+    arguments: list[Any]
     problem: str = ""
-    fast: Any = None
+    enter: Any = None
 
     def inputs(self, leaves: list[Any]) -> list[Any]:
         """Return the values of a call that the program takes."""
-        return [leaves[i] for i in self.traced] + [r.read() for r in self.captured]
-
-    def run(self, leaves: list[Any]) -> tuple[bool, Any]:
-        """Execute; returns whether the guards held, and the result."""
-        if not self.trusted:
-            return False, None
-        for reference, contents in self.watched:
-            if not same_bits(reference.read(), contents):
-                return False, None
-        inputs = self.inputs(leaves)
-        if self.boundary.writes and (_overlap(inputs) or self._may_not_write(inputs)):
-            return False, None
-        inputs = [v if type(v) is np.ndarray else np.asarray(v) for v in inputs]
+        self.arguments[:] = leaves
         try:
-            outs = self.plan.run(*inputs)
-        except Exception:
-            # The function itself will say what is wrong, if it is not that a guard came too late.
-            return False, None
-        if type(outs) is not tuple:
-            return False, outs
-        return True, unflatten(self.structure, outs)
+            return [leaves[i] for i in self.traced] + [place.read() for place in self.captured]
+        finally:
+            self.arguments.clear()
+
+    def changed(self, leaves: list[Any]) -> list[Check]:
+        """Return the checks that do not hold for a call with these leaves."""
+        self.arguments[:] = leaves
+        try:
+            return [check for check in self.checks if not check.holds()]
+        finally:
+            self.arguments.clear()
 
     def stands_for(self, leaves: list[Any]) -> bool:
         """Whether a call with these leaves would take the way of this recording."""
-        if not self.trusted or not all(same_bits(r.read(), a) for r, a in self.watched):
+        if self.changed(leaves):
             return False
         guards, count = self.boundary.guards, self.boundary.results
         asked = self.recorded.memo(
@@ -159,7 +145,10 @@ class Recording:
     def is_pure(self) -> bool:
         """Whether the function is its results, and what it asked for was not its values, but only what
         small changes leave as it is."""
-        return not self.boundary.writes and all(g.kind in _STEADY for g in self.boundary.guards)
+        guards = self.boundary.guards
+        return (
+            not self.problem and not self.boundary.writes and all(g.kind in _STEADY for g in guards)
+        )
 
     @property
     def pure(self) -> Program:
@@ -168,27 +157,6 @@ class Recording:
         results = program.outputs[: self.boundary.results]
         computed = [o for o in results if type(o) is Node and o not in inputs]
         return program.memo("pure", lambda: program.select(computed))  # type: ignore[no-any-return]
-
-    def _may_not_write(self, inputs: list[Any]) -> bool:
-        """Whether an array that is written into is read-only: the writes before it count."""
-        return any(not inputs[i].flags.writeable for i in self.boundary.writes)
-
-    def same_way(self, other: Recording) -> bool:
-        """Whether two recordings took the same branches."""
-        mine, theirs = self.boundary.guards, other.boundary.guards
-        return len(mine) == len(theirs) and all(
-            a.kind == b.kind and same_bits(a.seen, b.seen) for a, b in zip(mine, theirs)
-        )
-
-    def same_watched(self, other: Recording) -> bool:
-        """Whether the arrays that two recordings watch had the same contents."""
-        return all(same_bits(a, b) for (_, a), (_, b) in zip(self.watched, other.watched))
-
-    def same_constants(self, other: Recording) -> bool:
-        """Whether two recordings computed with the same constants."""
-        return len(self.constants) == len(other.constants) and all(
-            same_bits(a, b) for a, b in zip(self.constants, other.constants)
-        )
 
     def explain(self, name: str) -> str:
         """Return the tape, the plan and the kernels as text."""
@@ -209,35 +177,49 @@ class Recording:
         return "\n".join(parts)
 
 
-def _overlap(arrays: list[Any]) -> bool:
-    """Whether any two of the arrays share memory."""
-    arrays = [a for a in arrays if type(a) is np.ndarray and a.size]
-    return any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[i + 1 :])
-
-
 def record(
-    function: Callable[..., Any], captures: Captures, args: Any, kwargs: Any, *, strict: bool
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    *,
+    varying: set[str] | None = None,
+    strict: bool = False,
+    commit: bool = True,
 ) -> tuple[Recording, Any]:
-    """Run `function` on real values and make a plan of what it did.
+    """Run the image of `function` on real values, and make a plan of what it did.
+
+    Parameters
+    ----------
+    function, args, kwargs
+        What is called.
+    varying : set of str
+        The places of numbers that are inputs, since they change.
+    strict : bool
+        Whether a step of the plan that NumPy would have to do is an error.
+    commit : bool
+        Whether what the function writes into arrays is written.
 
     Returns
     -------
     recording : Recording
+        Its `problem` tells why the function must be run as it is.
     result
-        What the function returned for these arguments.
+        What the function returned for these arguments; without meaning if there is a problem.
+
+    Raises
+    ------
+    Exception
+        What the function raises, with whatever values; run as it is, it says what it would say.
     """
-    run = _Run(function, captures, args, kwargs)
+    run = _Run(function, args, kwargs, varying or set())
     recording = Recording(
-        run.program, run.boundary, None, run.traced, run.captured, run.structure, run.program
-    )
-    backend = current()
-    recording.problem = run.problem or ("" if backend.usable() else backend.problems[0])
-    if recording.problem:
-        return recording, function(*args, **kwargs) if run.lazy and run.calm else run.result
-    recording.watched = run.watched
-    _note_constants(recording)
+        run.program, run.boundary, None, run.traced, run.captured,
+        list(run.ledger.checks.values()), run.structure, run.program, run.arguments, run.problem,
+    )  # fmt: skip
     recording.program = optimise(run.program, check)
-    recording.plan = build(recording.program, run.boundary, strict=strict)
+    recording.plan = build(recording.program, run.boundary, strict=strict and not run.problem)
+    if commit and not run.problem:
+        run.commit()
     return recording, run.result
 
 
@@ -254,132 +236,124 @@ class _Run:
         Of the result.
     traced : list of int
         Which leaves of the arguments are inputs of the program.
-    captured : list of Reference
+    captured : list of Place
         Where its further inputs are read.
-    watched : list of (Reference, array)
-        The captured arrays that code may have read behind the back of the trace.
     problem : str
         Why the program may not stand for the function, or nothing.
-    lazy : bool
-        Whether the result holds code that has still to run, with values that are traced no more.
-    calm : bool
-        Whether nothing tells that the function has run.
     """
 
-    def __init__(self, function: Any, captures: Captures, args: Any, kwargs: Any) -> None:
-        self.function = function
-        self.captures = captures
+    def __init__(self, function: Any, args: Any, kwargs: Any, varying: set[str]) -> None:
         self.leaves, nest = take_apart((args, kwargs))
+        self.arguments = list(self.leaves)
         self.labels = labels(function, nest)
         self.traced = [i for i, leaf in enumerate(self.leaves) if is_traced(leaf)]
-        self.drawn = captures.random_state()
-        self.before = [(r, r.read(), np.array(r.read())) for r in captures.arrays]
+        self.outputs: list[Any] = []
+        self.structure: Structure = "-"
+        self.result: Any = None
+        self.problem = ""
         with new_trace(StagingTrace) as self.trace:
-            self.mirror = Mirror(self.trace, captures)
-            stand_ins = list(self.leaves)
-            for i in self.traced:
-                leaf = self.leaves[i]
-                stand_ins[i] = self.trace.variable(np.asarray(leaf), original=leaf)
-            self.cells = [stand_ins[i] for i in self.traced]
-            image = self.mirror.value("", None, None, function)
+            self.ledger = Ledger(self.trace, varying)
+            stand_ins = self._stand_ins()
             images = unflatten(nest, stand_ins)
-            self.trace.shared = _overlap(
-                [
-                    *(self.leaves[i] for i in self.traced),
-                    *{id(a): a for _, a, _ in self.before}.values(),
-                ]
-            )
             try:
-                with watched() as self.effects:
-                    result = image(*images[0], **images[1])
-            finally:
-                self._close()
-            healer = Healer(self.trace, list(zip(self.cells, self.arrays)))
-            if self.mirror.give_back(healer):
-                self.trace.give_up("it changes what is outside it (an attribute, a list)")
-            leaves, after = take_apart(images)
-            if after != nest or any(a is not b for a, b in zip(leaves, stand_ins)):
-                self.trace.give_up("it changes a list, a dict or an object that it was given")
-                healer.give_back((args, kwargs), images)
-            self._take_outputs(result, healer)
-            self.watched = self._watched()
-            self._make_program()
-            self.problem = self._problem(healer)
+                result = Recorder(self.trace, (), self.ledger).read(function, *images)
+                if self.trace.problem:  # which somebody has caught
+                    raise Abandoned(self.trace.problem)
+                after, structure = take_apart(images)
+                if structure != nest or any(a is not b for a, b in zip(after, stand_ins)):
+                    self.trace.give_up("it changes a list, a dict or an object that it was given")
+                self._take_inputs()
+                self._take_outputs(result)
+            except Abandoned as reason:
+                self.problem = str(reason)
+                self.outputs, self.structure, self.result = [], "-", None
+                self._take_inputs()
+        self._make_program()
 
-    @property
-    def names(self) -> list[str]:
-        """What to call the inputs of the program."""
-        return [*(self.labels[i] for i in self.traced), *(r.name for r in self.captured)]
+    def _stand_ins(self) -> list[Any]:
+        stand_ins = list(self.leaves)
+        self.cells: list[Any] = []
+        for i, leaf in enumerate(self.leaves):
+            place = Place.argument(self.arguments, i)
+            if i in self.traced:
+                cell = self.trace.variable(np.asarray(leaf), original=leaf)
+                stand_ins[i] = cell
+                self.cells.append(cell)
+                if type(leaf) is np.ndarray:
+                    self.ledger.argument(leaf, cell, place)
+            elif type(leaf) not in SETTLED:
+                self.ledger.outside(leaf, place)
+        return stand_ins
+
+    def _take_inputs(self) -> None:
+        """Note the further inputs that were read."""
+        inputs = self.ledger.inputs
+        self.captured = [place for place, _, _ in inputs]
+        self.cells = [*self.cells[: len(self.traced)], *(cell for _, _, cell in inputs)]
+        self.arrays = [*(self.leaves[i] for i in self.traced), *(value for _, value, _ in inputs)]
 
     def _make_program(self) -> None:
-        trace, writes = self.trace, self._writes()
-        outputs = [*self.outputs, *(g.node for g in trace.guards), *(new for _, new in writes)]
+        trace = self.trace
+        self.writes = [] if self.problem else self._writes()
+        outputs = [
+            *self.outputs,
+            *(g.node for g in trace.guards),
+            *(c.node for _, c in self.writes),
+        ]
         self.program = Program(trace.inputs, trace.entries, outputs, trace.weak)
         pairs = list(zip(trace.inputs, self.arrays))
         self.boundary = Boundary(
             len(self.outputs),
             trace.guards,
-            [i for i, _ in writes],
+            [i for i, _ in self.writes],
             {node for node, array in pairs if isinstance(array, np.generic)},
             {node: Layout.of(np.asarray(array)) for node, array in pairs},
-            self.names,
+            [*(self.labels[i] for i in self.traced), *map(label_of, self.captured)],
         )
 
-    def _close(self) -> None:
-        """Do to the caller's arrays what the function did to traced ones."""
-        captured = list(self.mirror.cells.values())
-        self.captured = [reference for _, reference, _ in captured]
-        self.cells = [*self.cells, *(cell for cell, _, _ in captured)]
-        self.arrays = [*(self.leaves[i] for i in self.traced), *(a for _, _, a in captured)]
-        for cell, node, array in zip(self.cells, self.trace.inputs, self.arrays):
-            if type(array) is np.ndarray and cell.node is not node:
-                array[...] = cell.consume("write")
-
-    def _writes(self) -> list[tuple[int, Node]]:
+    def _writes(self) -> list[tuple[int, Any]]:
+        """Return which inputs the function has written into, and what stands for them now."""
         places = enumerate(zip(self.cells, self.trace.inputs, self.arrays))
         return [
-            (i, cell.node)
+            (i, cell)
             for i, (cell, node, array) in places
             if cell.node is not node and type(array) is np.ndarray
         ]
 
-    def _take_outputs(self, result: Any, healer: Healer) -> None:
+    def commit(self) -> None:
+        """Write into arrays what the function has written."""
+        for i, cell in self.writes:
+            self.arrays[i][...] = cell.value
+
+    def _take_outputs(self, result: Any) -> None:
         """Note the outputs as nodes or constants, and the result as values to give back."""
         leaves, self.structure = take_result_apart(result)
-        self.lazy = False
-        self.outputs: list[Any] = []
+        for i, (cell, node) in enumerate(zip(self.cells, self.trace.inputs)):
+            array = self.arrays[i]
+            if cell.node is not node and type(array) is np.ndarray and not array.flags.writeable:
+                self.trace.give_up("it writes into an array that is read-only")
         values: list[Any] = []
         seen: dict[int, Any] = {}
         for leaf in leaves:
             if id(leaf) not in seen:
-                seen[id(leaf)] = self._output(leaf, healer)
+                seen[id(leaf)] = self._output(leaf)
             output, value = seen[id(leaf)]
             self.outputs.append(output)
             values.append(value)
         self.result = unflatten(self.structure, values)
 
-    def _output(self, leaf: Any, healer: Healer) -> tuple[Any, Any]:
+    def _output(self, leaf: Any) -> tuple[Any, Any]:
         trace = self.trace
         if not isinstance(leaf, Tensor):
-            reference = next((r for r, array, _ in self.before if array is leaf), None)
-            if reference is not None and leaf.dtype.kind in "fiub":
-                cell = trace.variable(leaf)
-                self.cells.append(cell)
-                self.captured.append(reference)
-                self.arrays.append(leaf)
-                return cell.node, leaf
-            if type(leaf) is np.ndarray and not self._is_outside(leaf):
+            if type(leaf) is np.ndarray and leaf.dtype.kind in "fiubc":
                 return leaf.copy(), leaf  # a constant, which its caller may change
             if not isinstance(leaf, SETTLED):
-                self.lazy = self.lazy or callable(leaf) or hasattr(type(leaf), "__next__")
                 trace.give_up(f"it returns an object of type {type(leaf).__name__}")
-                return 0.0, healer.clean(leaf)
             return leaf, leaf
         if leaf.live_trace is not trace:
-            if is_buffer(leaf, trace):
+            if _is_made_inside(leaf, trace):
                 return np.array(leaf.value), give_back(leaf.value)
             trace.give_up("it returns a tensor that is none of its own values")
-            return 0.0, leaf
         for cell, node, array in zip(self.cells, trace.inputs, self.arrays):
             if leaf is cell or leaf.node is node:
                 return node, array  # the argument itself, whatever was written into it
@@ -390,105 +364,14 @@ class _Run:
             return leaf.node, value.item()
         return leaf.node, give_back(value)
 
-    def _is_outside(self, array: Any) -> bool:
-        """Whether an array that is returned belongs to somebody else."""
-        known = [a for a in self.arrays if type(a) is np.ndarray]
-        known += [a for _, a, _ in self.before]
-        return any(np.may_share_memory(array, a) for a in known)
 
-    def _problem(self, healer: Healer) -> str:
-        """Return why what was recorded may not stand for the function, or nothing."""
-        captures = self.captures
-        changed = self._heal(healer)
-        drawn = captures.random_state() != self.drawn
-        self.calm = not (changed or drawn or self.effects.first or self.boundary.writes)
-        if self.trace.problem:
-            return self.trace.problem
-        if self.effects.first:
-            return f"it calls {self.effects.first}, which a plan would not do anew"
-        if drawn:
-            return "it draws random numbers, which a plan would not draw anew"
-        if changed:
-            return "it changes what is outside it (a global, an attribute, a list)"
-        written = {id(self.arrays[i]) for i in self.boundary.writes}
-        if any(
-            not same_bits(a, contents) for _, a, contents in self.before if id(a) not in written
-        ):
-            return "it writes into an array that is not one of its arguments"
-        if written and _overlap([*self.arrays, *(r.read() for r, _ in self.watched)]):
-            return "it writes into an argument that shares memory with another"
-        return ""
-
-    def _heal(self, healer: Healer) -> bool:
-        """Whether the function changed what it reads; traced values in it are replaced."""
-        after = survey(self.function, self.captures.roots)
-        same = all(r.read() is array for r, array, _ in self.before)
-        if same and self.captures.hold() and len(after.references) == len(self.captures.references):
-            return False
-        for reference in (*self.captures.references, *after.references):
-            content = reference.read()
-            clean = healer.clean(content)
-            if clean is not content:
-                reference.write(clean)
-        return True
-
-    def _watched(self) -> list[tuple[Reference, Any]]:
-        ran = self.effects.ran
-        # Code that ran as it is, and reads an object, may have read any array in such objects.
-        behind = any(
-            r.reader in ran and not isinstance(r.expected, (*SETTLED, np.ndarray, *_CODE))
-            for r in self.captures.references
-        )
-        found = []
-        for reference, array, contents in self.before:
-            if reference.reader is not None:
-                seen = reference.reader in ran
-            else:
-                seen = behind or id(reference) not in self.mirror.covered
-            seen = seen or array.dtype.kind not in "fiub"  # the mirror shows these as they are
-            if seen and not _is_frozen(array):
-                found.append((reference, contents))
-        return found
+def _is_made_inside(tensor: Tensor, trace: StagingTrace) -> bool:
+    """Whether a tensor is an array that the function has made, and not filled with traced values."""
+    made = tensor.node.number > trace.start
+    return tensor.live_trace.level == 0 and tensor.constant and made
 
 
-_CODE = (*FUNCTIONS, types.MethodType, types.ModuleType, type, functools.partial)
-
-
-def _is_frozen(array: Any) -> bool:
-    """Whether nobody can change an array without first making it writeable."""
-    return not array.flags.writeable and array.base is None and array.flags.owndata
-
-
-def _rule_numbers() -> frozenset[float]:
-    """Return the numbers that rules of the library write."""
-    numbers: set[float] = set()
-    for primitive in primitives.values():
-        for rule in (*(primitive.vjps or ()), primitive.vjp, primitive.jvp):
-            code = getattr(rule, "__code__", None)
-            if code is not None:
-                numbers.update(c for c in code.co_consts if type(c) in (int, float))
-    return frozenset(numbers)
-
-
-def _note_constants(recording: Recording) -> None:
-    """Find out what the program holds that was computed outside traced values."""
-    program = recording.program
-    fresh: list[Any] = []
-    for operand in program.constants():
-        if type(operand) is np.ndarray:
-            if uniform_value(operand) is None or operand.size == 1:
-                fresh.append(operand)
-        elif operand == operand and operand not in _known_numbers():
-            fresh.append(operand)
-    fresh += [o for o in program.outputs if type(o) is np.ndarray]
-    recording.constants = [np.array(c) for c in fresh]
-    recording.trusted = not any(type(c) is np.ndarray and c.ndim for c in fresh)
-
-
-_numbers: list[frozenset[float]] = []
-
-
-def _known_numbers() -> frozenset[float]:
-    if not _numbers:
-        _numbers.append(_rule_numbers() | {0, 1, 2, 3, 0.5, -1})
-    return _numbers[0]
+def overlap(arrays: list[Any]) -> bool:
+    """Whether any two of the arrays share memory."""
+    arrays = [a for a in arrays if type(a) is np.ndarray and a.size]
+    return any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[i + 1 :])

@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.compile.passes.reductions import reduction_of
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.trace import new_trace
@@ -85,9 +86,11 @@ def _recorded(
             found = entry.primitive.expansion(*map(stand_in, operands), **entry.params)
             found = found if entry.primitive.multiple else (found,)
             ours = all(isinstance(r, Tensor) and r.live_trace is trace for r in found)
+    except Abandoned:
+        return None
     finally:
         current_line.reset(line)
-    if not ours or trace.guards or trace.problem:
+    if not ours or trace.guards:
         return None
     nodes = tuple(r.node for r in found)
     if not entry.primitive.multiple and (nodes[0].shape, nodes[0].dtype) != (

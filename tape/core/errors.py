@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "Abandoned",
     "InvalidBackprop",
     "InvalidGradient",
     "LeakedTensorError",
@@ -81,3 +82,14 @@ class NonScalarOutputError(TapegradError, TypeError):
     Use ``tg.vjp`` with a cotangent of the output's shape, ``tg.jacobian`` for all derivatives, or
     sum the result inside the function.
     """
+
+
+class Abandoned(BaseException):
+    """What the recording of a function ends with if it may not stand for the function.
+
+    It is no `Exception`: the user's handlers are not meant for it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

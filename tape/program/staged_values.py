@@ -18,7 +18,6 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.location import stores_item
 from tapegrad.tape.core.primitive import Primitive, primitives
-from tapegrad.tape.core.pytree import tree_map
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["StagedAppearance"]
@@ -70,8 +69,7 @@ class StagedAppearance(Appearance):
             kind = type(example)
             module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
             raise AttributeError(f"'{module}{kind.__name__}' object has no attribute {name!r}")
-        trace.give_up(f"the attribute {name} of a traced value is used")
-        return getattr(example, name)
+        return trace.give_up(f"the attribute {name} of a traced value is used")
 
     # Values that leave the trace -----------------------------------------------------------------
 
@@ -89,8 +87,7 @@ class StagedAppearance(Appearance):
         """Give NumPy the values; storing them into a plain array is refused."""
         if stores_item():
             return super().array(value, what)
-        value.live_trace.give_up(f"{what} of a traced value")
-        return value.value
+        return value.live_trace.give_up(f"{what} of a traced value")
 
     def is_lost(self, value: Traced) -> bool:
         """What Python takes is a guard, and the derivative is that of a new recording."""
@@ -100,10 +97,7 @@ class StagedAppearance(Appearance):
         self, value: Traced, name: str, function: Any, args: Any, kwargs: Any, why: str = ""
     ) -> Any:
         """Apply the function to the values."""
-        trace = value.live_trace
-        trace.give_up(f"{name} is not on record as a primitive")
-        args, kwargs = tree_map(lambda a: a.value if belongs(a, trace) else a, (args, kwargs))
-        return function(*args, **kwargs)
+        return value.live_trace.give_up(f"{name} is not on record as a primitive")
 
     # Python's operators --------------------------------------------------------------------------
 
@@ -127,11 +121,7 @@ class StagedAppearance(Appearance):
         """Compute with complex numbers as without jit."""
         if not any(isinstance(a, complex) for a in args):
             return NotImplemented
-        trace = value.live_trace
-        trace.give_up("it computes with complex numbers")
-        return _OPERATORS[ufunc.__name__](
-            *(trace.example(a) if belongs(a, trace) else a for a in args)
-        )
+        return value.live_trace.give_up("it computes with complex numbers")
 
 
 def _is_number(a: Any, trace: Any) -> bool:

@@ -8,22 +8,20 @@ traced values look to Python is in ``staged_values``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tapegrad.tape.array.application import (
-    apply,
-    belongs,
     bind,
     lower_arguments,
     make_result,
 )
-from tapegrad.tape.array.mutation import place
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.bundles import link_bundle
+from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.core.location import Line, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, primitives
@@ -70,8 +68,7 @@ class StagingTrace(Trace):
     weak : set of Node
         Values that are Python numbers, weak in NumPy's promotion.
     problem : str
-        Why the entries do not stand for the function, or nothing. The computation goes on, with the
-        values: the function runs to its end once.
+        Why the recording was ended, or nothing.
     """
 
     name = "jit"
@@ -85,15 +82,14 @@ class StagingTrace(Trace):
         self.inputs: list[Node] = []
         self.weak: set[Node] = set()
         self.problem = ""
-        #: Whether inputs share memory: a write into one must be seen through the other.
-        self.shared = False
         self.originals = Originals()
         #: What the user passed for each input.
         self.passed: dict[Node, Any] = {}
 
-    def give_up(self, reason: str) -> None:
-        """Note that the entries do not stand for the function."""
+    def give_up(self, reason: str) -> NoReturn:
+        """End the recording, whatever the user's code does about it: it would not stand for it."""
         self.problem = self.problem or f"{reason}, at {user_location()}"
+        raise Abandoned(self.problem)
 
     def process(
         self,
@@ -118,7 +114,7 @@ class StagingTrace(Trace):
                 continue
             if isinstance(a, Tensor):
                 if isinstance(values[i], Tensor):
-                    return self._outside(primitive, args, params, constant)
+                    self.give_up("a tensor from outside the function takes part in it")
             elif type(a) is np.ndarray:  # the function may fill it with something else later
                 values[i] = self.originals.copy(a)
             operands.append(values[i])
@@ -173,22 +169,14 @@ class StagingTrace(Trace):
         """Let no gradient flow to a result, in this run and in those of its program."""
         return bind(primitives["stop_gradient"], result) if result.dtype.kind == "f" else result
 
-    def _outside(
-        self, primitive: Primitive, args: tuple[Any, ...], params: Any, constant: bool | None
-    ) -> Any:
-        """Compute with a tensor from outside: imperatively, as without jit."""
-        self.give_up("a tensor from outside the function takes part in it")
-        values = tuple(a.value if belongs(a, self) else a for a in args)
-        return apply(primitive, values, params, constant)
-
     def write(self, root: Traced, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
-        """Replace the value of `root`; in memory if it shares its memory with another input."""
-        if not self.shared or root.node not in self.passed:
-            super().write(root, primitive, args, params)
-            return
-        self.give_up("it writes into an argument that shares memory with another")
-        part, *arrays = (a.consume("write") if isinstance(a, Tensor) else a for a in args)
-        place(root.value, part, params["path"], params["spec"], tuple(arrays))
+        """Replace the value of `root`, unless others see its memory."""
+        array = self.passed.get(root.node)
+        if type(array) is np.ndarray:
+            others = (a for a in self.passed.values() if type(a) is np.ndarray and a is not array)
+            if any(np.may_share_memory(array, other) for other in others):
+                self.give_up("it writes into an array that shares memory with another")
+        super().write(root, primitive, args, params)
 
     def guard(self, tensor: Traced, kind: str, seen: Any) -> None:
         """Note what Python code saw of a value."""

@@ -35,9 +35,9 @@ from tapegrad.tape.python.thunks import Thunk, stand_in
 if TYPE_CHECKING:
     from tapegrad.tape.python.imaging import Imaging
 
-__all__ = ["ANSWERS", "answer", "callback", "shown"]
+__all__ = ["ANSWERS", "CACHED", "answer", "callback", "is_shown", "shown"]
 
-_CACHED = type(functools.lru_cache(abs))
+CACHED = type(functools.lru_cache(abs))
 
 Answer = Callable[["Imaging", Any], Any]
 
@@ -111,7 +111,7 @@ ANSWERS: dict[type, Answer | None] = {
     staticmethod: _static,
     type: _class,
     BuiltinFunctionType: _builtin,
-    _CACHED: _cached,
+    CACHED: _cached,
     MethodDescriptorType: None,
     MethodWrapperType: None,
     WrapperDescriptorType: None,
@@ -129,6 +129,11 @@ def shown(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str,
     if special.is_a(function, type) and special.is_heap(function):
         return special.construct(gate, function, args, kwargs)
     return Gate.call_with(gate, function, args, kwargs)
+
+
+def is_shown(function: Any) -> bool:
+    """Whether a function of C's is known to call or to ask its arguments, which it gets as images."""
+    return id(function) in _SHOWN
 
 
 def callback(gate: Imaging, function: Any) -> Any:

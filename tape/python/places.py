@@ -7,14 +7,28 @@ name, and the gate knows the owner's place, since the owner was read before. Abs
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CellType, MemberDescriptorType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from tapegrad.tape.python.special import is_a, lookup, own_names
 
-__all__ = ["ABSENT", "Place", "stored"]
+__all__ = [
+    "ABSENT",
+    "Place",
+    "error_mode",
+    "item",
+    "itself",
+    "named",
+    "of_class",
+    "own",
+    "slot",
+    "stored",
+]
 
 
 class _Absent:
@@ -51,7 +65,45 @@ def stored(owner: Any, name: str) -> Any:
     return found
 
 
-def _item(owner: Any, key: Any) -> Any:
+def own(owner: Any, name: str) -> Any:
+    """Return what an instance, a module or a class holds under its own names, or `ABSENT`."""
+    names = owner.__dict__ if is_a(owner, ModuleType) else own_names(owner)
+    return dict.__getitem__(names, name) if name in names else ABSENT
+
+
+def slot(owner: Any, name: str) -> Any:
+    """Return what a slot of an instance holds, or `ABSENT`."""
+    found = lookup(type(owner), name, ABSENT)
+    if type(found) is not MemberDescriptorType:
+        return ABSENT
+    try:
+        return found.__get__(owner)
+    except AttributeError:
+        return ABSENT
+
+
+def of_class(cls: type, name: str) -> Any:
+    return lookup(cls, name, ABSENT)
+
+
+def _inside(owner: Any, name: str) -> Any:
+    return getattr(owner, name, ABSENT)
+
+
+def itself(owner: Any, _: Any) -> Any:
+    return owner
+
+
+def _called(function: Any, key: Any) -> Any:
+    args, kwargs = key
+    return function(*args, **dict(kwargs))
+
+
+def _names_of(owner: Any, _: Any) -> Any:
+    return own_names(owner)
+
+
+def item(owner: Any, key: Any) -> Any:
     if type(owner) not in (list, tuple, dict, str, bytes, range):
         return ABSENT
     try:
@@ -60,7 +112,7 @@ def _item(owner: Any, key: Any) -> Any:
         return ABSENT
 
 
-def _global(names: dict[str, Any], name: str) -> Any:
+def named(names: dict[str, Any], name: str) -> Any:
     builtins = names.get("__builtins__", {})
     held = builtins if type(builtins) is dict else builtins.__dict__
     return names.get(name, held.get(name, ABSENT))
@@ -93,10 +145,27 @@ class Place:
     step: Callable[[Any, Any], Any]
     text: str
 
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not Place or self.step is not other.step:
+            return False
+        same = self.owner is other.owner or (
+            type(self.owner) is Place and self.owner == other.owner
+        )
+        return same and type(self.key) is type(other.key) and bool(self.key == other.key)
+
+    def __hash__(self) -> int:
+        owner = hash(self.owner) if type(self.owner) is Place else id(self.owner)
+        return hash((owner, self.step, self.key))
+
+    @classmethod
+    def constant(cls, value: Any, text: str) -> Place:
+        """A place that holds this object for good: a class, a function."""
+        return cls(value, None, itself, text)
+
     @classmethod
     def argument(cls, values: Any, key: Any) -> Place:
         """An argument, of the tuple or dict that holds it."""
-        return cls(values, key, _item, f"argument {key}")
+        return cls(values, key, item, f"argument {key}")
 
     @classmethod
     def cell(cls, cell: CellType, name: str) -> Place:
@@ -106,15 +175,45 @@ class Place:
     @classmethod
     def name(cls, names: dict[str, Any], name: str) -> Place:
         """A global name, or the builtin that it stands for."""
-        return cls(names, name, _global, f"global {name}")
+        return cls(names, name, named, f"global {name}")
 
     def attribute(self, name: str) -> Place:
         """An attribute of what lies here."""
         return Place(self, name, stored, f"{self.text}.{name}")
 
+    def own(self, name: str) -> Place:
+        """What lies here holds the attribute under its own names: an instance, a module."""
+        return Place(self, name, own, f"{self.text}.{name}")
+
+    def slot(self, name: str) -> Place:
+        """What lies here has a slot of this name."""
+        return Place(self, name, slot, f"{self.text}.{name}")
+
+    def of_class(self, name: str) -> Place:
+        """What lies here is a class, and this what it or its bases hold."""
+        return Place(self, name, of_class, f"{self.text}.{name}")
+
+    def inside(self, name: str) -> Place:
+        """A part of an object of C's, whose attributes run no code: a function's defaults."""
+        return Place(self, name, _inside, f"{self.text}.{name}")
+
+    def called(self, args: Any, kwargs: Any) -> Place:
+        """What lies here is a cache, and this its answer."""
+        key = tuple(args), tuple(kwargs.items())
+        return Place(self, key, _called, f"{self.text}(...)")
+
+    @classmethod
+    def module(cls, name: str) -> Place:
+        """A module that is imported already."""
+        return cls(sys.modules, name, item, f"module {name}")
+
+    def names(self) -> Place:
+        """The dict of an instance's attributes."""
+        return Place(self, None, _names_of, f"{self.text}.__dict__")
+
     def item(self, key: Any) -> Place:
         """An item of the list, tuple or dict that lies here."""
-        return Place(self, key, _item, f"{self.text}[{key!r}]")
+        return Place(self, key, item, f"{self.text}[{key!r}]")
 
     def read(self) -> Any:
         """Return what lies here now, or `ABSENT`."""
@@ -123,3 +222,19 @@ class Place:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def error_mode() -> Any:
+    """Return what tells NumPy what to do about division by zero and the like, or None by default."""
+    return _MODE.get(None)
+
+
+try:
+    _MODE: Any = np._core.umath._extobj_contextvar  # type: ignore[attr-defined]
+except AttributeError:  # NumPy 1
+
+    class _Mode:
+        def get(self, _: None) -> Any:
+            return tuple(np.geterrobj())  # type: ignore[attr-defined]
+
+    _MODE = _Mode()

@@ -81,10 +81,14 @@ class Reader(Imaging):
         found = {id(o): o for o in map(owner_of, _arrays_in(self.arguments))}
         return found if self.outer is None else {**self.outer.lent, **found}
 
+    def begin(self, function: Any) -> None:
+        """A function is about to be run that the transformation was given."""
+
     # A run ---------------------------------------------------------------------------------------
 
     def read(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run the image of a function, and clean up after it."""
+        self.begin(function)
         try:
             result = self.run(function, *args, **kwargs)
             # A nest of its own: what the user keeps of it is exchanged.
@@ -203,7 +207,7 @@ class Reader(Imaging):
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
             return None
         elif kind is FunctionType:
-            found = _replacement(function)
+            found = replacement(function)
             if found is not None:
                 return None if self.promotions is not None else found
         elif kind is np.vectorize:
@@ -333,7 +337,7 @@ class Reader(Imaging):
 _KNOWN = frozenset(("numpy", "scipy", "statistics", "operator", "functools", "random", "copy"))
 
 
-def _replacement(function: FunctionType) -> Any:
+def replacement(function: FunctionType) -> Any:
     """Return what the registry holds for a Python function; it has nothing for the user's."""
     package = (function.__module__ or "").partition(".")[0]
     return functions.find(function) if package in _KNOWN else functions.get(function)
@@ -385,7 +389,9 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
     """
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
-    return Reader(trace, (args, kwargs)).read(function, args, kwargs)
+    outer = current.get()
+    kind = type(outer) if isinstance(outer, Reader) else Reader
+    return kind(trace, (args, kwargs)).read(function, args, kwargs)
 
 
 def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
@@ -398,6 +404,7 @@ def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
         gate.arguments = (gate.arguments, lent)
     if not isinstance(gate, Reader) or type(function) is AsIs:
         return function
+    gate.begin(function)
     what = gate.callee(function)
     return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()
 

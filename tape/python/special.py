@@ -34,6 +34,7 @@ __all__ = [
     "attribute",
     "binary",
     "bound",
+    "classes_of",
     "compare",
     "construct",
     "contains",
@@ -49,6 +50,8 @@ __all__ = [
     "iterate",
     "lookup",
     "mapping",
+    "names_of",
+    "outranks",
     "own_names",
     "store_attribute",
     "store_item",
@@ -64,8 +67,8 @@ _ABSTRACT = 1 << 20  # the flag of classes that refuse to have instances
 
 # Asked past the metaclass, which might be written in Python.
 _flags = type.__dict__["__flags__"].__get__
-_mro = type.__dict__["__mro__"].__get__
-_names = type.__dict__["__dict__"].__get__
+classes_of = type.__dict__["__mro__"].__get__
+names_of = type.__dict__["__dict__"].__get__
 
 
 def is_heap(cls: type) -> bool:
@@ -75,13 +78,13 @@ def is_heap(cls: type) -> bool:
 
 def is_a(value: Any, cls: type) -> bool:
     """Whether `value` is an instance of `cls`, whatever it says of itself."""
-    return cls in _mro(type(value))
+    return cls in classes_of(type(value))
 
 
 def lookup(cls: type, name: str, default: Any = None) -> Any:
     """Return what a class or its bases hold under `name`, as it lies there, or `default`."""
-    for base in _mro(cls):
-        names = _names(base)
+    for base in classes_of(cls):
+        names = names_of(base)
         if name in names:
             return names[name]
     return default
@@ -134,7 +137,7 @@ def _ways(gate: Imaging, asked: list[tuple[str, Any, Any]], last: Thunk) -> Iter
 
 
 def _derived(cls: type, other: type) -> bool:
-    return cls is not other and other in _mro(cls)
+    return cls is not other and other in classes_of(cls)
 
 
 def _concatenates(cls: type) -> bool:
@@ -350,7 +353,7 @@ def _described(gate: Imaging, found: Any, kind: str, *operands: Any) -> Thunk | 
     return None if method is None else partial(gate.image(method), found, *operands)
 
 
-def _outranks(found: Any) -> bool:
+def outranks(found: Any) -> bool:
     """Whether what was found on the class goes before what the instance holds."""
     return (
         lookup(type(found), "__set__") is not None or lookup(type(found), "__delete__") is not None
@@ -370,7 +373,7 @@ def attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
         return _module_attribute(gate, owner, name)
     if cls is super:
         return super_attribute(gate, owner, name)
-    if type in _mro(cls):
+    if type in classes_of(cls):
         return _class_attribute(gate, owner, name)
     if not is_heap(cls):
         return partial(getattr, owner, name)
@@ -379,7 +382,7 @@ def attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
         return partial(getattr, stand_in(owner, **methods), name)
     found, missing = lookup(cls, name), written(cls, "__getattr__")
     ask = _described(gate, found, "get", owner, cls)
-    if ask is not None and (_outranks(found) or name not in own_names(owner)):
+    if ask is not None and (outranks(found) or name not in own_names(owner)):
         if missing is None:
             return ask
         both: Any = _with_fallback(name)()
@@ -410,11 +413,11 @@ def super_attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
     """``super().name``."""
     start, value, cls = owner.__thisclass__, owner.__self__, owner.__self_class__
     if cls is not None and name != "__class__":
-        classes = _mro(cls)
+        classes = classes_of(cls)
         for base in classes[classes.index(start) + 1 :]:
-            if name in _names(base):
+            if name in names_of(base):
                 instance = None if value is cls else value
-                found = _names(base)[name]
+                found = names_of(base)[name]
                 if instance is None and is_a(found, property):
                     break
                 ask = _described(gate, found, "get", instance, cls)

@@ -8,14 +8,14 @@ from typing import Any
 from tapegrad.compile.fusion.groups import Group, partition
 from tapegrad.compile.jitted.recording import Recording, _Run, record
 from tapegrad.compile.passes import pipeline as passes
-from tapegrad.compile.survey.capture import survey
+
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.verification import verify
 
 
 def program_of(function: Callable[..., Any], *args: Any) -> Program:
     """Return what recording a function gives, before all passes."""
-    return _Run(function, survey(function), args, {}).program
+    return _Run(function, args, {}, set()).program
 
 
 def optimised(function: Callable[..., Any], *args: Any) -> Program:
@@ -40,4 +40,4 @@ def steps_of(function: Callable[..., Any], *args: Any) -> list[Any]:
 
 def recording_of(function: Callable[..., Any], *args: Any) -> Recording:
     """Return a function's recording, with its plan."""
-    return record(function, survey(function), args, {}, strict=True)[0]
+    return record(function, args, {}, strict=True)[0]

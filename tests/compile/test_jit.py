@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.compile.jitted.dispatch import MISS
+from tapegrad.compile.jitted.entering import MISS
 
 X = np.linspace(0.1, 1.0, 10)
 
@@ -14,7 +14,7 @@ def test_the_second_call_takes_the_fast_way():
     jitted(X)
     jitted(X)
     assert jitted._fast is not None
-    np.testing.assert_allclose(jitted._fast((X,)), np.cos(X) * X + np.sin(X))
+    np.testing.assert_allclose(jitted._fast((X,), {}), np.cos(X) * X + np.sin(X))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_fast_way_declines_other_calls(args):
     jitted = tg.jit(lambda x: np.sin(x) * x)
     jitted(X)
     jitted(X)
-    assert jitted._fast(args) is MISS
+    assert jitted._fast(args, {}) is MISS
 
 
 def test_the_fast_way_sees_that_a_capture_has_changed():
@@ -43,9 +43,9 @@ def test_the_fast_way_sees_that_a_capture_has_changed():
     jitted = tg.jit(lambda x: np.sin(x) * factor)
     jitted(X)
     jitted(X)
-    assert jitted._fast((X,)) is not MISS
+    assert jitted._fast((X,), {}) is not MISS
     factor = 3.0
-    assert jitted._fast((X,)) is MISS
+    assert jitted._fast((X,), {}) is MISS
     np.testing.assert_allclose(jitted(X), np.sin(X) * 3)
 
 

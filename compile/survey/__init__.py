@@ -1,1 +1,0 @@
-"""What a function reads and changes outside itself, and the image that is recorded."""

@@ -1,0 +1,387 @@
+"""The ledger of a run that is recorded: what it read from outside, where that lay, and what it made.
+
+A recording stands for a function as long as all that the function read is as it was. The ledger notes
+each read as a *check* on a place. Arrays that were read are inputs of the recording; so are numbers
+that were found to change. The run has no effect on anything outside: what would have one abandons the
+recording (:class:`~tapegrad.tape.core.errors.Abandoned`), and the function runs as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    NoneType,
+)
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.python.places import ABSENT, Place
+from tapegrad.tape.python.special import is_a, lookup
+
+__all__ = ["CONTAINERS", "Check", "Ledger", "shown"]
+
+#: Containers of which all parts are known to whoever knows the type.
+CONTAINERS = (list, tuple, dict, set, frozenset)
+#: Types whose values are compared: equal ones of one type cannot be told apart.
+_COMPARED = frozenset((str, bytes, complex, slice, range))
+_NUMBERS = (float, int)
+_SINGLE = (bool, NoneType, type(Ellipsis), type(NotImplemented), type(ABSENT))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What must hold of what lies at a place.
+
+    Attributes
+    ----------
+    place : Place
+    kind : str
+        "same": it is the object `seen`. "equal": it has the type and the bits of `seen`. "type": it has
+        the type `seen`. "array": its shape, strides and dtype are `seen`. "shown": `shown` of it is
+        `seen`. "keys": its keys, in order, are `seen`. "length": its length is `seen`. "with": it is
+        what lies at the place `seen`. "apart": it is not what lies there.
+    seen
+    """
+
+    place: Place
+    kind: str
+    seen: Any
+
+    def holds(self) -> bool:
+        """Whether it holds now; runs none of the user's code."""
+        return self.test(self.place.read(), self.seen)
+
+    @property
+    def test(self) -> Callable[[Any, Any], bool]:
+        """What decides, of a value and what was seen."""
+        return _TESTS[self.kind]
+
+
+def _exactly(value: Any, seen: Any) -> bool:
+    return type(value) is type(seen) and shown(value) == shown(seen)
+
+
+def _laid_out(value: Any, seen: tuple[Any, ...]) -> bool:
+    return type(value) is np.ndarray and (value.shape, value.strides, value.dtype) == seen
+
+
+_TESTS: dict[str, Callable[[Any, Any], bool]] = {
+    "same": lambda value, seen: value is seen,
+    "equal": _exactly,
+    "type": lambda value, seen: type(value) is seen,
+    "array": _laid_out,
+    "shown": lambda value, seen: shown(value) == seen,
+    "keys": lambda value, seen: type(value) is dict and shown(tuple(value)) == seen,
+    "length": lambda value, seen: type(value) in (list, tuple) and len(value) == seen,
+    "with": lambda value, seen: value is seen.read(),
+    "apart": lambda value, seen: value is not seen.read(),
+}
+
+
+def shown(value: Any) -> Any:
+    """Return what is compared of a plain value: its type and bits, of containers all that they hold.
+
+    None for what is not plain.
+    """
+    kind = type(value)
+    if kind in _COMPARED or kind in _NUMBERS or kind in _SINGLE:
+        return kind, repr(value)
+    if kind in (list, tuple):
+        parts = tuple([shown(part) for part in value])
+        return None if None in parts else (kind, parts)
+    if kind is dict:
+        pairs = tuple([(shown(k), shown(v)) for k, v in value.items()])
+        return None if any(None in pair for pair in pairs) else (kind, pairs)
+    if kind in (set, frozenset):
+        inside = [shown(part) for part in value]
+        return None if None in inside else (kind, frozenset(inside))
+    if isinstance(value, np.generic) and value.dtype.kind in "fiubc":
+        return kind, value.tobytes()
+    return None
+
+
+def _held_by(function: Any) -> Any:
+    if type(function) is MethodType:
+        return function.__self__
+    return function.func if type(function) is partial else None
+
+
+_LASTING = (
+    FunctionType, BuiltinFunctionType, ModuleType, type, np.ufunc, np.dtype, type(np.sum), NoneType,
+    *_SINGLE,
+)  # fmt: skip
+
+
+class Ledger:
+    """What one run read, in order.
+
+    Parameters
+    ----------
+    trace : StagingTrace
+        Whose inputs the arrays become that are read.
+    varying : set of str
+        The texts of the places whose numbers are inputs, since they were seen to change.
+    """
+
+    def __init__(self, trace: Any, varying: set[str]) -> None:
+        self.trace = trace
+        self.varying = varying
+        self.checks: dict[tuple[Place, str], Check] = {}
+        #: Where the program's further inputs lie, and what lay there.
+        self.inputs: list[tuple[Place, Any, Tensor]] = []
+        self._seen: dict[Place, Any] = {}
+        self._where: dict[int, tuple[Any, Place]] = {}
+        self._tensors: dict[int, tuple[Any, Tensor, Place]] = {}
+        self._lying: dict[int, tuple[Tensor, Place]] = {}
+        self._cells: dict[int, CellType] = {}
+        self._entered: dict[int, Any] = {}
+        self._own: dict[int, Any] = {}
+
+    def abandon(self, reason: str) -> Any:
+        """End the recording."""
+        self.trace.give_up(reason)
+
+    # What is known of objects ---------------------------------------------------------------------
+
+    def place_of(self, value: Any) -> Place | None:
+        """Return where an outside object lies; None for what this run has made."""
+        known = self._where.get(id(value))
+        return None if known is None else known[1]
+
+    def remember(self, value: Any, place: Place) -> None:
+        """Note where an object lies; at a second place, that it is the same."""
+        known = self._where.setdefault(id(value), (value, place))[1]
+        if known is not place:
+            self.check(place, "with", known)
+
+    def stands_at(self, copy: Any, place: Place) -> None:
+        """Note a copy that goes on in place of an outside object: to change it is to change that."""
+        self._where[id(copy)] = copy, place
+
+    def make(self, value: Any) -> Any:
+        """Note a function or an instance that this run has made."""
+        self._own[id(value)] = value
+        return value
+
+    def begin(self, function: Any) -> None:
+        """Note what is run: a function that lies outside, unless the run has made it."""
+        parts = [function]
+        while (inner := _held_by(parts[-1])) is not None:
+            parts.append(inner)
+        if not any(id(part) in self._own or id(part) in self._where for part in parts):
+            self.outside(function, Place.constant(function, getattr(function, "__name__", "f")))
+
+    def origin(self, value: Any) -> Place | None:
+        """Return where an instance lies; None if this run has made it."""
+        known = self._where.get(id(value))
+        if known is None and id(value) not in self._own:
+            self.abandon(f"nobody knows where an object of type {type(value).__name__} is from")
+        return None if known is None else known[1]
+
+    def tensor_for(self, array: Any) -> Any:
+        """Return the input that stands for an array, or the array itself."""
+        known = self._tensors.get(id(array))
+        return array if known is None else known[1]
+
+    def argument(self, array: Any, tensor: Tensor, place: Place) -> None:
+        """Note an array among the arguments, which is an input already."""
+        self._lying[id(tensor)] = tensor, place
+        self._tensors.setdefault(id(array), (array, tensor, place))
+
+    def check(self, place: Place, kind: str, seen: Any) -> None:
+        """Note that a place must hold this."""
+        self.checks.setdefault((place, kind), Check(place, kind, seen))
+
+    # Reads ----------------------------------------------------------------------------------------
+
+    def outside(self, value: Any, place: Place) -> Any:
+        """Note that `value` was read at `place`; return what goes on in its place."""
+        if place not in self._seen:
+            self._seen[place] = self._read(value, place)
+        return self._seen[place]
+
+    def _read(self, value: Any, place: Place) -> Any:
+        kind = type(value)
+        if kind is np.ndarray:
+            return self._array(value, place)
+        if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in "fiub"):
+            if place.text in self.varying and not isinstance(value, np.bool_):
+                self.check(place, "type", kind)
+                return self._input(value, place)
+            self.check(place, "equal", value)
+        elif kind in _COMPARED:
+            self.check(place, "equal", value)
+        elif kind in _SINGLE or isinstance(value, _LASTING):
+            self.check(place, "same", value)
+            if not isinstance(value, _SINGLE):
+                self.remember(value, place)
+        else:
+            heap = bool(kind.__flags__ & (1 << 9))
+            if kind in CONTAINERS or kind is MethodType or kind is partial or heap:
+                self.check(place, "type", kind)
+            else:
+                self.check(place, "same", value)
+            self.remember(value, place)
+        return value
+
+    def _array(self, array: Any, place: Place) -> Any:
+        if array.dtype.kind not in "fiub" or not array.flags.aligned:
+            self.abandon(f"{place} is an array of dtype {array.dtype}")
+        known = self._tensors.get(id(array))
+        if known is not None:
+            self.check(place, "with", known[2])
+            return known[1]
+        self.check(place, "array", (array.shape, array.strides, array.dtype))
+        return self._input(array, place)
+
+    def _input(self, value: Any, place: Place) -> Tensor:
+        new: Tensor = self.trace.variable(np.asarray(value), original=value)
+        self.inputs.append((place, value, new))
+        self._lying[id(new)] = new, place
+        if type(value) is np.ndarray:
+            self._tensors[id(value)] = value, new, place
+        return new
+
+    def whole(self, value: Any, depth: int = 0) -> Any:
+        """Note all that a container holds, to any depth; return it with inputs in place of arrays."""
+        kind = type(value)
+        if kind is np.ndarray:
+            return self.tensor_for(value)
+        if kind not in CONTAINERS:
+            return value
+        if depth > 100:
+            self.abandon("it reads a container that is nested more than 100 deep, or holds itself")
+        place = self.place_of(value)
+        if place is not None and (plain := shown(value)) is not None:
+            self.check(place, "shown", plain)
+            return value
+        if kind in (set, frozenset):
+            if place is not None:
+                self.abandon(f"{place} is a set of objects")
+            return value
+        return self._rebuilt(value, place, depth)
+
+    def _rebuilt(self, value: Any, place: Place | None, depth: int) -> Any:
+        kind = type(value)
+        if kind is dict:
+            if place is not None:
+                if (keys := shown(tuple(value))) is None:
+                    self.abandon(f"{place} is a dict with keys that are objects")
+                self.check(place, "keys", keys)
+            old = list(value.values())
+            parts = [self._part(k, v, place, depth) for k, v in value.items()]
+        else:
+            if place is not None:
+                self.check(place, "length", len(value))
+            old = list(value)
+            parts = [self._part(i, v, place, depth) for i, v in enumerate(value)]
+        if all(a is b for a, b in zip(parts, old)):
+            return value
+        new = dict(zip(value, parts)) if kind is dict else kind(parts)
+        if place is not None:
+            self.stands_at(new, place)
+        return new
+
+    def _part(self, key: Any, value: Any, place: Place | None, depth: int) -> Any:
+        if place is not None:
+            value = self.outside(value, place.item(key))
+        return self.whole(value, depth + 1)
+
+    def identity(self, value: Any) -> None:
+        """Note that Python asked which object this is."""
+        place = self.place_of(value)
+        if place is not None and not (self.checks.keys() & {(place, "same"), (place, "with")}):
+            self.check(place, "same", value)
+
+    def same_array(self, a: Tensor, b: Tensor) -> bool:
+        """Whether two traced values stand for one array; the answer is noted."""
+        if a is b:
+            return True
+        first, second = (self._place_of_input(t) for t in (a, b))
+        if first is None or second is None:
+            return False
+        same = first.read() is second.read()
+        self.check(first, "with" if same else "apart", second)
+        return same
+
+    def _place_of_input(self, tensor: Tensor) -> Place | None:
+        value: Any = tensor
+        while isinstance(value, Tensor):
+            if id(value) in self._lying:
+                return self._lying[id(value)][1]
+            value = value.value
+        return None
+
+    # Functions and classes ------------------------------------------------------------------------
+
+    def enter(self, function: FunctionType) -> FunctionType:
+        """Note what a function from outside brings along; return it with inputs as its defaults."""
+        if id(function) in self._own:
+            return function
+        known = self._entered.get(id(function))
+        if known is not None:
+            return known[1]  # type: ignore[no-any-return]
+        root = Place.constant(function, function.__qualname__)
+        self.check(root.inside("__code__"), "same", function.__code__)
+        for cell in function.__closure__ or ():
+            self._cells[id(cell)] = cell
+        given = function
+        defaults, named = function.__defaults__, function.__kwdefaults__
+        if defaults or named:
+            new = self._defaults(root, "__defaults__", defaults)
+            new_named = self._defaults(root, "__kwdefaults__", named)
+            if new is not defaults or new_named is not named:
+                given = FunctionType(
+                    function.__code__,
+                    function.__globals__,
+                    function.__name__,
+                    new,
+                    function.__closure__,
+                )
+                given.__kwdefaults__ = new_named
+                given.__qualname__ = function.__qualname__
+                self.make(given)
+        self._entered[id(function)] = function, given
+        return given
+
+    def _defaults(self, root: Place, name: str, defaults: Any) -> Any:
+        place = root.inside(name)
+        if not defaults:
+            self.check(place, "same", defaults)
+            return defaults
+        self.outside(defaults, place)
+        items = defaults.items() if type(defaults) is dict else enumerate(defaults)
+        if type(defaults) is dict:
+            self.check(place, "keys", shown(tuple(defaults)))
+        else:
+            self.check(place, "length", len(defaults))
+        new = [(key, self.outside(value, place.item(key))) for key, value in items]
+        if all(value is defaults[key] for key, value in new):
+            return defaults
+        return dict(new) if type(defaults) is dict else tuple(value for _, value in new)
+
+    def is_outer(self, cell: CellType) -> bool:
+        """Whether a variable is one of a function from outside."""
+        return id(cell) in self._cells
+
+    def of_class(self, cls: type, name: str) -> Any:
+        """Note what a class holds under a name; return it as it lies there, or `ABSENT`."""
+        found = lookup(cls, name, ABSENT)
+        self.check(Place.constant(cls, cls.__qualname__).of_class(name), "same", found)
+        return found
+
+    def ask(self, value: Any, *names: str) -> None:
+        """Note which special methods the class of a value has."""
+        cls = type(value)
+        if cls.__flags__ & (1 << 9) and not is_a(value, Tensor):
+            for name in names:
+                self.of_class(cls, name)
