@@ -80,7 +80,8 @@ class _Writer:
         """Take the arguments apart."""
         positional, named = structure[2]
         leaves = self.recording.arguments
-        self.require(f"len(args) == {len(positional[2])} and len(kwargs) == {len(named[2])}")
+        names = f"tuple(kwargs) == {tuple(named[1])}" if named[2] else "not kwargs"
+        self.require(f"len(args) == {len(positional[2])} and {names}")
         texts = [f"args[{i}]" for i in range(len(positional[2]))]
         texts += [f"kwargs[{key!r}]" for key in named[1]]
         start = len(self.lines)
@@ -240,9 +241,7 @@ class _Writer:
     def entrance(self, structure: Any) -> Callable[..., Any]:
         recording = self.recording
         self.arguments(structure)
-        self.require(
-            f"{self.constant(places.error_mode)}() is {self.constant(places.error_mode())}"
-        )
+        self.require(f"{self.constant(places.quiet)}()")
         for check in recording.checks:
             self.check(check)
         leaves = recording.arguments

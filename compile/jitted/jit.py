@@ -22,9 +22,10 @@ from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.entering import AS_IT_IS, MISS, entrance
 from tapegrad.compile.jitted.nests import take_apart
-from tapegrad.compile.jitted.recording import Recording, Unsettled, leaf_key, record
+from tapegrad.compile.jitted.recording import Recording, Run, Unsettled, finish, leaf_key, record
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import unflatten
+from tapegrad.tape.python.places import quiet
 from tapegrad.tape.python.recorder import Recorder
 from tapegrad.tape.transforms.transformed import by_name, spelled
 
@@ -32,6 +33,8 @@ __all__ = ["Jit", "Stats", "jit"]
 
 #: Recordings of one signature (one for each way that its branches went) before it runs eagerly.
 MOST_VARIANTS = 8
+#: Signatures that are remembered.
+MOST_SIGNATURES = 512
 #: How often a function may raise while it is recorded before it runs eagerly.
 MOST_ERRORS = 8
 #: Changes of numbers that are read from outside, before these are inputs.
@@ -94,10 +97,10 @@ class Jit:
                 result = fast(args, kwargs)
             except Exception:  # the function itself will say what is wrong
                 result = MISS
-            if result is AS_IT_IS:
+            if result is AS_IT_IS and not self._strict:
                 self._eager_calls += 1
                 return self._function(*args, **kwargs)
-            if result is not MISS:
+            if result is not MISS and result is not AS_IT_IS:
                 return result
         return self._slowly(args, kwargs)
 
@@ -106,6 +109,8 @@ class Jit:
         problems = current().problems
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
+        if not quiet():
+            return self._run_eagerly("NumPy's error mode asks for more than warnings", args, kwargs)
         leaves, structure = take_apart((args, kwargs))
         if any(isinstance(leaf, Tensor) for leaf in leaves):
             return call_through(self, leaves, structure)
@@ -137,6 +142,12 @@ class Jit:
         """Return the signature of a call."""
         return (structure, tuple([leaf_key(leaf) for leaf in leaves]))
 
+    def _signature(self, key: Any) -> _Signature:
+        """Return what is known of a signature; of too many, the first is forgotten."""
+        if key not in self._signatures and len(self._signatures) >= MOST_SIGNATURES:
+            del self._signatures[next(iter(self._signatures))]
+        return self._signatures.setdefault(key, _Signature())
+
     def _put_first(self, signature: _Signature, variant: Recording) -> None:
         """Try first next time what held this time."""
         with self._mutex:
@@ -167,7 +178,7 @@ class Jit:
         is held meanwhile: threads that come in at once record each for itself.
         """
         with self._mutex:
-            signature = self._signatures.setdefault(key, _Signature())
+            signature = self._signature(key)
             self._note_changes(signature, leaves)
             if len(signature.variants) >= MOST_VARIANTS:
                 signature.eager = self._too_many(signature, leaves)
@@ -191,19 +202,13 @@ class Jit:
             if problem:
                 signature.eager = problem
                 return None, None
-            recording, result = record(
-                self._function,
-                args,
-                kwargs,
-                varying=self._varying,
-                strict=self._strict,
-                commit=commit,
-            )
+            run = Run(self._function, args, kwargs, self._varying)
         except Exception as error:
             signature.errors += 1
             if signature.errors >= MOST_ERRORS:
                 signature.eager = f"it raised {type(error).__name__} {MOST_ERRORS} times"
             return None, None
+        recording = finish(run, strict=self._strict, commit=commit)
         recording.enter = entrance(recording, structure)
         recording.arguments.clear()
         with self._mutex:
@@ -211,7 +216,7 @@ class Jit:
             self._compiled += recording.plan.compiled
             self._reused += recording.plan.reused
             signature.variants = [recording, *signature.variants]
-        return recording, result
+        return recording, run.result
 
     def _not_a_call(self) -> str:
         """Return why calling the function runs none of it, or nothing."""
@@ -258,7 +263,7 @@ class Jit:
         except Unsettled:
             return None
         with self._mutex:
-            signature = self._signatures.setdefault(key, _Signature())
+            signature = self._signature(key)
         if signature.eager or current().problems:
             return None
         found = next((v for v in list(signature.variants) if v.stands_for(leaves)), None)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.core.kinds import Kind
-from tapegrad.tape.core.pytree import Structure, flatten
+from tapegrad.tape.core.kinds import Kind, kinds
+from tapegrad.tape.core.pytree import Structure, flatten, parts_of
 from tapegrad.tape.transforms.transformed import Transformed
 
-__all__ = ["SETTLED", "is_traced", "take_apart", "take_result_apart"]
+__all__ = ["SETTLED", "is_traced", "nests_in", "take_apart", "take_result_apart"]
 
 #: Types whose values are all that can be known of them.
 SETTLED = (
@@ -50,6 +51,15 @@ def _lasts(constant: Any, lasting: tuple[type, ...]) -> bool:
     if type(constant) in (tuple, frozenset):
         return all(_lasts(part, lasting) for part in constant)
     return isinstance(constant, lasting)
+
+
+def nests_in(tree: Any) -> Iterator[Any]:
+    """Yield the lists, tuples, dicts and instances of a nest."""
+    kind = type(tree)
+    if tree is not None and (kind in (tuple, list, dict) or kinds[kind] is not None):
+        yield tree
+        for part in parts_of(tree):
+            yield from nests_in(part)
 
 
 def is_traced(leaf: Any) -> bool:

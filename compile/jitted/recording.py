@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.jitted.labels import label_of, labels
-from tapegrad.compile.jitted.nests import SETTLED, is_traced, take_apart, take_result_apart
+from tapegrad.compile.jitted.nests import (
+    SETTLED,
+    nests_in,
+    is_traced,
+    take_apart,
+    take_result_apart,
+)
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
@@ -31,7 +37,7 @@ from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.recorder import Recorder
 from tapegrad.tape.transforms.values import give_back
 
-__all__ = ["Recording", "Unsettled", "leaf_key", "record"]
+__all__ = ["Recording", "Run", "Unsettled", "finish", "leaf_key", "record"]
 
 #: Run on every program after every pass; the tests put ``program.verify`` here.
 check: Callable[[Program], None] | None = None
@@ -211,7 +217,12 @@ def record(
     Exception
         What the function raises, with whatever values; run as it is, it says what it would say.
     """
-    run = _Run(function, args, kwargs, varying or set())
+    run = Run(function, args, kwargs, varying or set())
+    return finish(run, strict=strict, commit=commit), run.result
+
+
+def finish(run: Run, *, strict: bool = False, commit: bool = True) -> Recording:
+    """Make a plan of what a run did."""
     recording = Recording(
         run.program, run.boundary, None, run.traced, run.captured,
         list(run.ledger.checks.values()), run.structure, run.program, run.arguments, run.problem,
@@ -220,10 +231,10 @@ def record(
     recording.plan = build(recording.program, run.boundary, strict=strict and not run.problem)
     if commit and not run.problem:
         run.commit()
-    return recording, run.result
+    return recording
 
 
-class _Run:
+class Run:
     """One run of the function on traced values, and what it left behind.
 
     Attributes
@@ -255,6 +266,8 @@ class _Run:
             self.ledger = Ledger(self.trace, varying)
             stand_ins = self._stand_ins()
             images = unflatten(nest, stand_ins)
+            for part in nests_in(images):
+                self.ledger.copy(part)
             try:
                 result = Recorder(self.trace, (), self.ledger).read(function, *images)
                 if self.trace.problem:  # which somebody has caught

@@ -145,6 +145,7 @@ class Ledger:
         self._cells: dict[int, CellType] = {}
         self._entered: dict[int, Any] = {}
         self._own: dict[int, Any] = {}
+        self._copies: dict[int, Any] = {}
 
     def abandon(self, reason: str) -> Any:
         """End the recording."""
@@ -171,6 +172,16 @@ class Ledger:
         """Note a function or an instance that this run has made."""
         self._own[id(value)] = value
         return value
+
+    def copy(self, value: Any) -> None:
+        """Note a list or an instance that goes in as an argument in place of the caller's."""
+        self._copies[id(value)] = value
+        if type(value) not in CONTAINERS:
+            self.make(value)
+
+    def is_copy(self, value: Any) -> bool:
+        """Whether a value goes in place of a caller's list or instance."""
+        return id(value) in self._copies
 
     def begin(self, function: Any) -> None:
         """Note what is run: a function that lies outside, unless the run has made it."""

@@ -224,17 +224,12 @@ class Place:
         return self.text
 
 
-def error_mode() -> Any:
-    """Return what tells NumPy what to do about division by zero and the like, or None by default."""
-    return _MODE.get(None)
+def quiet() -> bool:
+    """Whether NumPy does no more than warn of a division by zero and the like."""
+    return _MODE.get(None) is None or _SILENT.issuperset(np.geterr().values())
 
 
-try:
-    _MODE: Any = np._core.umath._extobj_contextvar  # type: ignore[attr-defined]
-except AttributeError:  # NumPy 1
-
-    class _Mode:
-        def get(self, _: None) -> Any:
-            return tuple(np.geterrobj())  # type: ignore[attr-defined]
-
-    _MODE = _Mode()
+_SILENT = frozenset(("ignore", "warn"))
+_core: Any = getattr(np, "_core", None)
+#: What holds NumPy's error mode; None by default.
+_MODE: Any = getattr(_core.umath, "_extobj_contextvar", {"": 0}) if _core else {None: 0}

@@ -23,7 +23,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CHANGING", "IMMUTABLE", "PURE", "READING", "TYPES", "WITHOUT_EFFECT", "words"]
+__all__ = [
+    "CHANGING",
+    "COMPUTING",
+    "IMMUTABLE",
+    "PURE",
+    "READING",
+    "SEEDED",
+    "TYPES",
+    "WITHOUT_EFFECT",
+    "words",
+]
 
 
 def words(text: str) -> frozenset[str]:
@@ -143,7 +153,8 @@ PURE: frozenset[Any] = frozenset(
 #: Functions of NumPy's that ask tensors, and yet talk to the world.
 WITHOUT_EFFECT: frozenset[Any] = frozenset(
     value
-    for name, value in vars(np).items()
+    for module in (np, np.linalg, np.fft, np.lib.stride_tricks, np.lib.scimath)
+    for name, value in vars(module).items()
     if isinstance(value, type(np.sum)) and name not in ("save", "savez", "savetxt", "array2string")
 )
 
@@ -184,3 +195,10 @@ CHANGING: dict[type, frozenset[str]] = {
     bytearray: words("append clear extend insert pop remove reverse"),
     array.array: words("append extend insert pop tolist"),
 }
+
+#: Modules of which whatever the registry replaces only computes.
+COMPUTING = words("cmath math numpy operator scipy statistics")
+#: Makers of random numbers that give the same ones for the same seed.
+SEEDED: frozenset[Any] = frozenset(
+    (np.random.default_rng, np.random.RandomState, np.random.Generator, np.random.PCG64)
+)

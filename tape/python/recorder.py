@@ -29,6 +29,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.replacements import Replacement
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
@@ -45,9 +46,11 @@ from tapegrad.tape.python.operators import (
 from tapegrad.tape.python.places import ABSENT, Place, own, slot
 from tapegrad.tape.python.purity import (
     CHANGING,
+    COMPUTING,
     IMMUTABLE,
     PURE,
     READING,
+    SEEDED,
     TYPES,
     WITHOUT_EFFECT,
     words,
@@ -60,6 +63,8 @@ __all__ = ["Recorder"]
 
 _Arguments = tuple[Any, ...]
 _HEAP = 1 << 9
+_CHANGES = "it changes what is outside it"
+_RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 _DISPATCHED = type(np.sum)
 #: What the gate asks in place of a method of C's that is called by its name.
 _WRAPPED = {
@@ -102,9 +107,16 @@ class Recorder(Reader):
             assert isinstance(self.outer, Recorder)
             ledger = self.outer.ledger
         self.ledger = ledger
+        #: Generators of random numbers that the run has made from a seed.
+        self._drawing: dict[int, Any] = {}
 
     def begin(self, function: Any) -> None:
         self.ledger.begin(function)
+
+    def _lower(self, owner: Any, tensor: Tensor) -> None:
+        # What the recorded function itself has filled is its own, and part of the recording.
+        if self.trace is not self.ledger.trace:
+            super()._lower(owner, tensor)
 
     # Calls ----------------------------------------------------------------------------------------
 
@@ -183,9 +195,22 @@ class Recorder(Reader):
         if kind is MethodWrapperType and function.__name__ in _WRAPPED and not kwargs:
             return self._wrapped(function, owner, args)
         if owner is not None and not isinstance(owner, (ModuleType, type, Tensor)):
+            lies = self.ledger.place_of(function)
+            if lies is not None:
+                owner = self.ledger.outside(owner, lies.inside("__self__"))
+                if isinstance(owner, Tensor):
+                    return self._again(getattr(owner, function.__name__), args, kwargs)
             function = self._method(function, owner, args)
+        elif _in(function, SEEDED):
+            self._permit(function, args, kwargs)
+            made = function(*args, **kwargs)
+            self._drawing[id(made)] = made
+            return constant(made)
+        elif function in (type, isinstance) and args and isinstance(args[0], Tensor):
+            kind = self.kind_of(args[0])
+            return constant(kind) if function is type else partial(issubclass, kind, *args[1:])
         else:
-            self._permit(function, args)
+            self._permit(function, args, kwargs)
         args = tuple([self._given(function, a) for a in args])
         kwargs = {name: self._given(function, a) for name, a in kwargs.items()}
         return super().call_with(function, args, kwargs)
@@ -238,7 +263,7 @@ class Recorder(Reader):
         place = self.ledger.place_of(owner)
         if hook.startswith(("store", "delete")):
             if place is not None:
-                self.ledger.abandon(f"it changes {place}")
+                self.ledger.abandon(f"{_CHANGES} ({place})")
             return partial(function, *args)
         if hook == "attribute":
             return self._attribute(owner, args[0], partial(function, *args))
@@ -265,8 +290,12 @@ class Recorder(Reader):
                 "__delitem__",
             ):
                 if place is not None:
-                    self.ledger.abandon(f"it changes {place} ({name})")
+                    self.ledger.abandon(f"{_CHANGES} ({place}, by {name})")
                 return method
+        if isinstance(owner, _RANDOM):
+            if id(owner) in self._drawing:
+                return method
+            self.ledger.abandon("it draws random numbers, which a plan would not draw anew")
         if isinstance(owner, IMMUTABLE) or name in ("__init__", "__init_subclass__"):
             if name in _READING_METHODS or isinstance(owner, IMMUTABLE) or place is None:
                 return method
@@ -281,9 +310,17 @@ class Recorder(Reader):
             return method
         return self.ledger.abandon(f"it calls {name} of an object of type {kind.__name__}")
 
-    def _permit(self, function: Any, args: _Arguments) -> None:
+    def _permit(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> None:
         """Abandon the recording if nobody knows what a function does."""
         kind = type(function)
+        if function is np.errstate and not _QUIET.issuperset(map(_text, kwargs.values())):
+            self.ledger.abandon("it asks NumPy for more than warnings")
+        if (
+            _in(function, SEEDED)
+            and args
+            and (type(args[0]) is int or id(args[0]) in self._drawing)
+        ):
+            return
         if kind is np.ufunc or (kind is _DISPATCHED and function in WITHOUT_EFFECT):
             return
         if isinstance(function, type):
@@ -308,14 +345,14 @@ class Recorder(Reader):
                 return
             if isinstance(owner, Tensor) or _in(function, PURE):
                 return
-            found = functions.find(function)
-            if type(found) is Replacement and not _is_random(function):
+            if _module(function) in COMPUTING and type(functions.find(function)) is Replacement:
                 return
         elif not callable(function):
             return
         name = getattr(function, "__qualname__", None) or kind.__qualname__
         module = getattr(function, "__module__", None)
-        self.ledger.abandon(f"it calls {module + '.' if module else ''}{name}")
+        named = name if module in (None, "builtins") else f"{module}.{name}"
+        self.ledger.abandon(f"it calls {named}, which a plan would not do anew")
 
     def _given(self, function: Any, value: Any) -> Any:
         """Return what a function gets that has no image."""
@@ -356,6 +393,18 @@ class Recorder(Reader):
     def _nest_leaf(self, value: Any, place: Place, name: str) -> Any:
         part = self.ledger.outside(own(value, name), place.own(name))
         return self._nest(part) if type(part).__flags__ & _HEAP else self.ledger.whole(part)
+
+    def kind_of(self, tensor: Tensor) -> type:
+        """Return the class of what a traced value stands for."""
+        kind = stands_for(tensor)
+        if kind is not None:
+            return kind
+        value: Any = tensor
+        while isinstance(value, Tensor):
+            if value.live_trace is self.ledger.trace:
+                return type(self.ledger.trace.example(value))
+            value = value.value
+        return np.ndarray
 
     def take(self, value: Any) -> Any:
         return self.ledger.tensor_for(value) if type(value) is np.ndarray else value
@@ -482,6 +531,8 @@ class Recorder(Reader):
         """An attribute of an object of C's: methods are looked at when they are called."""
         if place is None or isinstance(owner, IMMUTABLE):
             return None, None
+        if isinstance(owner, _RANDOM):
+            self.ledger.abandon("it draws random numbers, which a plan would not draw anew")
         if kind in (FunctionType, MethodType, partial):
             if name in ("__func__", "__self__", "func", "args", "keywords", "__wrapped__"):
                 held = getattr(owner, name, ABSENT)
@@ -492,7 +543,13 @@ class Recorder(Reader):
             value = getattr(owner, name, ABSENT)
             return value, place.inside(name)
         found = special.lookup(kind, name, ABSENT)
-        if type(found) in (MethodDescriptorType, WrapperDescriptorType) or found is ABSENT:
+        if found is ABSENT:
+            held = own(owner, name)
+            if held is ABSENT:
+                self.ledger.check(place.own(name), "same", ABSENT)
+                return None, None
+            return held, place.own(name)
+        if type(found) in (MethodDescriptorType, WrapperDescriptorType):
             return None, None
         if kind in (BuiltinFunctionType, np.ufunc, _DISPATCHED):
             return None, None
@@ -554,7 +611,7 @@ class Recorder(Reader):
                 self.ledger.ask(value, f"__{name}__", f"__r{name}__", f"__i{name}__")
             place = self.ledger.place_of(a)
             if symbol[-1] == "=" and place is not None and type(a) in (list, set, dict):
-                self.ledger.abandon(f"it changes {place}")
+                self.ledger.abandon(f"{_CHANGES} ({place})")
             a, b = self._operand(a), self._operand(b)
         return super().binary(a, b, symbol)
 
@@ -591,6 +648,8 @@ class Recorder(Reader):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             return self.ledger.same_array(a, b)
         for value in (a, b):
+            if self.ledger.is_copy(value) and a is not b and None not in (a, b):
+                self.ledger.abandon("it asks which object an argument is")
             self._identify(value) if type(value) not in CONTAINERS else self.ledger.identity(value)
         return super().is_(a, b)
 
@@ -679,7 +738,7 @@ class Recorder(Reader):
         if self.ledger.place_of(owner) is not None and not isinstance(owner, Tensor):
             kind = type(owner)
             if special.written(kind, names[0]) is None:
-                self.ledger.abandon(f"it changes {self.ledger.place_of(owner)}")
+                self.ledger.abandon(f"{_CHANGES} ({self.ledger.place_of(owner)})")
 
     def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
         found = special.lookup(type(owner), name)
@@ -690,7 +749,7 @@ class Recorder(Reader):
         if not described:
             self._own_only(owner, "__setattr__")
         if isinstance(owner, (type, ModuleType)) and self.ledger.place_of(owner) is not None:
-            self.ledger.abandon(f"it changes {self.ledger.place_of(owner)}")
+            self.ledger.abandon(f"{_CHANGES} ({self.ledger.place_of(owner)})")
         return super().store_attribute(value, owner, name)
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
@@ -699,11 +758,11 @@ class Recorder(Reader):
         return super().store_item(value, owner, key)
 
     def store_name(self, value: Any, name: str) -> Any:
-        return self.ledger.abandon(f"it sets the global name {name}")
+        return self.ledger.abandon(f"{_CHANGES} (the global name {name})")
 
     def store_cell(self, value: Any, cell: CellType, name: str) -> Any:
         if self.ledger.is_outer(cell):
-            self.ledger.abandon(f"it sets the variable {name} of an outer function")
+            self.ledger.abandon(f"{_CHANGES} (the variable {name})")
         return value
 
     def delete_attribute(self, owner: Any, name: str) -> Thunk:
@@ -715,11 +774,11 @@ class Recorder(Reader):
         return super().delete_item(owner, key)
 
     def delete_name(self, name: str) -> None:
-        self.ledger.abandon(f"it deletes the global name {name}")
+        self.ledger.abandon(f"{_CHANGES} (the global name {name})")
 
     def delete_cell(self, cell: CellType, name: str) -> None:
         if self.ledger.is_outer(cell):
-            self.ledger.abandon(f"it deletes the variable {name} of an outer function")
+            self.ledger.abandon(f"{_CHANGES} (the variable {name})")
 
     # Imports and patterns ------------------------------------------------------------------------------
 
@@ -749,6 +808,8 @@ class Recorder(Reader):
             self.ledger.abandon("a pattern reads items of an object")
 
     def match_class(self, subject: Any, cls: Any, names: tuple[str, ...], count: int) -> None:
+        if isinstance(subject, Tensor):
+            self.ledger.abandon("a pattern asks for the class of a value")
         own_args = self.ledger.of_class(cls, "__match_args__") if count else ()
         for name in (*(own_args[:count] if own_args is not ABSENT else ()), *names):
             held, place = self._held(subject, type(subject), name)
@@ -756,6 +817,7 @@ class Recorder(Reader):
                 self.ledger.abandon("a pattern takes arrays from an object")
 
 
+_QUIET = frozenset(("ignore", "warn"))
 _BOUND = (BuiltinFunctionType, MethodWrapperType)
 _ITERATORS = tuple(
     type(value)
@@ -801,9 +863,12 @@ def _is_library(cls: type) -> bool:
     return str(cls.__module__).partition(".")[0] in ("numpy", "numba", "llvmlite")
 
 
-def _is_random(function: Any) -> bool:
-    module = str(getattr(function, "__module__", ""))
-    return module.startswith(("numpy.random", "random"))
+def _text(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def _module(function: Any) -> str:
+    return str(getattr(function, "__module__", "")).partition(".")[0]
 
 
 def _plain_key(key: Tensor) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.compile.fusion.groups import Group, partition
-from tapegrad.compile.jitted.recording import Recording, _Run, record
+from tapegrad.compile.jitted.recording import Recording, Run, record
 from tapegrad.compile.passes import pipeline as passes
 
 from tapegrad.tape.program.program import Program
@@ -15,7 +15,7 @@ from tapegrad.tape.program.verification import verify
 
 def program_of(function: Callable[..., Any], *args: Any) -> Program:
     """Return what recording a function gives, before all passes."""
-    return _Run(function, args, {}, set()).program
+    return Run(function, args, {}, set()).program
 
 
 def optimised(function: Callable[..., Any], *args: Any) -> Program:

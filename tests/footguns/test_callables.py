@@ -265,7 +265,7 @@ def test_imperative_tensors_get_their_gradients_through_a_jitted_function():
         close(x.grad, tg.grad(scalar)(V))
 
 
-def test_a_traced_value_that_leaks_says_so():
+def test_no_traced_value_leaks_into_an_iterator():
     kept = []
 
     @tg.jit
@@ -275,8 +275,7 @@ def test_a_traced_value_that_leaks_says_so():
 
     with pytest.warns(RuntimeWarning):
         f(V)
-    with pytest.raises(tg.LeakedTensorError, match="traced by jit is used after"):
-        next(kept[0]) * 2
+    np.testing.assert_array_equal(next(kept[0]), V)
 
 
 def test_a_function_that_is_kept_works_on_the_values():

@@ -227,16 +227,30 @@ def test_a_nan_in_the_closure_does_not_record_for_ever():
     assert jitted.stats().traces == 1
 
 
-def test_too_many_changes_end_in_eager_calls_with_one_warning_that_names_the_value():
+def test_a_number_that_changes_becomes_an_input():
     factor = 0.0
 
     def f(x):
         return x * factor
 
     jitted = tg.jit(f)
-    with pytest.warns(RuntimeWarning, match=r"changed 8 times: factor\. Pass it as an arg") as seen:
+    for i in range(20):
+        factor = float(i)
+        close(jitted(V), f(V))
+    assert jitted.stats().traces == 2
+    assert jitted.stats().eager_calls == 0
+
+
+def test_too_many_changes_end_in_eager_calls_with_one_warning_that_names_the_value():
+    words = ""
+
+    def f(x):
+        return x * len(words)
+
+    jitted = tg.jit(f)
+    with pytest.warns(RuntimeWarning, match=r"changed 8 times: variable words\. Pass it") as seen:
         for i in range(20):
-            factor = float(i)
+            words = "a" * i
             close(jitted(V), f(V))
     assert len(seen) == 1
     assert jitted.stats().eager_calls == 12

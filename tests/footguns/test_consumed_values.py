@@ -251,20 +251,16 @@ def test_an_array_method_that_does_not_exist_raises_what_numpy_raises():
 
 
 def test_asarray_gives_the_values():
-    check(lambda x: x * np.asarray(x)[0], (P,), (N,), eager=True)
+    check(lambda x: x * np.asarray(x)[0], (P,), (N,))
 
 
-def test_a_traced_value_stored_into_a_plain_array_raises_and_names_the_line():
+def test_a_value_is_stored_into_a_plain_array():
     def f(x):
         out = np.zeros(3)
-        out[0] = x[0]
+        out[0] = x[0] * 2
         return out
 
-    line = f.__code__.co_firstlineno + 2
-    with pytest.raises(
-        tg.TracedArrayError, match=rf"test_consumed_values\.py:{line}.*np\.zeros_like"
-    ):
-        tg.jit(f)(V)
+    check(f, (P,), (N,))
 
 
 def test_a_buffer_like_the_argument_is_filled_in_place():

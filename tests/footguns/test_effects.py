@@ -77,7 +77,7 @@ def test_a_generator_made_inside_with_a_seed_is_compiled():
 
 def test_a_generator_that_is_an_argument_is_drawn_from_at_each_call():
     rng = np.random.default_rng(0)
-    distinct(run(lambda x, r: x + r.normal(), 4, V, rng, match="type Generator"))
+    distinct(run(lambda x, r: x + r.normal(), 4, V, rng, match="random"))
 
 
 def test_random_numbers_of_python_are_drawn_at_each_call():
@@ -293,10 +293,10 @@ def test_plain_numpy_that_writes_into_a_captured_array_is_run_at_each_call():
         return x * 2
 
     jitted = tg.jit(f)
-    with pytest.warns(RuntimeWarning):
-        for i in range(1, 5):
-            jitted(V)
-            assert total[0] == i
+    for i in range(1, 5):
+        jitted(V)
+        assert total[0] == i
+    assert jitted.stats().eager_calls == 0
 
 
 def test_an_effect_under_grad_of_jit_happens_once_for_each_call():
