@@ -111,7 +111,10 @@ class Jit:
             return self._run_eagerly(problems[0], args, kwargs)
         if not quiet():
             return self._run_eagerly("NumPy's error mode asks for more than warnings", args, kwargs)
-        leaves, structure = take_apart((args, kwargs))
+        try:
+            leaves, structure = take_apart((args, kwargs))
+        except RecursionError:
+            return self._run_eagerly("its arguments are nested too deep", args, kwargs)
         if any(isinstance(leaf, Tensor) for leaf in leaves):
             return call_through(self, leaves, structure)
         try:
@@ -271,6 +274,12 @@ class Jit:
             args, kwargs = unflatten(structure, leaves)
             found, _ = self.recording_for(signature, structure, args, kwargs, commit=False)
         return found
+
+    @property
+    def derived(self) -> list[Any]:
+        """The programs that follow from the recordings: derivatives and batches."""
+        variants = [v for s in self._signatures.values() for v in s.variants if v.is_pure]
+        return [p for v in variants for p in v.pure.derived]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Bind a jitted method to its instance, which is then an argument like others."""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-__all__ = ["Pool", "Usage", "after_fork", "pool"]
+__all__ = ["Pool", "Usage", "after_fork", "held_at_fork", "pool"]
 
 Task = Callable[[], Any]
 
@@ -34,6 +34,15 @@ def after_fork(renew: Callable[[], None]) -> Callable[[], None]:
     """Have a function called in each child process: no thread is left there, and locks may be held."""
     _renewals.append(renew)
     return renew
+
+
+def held_at_fork(lock: Any) -> Any:
+    """Have a fork wait for a lock: what it guards would stay half done in the child process."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+        )
+    return lock
 
 
 def _renew_all() -> None:

@@ -229,6 +229,11 @@ class Program:
     def _floats(values: Sequence[Node]) -> tuple[int, ...]:
         return tuple(i for i, v in enumerate(values) if v.dtype.kind == "f")
 
+    @property
+    def derived(self) -> list[Program]:
+        """The programs that were derived from this one so far."""
+        return [made for made in self._derived.values() if type(made) is Program]
+
     def memo(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what belongs to the program under `key`, made once."""
         if key not in self._derived:

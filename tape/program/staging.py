@@ -117,6 +117,8 @@ class StagingTrace(Trace):
                     self.give_up("a tensor from outside the function takes part in it")
             elif type(a) is np.ndarray:  # the function may fill it with something else later
                 values[i] = self.originals.copy(a)
+            elif not isinstance(a, (int, float, complex, np.generic)):
+                values[i] = np.asarray(values[i])
             operands.append(values[i])
         out = bind(primitive, *values, **params)
         if primitive.multiple:

@@ -19,6 +19,7 @@ from types import (
     CellType,
     FunctionType,
     GeneratorType,
+    MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
     MethodWrapperType,
@@ -86,7 +87,9 @@ _MAKERS = words("__new__ combine from_bytes fromhex fromisoformat fromkeys maket
 #: Methods of arrays that talk to the world.
 _SPEAKING = words("dump dumps tofile setflags")
 #: Functions that do not care what their arguments' methods say.
-_DEAF = frozenset((callable, id, isinstance, issubclass, type, super, property, object, partial))
+_DEAF = frozenset(
+    (callable, id, isinstance, issubclass, type, super, property, object, partial, getattr, hasattr)
+)
 
 
 class Recorder(Reader):
@@ -181,12 +184,14 @@ class Recorder(Reader):
         if kind is partial:
             opened = self._open(function)
             return self._again(opened.func, (*opened.args, *args), {**opened.keywords, **kwargs})
-        if kind is MethodType:
+        if kind is MethodType and type(function.__func__) is not _CYTHON:
             return self._again(function.__func__, (function.__self__, *args), kwargs)
         if kind is calls.CACHED:
             return self._cached(function, args, kwargs)
         if kind in (operator.attrgetter, operator.itemgetter, operator.methodcaller) and args:
             return self._got(function, args[0])
+        if function is vars and len(args) == 1 and not isinstance(args[0], Tensor):
+            return self.attribute(args[0], "__dict__")
         owner = getattr(function, "__self__", None) if kind in _BOUND else None
         if kind in (MethodDescriptorType, WrapperDescriptorType) and args:
             return self._again(function.__get__(args[0]), args[1:], kwargs)
@@ -517,6 +522,9 @@ class Recorder(Reader):
         if kind is not type:
             self.ledger.of_class(kind, name)
         found = self.ledger.of_class(owner, name)
+        of_meta = special.lookup(kind, name)
+        if special.is_a(of_meta, property):
+            return None, None
         if found is ABSENT:
             if name in ("__name__", "__qualname__", "__module__", "__mro__", "__bases__"):
                 return getattr(owner, name), root.inside(name)
@@ -567,10 +575,8 @@ class Recorder(Reader):
             return held, place.slot(name)
         if name in ("__class__", "__doc__", "__module__", "__weakref__"):
             return None, None
-        try:
-            getattr(found, "__objclass__")  # noqa: B009
-        except AttributeError:
-            return self.ledger.abandon(f"it reads {place}.{name} by a descriptor")
+        if type(found) is not MemberDescriptorType:
+            return self.ledger.abandon(f"it reads {place}.{name}, which code of C's answers")
         self.ledger.check(place.slot(name), "same", ABSENT)
         return None, None
 
@@ -818,7 +824,8 @@ class Recorder(Reader):
 
 
 _QUIET = frozenset(("ignore", "warn"))
-_BOUND = (BuiltinFunctionType, MethodWrapperType)
+_CYTHON = type(np.random.Generator.normal)
+_BOUND = (BuiltinFunctionType, MethodWrapperType, MethodType)
 _ITERATORS = tuple(
     type(value)
     for value in (

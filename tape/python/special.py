@@ -403,8 +403,11 @@ def _module_attribute(gate: Imaging, owner: ModuleType, name: str) -> Thunk:
 
 def _class_attribute(gate: Imaging, owner: type, name: str) -> Thunk:
     found = lookup(owner, name)
+    of_meta = lookup(type(owner), name)
+    if is_a(of_meta, property):
+        return _described(gate, of_meta, "get", owner, type(owner)) or partial(getattr, owner, name)
     ask = None if is_a(found, property) else _described(gate, found, "get", None, owner)
-    if ask is None or lookup(type(owner), name) is not None:  # the metaclass goes before
+    if ask is None or of_meta is not None:  # the metaclass goes before
         return partial(getattr, owner, name)
     return ask
 

@@ -21,7 +21,7 @@ from tapegrad.compile.backends.numba.loops import Source, has_limits, write
 from tapegrad.compile.backends.numba.parts import InParts, parts_of
 from tapegrad.compile.backends.numba.vecmath import intrinsics
 from tapegrad.compile.backends.numba.vecmath.formulas import lookup
-from tapegrad.tape.core.threads import after_fork
+from tapegrad.tape.core.threads import held_at_fork
 
 __all__ = ["compile_nest"]
 
@@ -30,13 +30,8 @@ _nests: dict[Nest, _Compiled] = {}
 _kernels: dict[Any, Callable[..., Any]] = {}
 #: The entry points borrow the code that the dispatchers own.
 _keep_alive: list[Any] = []
-_mutex = threading.RLock()
-
-
-@after_fork
-def _renew_mutex() -> None:
-    global _mutex
-    _mutex = threading.RLock()  # a thread that did not survive the fork may have held it
+#: Numba's own locks are taken under this one, so that no child process finds them held.
+_mutex = held_at_fork(threading.RLock())
 
 
 @dataclass(slots=True, frozen=True)
