@@ -6,8 +6,9 @@ not.
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,6 +29,9 @@ from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import Guard
 
 __all__ = ["KernelStep", "Miss", "Plan", "build"]
+
+#: Bytes of an array whose memory is given back before the plan ends.
+_LARGE = 1 << 15
 
 
 class Miss:
@@ -280,6 +284,12 @@ class _Writer:
             script.add(f"{name} = full({node.shape}, {script.refer(initial, 'initial')}, {dtype})")
         return name if out.shape == node.shape else f"{name}.reshape({out.shape})"
 
+    def let_go(self, nodes: Iterable[Node]) -> None:
+        """Write that large arrays are needed no more."""
+        names = [self.names[node] for node in nodes if node in self.names]
+        if names:
+            self.script.add(f"del {', '.join(names)}")
+
     # The rest ------------------------------------------------------------------------------------
 
     def guard(self, guard: Guard, node: Node) -> None:
@@ -342,9 +352,11 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     steps = partition(program)
     needed = _needed_outside(steps, program)
     there = set(program.inputs)
+    ends = _last_uses(steps, program)
     for step in (None, *steps):
         if step is not None:
             there = set(writer.step(step, needed))
+            writer.let_go(ends.get(step, ()))
         for guard, node in guards:
             if node in there:
                 writer.guard(guard, node)
@@ -361,6 +373,21 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         writer.compiled,
         writer.reused,
     )
+
+
+def _last_uses(steps: list[Group | Step], program: Program) -> dict[Group | Step, list[Node]]:
+    """Return the large values that no step after this one uses."""
+    last: dict[Node, Group | Step] = {}
+    for step in steps:
+        entries = step.entries if isinstance(step, Group) else [step.entry]
+        last.update((o, step) for entry in entries for o in entry.operands if type(o) is Node)
+    for kept in (*program.results(), *program.inputs):
+        last.pop(kept, None)
+    ends: dict[Group | Step, list[Node]] = {}
+    for node, step in last.items():
+        if math.prod(node.shape) * node.dtype.itemsize >= _LARGE:
+            ends.setdefault(step, []).append(node)
+    return ends
 
 
 def _needed_outside(steps: list[Group | Step], program: Program) -> set[Node]:

@@ -231,8 +231,9 @@ class Program:
 
     @property
     def derived(self) -> list[Program]:
-        """The programs that were derived from this one so far."""
-        return [made for made in self._derived.values() if type(made) is Program]
+        """The programs that were derived from this one so far: derivatives and batches."""
+        made = [self._derived[key] for key in self._derived if type(key) is tuple]
+        return [program for program in made if type(program) is Program]
 
     def memo(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what belongs to the program under `key`, made once."""

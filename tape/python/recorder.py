@@ -10,6 +10,7 @@ Transformations inside of the function read it by gates of the same kind, with t
 
 from __future__ import annotations
 
+import abc
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -206,12 +207,14 @@ class Recorder(Reader):
                 if isinstance(owner, Tensor):
                     return self._again(getattr(owner, function.__name__), args, kwargs)
             function = self._method(function, owner, args)
+            if kind is MethodType:
+                return partial(function, *args, **kwargs)
         elif _in(function, SEEDED):
             self._permit(function, args, kwargs)
             made = function(*args, **kwargs)
             self._drawing[id(made)] = made
             return constant(made)
-        elif function in (type, isinstance) and args and isinstance(args[0], Tensor):
+        elif (function is type or function is isinstance) and args and isinstance(args[0], Tensor):
             kind = self.kind_of(args[0])
             return constant(kind) if function is type else partial(issubclass, kind, *args[1:])
         else:
@@ -318,6 +321,8 @@ class Recorder(Reader):
     def _permit(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> None:
         """Abandon the recording if nobody knows what a function does."""
         kind = type(function)
+        if (function is isinstance or function is issubclass) and len(args) == 2:
+            self._ask_kinds(args[1])
         if function is np.errstate and not _QUIET.issuperset(map(_text, kwargs.values())):
             self.ledger.abandon("it asks NumPy for more than warnings")
         if (
@@ -358,6 +363,17 @@ class Recorder(Reader):
         module = getattr(function, "__module__", None)
         named = name if module in (None, "builtins") else f"{module}.{name}"
         self.ledger.abandon(f"it calls {named}, which a plan would not do anew")
+
+    def _ask_kinds(self, kinds: Any) -> None:
+        """Note what ``isinstance`` asks of classes that answer for themselves."""
+        for kind in kinds if type(kinds) is tuple else getattr(kinds, "__args__", (kinds,)):
+            if type(kind) is tuple:
+                self._ask_kinds(kind)
+            elif special.is_a(kind, abc.ABCMeta):
+                place = Place.constant(abc.get_cache_token, "the registry of abstract classes")
+                self.ledger.check(place.called((), {}), "shown", shown(abc.get_cache_token()))
+            elif special.written(type(kind), "__instancecheck__") is not None:
+                self.ledger.abandon("it asks a class that answers isinstance by code")
 
     def _given(self, function: Any, value: Any) -> Any:
         """Return what a function gets that has no image."""
