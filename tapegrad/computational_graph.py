@@ -159,10 +159,7 @@ def _of_jit(function: Jit, labels: _Labels) -> _Picture:
     from tapegrad.compile.fusion.groups import Group, partition
 
     recordings = [
-        variant
-        for state in function._states
-        for signature in state.signatures.values()
-        for variant in signature.variants
+        variant for signature in function._signatures.values() for variant in signature.variants
     ]
     if not recordings:
         raise ValueError(

@@ -188,6 +188,8 @@ class Jit:
                 signature.variants = []
         if signature.eager:
             return self._run_eagerly(signature.eager, args, kwargs)
+        if not current().usable():
+            return self._run_eagerly(current().problems[0], args, kwargs)
         recording, result = self.recording_for(signature, structure, args, kwargs)
         if recording is None or recording.problem:
             reason = signature.eager if recording is None else recording.problem
@@ -267,7 +269,7 @@ class Jit:
             return None
         with self._mutex:
             signature = self._signature(key)
-        if signature.eager or current().problems:
+        if signature.eager or not current().usable():
             return None
         found = next((v for v in list(signature.variants) if v.stands_for(leaves)), None)
         if found is None and len(signature.variants) < MOST_VARIANTS:
@@ -297,7 +299,7 @@ class Jit:
         leaves, structure = take_apart((args, kwargs))
         leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
-        problem = self._not_a_call()
+        problem = self._not_a_call() if current().usable() else current().problems[0]
         try:
             self.key_of(leaves, structure)
         except Unsettled as stop:

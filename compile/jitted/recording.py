@@ -15,8 +15,8 @@ import numpy as np
 from tapegrad.compile.jitted.labels import label_of, labels
 from tapegrad.compile.jitted.nests import (
     SETTLED,
-    nests_in,
     is_traced,
+    nests_in,
     take_apart,
     take_result_apart,
 )

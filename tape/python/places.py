@@ -20,12 +20,12 @@ from tapegrad.tape.python.special import is_a, lookup, own_names
 __all__ = [
     "ABSENT",
     "Place",
-    "error_mode",
     "item",
     "itself",
     "named",
     "of_class",
     "own",
+    "quiet",
     "slot",
     "stored",
 ]

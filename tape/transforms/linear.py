@@ -198,6 +198,10 @@ class LinearAppearance(Appearance):
 
     __slots__ = ()
 
+    def peek(self, value: Traced) -> Any:
+        """A look at the value would let a branch pass unseen."""
+        return None
+
     def consume(self, value: Traced, kind: str) -> Any:
         """Refuse, but for text."""
         if kind in ("text", "repr"):

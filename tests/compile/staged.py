@@ -8,7 +8,6 @@ from typing import Any
 from tapegrad.compile.fusion.groups import Group, partition
 from tapegrad.compile.jitted.recording import Recording, Run, record
 from tapegrad.compile.passes import pipeline as passes
-
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.verification import verify
 

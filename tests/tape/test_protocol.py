@@ -131,7 +131,8 @@ def test_traces_add_no_public_methods_of_the_interpreter_but_those_of_staging() 
     from tapegrad.tape.transforms.reverse_mode import RecordTrace
 
     for kind in (RecordTrace, JVPTrace, BatchTrace):
-        assert public(kind) <= public(Trace), kind
+        # What generated code calls where a value is no array; see tape/array/linker.py.
+        assert public(kind) - {"finish"} <= public(Trace), kind
     assert ImperativeTrace.appearance_of is Appearance
 
 

@@ -229,7 +229,6 @@ def test_a_traced_value_that_is_stored_in_a_plain_array_stays_traced(run, expect
         lambda: tg.jvp(into_zeros, (np.ones(2),), (np.ones(2),), adapt=False),
         lambda: tg.vmap(tg.grad(into_zeros, adapt=False))(np.ones((3, 2))),
         lambda: tg.hessian(into_zeros, adapt=False)(np.ones(2)),
-        lambda: tg.grad(tg.jit(into_zeros))(np.ones(2)),
     ],
 )
 def test_without_an_image_the_store_names_the_line_and_the_way_out(run):

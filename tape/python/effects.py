@@ -1,0 +1,436 @@
+"""What a recorded function calls: its image, what only computes, or the end of the recording.
+
+Functions of C's are looked up in the tables of :mod:`~tapegrad.tape.python.purity`. They get inputs in
+place of the arrays that they are given, also of those in containers.
+"""
+
+import abc
+import operator
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GeneratorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tapegrad.tape.array.numbers import stands_for
+from tapegrad.tape.array.replacements import Replacement
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.images import original
+from tapegrad.tape.python.imaging import PLAIN
+from tapegrad.tape.python.ledger import CONTAINERS, Ledger, shown
+from tapegrad.tape.python.places import Place, own
+from tapegrad.tape.python.purity import (
+    CHANGING,
+    COMPUTING,
+    IMMUTABLE,
+    PURE,
+    READING,
+    SEEDED,
+    TYPES,
+    WITHOUT_EFFECT,
+    words,
+)
+from tapegrad.tape.python.reading import replacement
+from tapegrad.tape.python.reads import CHANGES, DISPATCHED, HEAP, RANDOM, Reads, is_library, is_ours
+from tapegrad.tape.python.thunks import Thunk, chain, constant
+
+__all__ = ["Calls"]
+
+_Arguments = tuple[Any, ...]
+#: What the gate asks in place of a method of C's that is called by its name.
+_WRAPPED = {
+    "__getattribute__": "attribute",
+    "__setattr__": "store_attribute",
+    "__delattr__": "delete_attribute",
+    "__getitem__": "item",
+    "__setitem__": "store_item",
+    "__delitem__": "delete_item",
+}
+_READING_METHODS = words(
+    "__abs__ __add__ __and__ __bool__ __contains__ __eq__ __float__ __floordiv__ "
+    "__format__ __ge__ __gt__ __hash__ __index__ __int__ __iter__ __le__ __len__ __lt__ "
+    "__matmul__ __mod__ __mul__ __ne__ __neg__ __or__ __pos__ __pow__ __radd__ __repr__ "
+    "__rmul__ __rsub__ __rtruediv__ __str__ __sub__ __truediv__ __xor__"
+)
+#: Methods of classes of C's that make an instance of their arguments alone.
+_MAKERS = words("__new__ combine from_bytes fromhex fromisoformat fromkeys maketrans")
+#: Methods of arrays that talk to the world.
+_SPEAKING = words("dump dumps tofile setflags")
+#: Functions that do not care what their arguments' methods say.
+_DEAF = frozenset(
+    (callable, id, isinstance, issubclass, type, super, property, object, partial, getattr, hasattr)
+)
+#: Outside objects about which identity says all.
+_TOLD = (*IMMUTABLE, type, ModuleType, BuiltinFunctionType, np.ufunc, DISPATCHED)
+_QUIET = frozenset(("ignore", "warn"))
+_CYTHON = type(np.random.Generator.normal)
+_BOUND = (BuiltinFunctionType, MethodWrapperType, MethodType)
+_ITERATORS = tuple(
+    type(value)
+    for value in (
+        iter([]), iter(()), iter({}), iter(set()), iter(""), iter(range(0)), iter({}.items()),
+        iter({}.values()), reversed([]), enumerate(()), zip(), map(abs, ()), filter(None, ()),
+        iter(b""), np.nditer(np.zeros(1)), np.zeros(1).flat, {}.keys(), {}.values(), {}.items(),
+    )
+)  # fmt: skip
+
+
+class Calls(Reads):
+    """The part of a recorder that decides what is called.
+
+    Attributes
+    ----------
+    inside : dict
+        Callables of this library that hold a user's function: what is read in their place.
+    """
+
+    inside: ClassVar[dict[type, Callable[[Any], Any]]] = {}
+    #: Generators of random numbers that the run has made from a seed.
+    drawing: dict[int, Any]
+
+    # Calls ----------------------------------------------------------------------------------------
+
+    def image(self, function: FunctionType) -> FunctionType:
+        return super().image(self.ledger.enter(function))
+
+    def callee(self, function: Any) -> Any:
+        kind = type(function)
+        if kind is FunctionType:
+            if replacement(function) is not None:
+                return None
+            image = self.image(function)
+            return None if original(image.__code__) is image.__code__ else image
+        if kind is MethodType:
+            method = self._open(function)
+            image = self.callee(method.__func__)
+            return None if image is None else MethodType(image, method.__self__)
+        if kind in self.inside:
+            self.ledger.identity(function)
+            return self.callee(self.inside[kind](function))
+        if kind.__flags__ & HEAP and not isinstance(function, (type, np.vectorize)):
+            self.ledger.ask(function, "__call__")
+            method = special.written(kind, "__call__")
+            if method is not None and not is_ours(method):
+                return MethodType(self.image(method), function)
+        elif isinstance(function, type):
+            self._ask_to_make(function)
+            metaclass = type(function)
+            if metaclass is not type:
+                self.ledger.ask(function, "__call__")
+                method = special.written(metaclass, "__call__")
+                if method is not None:
+                    return MethodType(self.image(method), function)
+        return None
+
+    def _ask_to_make(self, cls: type) -> None:
+        if cls.__flags__ & HEAP:
+            for name in ("__new__", "__init__"):
+                self.ledger.of_class(cls, name)
+
+    def _open(self, function: Any) -> Any:
+        """Return a bound method or a partial with inputs in place of the arrays in it."""
+        place = self.ledger.place_of(function)
+        if place is None:
+            return function
+        names = (
+            ("func", "args", "keywords") if type(function) is partial else ("__func__", "__self__")
+        )
+        old = [getattr(function, name) for name in names]
+        new = [
+            self.ledger.whole(self.ledger.outside(part, place.inside(name)))
+            for part, name in zip(old, names)
+        ]
+        if all(a is b for a, b in zip(old, new)):
+            return function
+        if type(function) is MethodType:
+            return MethodType(*new)
+        return partial(new[0], *new[1], **new[2])
+
+    def call_with(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> Thunk:
+        kind = type(function)
+        if kind is partial:
+            opened = self._open(function)
+            return self._again(opened.func, (*opened.args, *args), {**opened.keywords, **kwargs})
+        if kind is MethodType and type(function.__func__) is not _CYTHON:
+            return self._again(function.__func__, (function.__self__, *args), kwargs)
+        if kind is calls.CACHED:
+            return self._cached(function, args, kwargs)
+        if kind in (operator.attrgetter, operator.itemgetter, operator.methodcaller) and args:
+            return self._got(function, args[0])
+        if function is vars and len(args) == 1 and not isinstance(args[0], Tensor):
+            return self.attribute(args[0], "__dict__")
+        owner = getattr(function, "__self__", None) if kind in _BOUND else None
+        if kind in (MethodDescriptorType, WrapperDescriptorType) and args:
+            return self._again(function.__get__(args[0]), args[1:], kwargs)
+        if kind is BuiltinFunctionType and isinstance(owner, Ledger):
+            return super().call_with(function, args, kwargs)
+        if kind is MethodWrapperType and function.__name__ in _WRAPPED and not kwargs:
+            return self._wrapped(function, owner, args)
+        if owner is not None and not isinstance(owner, (ModuleType, type, Tensor)):
+            lies = self.ledger.place_of(function)
+            if lies is not None:
+                owner = self.ledger.outside(owner, lies.inside("__self__"))
+                if isinstance(owner, Tensor):
+                    return self._again(getattr(owner, function.__name__), args, kwargs)
+            function = self._method(function, owner, args)
+            if kind is MethodType:
+                return partial(function, *args, **kwargs)
+        elif _in(function, SEEDED):
+            self._permit(function, args, kwargs)
+            made = function(*args, **kwargs)
+            self.drawing[id(made)] = made
+            return constant(made)
+        elif (function is type or function is isinstance) and args and isinstance(args[0], Tensor):
+            kind = self.kind_of(args[0])
+            if function is type:
+                return constant(kind)
+            return constant(issubclass(kind, args[1]) or isinstance(args[0], args[1]))
+        else:
+            self._permit(function, args, kwargs)
+        args = tuple([self._given(function, a) for a in args])
+        kwargs = {name: self._given(function, a) for name, a in kwargs.items()}
+        return super().call_with(function, args, kwargs)
+
+    def _again(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> Thunk:
+        what = self.callee(function)
+        if what is not None:
+            return partial(what, *args, **kwargs)
+        return self.call_with(function, args, kwargs)
+
+    def _got(self, function: Any, owner: Any) -> Thunk:
+        """What getters of ``operator`` read."""
+        _, names = function.__reduce__()[:2]
+        kind = type(function)
+        if kind is operator.methodcaller:
+            return chain(
+                self.attribute(owner, names[0]),
+                lambda method: self._again(method, names[1:], {}),
+            )
+
+        def step(value: Any, name: Any) -> Thunk:
+            if kind is operator.itemgetter:
+                return self.item(value, name)
+            first, *rest = name.split(".")
+            return chain(
+                self.attribute(value, first), *(partial(self._attribute_of, part) for part in rest)
+            )
+
+        if len(names) == 1:
+            return step(owner, names[0])
+        return chain(*_each([partial(step, owner, name) for name in names]))
+
+    def _attribute_of(self, name: str, value: Any) -> Thunk:
+        return self.attribute(value, name)
+
+    def _cached(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> Thunk:
+        """A cache's answer is an outside object; what is not in it would be put there."""
+        if shown((args, kwargs)) is None:
+            return self._again(function.__wrapped__, args, kwargs)
+        before = function.cache_info()
+        value = function(*args, **kwargs)
+        if function.cache_info().misses != before.misses:
+            self.ledger.abandon(f"{function.__name__} puts its result into a cache")
+        place = Place.constant(function, function.__name__).called(args, kwargs)
+        return constant(self.ledger.outside(value, place))
+
+    def _wrapped(self, function: Any, owner: Any, args: _Arguments) -> Thunk:
+        """``object.__setattr__(x, name, value)``: what the statement does."""
+        hook = _WRAPPED[function.__name__]
+        place = self.ledger.place_of(owner)
+        if hook.startswith(("store", "delete")):
+            if place is not None:
+                self.ledger.abandon(f"{CHANGES} ({place})")
+            return partial(function, *args)
+        if hook == "attribute":
+            return self._attribute(owner, args[0], partial(function, *args))
+        return getattr(self, hook)(owner, *args)  # type: ignore[no-any-return]
+
+    def _method(self, method: Any, owner: Any, args: _Arguments) -> Any:
+        """Return what to call for a method of an object of C's, or abandon the recording."""
+        name, kind = method.__name__, type(owner)
+        place = self.ledger.place_of(owner)
+        if isinstance(owner, np.ndarray):
+            if name in _SPEAKING:
+                self.ledger.abandon(f"it calls {name} of an array")
+            return method
+        known = next((k for k in kind.__mro__ if k in READING), None)
+        if known is not None:
+            if name in READING[known] or name in _READING_METHODS:
+                whole = self.ledger.whole(owner) if kind in CONTAINERS else owner
+                if place is not None and kind not in CONTAINERS:
+                    self.ledger.abandon(f"it reads {place}, an object of type {kind.__name__}")
+                return method if whole is owner else getattr(whole, name)
+            if name in CHANGING.get(known, ()) or name in (
+                "__init__",
+                "__setitem__",
+                "__delitem__",
+            ):
+                if place is not None:
+                    self.ledger.abandon(f"{CHANGES} ({place}, by {name})")
+                return method
+        if isinstance(owner, RANDOM):
+            if id(owner) in self.drawing:
+                return method
+            self.ledger.abandon("it draws random numbers, which a plan would not draw anew")
+        if isinstance(owner, IMMUTABLE) or (name == "__init__" and place is None):
+            return method
+        if isinstance(owner, (GeneratorType, *_ITERATORS)) and place is None:
+            return method
+        if place is None and kind in CHANGING and name in CHANGING[kind]:
+            return method
+        if place is None and isinstance(owner, (property, BaseException, super)):
+            return method
+        if kind.__flags__ & HEAP and name in ("__eq__", "__ne__", "__hash__"):
+            self.ledger.identity(owner)
+            return method
+        return self.ledger.abandon(f"it calls {name} of an object of type {kind.__name__}")
+
+    def _permit(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> None:
+        """Abandon the recording if nobody knows what a function does."""
+        kind = type(function)
+        if (function is isinstance or function is issubclass) and len(args) == 2:
+            self._ask_kinds(args[1])
+        if function is np.errstate and not _QUIET.issuperset(map(_text, kwargs.values())):
+            self.ledger.abandon("it asks NumPy for more than warnings")
+        if _in(function, SEEDED) and args and (type(args[0]) is int or id(args[0]) in self.drawing):
+            return
+        if kind is np.ufunc or (kind is DISPATCHED and function in WITHOUT_EFFECT):
+            return
+        if isinstance(function, type):
+            if function in TYPES or issubclass(function, BaseException):
+                return
+            if function.__flags__ & HEAP and not is_library(function):
+                new = special.lookup(function, "__new__")
+                made = getattr(new, "__self__", None)
+                if type(new) is staticmethod or made in TYPES:
+                    return
+            if is_ours(function):
+                return
+            self.ledger.abandon(f"it makes an object of type {function.__name__}")
+        if kind is FunctionType or kind.__flags__ & HEAP:
+            if is_ours(function) or replacement(function) is not None:
+                return
+            if isinstance(function, np.vectorize):
+                return
+        elif kind is BuiltinFunctionType or kind is MethodWrapperType or kind is DISPATCHED:
+            owner = getattr(function, "__self__", None)
+            if isinstance(owner, type) and function.__name__ in _MAKERS:
+                return
+            if isinstance(owner, Tensor) or _in(function, PURE):
+                return
+            if _module(function) in COMPUTING and type(functions.find(function)) is Replacement:
+                return
+        elif not callable(function):
+            return
+        name = getattr(function, "__qualname__", None) or kind.__qualname__
+        module = getattr(function, "__module__", None)
+        named = name if module in (None, "builtins") else f"{module}.{name}"
+        self.ledger.abandon(f"it calls {named}, which a plan would not do anew")
+
+    def _ask_kinds(self, kinds: Any) -> None:
+        """Note what ``isinstance`` asks of classes that answer for themselves."""
+        for kind in kinds if type(kinds) is tuple else getattr(kinds, "__args__", (kinds,)):
+            if type(kind) is tuple:
+                self._ask_kinds(kind)
+            elif special.is_a(kind, abc.ABCMeta):
+                place = Place.constant(abc.get_cache_token, "the registry of abstract classes")
+                self.ledger.check(place.called((), {}), "shown", shown(abc.get_cache_token()))
+            elif special.written(type(kind), "__instancecheck__") is not None:
+                self.ledger.abandon("it asks a class that answers isinstance by code")
+
+    def _given(self, function: Any, value: Any) -> Any:
+        """Return what a function gets that has no image."""
+        kind = type(value)
+        if kind in CONTAINERS or kind is np.ndarray:
+            return self.ledger.whole(value)
+        if kind in PLAIN or isinstance(value, Tensor):
+            return value
+        ours = is_ours(function)
+        if kind in (FunctionType, MethodType, partial):
+            return calls.callback(self, value) if ours and not is_ours(value) else value
+        if ours and kind not in (type, ModuleType) and kind.__flags__ & HEAP:
+            return self._nest(value)
+        if self.ledger.place_of(value) is None or _in(function, _DEAF):
+            return value
+        if kind.__flags__ & HEAP and not isinstance(value, GeneratorType):
+            if not calls.is_shown(function):
+                self.ledger.identity(value)
+        elif not isinstance(value, _TOLD):
+            self.ledger.abandon(f"it reads an object of type {kind.__name__}")
+        return value
+
+    def _nest(self, value: Any) -> Any:
+        """Return a nest with inputs in place of the arrays in its instances."""
+        leaves, structure = flatten(value)
+        if len(leaves) == 1 and leaves[0] is value:
+            return value
+        place = self.ledger.place_of(value)
+        if place is None:
+            return value
+        parts = [self._nest_leaf(value, place, path) for path in special.own_names(value)]
+        del parts
+        leaves, structure = flatten(value)
+        return unflatten(structure, [self.ledger.tensor_for(leaf) for leaf in leaves])
+
+    def _nest_leaf(self, value: Any, place: Place, name: str) -> Any:
+        part = self.ledger.outside(own(value, name), place.own(name))
+        return self._nest(part) if type(part).__flags__ & HEAP else self.ledger.whole(part)
+
+    def kind_of(self, tensor: Tensor) -> type:
+        """Return the class of what a traced value stands for."""
+        kind = stands_for(tensor)
+        if kind is not None:
+            return kind
+        value: Any = tensor
+        while isinstance(value, Tensor):
+            if value.live_trace is self.ledger.trace:
+                return type(self.ledger.trace.example(value))
+            value = value.value
+        return np.ndarray
+
+    def take(self, value: Any) -> Any:
+        return self.ledger.tensor_for(value) if type(value) is np.ndarray else value
+
+
+def _each(steps: list[Callable[[], Thunk]]) -> Iterator[Any]:
+    """Thunks that answer several steps one after the other, as a tuple."""
+    results: list[Any] = []
+
+    def then(index: int) -> Callable[[Any], Thunk]:
+        def go(value: Any) -> Thunk:
+            results.append(value)
+            return steps[index]() if index < len(steps) else constant(tuple(results))
+
+        return go
+
+    yield steps[0]()
+    for i in range(len(steps)):
+        yield then(i + 1)
+
+
+def _in(function: Any, table: frozenset[Any]) -> bool:
+    try:
+        return function in table
+    except TypeError:
+        return False
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def _module(function: Any) -> str:
+    return str(getattr(function, "__module__", "")).partition(".")[0]

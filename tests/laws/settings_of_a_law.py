@@ -1,0 +1,3 @@
+"""Settings that a function under test imports."""
+
+rate = 1.0
