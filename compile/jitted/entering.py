@@ -53,6 +53,12 @@ class _Writer:
             "tuple": tuple,
         }  # fmt: skip
         self.leaves: list[str] = []
+        #: The places from which a step leads to others.
+        self.owners = {
+            place.owner
+            for place in (*(c.place for c in recording.checks), *recording.captured)
+            if type(place.owner) is Place
+        }
         #: The names of what places hold.
         self.known: dict[Place, str] = {}
         self._constants: dict[int, str] = {}
@@ -154,24 +160,29 @@ class _Writer:
     def place(self, place: Place) -> str:
         """Return the text of what lies at a place; read once where something else lies below it."""
         found = self.known.get(place)
+        if found is None and place.step is places.itself:
+            found = self.known[place] = self.constant(place.owner)
         if found is None:
             found = self.known[place] = f"w{len(self.known)}"
             self.lines.append(f"{found} = {self.reading(place)}")
         return found
 
     def reading(self, place: Place) -> str:
+        """Return the text that reads a place."""
         owner, key, step = place.owner, place.key, place.step
         if owner is self.recording.arguments:
             return self.leaves[key]
+        if step is places.itself:
+            return self.constant(owner)
         if type(owner) is CellType:
             return f"{self.constant(owner)}.cell_contents"
         text = self.place(owner) if type(owner) is Place else self.constant(owner)
-        if step is places.itself:
-            return text
         if step is places.named:
             return self.named(text, owner, key)
         if step is places.own and type(owner) is Place:
             return f"{text}.__dict__[{key!r}]"
+        if step is places.inside:
+            return f"{text}.{key}"
         if step is places.item:
             return f"{text}[{self.constant(key) if type(key) is not int else key}]"
         if step is places.of_class:
@@ -204,13 +215,13 @@ class _Writer:
             return
         if check.kind in ("same", "type") and place.step is places.itself:
             return
-        if check.kind == "same" and place not in self.known:
-            self.known[place] = name = f"w{len(self.known)}"
-            self.lines.append(f"{name} = {self.reading(place)}")
-        name = self.place(place)
         if check.kind == "same":
-            self.require(f"{name} is {self.constant(seen)}")
-        elif check.kind == "type":
+            known = place in self.known or place in self.owners
+            text = self.place(place) if known else self.reading(place)
+            self.lines.append(f"if {text} is not {self.constant(seen)}: return MISS")
+            return
+        name = self.place(place)
+        if check.kind == "type":
             self.require(f"type({name}) is {self.constant(seen)}")
         elif check.kind == "array":
             self.array(name, seen)
@@ -241,7 +252,8 @@ class _Writer:
     def entrance(self, structure: Any) -> Callable[..., Any]:
         recording = self.recording
         self.arguments(structure)
-        self.require(f"{self.constant(places.quiet)}()")
+        mode, quiet = self.constant(places.mode), self.constant(places.quiet)
+        self.require(f"{mode}(None) is None or {quiet}()")
         for check in recording.checks:
             self.check(check)
         leaves = recording.arguments

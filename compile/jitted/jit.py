@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -45,12 +46,19 @@ _NUMBERS = (float, int, np.generic)
 _told: set[str] = set()
 
 
-def tell_once(reason: str, stacklevel: int) -> None:
+def tell_once(reason: str) -> None:
     """Say why nothing is compiled in this process."""
     if reason not in _told:
         _told.add(reason)
-        text = f"jit runs functions as they are: {reason}"
-        warnings.warn(text, RuntimeWarning, stacklevel=stacklevel)
+        warn(f"jit runs functions as they are: {reason}")
+
+
+def warn(text: str) -> None:
+    """Warn at the line of the user's that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RuntimeWarning, stacklevel=level)
 
 
 class Stats(NamedTuple):
@@ -163,11 +171,11 @@ class Jit:
         if self._strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
         if reason in current().problems:
-            tell_once(reason, 6)
+            tell_once(reason)
         elif not self._warned:
             self._warned = True
             what = f"jit({name}) runs without compiling from here on"
-            warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=5)
+            warn(f"{what}: {reason}")
 
     def _run_eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:
         self._warn(reason)

@@ -27,7 +27,7 @@ def compile_program(program: Program) -> Callable[..., tuple[Any, ...]]:
     if current().usable():
         run = _planned(program.memo("optimised", lambda: optimise(program)))
     else:
-        tell_once(current().problems[0], 4)
+        tell_once(current().problems[0])
         run = _replayed(program)
 
     def checked(*arrays: Any) -> tuple[Any, ...]:

@@ -20,8 +20,10 @@ from tapegrad.tape.python.special import is_a, lookup, own_names
 __all__ = [
     "ABSENT",
     "Place",
+    "inside",
     "item",
     "itself",
+    "mode",
     "named",
     "of_class",
     "own",
@@ -86,7 +88,7 @@ def of_class(cls: type, name: str) -> Any:
     return lookup(cls, name, ABSENT)
 
 
-def _inside(owner: Any, name: str) -> Any:
+def inside(owner: Any, name: str) -> Any:
     return getattr(owner, name, ABSENT)
 
 
@@ -195,7 +197,7 @@ class Place:
 
     def inside(self, name: str) -> Place:
         """A part of an object of C's, whose attributes run no code: a function's defaults."""
-        return Place(self, name, _inside, f"{self.text}.{name}")
+        return Place(self, name, inside, f"{self.text}.{name}")
 
     def called(self, args: Any, kwargs: Any) -> Place:
         """What lies here is a cache, and this its answer."""
@@ -224,12 +226,16 @@ class Place:
         return self.text
 
 
+_core: Any = getattr(np, "_core", None)
+#: Returns NumPy's error mode, or None for the default.
+mode: Callable[[None], Any] = (
+    _core.umath._extobj_contextvar.get
+    if hasattr(getattr(_core, "umath", None), "_extobj_contextvar")
+    else (lambda _: 0)  # before NumPy 2, where only `quiet` can tell
+)
+_SILENT = frozenset(("ignore", "warn"))
+
+
 def quiet() -> bool:
     """Whether NumPy does no more than warn of a division by zero and the like."""
-    return _MODE.get(None) is None or _SILENT.issuperset(np.geterr().values())
-
-
-_SILENT = frozenset(("ignore", "warn"))
-_core: Any = getattr(np, "_core", None)
-#: What holds NumPy's error mode; None by default.
-_MODE: Any = getattr(_core.umath, "_extobj_contextvar", {"": 0}) if _core else {None: 0}
+    return _SILENT.issuperset(np.geterr().values())
