@@ -113,8 +113,8 @@ def source_of(primitive: Primitive) -> str:
     assert uses is not None
     use_of_result, *rest = uses
     count = range(len(rest))
-    saved = {"value": "s{0}", "shape": "n{0} or stand_in(v{0})", "none": "None"}
-    of_result = {"value": "out", "shape": "stand_in(out)", "none": "None"}[use_of_result]
+    saved = {"value": "s{0}", "shape": "n{0} or shaped(v{0})", "none": "None"}
+    of_result = {"value": "out", "shape": "shaped(out)", "none": "None"}[use_of_result]
     body = [
         f"{tuple_of([f'x{i}' for i in count])[1:-1]} = args",
         *(

@@ -370,7 +370,7 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         """Set the gradient to None, and return the tensor itself."""
         self._node.grad = None
         if self._base is not None and self._node.cleared:
-            functions["part"](self)
+            functions["sever"](self)
         return self
 
     def null_gradients(self, clear_graph: bool = True) -> None:

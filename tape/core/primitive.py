@@ -27,7 +27,7 @@ __all__ = [
     "functions",
     "implements",
     "primitives",
-    "stand_in",
+    "shaped",
 ]
 
 Rule = Callable[..., Any]
@@ -401,7 +401,7 @@ class _Endless:
 
 
 def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
-    pick = {"value": lambda v: v, "shape": stand_in, "none": lambda v: None}
+    pick = {"value": lambda v: v, "shape": shaped, "none": lambda v: None}
     first, *rest = (pick[use] for use in (*saves, saves[-1]))
 
     def save(y: Any, args: Any) -> tuple[Any, ...]:
@@ -416,10 +416,10 @@ def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
     texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
     names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
     parts = [texts[use].format(name) for use, name in zip(uses, names)]
-    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": stand_in})  # type: ignore[no-any-return]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": shaped})  # type: ignore[no-any-return]
 
 
-def stand_in(value: Any) -> Shaped:
+def shaped(value: Any) -> Shaped:
     """Return what a rule gets in place of a value of which it reads only shape and dtype."""
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)

@@ -135,7 +135,7 @@ def linearize(
     check = floats_only(what, function)
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
-        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check, later=True)
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check, deferred=True)
         push = transposed(pullback, *flatten(out))
         return out, _Linear(push, *flatten(chosen), spelled(function)), aux
 
@@ -184,7 +184,7 @@ def linear_transpose(
     leaves, structure = flatten(primals)
     zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
     origin = unflatten(structure, zeros)
-    out, pullback, _ = pull_from(way, origin, False, what, check, later=True, kind=LinearTrace)
+    out, pullback, _ = pull_from(way, origin, False, what, check, deferred=True, kind=LinearTrace)
     if any(not isinstance(leaf, Tensor) and np.any(leaf) for leaf in flatten(out)[0]):
         raise ValueError(
             f"{what}({spelled(function)}): the function is not linear: it is not 0 where its arguments "

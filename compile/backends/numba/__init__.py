@@ -9,7 +9,7 @@ import importlib
 from functools import cache
 
 from tapegrad.compile.backends.interface import Kernel
-from tapegrad.compile.backends.nest import Nest
+from tapegrad.compile.backends.loop_nest import LoopNest
 from tapegrad.compile.backends.numba.dialect import TYPES, combines, gains, supports
 
 __all__ = [
@@ -39,7 +39,7 @@ def usable() -> bool:
     return not problems
 
 
-def compile(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
+def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops."""
     kernels = importlib.import_module("tapegrad.compile.backends.numba.kernels")
     return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]

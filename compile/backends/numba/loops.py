@@ -14,8 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Call, Expression, Name, calls, substitute
-from tapegrad.compile.backends.nest import Argument, Nest, Reduced, Value
-from tapegrad.compile.backends.numba.dialect import TYPES, Writer, is_dear, limit_of, number
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value
+from tapegrad.compile.backends.numba.dialect import (
+    TYPES,
+    ExpressionWriter,
+    is_dear,
+    limit_of,
+    number,
+)
 
 __all__ = ["BLOCK", "Source", "has_limits", "write"]
 
@@ -36,14 +42,14 @@ class Source(NamedTuple):
     functions: frozenset[tuple[str, str]]
 
 
-def write(nest: Nest, *, exact: bool = False) -> Source:
+def write(nest: LoopNest, *, exact: bool = False) -> Source:
     """Write the source; with `exact`, of a kernel that has no limits for arguments."""
     loops = _Loops(nest, exact)
     text = "\n".join(loops.lines()) + "\n"
     return Source(text, frozenset(loops.write.functions))
 
 
-def has_limits(nest: Nest) -> bool:
+def has_limits(nest: LoopNest) -> bool:
     """Whether a kernel has functions that are right only up to a limit."""
     return any(_limits(value.expression) for value in nest.values)
 
@@ -67,14 +73,14 @@ def _is_wide(r: Reduced) -> bool:
 class _Loops:
     """Writes the loops of one nest."""
 
-    def __init__(self, nest: Nest, exact: bool) -> None:
+    def __init__(self, nest: LoopNest, exact: bool) -> None:
         self.nest = nest
         self.values = {value.name: value for value in nest.values}
         self.limited = not exact and has_limits(nest)
         self.arrays = {o.name: o for o in (*nest.operands, *nest.outputs) if o.dims}
         self.of_rows = {r.name for r in nest.reductions}
         self.blocked = nest.rank > 0 and any(r.full for r in nest.reductions)
-        self.write = Writer(self._local, exact)
+        self.write = ExpressionWriter(self._local, exact)
         self.runs: list[list[str]] = []
         self.first: dict[str, int] = {}  # the run that computes a value first
         self._divide()
