@@ -25,8 +25,6 @@ __all__ = ["Group", "Step", "partition", "space"]
 
 #: Groups over no axes with fewer operations than this are left to NumPy: a kernel costs compile time.
 FEWEST_SCALAR_OPERATIONS = 3
-
-
 #: Kernels larger than these take longer to compile than they save: compile time grows faster than
 #: their size, and equal parts of an unrolled loop share a kernel when they are cut alike.
 MOST_ENTRIES = 96

@@ -29,7 +29,7 @@ __all__ = ["Tensor", "imperative", "make", "own", "pin_of", "tensor_at"]
 
 
 class _Imperative:
-    """Holds the imperative trace, which needs Tensor, not the reverse."""
+    """Holds the imperative trace, which needs Tensor: ``tape.array.imperative`` puts it here."""
 
     trace: Any = None
 
@@ -84,16 +84,16 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         "_version",
     )
 
-    _trace: Any
-    _value: Any
-    _node: Any
-    _base: Any
-    _path: tuple[tuple[Primitive, Mapping[str, Any]], ...]
-    _version: int
-    _pin: Any
-    _lock: weakref.ref[Any] | None
-    _latent: Any
-    _inner_shape: tuple[int, ...] | None
+    _trace: Any  # interprets what is done with the tensor, and what Python asks of it
+    _value: Any  # below that trace: an array, or a tensor of another trace
+    _node: Any  # what the trace keeps of the version: a Node, a tangent, ...
+    _base: Any  # of a view: who owns the data
+    _path: tuple[tuple[Primitive, Mapping[str, Any]], ...]  # of a view: the way from the base
+    _version: int  # number of writes; of a view: the version of its base that it has read
+    _pin: Any  # what entries hold that need the buffer as it is, see `pin_of`
+    _lock: weakref.ref[Any] | None  # of a leaf: what keeps its array read-only
+    _latent: Any  # of a copy that NumPy would have made a view, and of its source
+    _inner_shape: tuple[int, ...] | None  # where paths begin, if another shape was assigned
     __array_priority__ = 100.0
 
     def __init__(

@@ -2,8 +2,11 @@
 
 A primitive is declared once. Its slots are read by the reverse sweep (``vjps``), by forward mode
 (``jvp``), by ``vmap`` (``batch``) and by the compiler (``kernel``, ``reduction``); the families in
-``tapegrad.ops`` fill most of them. The registry at the end maps NumPy's own function objects to the
-functions that apply primitives: ``Tensor`` and NumPy's protocols look them up there.
+``tapegrad.ops`` fill most of them. The registry ``functions`` maps NumPy's own function objects to the
+functions that apply primitives: ``Tensor`` and NumPy's protocols look them up there. What an application
+does in a graph is a function that is generated for each primitive when it is first needed, and kept in
+it: ``record`` (by ``tape.array.recorder``), ``link`` (``tape.array.linker``), ``pull_back``
+(``tape.core.pullback``).
 """
 
 from __future__ import annotations
@@ -85,10 +88,12 @@ class Registry(dict[Any, Any]):
 #: Every primitive by name; the registry test and the table in the documentation walk it.
 primitives: Registry = Registry()
 
-#: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
+#: NumPy function (or ``operator`` function) -> the function that applies our primitives for it. What
+#: NumPy has no function for goes by a text: ``@implements("cast")`` decorates ``functions["cast"]``.
 functions: Registry = Registry()
 
-#: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
+#: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours. The
+#: declarations of ufuncs fill it.
 direct: dict[np.ufunc, Primitive] = {}
 
 

@@ -23,7 +23,6 @@ OLDEST = (0, 62)
 
 #: Why Numba cannot be used; empty until an import has failed.
 problems: list[str] = []
-#: Those that users have been told of.
 
 
 @cache

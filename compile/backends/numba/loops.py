@@ -30,7 +30,7 @@ __all__ = ["BLOCK", "Source", "has_limits", "write"]
 BLOCK = 16384
 
 #: The same for float32 numbers, also within a row: their errors would be seen.
-PART = 4096
+BLOCK32 = 4096
 
 _FLOAT64 = np.dtype(float)
 
@@ -209,10 +209,10 @@ class _Loops:
                 self.out.append(f"{self._pad(i)}for k0 in range({bound}):")
                 self.out.append(f"{self._pad(i + 1)}i0 = {' + '.join(start)} + k0")
             elif parts and i == last - 1:
-                pad, part = self._pad(i), f"c{i} * {PART}"
-                self.out.append(f"{pad}for c{i} in range((n{i} + {PART - 1}) // {PART}):")
+                pad, part = self._pad(i), f"c{i} * {BLOCK32}"
+                self.out.append(f"{pad}for c{i} in range((n{i} + {BLOCK32 - 1}) // {BLOCK32}):")
                 self.out += [f"{pad}    t_s_{r.name} = {_start(r)}" for r in parts]
-                self.out.append(f"{pad}    for k{i} in range(min({PART}, n{i} - {part})):")
+                self.out.append(f"{pad}    for k{i} in range(min({BLOCK32}, n{i} - {part})):")
                 self.out.append(f"{pad}        i{i} = {part} + k{i}")
                 self.out += [f"{pad}        {text}" for text in loads.get(i + 1, [])]
                 continue
@@ -226,7 +226,7 @@ class _Loops:
             return
         inner = " * ".join(f"n{i}" for i in range(1, self.nest.rank))
         full = [r for r in self.nest.reductions if r.full]
-        block = BLOCK if any(r.dtype == np.float64 for r in full) else PART
+        block = BLOCK if any(r.dtype == np.float64 for r in full) else BLOCK32
         size = f"{block} // ({inner}) + 1" if inner else str(block)
         # Counted from 0, so that LLVM sees that no index is negative and vectorises.
         self.out += [f"    b0 = {size}", "    for c0 in range((n0 + b0 - 1) // b0):"]
