@@ -59,7 +59,7 @@ def reduce(
         Which elements take part; then `initial` or an identity is needed.
     """
     _binary(ufunc, "reduce")
-    name = ufunc.__name__
+    name = ufunc.ufunc.__name__
     axis = _axis(axis, array.ndim, name)
     items = _slices(array, axis)
     start = initial if initial is not None else (ufunc.identity if where is not True else None)
