@@ -88,7 +88,7 @@ def reduce(
 def accumulate(ufunc: Any, array: Tensor, axis: AxisLike) -> Array:
     """Fold an axis and keep every intermediate result."""
     _binary(ufunc, "accumulate")
-    axis = _axis(axis, array.ndim, ufunc.__name__)
+    axis = _axis(axis, array.ndim, ufunc.ufunc.__name__)
     steps: list[Any] = []
     for item in _slices(array, axis):
         steps.append(ufunc(steps[-1], item) if steps else item)
@@ -101,13 +101,13 @@ def reduceat(ufunc: Any, array: Tensor, indices: Array, axis: AxisLike) -> Array
     A piece ends where the next begins; one that would end before it begins is its first element.
     """
     _binary(ufunc, "reduceat")
-    axis = _axis(axis, array.ndim, ufunc.__name__)
+    axis = _axis(axis, array.ndim, ufunc.ufunc.__name__)
     items = _slices(array, axis)
     starts = [int(i) for i in np.asarray(indices)]
     for i in starts:
         if not 0 <= i < len(items):
             raise IndexError(
-                f"index {i} out-of-bounds in {ufunc.__name__}.reduceat [0, {len(items)})"
+                f"index {i} out-of-bounds in {ufunc.ufunc.__name__}.reduceat [0, {len(items)})"
             )
     pieces = []
     for i, stop in zip(starts, [*starts[1:], len(items)]):
@@ -130,7 +130,7 @@ def at(ufunc: Any, target: Any, indices: Array, operand: Any) -> None:
         target = promoted(target)
     if not isinstance(target, Tensor):
         raise TypeError(
-            f"{ufunc.__name__}.at writes into its first argument: make it a tensor, so that the "
+            f"{ufunc.ufunc.__name__}.at writes into its first argument: make it a tensor, so that the "
             "gradient of the values is kept"
         )
     places = indices if type(indices) is tuple else (indices,)
