@@ -180,17 +180,23 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         return self._base is not None and self._path[-1][0].name == "basic_index"
 
     def refresh(self) -> None:
-        """Read a view anew from the newest version of its base."""
+        """Read a view anew from the newest version of its base, and where that is.
+
+        The view may be used again: where there is tracking, and outside a body that is being recorded.
+        """
         base = self._base
         new: Any = base.snapshot()
         current = state.get()
-        if not current.tracking:  # the view may be used again where there is tracking
-            state.set(current.replace(tracking=True))
-        if base._inner_shape is not None:
-            new = functions[np.reshape](new, base._inner_shape)
-        for primitive, params in self._path:
-            new = new._trace.process(primitive, (new,), params)
-        state.set(current)
+        is_outer = current.body is not None and current.body.level > new._trace.level
+        if is_outer or not current.tracking:
+            state.set(current.replace(tracking=True, body=None if is_outer else current.body))
+        try:
+            if base._inner_shape is not None:
+                new = functions[np.reshape](new, base._inner_shape)
+            for primitive, params in self._path:
+                new = new._trace.process(primitive, (new,), params)
+        finally:
+            state.set(current)
         self._trace = new._trace
         self._value = new._value
         self._node = new._node
@@ -221,21 +227,6 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         self._version += 1
         if isinstance(self._node, Node):
             self._node.owner = None
-
-    def lay_out(self, gradient: Any) -> Any:
-        """Lay a gradient out in memory as the data, so that views of these have views of that."""
-        value = self._value
-        if (
-            type(value) is not np.ndarray
-            or value.shape != gradient.shape
-            or value.strides == gradient.strides
-        ):
-            return gradient
-        if gradient.flags.c_contiguous and value.flags.c_contiguous:
-            return gradient  # strides of axes of size 1 mean nothing
-        out = np.empty_like(value, dtype=gradient.dtype)
-        out[...] = gradient
-        return out
 
     # The documented face -------------------------------------------------------------------------
 
