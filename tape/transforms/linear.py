@@ -24,7 +24,7 @@ from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
 from tapegrad.tape.transforms.pullbacks import Pullback, pull_from, push_through
-from tapegrad.tape.transforms.reverse_mode import RecordTrace
+from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 from tapegrad.tape.transforms.transformed import spelled
 from tapegrad.tape.transforms.values import (
     below,
@@ -52,7 +52,7 @@ def transposed(pullback: Pullback, leaves: Sequence[Any], structure: Structure) 
         Takes what the pullback returns, tangents of the arguments, as a tuple; returns the tangent of
         the result, in a tuple.
     """
-    with new_trace(RecordTrace) as trace:
+    with new_trace(ReverseTrace) as trace:
         zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
         variables = list(map(trace.variable, zeros))
         inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
@@ -208,7 +208,7 @@ class LinearAppearance(Appearance):
         )
 
 
-class LinearTrace(RecordTrace):
+class LinearTrace(ReverseTrace):
     """The trace of ``linear_transpose``: records what is linear, and refuses everything else."""
 
     name = "linear_transpose"

@@ -17,7 +17,7 @@ from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatte
 from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
-from tapegrad.tape.transforms.reverse_mode import RecordTrace
+from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 from tapegrad.tape.transforms.values import as_value, below, differentiable, give_back, split_aux
 
 __all__ = ["Pullback", "pull_from", "push_through"]
@@ -38,7 +38,7 @@ class Pullback:
 
     def __init__(
         self,
-        trace: RecordTrace,
+        trace: ReverseTrace,
         inputs: list[tuple[Node, Any]],
         outputs: list[tuple[Node | None, Any]],
         structure_in: Structure,
@@ -115,7 +115,7 @@ def pull_from(
     check: Callable[[Any, list[Any]], None] | None = None,
     *,
     deferred: bool = False,
-    kind: type[RecordTrace] = RecordTrace,
+    kind: type[ReverseTrace] = ReverseTrace,
 ) -> tuple[Any, Pullback, Any]:
     """Run `function` on variables of a new recording trace; return result, pullback and aux.
 

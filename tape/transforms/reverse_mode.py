@@ -19,10 +19,10 @@ from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["RecordTrace"]
+__all__ = ["ReverseTrace"]
 
 
-class RecordTrace(Trace):
+class ReverseTrace(Trace):
     """The trace of ``vjp``: links values of any kind, arrays or tensors of the traces below.
 
     Attributes

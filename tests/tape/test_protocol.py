@@ -89,9 +89,9 @@ def test_traces_add_no_public_methods_of_the_interpreter_but_those_of_staging() 
     from tapegrad.tape.array.imperative import ImperativeTrace
     from tapegrad.tape.transforms.batching import BatchTrace
     from tapegrad.tape.transforms.forward_mode import JVPTrace
-    from tapegrad.tape.transforms.reverse_mode import RecordTrace
+    from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 
-    for kind in (RecordTrace, JVPTrace, BatchTrace):
+    for kind in (ReverseTrace, JVPTrace, BatchTrace):
         assert public(kind) <= public(Trace), kind
     assert ImperativeTrace.appearance_of is Appearance
 
