@@ -96,7 +96,7 @@ _Registry.waiting = (
     "tapegrad.ops.python.conversions",
     "tapegrad.ops.python.mathematics",
     "tapegrad.ops.python.averages",
-    "tapegrad.ops.elementwise.special",
+    "tapegrad.ops.elementwise.scipy_special",
     *_Registry.waiting,
 )
 if not _TYPE_CHECKING:

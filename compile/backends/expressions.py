@@ -1,11 +1,11 @@
 """Expressions: what a kernel computes for one element, as trees in which every dtype is explicit.
 
 A tree is made of names, constants, casts, and calls of functions by NumPy's names. The text of a
-primitive is read once; its numbers take the dtype that they meet, and no back end has to infer any.
+primitive is parsed once; its numbers take the dtype that they meet, and no back end has to infer any.
 
 >>> import numpy as np
->>> from tapegrad.compile.backends.expressions import evaluate, read
->>> tree = read("1 / (1 + exp(-x))", (np.dtype("f4"),), np.dtype("f4"))
+>>> from tapegrad.compile.backends.expressions import evaluate, parse
+>>> tree = parse("1 / (1 + exp(-x))", (np.dtype("f4"),), np.dtype("f4"))
 >>> evaluate(tree, {"x": np.float32(0)})
 np.float32(0.5)
 """
@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 __all__ = [
-    "Call", "Cast", "Constant", "Expression", "Name", "calls", "cast", "evaluate", "names", "read",
+    "Call", "Cast", "Constant", "Expression", "Name", "calls", "cast", "evaluate", "names", "parse",
     "substitute",
 ]  # fmt: skip
 
@@ -162,7 +162,7 @@ PREDICATES = _LOGICAL | {
 
 
 @cache
-def read(text: str, operands: tuple[DType, ...], dtype: DType) -> Expression:
+def parse(text: str, operands: tuple[DType, ...], dtype: DType) -> Expression:
     """Return the tree of a primitive's text.
 
     Parameters

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Call
-from tapegrad.compile.backends.nest import Nest
+from tapegrad.compile.backends.loop_nest import LoopNest
 
 __all__ = ["Backend", "Kernel", "current", "using"]
 
@@ -75,7 +75,7 @@ class Backend(Protocol):
     def combines(self, function: str) -> bool:
         """Whether a reduction can combine with a function of two numbers."""
 
-    def compile(self, nest: Nest, sizes: tuple[int, ...]) -> Kernel:
+    def compile(self, nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
         """Return the kernel of a nest for the sizes of its loops."""
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapegrad.compile.fusion import scalars
+from tapegrad.compile.fusion import elements
 from tapegrad.compile.passes.pipeline import shown
 from tapegrad.compile.passes.reductions import leaves_rows, reduction_of
 from tapegrad.tape.core.node import Node
@@ -23,10 +23,8 @@ from tapegrad.tape.program.program import Program
 
 __all__ = ["Group", "Step", "partition", "space"]
 
-#: Groups of scalars with fewer operations than this are left to NumPy: a kernel costs compile time.
+#: Groups over no axes with fewer operations than this are left to NumPy: a kernel costs compile time.
 FEWEST_SCALAR_OPERATIONS = 3
-
-
 #: Kernels larger than these take longer to compile than they save: compile time grows faster than
 #: their size, and equal parts of an unrolled loop share a kernel when they are cut alike.
 MOST_ENTRIES = 96
@@ -239,7 +237,7 @@ def partition(program: Program) -> list[Group | Step]:
     """Return the steps that execute a program, in an order that respects what they need."""
     parts = _Partition(shown(program))
     for entry in program.entries:
-        if scalars.can_lower(entry, program.weak):
+        if elements.can_lower(entry, program.weak):
             parts.place(entry)
         elif not parts.place_alias(entry):
             sources = parts.sources(entry)
@@ -278,7 +276,7 @@ def _worth_it(group: Group, program: Program) -> bool:
         return len(group.entries) >= FEWEST_SCALAR_OPERATIONS
     # One operation that NumPy does as fast: nothing is saved by compiling it.
     only = group.entries[0]
-    return len(group.entries) > 1 or scalars.gains_alone(only, program.weak)
+    return len(group.entries) > 1 or elements.gains_alone(only, program.weak)
 
 
 def _ordered(steps: list[Group | Step]) -> list[Group | Step]:

@@ -20,10 +20,11 @@ from tapegrad.compile.backends.expressions import (
     names,
     substitute,
 )
-from tapegrad.compile.backends.nest import Argument, Nest, Reduced, Value
-from tapegrad.compile.fusion import scalars
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value
+from tapegrad.compile.fusion import elements
 from tapegrad.compile.fusion.groups import Group
 from tapegrad.compile.passes.layout import Layout
+from tapegrad.compile.passes.reductions import reduction_of
 from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
 
@@ -63,7 +64,7 @@ class KernelCall:
 
     Attributes
     ----------
-    nest : Nest
+    nest : LoopNest
     sizes : tuple of int
         Of its loops.
     operands, outputs : list of Passed
@@ -74,7 +75,7 @@ class KernelCall:
         What becomes of totals, called ``x``, that a kernel leaves unfinished.
     """
 
-    nest: Nest
+    nest: LoopNest
     sizes: tuple[int, ...]
     operands: list[Passed]
     outputs: list[Passed]
@@ -179,7 +180,7 @@ class _Builder:
 
     def elementwise(self, entry: Node) -> None:
         """Note the value of an elementwise entry."""
-        expression, dtypes = scalars.typed_expression_of(entry, self.weak)
+        expression, dtypes = elements.typed_expression_of(entry, self.weak)
         assert expression is not None
         drops = entry in self.group.per_row and entry.shape == self.group.dropped_shape
         operands = (self.operand(o, d, drops=drops) for o, d in zip(entry.operands, dtypes))
@@ -191,23 +192,23 @@ class _Builder:
 
     def reduction(self, entry: Node, needed: set[Node]) -> None:
         """Note a reduction: over the space, over the elements of each row, or over rows."""
-        how, group = scalars.reduction_of(entry), self.group
+        how, group = reduction_of(entry), self.group
         assert how is not None
         of_rows, leaves_rows = entry.operands[0] in group.per_row, entry in group.per_row
         operand = self.operand(entry.operands[0], entry.dtype)
         gone = tuple(of_rows or i in entry.params["axis"] for i in range(self.rank))
         name, run = f"r{len(self.reduced)}", self._run(operand, of_rows)
-        finish = None if how.finish == "x" else scalars.text_of(how.finish, entry.dtype)
+        finish = None if how.finish == "x" else elements.text_of(how.finish, entry.dtype)
         if finish is not None and not leaves_rows:
             self.finishes[entry] = finish
         self.reduced[entry] = Reduced(
             name,
             operand,
-            scalars.text_of(how.each, entry.dtype),
+            elements.text_of(how.each, entry.dtype),
             how.combine,
             how.initial,
             finish if leaves_rows else None,
-            scalars.text_of(how.safe, entry.dtype, np.dtype(bool)) if how.safe else None,
+            elements.text_of(how.safe, entry.dtype, np.dtype(bool)) if how.safe else None,
             how.rounding,
             gone,
             (),
@@ -286,7 +287,7 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
         # What is left of axes of size 1 is one number.
         stored = r.stored and not all(gone)
         reduced[node] = replace(r, gone=gone, dims=left, stored=stored)
-    nest = Nest(
+    nest = LoopNest(
         len(sizes),
         len(rows),
         loops != blocks,

@@ -74,7 +74,7 @@ def _recorded(
 ) -> tuple[StagingTrace, tuple[Node, ...]] | None:
     """Record the expansion of an entry; the values it computes with are of no importance."""
 
-    def stand_in(operand: Any) -> Any:
+    def as_input(operand: Any) -> Any:
         if type(operand) is not Node:
             return operand
         array = example(operand.shape, operand.dtype)
@@ -83,7 +83,7 @@ def _recorded(
     line = current_line.set(entry.where)
     try:
         with new_trace(StagingTrace) as trace, np.errstate(all="ignore"):
-            found = entry.primitive.expansion(*map(stand_in, operands), **entry.params)
+            found = entry.primitive.expansion(*map(as_input, operands), **entry.params)
             found = found if entry.primitive.multiple else (found,)
             ours = all(isinstance(r, Tensor) and r.live_trace is trace for r in found)
     except Abandoned:

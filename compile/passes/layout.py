@@ -50,7 +50,7 @@ class Layout:
             )
         )
 
-    def through(self, primitive: Primitive, params: Any) -> Layout | None:
+    def of_view(self, primitive: Primitive, params: Any) -> Layout | None:
         """Return the layout of a view of such an array, or None if NumPy copies."""
         if 0 in self.shape:
             return None

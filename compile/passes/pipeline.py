@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends.expressions import Call, Expression, Name, read
+from tapegrad.compile.backends.expressions import Call, Expression, Name, parse
 from tapegrad.compile.passes.expansions import expand
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.uniform import uniform_value
@@ -70,7 +70,7 @@ def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Any:
     found: list[Any] = []
     if entry.primitive.kernel is not None:
         ones = {letter for letter, operand in zip("xyz", operands) if _is_one(operand)}
-        name = _unchanged(read(entry.primitive.kernel, (_ANY,) * 3, _ANY), ones)
+        name = _unchanged(parse(entry.primitive.kernel, (_ANY,) * 3, _ANY), ones)
         found = [dict(zip("xyz", operands)).get(name)]
     elif entry.primitive.view:
         found = _shown_by(entry, operands[0])
@@ -107,7 +107,7 @@ def _shown_by(entry: Node, operand: Any) -> list[Any]:
     if entry.primitive.shows != "reshaped":
         layout = Layout.fresh(operand.shape, operand.dtype)
         whole = (
-            operand.shape == entry.shape and layout.through(entry.primitive, entry.params) == layout
+            operand.shape == entry.shape and layout.of_view(entry.primitive, entry.params) == layout
         )
         return [operand] if whole else [_part_shown(entry, operand)]
     found = [operand]

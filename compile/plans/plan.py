@@ -90,7 +90,7 @@ class Plan:
     reused: int = 0
 
 
-class _Writer:
+class _PlanWriter:
     """Writes the source of a plan, and collects what it refers to."""
 
     def __init__(self, program: Program, boundary: Boundary, strict: bool) -> None:
@@ -173,7 +173,7 @@ class _Writer:
         source = entry.operands[0] if entry.operands else None
         layout = None
         if primitive.view and type(source) is Node:
-            layout = self.layouts[source].through(primitive, params)
+            layout = self.layouts[source].of_view(primitive, params)
         call = f"{self._forward(entry)}({arguments})"
         if layout is None and not primitive.multiple:
             call = f"as_c({call})"
@@ -347,7 +347,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     results = program.outputs[: boundary.results]
     rest = iter(program.outputs[boundary.results :])
     guards = list(zip(boundary.guards, rest))
-    writer = _Writer(program, boundary, strict)
+    writer = _PlanWriter(program, boundary, strict)
     writer.inputs()
     steps = partition(program)
     needed = _needed_outside(steps, program)

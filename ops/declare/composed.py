@@ -110,7 +110,7 @@ class Composed(Primitive):
         return composition
 
 
-class _Kept(list[Any]):
+class _Residuals(list[Any]):
     """What a forward pass has kept for one backward pass."""
 
     def taken(self) -> Any:
@@ -125,7 +125,7 @@ class _Last(threading.local):
     """What the last forward pass of this thread has kept, until its result is saved or dies."""
 
     result: Any = None
-    kept: _Kept | None = None
+    residuals: _Residuals | None = None
 
 
 _last = _Last()
@@ -143,9 +143,9 @@ class Layer(Composed):
         ``forward(*arrays, **params)`` returns the result and what to keep for the backward pass, or
         None.
     backward : callable
-        ``backward(g, y, kept, out, *arrays, **params)`` fills `out`, one array for each of the
-        leading arguments. `kept` is what the forward pass has kept, or None: then the backward pass
-        must do without it. It may be written to, and put into `out` in place of an array.
+        ``backward(g, y, residuals, out, *arrays, **params)`` fills `out`, one array for each of the
+        leading arguments. `residuals` is what the forward pass has kept, or None: then the
+        backward pass must do without it. It may be written to, and put into `out` in place of an array.
     composition : callable
         The same function as `forward`, written with functions that tensors have.
     count : int
@@ -199,10 +199,10 @@ class Layer(Composed):
     def save(self, y: Array, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
         """Return what the rules need: the arguments, and behind them what the forward pass kept."""
         saved = (y if self._reads_result else None, *args)
-        kept = _last.kept
-        if kept is not None and _last.result() is y:
-            _last.result = _last.kept = None
-            return (*saved, kept)
+        residuals = _last.residuals
+        if residuals is not None and _last.result() is y:
+            _last.result = _last.residuals = None
+            return (*saved, residuals)
         return saved
 
     def _uniform(self, args: Sequence[Any]) -> tuple[list[Any], np.dtype[Any]]:
@@ -221,15 +221,15 @@ class Layer(Composed):
         y, rest = self._forward_pass(*arrays, **params)
         y = y.astype(dtype, copy=False)
         if rest is not None:
-            kept = _Kept([rest])
-            _last.result, _last.kept = weakref.ref(y, lambda _: kept.clear()), kept
+            residuals = _Residuals([rest])
+            _last.result, _last.residuals = weakref.ref(y, lambda _: residuals.clear()), residuals
         return y
 
     def _backward(
         self,
         g: Array,
         y: Array,
-        kept: Any,
+        residuals: Any,
         out: list[Any],
         arrays: list[Any],
         params: dict[str, Any],
@@ -238,22 +238,22 @@ class Layer(Composed):
         g = np.asarray(g).astype(wide, copy=False)
         if y is not None:
             y = np.asarray(y).astype(wide, copy=False)
-        self._backward_pass(g, y, kept, out, *arrays, **params)
+        self._backward_pass(g, y, residuals, out, *arrays, **params)
 
     def _pull(
         self, g: Array, y: Array, args: tuple[Any, ...], params: dict[str, Any]
     ) -> Sequence[Any]:
-        kept = None
-        if type(args[-1]) is _Kept:
+        residuals = None
+        if type(args[-1]) is _Residuals:
             *args, held = args  # type: ignore[assignment]
-            kept = held.taken()
+            residuals = held.taken()
         result = (y,) if self._reads_result else ()
         shapes = [a.shape for a in args[: self.count]]
         if any(isinstance(a, Tensor) for a in (g, *result, *args)):
             return unpacked(bind(self.pull, g, *result, *args, **params), shapes)
         arrays, _ = self._uniform(args)
         out = [np.empty(shape, arrays[0].dtype) for shape in shapes]
-        self._backward(g, y, kept, out, arrays, params)
+        self._backward(g, y, residuals, out, arrays, params)
         return out
 
     def _packed(self, g: Array, *args: Any, **params: Any) -> Any:

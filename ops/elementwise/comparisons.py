@@ -30,42 +30,48 @@ __all__ = [
 ]  # fmt: skip
 
 
-def plain(ufunc: np.ufunc, kernel: str, doc: str) -> Ufunc:
+def without_rules(ufunc: np.ufunc, kernel: str, doc: str) -> Ufunc:
     """Declare an elementwise function without derivatives."""
     primitive = Primitive(ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc)
     return implements(ufunc)(Ufunc(primitive, f"{doc} The result is an ndarray."))  # type: ignore[return-value]
 
 
-greater = plain(np.greater, "x > y", "Whether x1 > x2.")
-greater_equal = plain(np.greater_equal, "x >= y", "Whether x1 >= x2.")
-less = plain(np.less, "x < y", "Whether x1 < x2.")
-less_equal = plain(np.less_equal, "x <= y", "Whether x1 <= x2.")
-equal = plain(np.equal, "x == y", "Whether x1 == x2.")
-not_equal = plain(np.not_equal, "x != y", "Whether x1 != x2.")
-logical_and = plain(np.logical_and, "logical_and(x, y)", "Whether both operands are true.")
-logical_or = plain(np.logical_or, "logical_or(x, y)", "Whether one of the operands is true.")
-logical_xor = plain(np.logical_xor, "logical_xor(x, y)", "Whether just one operand is true.")
-logical_not = plain(np.logical_not, "logical_not(x)", "Whether the operand is false.")
-isnan = plain(np.isnan, "isnan(x)", "Whether the operand is nan.")
-isfinite = plain(np.isfinite, "isfinite(x)", "Whether the operand is neither nan nor infinite.")
-isinf = plain(np.isinf, "isinf(x)", "Whether the operand is infinite.")
-signbit = plain(np.signbit, "signbit(x)", "Whether the sign bit is set (it is for -0.0).")
-sign = plain(np.sign, "sign(x)", "-1, 0 or 1, as the operand's sign.")
-floor = plain(np.floor, "floor(x)", "The greatest integer that is not greater.")
-ceil = plain(np.ceil, "ceil(x)", "The least integer that is not less.")
-trunc = plain(np.trunc, "trunc(x)", "The nearest integer towards zero.")
-rint = plain(np.rint, "rint(x)", "The nearest integer; halves go to the even one.")
-floor_divide = plain(np.floor_divide, "floor_divide(x, y)", "The floor of the quotient.")
-nextafter = plain(np.nextafter, "nextafter(x, y)", "The next float after x1 towards x2.")
-spacing = plain(np.spacing, "spacing(x)", "The distance to the next float.")
-bitwise_and = plain(np.bitwise_and, "x & y", "Bitwise and.")
-bitwise_or = plain(np.bitwise_or, "x | y", "Bitwise or.")
-bitwise_xor = plain(np.bitwise_xor, "x ^ y", "Bitwise exclusive or.")
-invert = plain(np.invert, "invert(x)", "Bitwise complement.")
-left_shift = plain(np.left_shift, "x << y", "Shift bits to the left.")
-right_shift = plain(np.right_shift, "x >> y", "Shift bits to the right.")
-gcd = plain(np.gcd, "gcd(x, y)", "Greatest common divisor.")
-lcm = plain(np.lcm, "lcm(x, y)", "Least common multiple.")
+greater = without_rules(np.greater, "x > y", "Whether x1 > x2.")
+greater_equal = without_rules(np.greater_equal, "x >= y", "Whether x1 >= x2.")
+less = without_rules(np.less, "x < y", "Whether x1 < x2.")
+less_equal = without_rules(np.less_equal, "x <= y", "Whether x1 <= x2.")
+equal = without_rules(np.equal, "x == y", "Whether x1 == x2.")
+not_equal = without_rules(np.not_equal, "x != y", "Whether x1 != x2.")
+logical_and = without_rules(np.logical_and, "logical_and(x, y)", "Whether both operands are true.")
+logical_or = without_rules(
+    np.logical_or, "logical_or(x, y)", "Whether one of the operands is true."
+)
+logical_xor = without_rules(
+    np.logical_xor, "logical_xor(x, y)", "Whether just one operand is true."
+)
+logical_not = without_rules(np.logical_not, "logical_not(x)", "Whether the operand is false.")
+isnan = without_rules(np.isnan, "isnan(x)", "Whether the operand is nan.")
+isfinite = without_rules(
+    np.isfinite, "isfinite(x)", "Whether the operand is neither nan nor infinite."
+)
+isinf = without_rules(np.isinf, "isinf(x)", "Whether the operand is infinite.")
+signbit = without_rules(np.signbit, "signbit(x)", "Whether the sign bit is set (it is for -0.0).")
+sign = without_rules(np.sign, "sign(x)", "-1, 0 or 1, as the operand's sign.")
+floor = without_rules(np.floor, "floor(x)", "The greatest integer that is not greater.")
+ceil = without_rules(np.ceil, "ceil(x)", "The least integer that is not less.")
+trunc = without_rules(np.trunc, "trunc(x)", "The nearest integer towards zero.")
+rint = without_rules(np.rint, "rint(x)", "The nearest integer; halves go to the even one.")
+floor_divide = without_rules(np.floor_divide, "floor_divide(x, y)", "The floor of the quotient.")
+nextafter = without_rules(np.nextafter, "nextafter(x, y)", "The next float after x1 towards x2.")
+spacing = without_rules(np.spacing, "spacing(x)", "The distance to the next float.")
+bitwise_and = without_rules(np.bitwise_and, "x & y", "Bitwise and.")
+bitwise_or = without_rules(np.bitwise_or, "x | y", "Bitwise or.")
+bitwise_xor = without_rules(np.bitwise_xor, "x ^ y", "Bitwise exclusive or.")
+invert = without_rules(np.invert, "invert(x)", "Bitwise complement.")
+left_shift = without_rules(np.left_shift, "x << y", "Shift bits to the left.")
+right_shift = without_rules(np.right_shift, "x >> y", "Shift bits to the right.")
+gcd = without_rules(np.gcd, "gcd(x, y)", "Greatest common divisor.")
+lcm = without_rules(np.lcm, "lcm(x, y)", "Least common multiple.")
 
 
 @implements(np.isnat)

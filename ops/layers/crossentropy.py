@@ -77,14 +77,14 @@ def _run(x: Array, labels: Array) -> tuple[Any, Any]:
     return loss, (powers, total)
 
 
-def _run_back(g: Array, y: None, kept: Any, out: list[Any], x: Array, labels: Array) -> None:
+def _run_back(g: Array, y: None, residuals: Any, out: list[Any], x: Array, labels: Array) -> None:
     if not x.size:
         return
-    powers, total = _passes(x, labels)[1:] if kept is None else kept
+    powers, total = _passes(x, labels)[1:] if residuals is None else residuals
     with buffer_for(x.shape[1]):
         powers *= (g / total)[:, None]
     powers[np.arange(len(x)), labels] -= g
-    if kept is None:
+    if residuals is None:
         out[0][...] = powers
     else:
         out[0] = powers

@@ -159,7 +159,7 @@ def _normalise(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Any,
 
 
 def _normalise_back(
-    g: Array, y: Array, kept: Any, out: list[Any], x: Array, gamma: Array, beta: Array, *,
+    g: Array, y: Array, residuals: Any, out: list[Any], x: Array, gamma: Array, beta: Array, *,
     eps: float,
 ) -> None:  # fmt: skip
     if not x.size:
@@ -173,10 +173,10 @@ def _normalise_back(
     def work(channels: slice) -> None:
         source, target = (b[:, channels].swapaxes(0, 1) for b in (x, result))
         with _memory(target, 2) as (memory, *more):
-            if kept is None:
+            if residuals is None:
                 a, _, rest, scale = _centre(source, memory, eps)
             else:
-                mean, rest, scale = kept[:, channels]
+                mean, rest, scale = residuals[:, channels]
                 np.subtract(source, _wide(mean, dtype), out=memory)
                 a = _rows(memory)
             b = _cotangent(g[:, channels].swapaxes(0, 1), more)

@@ -143,7 +143,7 @@ def _gate(s: Any, W: Any, x: Array, out: Any) -> Any:
 
 
 def _run_back(
-    g: Array, y: Array, kept: None, out: list[Any],
+    g: Array, y: Array, residuals: None, out: list[Any],
     xz: Array, xr: Array, xh: Array, W: Any, s0: Array, *, limit: int | None,
 ) -> None:  # fmt: skip
     dz, dr, dh, weights, first = out

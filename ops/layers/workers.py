@@ -169,7 +169,7 @@ def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
 
 
 class _Memory(threading.local):
-    kept: Any = None
+    spare: Any = None
 
 
 _memory = _Memory()
@@ -185,11 +185,11 @@ def work_arrays(dtype: np.dtype[Any], *shapes: tuple[int, ...]) -> Iterator[list
     offsets = [0]
     for size in sizes:
         offsets.append(offsets[-1] + -(-size * dtype.itemsize // 64) * 64)
-    memory = _memory.kept
+    memory = _memory.spare
     if memory is None or memory.size < offsets[-1]:
         memory = np.empty(max(offsets[-1], _KEPT), np.uint8)
     else:
-        _memory.kept = None  # a finalizer that works meanwhile gets other memory
+        _memory.spare = None  # a finalizer that works meanwhile gets other memory
     yield [np.ndarray(shape, dtype, memory, offset) for shape, offset in zip(shapes, offsets)]
     if memory.size == _KEPT:
-        _memory.kept = memory
+        _memory.spare = memory

@@ -1,4 +1,4 @@
-"""The methods that take a tensor's data out of its graph: ``copy`` and ``astype``."""
+"""The methods that make something without a graph of a tensor: ``copy``, ``astype``, ``lay_out``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class ArrayCopies:
 
     if TYPE_CHECKING:  # what Tensor brings
         _node: Any
+        _value: Any
 
         @property
         def constant(self) -> bool: ...
@@ -67,6 +68,21 @@ class ArrayCopies:
         grad = self.grad
         new._node.grad = None if grad is None or new._node.constant else grad.copy()
         return new  # type: ignore[no-any-return]
+
+    def lay_out(self, gradient: Any) -> Any:
+        """Lay a gradient out in memory as the data, so that views of these have views of that."""
+        value = self._value
+        if (
+            type(value) is not np.ndarray
+            or value.shape != gradient.shape
+            or value.strides == gradient.strides
+        ):
+            return gradient
+        if gradient.flags.c_contiguous and value.flags.c_contiguous:
+            return gradient  # strides of axes of size 1 mean nothing
+        out = np.empty_like(value, dtype=gradient.dtype)
+        out[...] = gradient
+        return out
 
     def astype(
         self,

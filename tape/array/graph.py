@@ -103,7 +103,7 @@ def current_node(tensor: Tensor) -> Node:
                 fresh_leaf(base)
             tensor.refresh()
         elif tensor._node.cleared and state.get().tracking:
-            part(tensor)
+            sever(tensor)
     node: Node = tensor._node
     return fresh_leaf(tensor) if node.cleared and tensor._base is None else node
 
@@ -125,8 +125,8 @@ def _is_recorded(node: Node, base: Node) -> bool:
     return last is base or (last is not None and last.cleared) or not state.get().tracking
 
 
-@implements("part")
-def part(view: Tensor) -> None:
+@implements("sever")
+def sever(view: Tensor) -> None:
     """Make a view whose graph was cleared a tensor of its own, as documented.
 
     It shares memory with what was its base, and therefore its pin: who is written into copies first.

@@ -15,8 +15,9 @@ import numpy as np
 from tapegrad.tape.array import recorder  # noqa: F401  # generates what primitives do here
 from tapegrad.tape.array.graph import Locks, any_variable, enter, fresh_leaf, locked
 from tapegrad.tape.array.mutation import write_in_memory
-from tapegrad.tape.array.tensor import Tensor, check_real, imperative, pin_of
+from tapegrad.tape.array.tensor import Tensor, imperative, pin_of
 from tapegrad.tape.core import reverse
+from tapegrad.tape.core.checks import check_real
 from tapegrad.tape.core.node import Node, nobody
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import guarding, state

@@ -2,7 +2,7 @@
 
 It is the sibling of the recorder. There is nothing to lock or to pin inside a transformation, but
 arguments may belong to other traces, and the values may be tensors of traces below. The common case,
-where all values are arrays, is written out; for others :meth:`RecordTrace.finish` makes the result.
+where all values are arrays, is written out; :func:`link_result` makes the other results.
 
 >>> from tapegrad.tape.core.primitive import primitives
 >>> from tapegrad.tape.array.linker import source_of
@@ -19,9 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import bind, lower_arguments
+from tapegrad.tape.array.application import (
+    bind,
+    held,
+    lower_arguments,
+    make_result,
+    without_history,
+)
 from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
+from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.generated import define
+from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.state import state
 
@@ -65,7 +74,7 @@ _KEPT = "s# = trace.originals.hold(v#) if kind is ARRAY and trace.originals is n
 _CALL = """
 out = bind(PRIMITIVE, {call}, **params) if deep else forward({call}, **params)
 if deep or constant or {unlinked}:
-    return trace.finish(PRIMITIVE, args, params, constant, {values}, {nodes}, out)
+    return link_result(trace, PRIMITIVE, args, params, constant, {values}, {nodes}, out)
 if type(out) is not ARRAY:
     out = as_array(out)
 dtype = out.dtype
@@ -104,8 +113,8 @@ def source_of(primitive: Primitive) -> str:
     assert uses is not None
     use_of_result, *rest = uses
     count = range(len(rest))
-    saved = {"value": "s{0}", "shape": "n{0} or stand_in(v{0})", "none": "None"}
-    of_result = {"value": "out", "shape": "stand_in(out)", "none": "None"}[use_of_result]
+    saved = {"value": "s{0}", "shape": "n{0} or shaped(v{0})", "none": "None"}
+    of_result = {"value": "out", "shape": "shaped(out)", "none": "None"}[use_of_result]
     body = [
         f"{tuple_of([f'x{i}' for i in count])[1:-1]} = args",
         *(
@@ -149,6 +158,7 @@ def linker_of(primitive: Primitive) -> Callable[..., Any]:
             "PRIMITIVE": primitive,
             "bind": bind,
             "forward": primitive.forward,
+            "link_result": link_result,
             "state": state.get,
         }
         title = f"linker of {primitive.name}"
@@ -171,4 +181,71 @@ def _link(
     out = bind(primitive, *values, **params)
     if primitive.has_passive_arguments:
         nodes = [n if primitive.differentiable_in(i) else None for i, n in enumerate(nodes)]
-    return trace.finish(primitive, args, params, constant, values, nodes, out)
+    return link_result(trace, primitive, args, params, constant, values, nodes, out)
+
+
+def link_result(
+    trace: Any,
+    primitive: Primitive,
+    args: tuple[Any, ...],
+    params: Mapping[str, Any],
+    constant: bool | None,
+    values: list[Any],
+    inputs: list[Any],
+    out: Any,
+) -> Any:
+    """Make the result of an application, whatever lies below.
+
+    `values` are the arguments as they are below, `inputs` the nodes of those by which the primitive
+    is differentiated here, and `out` is what it gave below.
+    """
+    if constant:
+        return without_history(out)
+    if inputs.count(None) == len(inputs):
+        return out
+    if type(out) is not np.ndarray and not isinstance(out, Tensor):
+        if primitive.multiple:
+            return _link_several(trace, primitive, inputs, params, values, out)
+        out = np.asarray(out)
+    if out.dtype.kind != "f":
+        return out
+    if type(out) is not np.ndarray:
+        out = out.snapshot()
+    saved = primitive.save(out, _unchanging(trace, primitive, args, values))
+    node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
+    if type(out) is not np.ndarray:
+        where = getattr(out.node, "where", None)
+        if where is not None:  # a tape is kept below
+            node.where = where
+            trace.knows_lines = True
+    return make_result(trace, primitive, args, params, values[0], out, node)
+
+
+def _link_several(
+    trace: Any,
+    primitive: Primitive,
+    inputs: list[Any],
+    params: Mapping[str, Any],
+    values: list[Any],
+    out: tuple[Any, ...],
+) -> tuple[Any, ...]:
+    """Link several results; those that are no floats are what they are below."""
+    results = list(map(held, out))
+    _, nodes = link_bundle(primitive, inputs, params, primitive.save(None, values), results)
+    return tuple(
+        below if node.constant else make(trace, result, node)
+        for below, result, node in zip(out, results, nodes)
+    )
+
+
+def _unchanging(
+    trace: Any, primitive: Primitive, args: tuple[Any, ...], values: list[Any]
+) -> list[Any]:
+    """Return the values that a sweep may rely on: arrays of users may change until then."""
+    originals = trace.originals
+    if originals is None or np.ndarray not in map(type, args):
+        return values
+    return [
+        originals.hold(v) if needed and type(a) is np.ndarray else v
+        for needed, a, v in zip(primitive.needs_values, args, values)
+    ]

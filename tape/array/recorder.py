@@ -104,7 +104,7 @@ p# = None
 #: keep them alive anyway.
 _SAVED = {
     "value": ("", "", ""),
-    "shape": ("s# = n#", "s# = stand_in(v#)", "s# = v#"),
+    "shape": ("s# = n#", "s# = shaped(v#)", "s# = v#"),
     "none": ("s# = None", "s# = v#", "s# = v#"),
 }
 
@@ -154,7 +154,7 @@ def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
     arguments = [f"v{i}" for i in range(len(rest))]
     saved = [f"v{i}" if use == "value" else f"s{i}" for i, use in enumerate(rest)]
     pins = [f"p{i}" for i, use in enumerate(rest) if use == "value"]
-    of_result = {"value": "out", "shape": "stand_in(out)", "none": "None"}[use_of_result]
+    of_result = {"value": "out", "shape": "shaped(out)", "none": "None"}[use_of_result]
     if use_of_result == "value":
         pins.append("pin")
     call = ", ".join(arguments)

@@ -10,7 +10,7 @@ import numpy as np
 from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node, clock
-from tapegrad.tape.core.primitive import stand_in
+from tapegrad.tape.core.primitive import shaped
 
 __all__ = ["RESULT", "SHARED", "filled", "joined", "tuple_of"]
 
@@ -51,7 +51,7 @@ SHARED: dict[str, Any] = {
     "new_node": Node.__new__,
     "new_tensor": Tensor.__new__,
     "shares_memory": shares_memory,
-    "stand_in": stand_in,
+    "shaped": shaped,
     "weak": weakref.ref,
 }
 

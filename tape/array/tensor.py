@@ -29,7 +29,7 @@ __all__ = ["Tensor", "imperative", "make", "own", "pin_of", "tensor_at"]
 
 
 class _Imperative:
-    """Holds the imperative trace, which needs Tensor, not the reverse."""
+    """Holds the imperative trace, which needs Tensor: ``tape.array.imperative`` puts it here."""
 
     trace: Any = None
 
@@ -84,16 +84,16 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         "_version",
     )
 
-    _trace: Any
-    _value: Any
-    _node: Any
-    _base: Any
-    _path: tuple[tuple[Primitive, Mapping[str, Any]], ...]
-    _version: int
-    _pin: Any
-    _lock: weakref.ref[Any] | None
-    _latent: Any
-    _inner_shape: tuple[int, ...] | None
+    _trace: Any  # interprets what is done with the tensor, and what Python asks of it
+    _value: Any  # below that trace: an array, or a tensor of another trace
+    _node: Any  # what the trace keeps of the version: a Node, a tangent, ...
+    _base: Any  # of a view: who owns the data
+    _path: tuple[tuple[Primitive, Mapping[str, Any]], ...]  # of a view: the way from the base
+    _version: int  # number of writes; of a view: the version of its base that it has read
+    _pin: Any  # what entries hold that need the buffer as it is, see `pin_of`
+    _lock: weakref.ref[Any] | None  # of a leaf: what keeps its array read-only
+    _latent: Any  # of a copy that NumPy would have made a view, and of its source
+    _inner_shape: tuple[int, ...] | None  # where paths begin, if another shape was assigned
     __array_priority__ = 100.0
 
     def __init__(
@@ -180,17 +180,23 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         return self._base is not None and self._path[-1][0].name == "basic_index"
 
     def refresh(self) -> None:
-        """Read a view anew from the newest version of its base."""
+        """Read a view anew from the newest version of its base, and where that is.
+
+        The view may be used again: where there is tracking, and outside a body that is being recorded.
+        """
         base = self._base
         new: Any = base.snapshot()
         current = state.get()
-        if not current.tracking:  # the view may be used again where there is tracking
-            state.set(current.replace(tracking=True))
-        if base._inner_shape is not None:
-            new = functions[np.reshape](new, base._inner_shape)
-        for primitive, params in self._path:
-            new = new._trace.process(primitive, (new,), params)
-        state.set(current)
+        is_outer = current.body is not None and current.body.level > new._trace.level
+        if is_outer or not current.tracking:
+            state.set(current.replace(tracking=True, body=None if is_outer else current.body))
+        try:
+            if base._inner_shape is not None:
+                new = functions[np.reshape](new, base._inner_shape)
+            for primitive, params in self._path:
+                new = new._trace.process(primitive, (new,), params)
+        finally:
+            state.set(current)
         self._trace = new._trace
         self._value = new._value
         self._node = new._node
@@ -221,21 +227,6 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         self._version += 1
         if isinstance(self._node, Node):
             self._node.owner = None
-
-    def lay_out(self, gradient: Any) -> Any:
-        """Lay a gradient out in memory as the data, so that views of these have views of that."""
-        value = self._value
-        if (
-            type(value) is not np.ndarray
-            or value.shape != gradient.shape
-            or value.strides == gradient.strides
-        ):
-            return gradient
-        if gradient.flags.c_contiguous and value.flags.c_contiguous:
-            return gradient  # strides of axes of size 1 mean nothing
-        out = np.empty_like(value, dtype=gradient.dtype)
-        out[...] = gradient
-        return out
 
     # The documented face -------------------------------------------------------------------------
 
@@ -370,7 +361,7 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         """Set the gradient to None, and return the tensor itself."""
         self._node.grad = None
         if self._base is not None and self._node.cleared:
-            functions["part"](self)
+            functions["sever"](self)
         return self
 
     def null_gradients(self, clear_graph: bool = True) -> None:

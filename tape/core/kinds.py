@@ -94,7 +94,7 @@ class Kind(Protocol):
         """Return the user's objects in aux that are no names."""
 
     def holds_more(self, tree: Any) -> list[str]:
-        """Return the names of attributes that are no parts, kept results among them."""
+        """Return the names of attributes that are no parts, cached results among them."""
 
 
 class NamedItems:
@@ -260,7 +260,7 @@ class _Attributes:
         self.slots = sorted(members - self.parts - {"default_factory"})
         #: Whether there can be others at all.
         self.open = bool(cls.__dictoffset__ or self.slots)
-        self.kept = frozenset(
+        self.cached = frozenset(
             name
             for base in cls.__mro__
             for name, member in vars(base).items()
@@ -281,7 +281,7 @@ class _Attributes:
     def lost(self, tree: Any) -> list[str]:
         """Return those that would be lost."""
         found = self.further(tree)
-        return [name for name in found if name not in self.kept] if found else found
+        return [name for name in found if name not in self.cached] if found else found
 
 
 def _is_set(tree: Any, name: str) -> bool:

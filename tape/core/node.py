@@ -48,8 +48,9 @@ class Node:
         Position in the linear order.
     grad : array or None
         The gradient that a sweep has left here.
-    owner : weak reference to Tensor or None
-        The tensor that last held this version, while it lives.
+    owner : callable or None
+        A weak reference to the tensor that last held this version; :func:`nobody` if it was written
+        over; None if no tensor was noted. A sweep leaves no gradient where the tensor is gone.
     pins : tuple
         The pins of the buffers that `saved` needs as they are (see ``tape.array.tensor.pin_of``).
     locks : tuple

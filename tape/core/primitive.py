@@ -2,8 +2,11 @@
 
 A primitive is declared once. Its slots are read by the reverse sweep (``vjps``), by forward mode
 (``jvp``), by ``vmap`` (``batch``) and by the compiler (``kernel``, ``reduction``); the families in
-``tapegrad.ops`` fill most of them. The registry at the end maps NumPy's own function objects to the
-functions that apply primitives: ``Tensor`` and NumPy's protocols look them up there.
+``tapegrad.ops`` fill most of them. The registry ``functions`` maps NumPy's own function objects to the
+functions that apply primitives: ``Tensor`` and NumPy's protocols look them up there. What an application
+does in a graph is a function that is generated for each primitive when it is first needed, and kept in
+it: ``record`` (by ``tape.array.recorder``), ``link`` (``tape.array.linker``), ``pull_back``
+(``tape.core.pullback``).
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ __all__ = [
     "functions",
     "implements",
     "primitives",
-    "stand_in",
+    "shaped",
 ]
 
 Rule = Callable[..., Any]
@@ -85,10 +88,12 @@ class Registry(dict[Any, Any]):
 #: Every primitive by name; the registry test and the table in the documentation walk it.
 primitives: Registry = Registry()
 
-#: NumPy function (or ``operator`` function) -> the function that applies our primitives for it.
+#: NumPy function (or ``operator`` function) -> the function that applies our primitives for it. What
+#: NumPy has no function for goes by a text: ``@implements("cast")`` decorates ``functions["cast"]``.
 functions: Registry = Registry()
 
-#: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours.
+#: Ufuncs that are one primitive, whatever their operands: what tensors apply without detours. The
+#: declarations of ufuncs fill it.
 direct: dict[np.ufunc, Primitive] = {}
 
 
@@ -401,7 +406,7 @@ class _Endless:
 
 
 def _variadic_saver(saves: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
-    pick = {"value": lambda v: v, "shape": stand_in, "none": lambda v: None}
+    pick = {"value": lambda v: v, "shape": shaped, "none": lambda v: None}
     first, *rest = (pick[use] for use in (*saves, saves[-1]))
 
     def save(y: Any, args: Any) -> tuple[Any, ...]:
@@ -416,10 +421,10 @@ def _saver(uses: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, ...]]:
     texts = {"value": "{}", "shape": "shaped({})", "none": "None"}
     names = ["y", *(f"args[{i}]" for i in range(len(uses) - 1))]
     parts = [texts[use].format(name) for use, name in zip(uses, names)]
-    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": stand_in})  # type: ignore[no-any-return]
+    return eval(f"lambda y, args: ({', '.join(parts)},)", {"shaped": shaped})  # type: ignore[no-any-return]
 
 
-def stand_in(value: Any) -> Shaped:
+def shaped(value: Any) -> Shaped:
     """Return what a rule gets in place of a value of which it reads only shape and dtype."""
     if type(value) is np.ndarray:
         return Shaped(value.shape, value.dtype)

@@ -67,7 +67,7 @@ def vjp(
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
         check = floats_only("vjp", function)
-        return pull_from(partial, chosen, has_aux, "vjp", check, later=True)
+        return pull_from(partial, chosen, has_aux, "vjp", check, deferred=True)
 
     if not adapt:
         function = AsIs(function)

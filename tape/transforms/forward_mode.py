@@ -24,7 +24,7 @@ from tapegrad.tape.core.reverse import sweep
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace, new_trace
 from tapegrad.tape.core.traced import Traced
-from tapegrad.tape.transforms.reverse_mode import RecordTrace
+from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 
 __all__ = ["JVPTrace"]
 
@@ -147,7 +147,7 @@ def _transposed_vjp(
     primitive: Primitive, tangents: list[Any], y: Any, primals: list[Any], params: Any
 ) -> Any:
     """Get J t without a rule for it: u -> J^T u is linear, and its transpose applied to t is J t."""
-    with new_trace(RecordTrace) as trace:
+    with new_trace(ReverseTrace) as trace:
         u = trace.variable(np.zeros_like(y))
         roots = []
         for i, t in enumerate(tangents):

@@ -24,7 +24,7 @@ from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
 from tapegrad.tape.transforms.pullbacks import Pullback, pull_from, push_through
-from tapegrad.tape.transforms.reverse_mode import RecordTrace
+from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 from tapegrad.tape.transforms.transformed import spelled
 from tapegrad.tape.transforms.values import (
     below,
@@ -52,7 +52,7 @@ def transposed(pullback: Pullback, leaves: Sequence[Any], structure: Structure) 
         Takes what the pullback returns, tangents of the arguments, as a tuple; returns the tangent of
         the result, in a tuple.
     """
-    with new_trace(RecordTrace) as trace:
+    with new_trace(ReverseTrace) as trace:
         zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
         variables = list(map(trace.variable, zeros))
         inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
@@ -135,7 +135,7 @@ def linearize(
     check = floats_only(what, function)
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
-        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check, later=True)
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check, deferred=True)
         push = transposed(pullback, *flatten(out))
         return out, _Linear(push, *flatten(chosen), spelled(function)), aux
 
@@ -184,7 +184,7 @@ def linear_transpose(
     leaves, structure = flatten(primals)
     zeros = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
     origin = unflatten(structure, zeros)
-    out, pullback, _ = pull_from(way, origin, False, what, check, later=True, kind=LinearTrace)
+    out, pullback, _ = pull_from(way, origin, False, what, check, deferred=True, kind=LinearTrace)
     if any(not isinstance(leaf, Tensor) and np.any(leaf) for leaf in flatten(out)[0]):
         raise ValueError(
             f"{what}({spelled(function)}): the function is not linear: it is not 0 where its arguments "
@@ -212,7 +212,7 @@ class LinearAppearance(Appearance):
         )
 
 
-class LinearTrace(RecordTrace):
+class LinearTrace(ReverseTrace):
     """The trace of ``linear_transpose``: records what is linear, and refuses everything else."""
 
     name = "linear_transpose"

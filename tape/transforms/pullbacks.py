@@ -11,13 +11,13 @@ from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.originals import Originals, copied
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import cast, fit
-from tapegrad.tape.core.later import later as rooms
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
 from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
-from tapegrad.tape.transforms.reverse_mode import RecordTrace
+from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 from tapegrad.tape.transforms.values import as_value, below, differentiable, give_back, split_aux
 
 __all__ = ["Pullback", "pull_from", "push_through"]
@@ -38,7 +38,7 @@ class Pullback:
 
     def __init__(
         self,
-        trace: RecordTrace,
+        trace: ReverseTrace,
         inputs: list[tuple[Node, Any]],
         outputs: list[tuple[Node | None, Any]],
         structure_in: Structure,
@@ -114,23 +114,23 @@ def pull_from(
     what: str,
     check: Callable[[Any, list[Any]], None] | None = None,
     *,
-    later: bool = False,
-    kind: type[RecordTrace] = RecordTrace,
+    deferred: bool = False,
+    kind: type[ReverseTrace] = ReverseTrace,
 ) -> tuple[Any, Pullback, Any]:
     """Run `function` on variables of a new recording trace; return result, pullback and aux.
 
-    With `later`, users' code may run before the pullback is called: it is given no array, and has
+    With `deferred`, users' code may run before the pullback is called: it is given no array, and has
     given none, that the pullback needs.
     """
     leaves, structure_in = flatten(primals)
     values = [differentiable(leaf, what) for leaf in leaves]
-    if later:
+    if deferred:
         values = [_own(value) for value in values]
     with new_trace(kind) as trace:
         trace.originals = Originals()
         variables = [trace.variable(v, original=leaf) for v, leaf in zip(values, leaves)]
         inputs = [(variable.node, leaf) for variable, leaf in zip(variables, leaves)]
-        result = rooms.read(trace, function, unflatten(structure_in, variables), {})
+        result = later.read(trace, function, unflatten(structure_in, variables), {})
         result, aux = split_aux(result, has_aux, what)
         out_leaves, structure_out = flatten(result)
         if check is not None:
@@ -141,9 +141,9 @@ def pull_from(
             mine = belongs(leaf, trace)
             value = below(leaf, trace)
             outputs.append((leaf.node if mine else None, value))
-            lowered.append(give_back(_own(value) if later else value))
+            lowered.append(give_back(_own(value) if deferred else value))
         if has_aux:
-            aux = _lowered(aux, trace, _own if later else None)
+            aux = _lowered(aux, trace, _own if deferred else None)
     pullback = Pullback(trace, inputs, outputs, structure_in, structure_out)
     return unflatten(structure_out, lowered), pullback, aux
 
@@ -179,7 +179,7 @@ def push_through(
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
         result, aux = split_aux(
-            rooms.read(trace, function, unflatten(structure, duals), {}), has_aux, what
+            later.read(trace, function, unflatten(structure, duals), {}), has_aux, what
         )
         out_leaves, out_structure = flatten(result)
         values, out_tangents = [], []

@@ -9,35 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tapegrad.tape.array import linker  # noqa: F401  # generates what primitives do here
-from tapegrad.tape.array.application import (
-    detached,
-    held,
-    make_result,
-    without_history,
-)
+from tapegrad.tape.array.application import detached
 from tapegrad.tape.array.numbers import as_passed
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
-from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["RecordTrace"]
+__all__ = ["ReverseTrace"]
 
 
-class RecordTrace(Trace):
-    """The trace of ``vjp``: links values of any kind, arrays or tensors of the traces below."""
+class ReverseTrace(Trace):
+    """The trace of ``vjp``: links values of any kind, arrays or tensors of the traces below.
+
+    Attributes
+    ----------
+    originals : Originals or None
+        Keeps arrays of users as they were when they were used; None where no user's code runs.
+    knows_lines : bool
+        Whether nodes know the users' lines, because a tape is kept below.
+    """
 
     name = "grad"
-    #: Whether nodes know the users' lines.
-    knows_lines = False
-    #: Keeps arrays of users as they were when they were used; not where no user's code runs.
     originals: Originals | None = None
+    knows_lines = False
 
     def process(
         self,
@@ -48,68 +46,6 @@ class RecordTrace(Trace):
     ) -> Any:
         """Compute below, and link the result to the nodes of the arguments."""
         return primitive.link(self, args, params, constant)
-
-    def finish(
-        self,
-        primitive: Primitive,
-        args: tuple[Any, ...],
-        params: Mapping[str, Any],
-        constant: bool | None,
-        values: list[Any],
-        inputs: list[Any],
-        out: Any,
-    ) -> Any:
-        """Make the result of an application, whatever lies below.
-
-        `values` are the arguments as they are below, `inputs` the nodes of those by which the primitive
-        is differentiated here, and `out` is what it gave below.
-        """
-        if constant:
-            return without_history(out)
-        if inputs.count(None) == len(inputs):
-            return out
-        if type(out) is not np.ndarray and not isinstance(out, Tensor):
-            if primitive.multiple:
-                return self._several(primitive, inputs, params, values, out)
-            out = np.asarray(out)
-        if out.dtype.kind != "f":
-            return out
-        if type(out) is not np.ndarray:
-            out = out.snapshot()
-        saved = primitive.save(out, self._kept(primitive, args, values))
-        node = Node(primitive, inputs, params, saved, out.shape, out.dtype)
-        if type(out) is not np.ndarray:
-            where = getattr(out.node, "where", None)
-            if where is not None:  # a tape is kept below
-                node.where = where
-                self.knows_lines = True
-        return make_result(self, primitive, args, params, values[0], out, node)
-
-    def _several(
-        self,
-        primitive: Primitive,
-        inputs: list[Any],
-        params: Mapping[str, Any],
-        values: list[Any],
-        out: tuple[Any, ...],
-    ) -> tuple[Any, ...]:
-        """Link several results; those that are no floats are what they are below."""
-        results = list(map(held, out))
-        _, nodes = link_bundle(primitive, inputs, params, primitive.save(None, values), results)
-        return tuple(
-            below if node.constant else make(self, result, node)
-            for below, result, node in zip(out, results, nodes)
-        )
-
-    def _kept(self, primitive: Primitive, args: tuple[Any, ...], values: list[Any]) -> list[Any]:
-        """Return the values that a sweep may rely on: arrays of users may change until then."""
-        originals = self.originals
-        if originals is None or np.ndarray not in map(type, args):
-            return values
-        return [
-            originals.hold(v) if needed and type(a) is np.ndarray else v
-            for needed, a, v in zip(primitive.needs_values, args, values)
-        ]
 
     def variable(self, value: Any, *, original: Any = None) -> Tensor:
         """Return a tensor of this trace around `value`."""

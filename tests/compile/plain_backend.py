@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.compile.backends import numba
 from tapegrad.compile.backends.expressions import Expression, evaluate, names
 from tapegrad.compile.backends.interface import Kernel
-from tapegrad.compile.backends.nest import Nest, Reduced
+from tapegrad.compile.backends.loop_nest import LoopNest, Reduced
 
 # The kernels of the two are to be compared, so that both take the same.
 DTYPES, supports, gains, combines = numba.DTYPES, numba.supports, numba.gains, numba.combines
@@ -30,7 +30,7 @@ def usable() -> bool:
     return True
 
 
-def compile(nest: Nest, sizes: Index) -> Kernel:
+def compile(nest: LoopNest, sizes: Index) -> Kernel:
     """Return a nest as a callable."""
     return Kernel(lambda *given: _Run(nest, sizes, given)(), (), None, str(nest), True)
 
@@ -38,7 +38,7 @@ def compile(nest: Nest, sizes: Index) -> Kernel:
 class _Run:
     """One call of a kernel; an index has a number for each loop, those of rows first."""
 
-    def __init__(self, nest: Nest, sizes: Index, given: tuple[Any, ...]) -> None:
+    def __init__(self, nest: LoopNest, sizes: Index, given: tuple[Any, ...]) -> None:
         self.nest = nest
         self.sizes = sizes
         arguments = (*nest.operands, *nest.outputs, *nest.partials)

@@ -11,13 +11,13 @@ import plain_backend
 import pytest
 from samples import SAMPLES
 from staged import optimised
-from test_rows import SHAPES, random_program
+from test_row_kernels import SHAPES, random_program
 
 import tapegrad as tg
-from tapegrad.compile.backends.expressions import Call, calls, evaluate, read
+from tapegrad.compile.backends.expressions import Call, calls, evaluate, parse
 from tapegrad.compile.backends.interface import current, using
 from tapegrad.compile.backends.numba.vecmath import ULPS
-from tapegrad.compile.fusion import groups, scalars
+from tapegrad.compile.fusion import elements, groups
 from tapegrad.compile.plans.plan import build
 from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import primitives
@@ -47,7 +47,7 @@ def program_of_one(name: str, args: Any, params: Any) -> Program | None:
     with np.errstate(all="ignore"):
         y = np.asarray(primitives[name].forward(*args, **params))
     node = entry(primitives[name], tuple(inputs), params, y.shape, y.dtype)
-    return Program(inputs, [node], [node]) if scalars.can_lower(node, ()) else None
+    return Program(inputs, [node], [node]) if elements.can_lower(node, ()) else None
 
 
 def recipes(name: str, dtype: str) -> Any:
@@ -85,7 +85,7 @@ def test_the_registry_has_kernels() -> None:
 
 def ulps_of(node: Node) -> float:
     """Return how far the results of two kernels for an elementwise entry may be apart."""
-    expression = scalars.expression_of(node, ())
+    expression = elements.expression_of(node, ())
     assert expression is not None
     bounds = [ULPS[c.function] for c in calls(expression) if ULPS.get(c.function, 0) > 0.5]
     return sum(bound + NUMPY_ULPS for bound in bounds)
@@ -193,7 +193,7 @@ def test_what_is_compiled_with_one_back_end_stays_as_it_is() -> None:
     with using(plain_backend):
         for _ in range(2):
             first = jitted(x)
-        assert "Nest(" in jitted.explain(x)
+        assert "LoopNest(" in jitted.explain(x)
     np.testing.assert_array_equal(jitted(x), first)
     assert current() is not plain_backend
 
@@ -205,13 +205,13 @@ F4, F8, I8, B = (np.dtype(c) for c in ("f4", "f8", "i8", "?"))
 
 def test_numbers_in_a_text_take_the_dtype_that_they_meet() -> None:
     for dtype in (F4, F8):
-        tree = read("1 / (1 + exp(-x))", (dtype,), dtype)
+        tree = parse("1 / (1 + exp(-x))", (dtype,), dtype)
         assert {c.dtype for c in calls(tree)} == {dtype}
         assert evaluate(tree, {"x": dtype.type(0.5)}).dtype == dtype
 
 
 def test_what_is_compared_is_so_in_the_dtype_of_what_it_is_made_of() -> None:
-    tree = read("x if x > y else 0", (I8, I8), F8)
+    tree = parse("x if x > y else 0", (I8, I8), F8)
     (choice, comparison) = calls(tree)
     assert (choice.dtype, comparison.dtype, comparison.arguments[0].dtype) == (F8, B, I8)
     assert evaluate(tree, {"x": np.int64(3), "y": np.int64(2)}) == 3.0
@@ -228,14 +228,14 @@ def test_what_is_compared_is_so_in_the_dtype_of_what_it_is_made_of() -> None:
     ],
 )
 def test_texts_are_read_as_python_means_them(text: str, values: Any, wanted: float) -> None:
-    tree = read(text, (F8,) * len(values), F8)
+    tree = parse(text, (F8,) * len(values), F8)
     assert evaluate(tree, dict(zip("xyz", map(np.float64, values)))) == wanted
 
 
 @pytest.mark.parametrize("text", ["x[0]", "x < y < z", "lambda: x", "x @ y"])
 def test_what_is_no_scalar_expression_is_refused(text: str) -> None:
     with pytest.raises((SyntaxError, KeyError)):
-        read(text, (F8, F8, F8), F8)
+        parse(text, (F8, F8, F8), F8)
 
 
 def test_a_back_end_says_what_it_can_do() -> None:
@@ -251,7 +251,7 @@ def test_a_back_end_says_what_it_can_do() -> None:
 
 
 def test_zeros_of_both_signs_make_different_expressions() -> None:
-    positive, negative = (read(text, (F8,), F8) for text in ("x + 0.0", "x + -0.0"))
+    positive, negative = (parse(text, (F8,), F8) for text in ("x + 0.0", "x + -0.0"))
     assert positive != negative
     for tree, sign in ((positive, 1.0), (negative, -1.0)):
         assert np.copysign(1.0, evaluate(tree, {"x": np.float64(-0.0)})) == sign

@@ -1,7 +1,8 @@
-"""What docs/architecture.md says of extensions: toy operations, declared at run time, hold the laws.
+"""What docs/architecture.md says of extensions: toys, declared at run time, hold the laws.
 
-An elementwise operation and a reduction are one declaration each, and fuse. An opaque operation is a
-declaration with a batching rule. ``tests/tape/test_protocol.py`` does the same for a trace.
+The operations fuse where they should, the transformation nests with the others, and the control-flow
+primitive goes through all of them. A toy back end runs the whole registry in
+``tests/compile/test_backends.py``.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toys
 from checks import (
     Application,
     check_cotangent,
@@ -20,68 +22,56 @@ from checks import (
 )
 
 import tapegrad as tg
-from tapegrad.ops.declare.axes import with_axes
 from tapegrad.tape.array.application import bind
-from tapegrad.tape.core.primitive import Primitive, Reduction, primitives
+from tapegrad.tape.core.primitive import primitives
+from tapegrad.tape.core.pytree import flatten
+from tapegrad.tape.program.bodies import record_body
+from tapegrad.tape.program.verification import verify
 
 
 @pytest.fixture
-def declared() -> Iterator[dict[str, Primitive]]:
-    """Toy primitives, which are gone after the test."""
+def declared() -> Iterator[dict[str, Any]]:
+    """The toy primitives, which are gone after the test, and the function of the last one."""
     before = set(primitives)
-    softsign = Primitive(
-        "toy_softsign",
-        lambda x: x / (1 + np.abs(x)),
-        (lambda g, y, x: g / (1 + np.abs(x)) ** 2,),
-        jvp="elementwise",
-        family="elementwise",
-        kernel="x / (1 + absolute(x))",
-    )
-
-    def batch(args: Any, batched: Any, size: int, params: Any) -> Any:
-        return bind(energy, args[0], **{**params, "axis": tuple(a + 1 for a in params["axis"])})
-
-    energy = Primitive(
-        "toy_energy",
-        lambda x, axis, keepdims: np.sum(x * x, axis=axis, keepdims=keepdims),
-        (lambda g, y, x, axis, keepdims: 2 * x * with_axes(g, axis, keepdims),),
-        jvp=lambda tangents, y, x, axis, keepdims: np.sum(
-            2 * x * tangents[0], axis=axis, keepdims=keepdims
-        ),
-        batch=batch,
-        family="reduction",
-        reduction=Reduction("add", 0.0, each="x * x", rounding="wide"),
-    )
-    mirror = Primitive(
-        "toy_mirror",
-        lambda x: np.flip(x, -1),
-        (lambda g, y, x: bind(mirror, g),),
-        jvp="linear",
-        batch=lambda args, batched, size, params: bind(mirror, args[0]),
-    )
-    yield {"elementwise": softsign, "reduction": energy, "opaque": mirror}
+    repeat_p, repeat = toys.repetition()
+    yield {
+        "elementwise": toys.softsign(),
+        "reduction": toys.energy(),
+        "opaque": toys.mirror(),
+        "control flow": repeat_p,
+        "repeat": repeat,
+    }
     for name in set(primitives) - before:
         del primitives[name]
 
 
-PARAMS: dict[str, dict[str, Any]] = {
-    "elementwise": {},
-    "reduction": {"axis": (1,), "keepdims": False},
-    "opaque": {},
-}
+KINDS = ["elementwise", "reduction", "opaque", "control flow"]
 
 
-@pytest.mark.parametrize("kind", PARAMS)
+def step(x: Any) -> Any:
+    return np.sin(x) * 1.2 + x[::-1] * x
+
+
+def application(kind: str, declared: Any, x: Any) -> Application:
+    params: dict[str, Any] = {}
+    if kind == "reduction":
+        params = {"axis": (1,), "keepdims": False}
+    if kind == "control flow":
+        params = {"body": record_body(step, *flatten((x,))).program, "times": 3}
+    return Application(declared[kind], (x,), params)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("law", [check_cotangent, check_vjp, check_jvp, check_second])
 def test_a_toy_operation_holds_the_laws(kind: str, law: Any, declared: Any) -> None:
     rng = np.random.default_rng(0)
-    law(Application(declared[kind], (rng.normal(size=(3, 4)),), PARAMS[kind]), rng)
+    law(application(kind, declared, rng.normal(size=(3, 4)) / 4), rng)
 
 
-@pytest.mark.parametrize("kind", PARAMS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_toy_operation_is_batched_and_compiled(kind: str, declared: Any) -> None:
     rng = np.random.default_rng(1)
-    apps = [Application(declared[kind], (rng.normal(size=(3, 4)),), PARAMS[kind]) for _ in range(3)]
+    apps = [application(kind, declared, rng.normal(size=(3, 4)) / 4) for _ in range(3)]
     check_vmap(apps[0], rng, apps[1:])
     check_jit(apps, rng)
 
@@ -96,3 +86,51 @@ def test_toy_operations_fuse_into_one_kernel(declared: Any) -> None:
     text = tg.jit(tg.value_and_grad(f)).explain(x)
     assert " 1 kernels, 0 library steps" in text
     np.testing.assert_allclose(tg.jit(tg.grad(f))(x), tg.grad(f)(x), rtol=1e-13)
+
+
+def test_a_toy_transformation_nests_with_the_others() -> None:
+    x = np.linspace(-1.0, 2.0, 6)
+
+    def f(x: Any) -> Any:
+        return np.sum(np.tanh(x) * x)
+
+    assert toys.operations_in(f)(x) == {"tanh": 1, "multiply": 1, "sum": 1}
+    assert toys.operations_in(tg.grad(f))(x)["multiply"] > 1
+    inner: list[Any] = []
+
+    def counted(x: Any) -> Any:
+        inner.append(toys.operations_in(f)(x))
+        return f(x)
+
+    np.testing.assert_array_equal(tg.grad(counted)(x), tg.grad(f)(x))
+    np.testing.assert_array_equal(tg.vmap(counted)(x[:, None]), tg.vmap(f)(x[:, None]))
+    assert inner == [{"tanh": 1, "multiply": 1, "sum": 1}] * 2
+
+
+def test_a_toy_control_flow_primitive_is_as_the_loop_that_it_stands_for(declared: Any) -> None:
+    repeat, x = declared["repeat"], np.linspace(-0.5, 0.5, 4)
+
+    def rolled(x: Any) -> Any:
+        return np.sum(repeat(3, step, x) ** 2)
+
+    def unrolled(x: Any) -> Any:
+        return np.sum(step(step(step(x))) ** 2)
+
+    for transformed in (tg.grad, tg.hessian, tg.jit, lambda f: tg.jit(tg.grad(f))):
+        got, expected = transformed(rolled), transformed(unrolled)
+        for _ in range(3):
+            np.testing.assert_allclose(got(x), expected(x), rtol=1e-12)
+    t = tg.tensor(x)
+    rolled(t).backward()
+    np.testing.assert_allclose(t.grad, tg.grad(unrolled)(x), rtol=1e-12)
+
+
+def test_a_toy_control_flow_primitive_is_printed_and_verified_with_its_body(declared: Any) -> None:
+    x = np.linspace(-0.5, 0.5, 4)
+    with tg.Tape() as tape:
+        t = tg.tensor(x)
+        y = declared["repeat"](3, step, t)
+    program = tape.program([t], [y])
+    verify(program)
+    assert "np.sin" in program.source()
+    np.testing.assert_array_equal(program(x)[0], step(step(step(x))))

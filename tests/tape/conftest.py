@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the recording layer, which also import the helper ``nests``."""
+"""Fixtures for the tests of the recording layer, and the way to their helpers."""
 
 import gc
 import sys
@@ -11,9 +11,10 @@ import pytest
 
 import tapegrad as tg
 
-_HERE = str(Path(__file__).parent)
-if _HERE not in sys.path:
-    sys.path.append(_HERE)
+_HERE = Path(__file__).parent
+for _folder in (str(_HERE), str(_HERE.parent / "laws")):
+    if _folder not in sys.path:
+        sys.path.append(_folder)
 
 
 @pytest.fixture

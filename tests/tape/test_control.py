@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from branches import FUNCTIONS, asking, derivatives_inside, nested, nests, pair, shapes
 
 import tapegrad as tg
 from tapegrad.tape.program.printing import run_source
@@ -27,95 +28,7 @@ def differences(f, x, h=1e-5):
     return np.array([(f(x + s) - f(x - s)) / (2 * h) for s in steps]).reshape(x.shape)
 
 
-# Functions with branches, each beside the same with `if` -----------------------------------------
-
-
-def _operands(choose, x):
-    return choose(np.sum(x) > 0, lambda x: np.sum(np.exp(x)), lambda x: np.sum(x**3), x)
-
-
-def _outside(choose, x):
-    return choose(np.sum(x) > 0, lambda: np.log(np.sum(x)), lambda: np.sum(np.sin(x)))
-
-
-def _nested(choose, x):
-    def inner(x, s):
-        return choose(x[0] > 0.5, lambda x: s * np.sum(x**3), lambda x: np.sum(np.sin(x)), x)
-
-    return choose(np.sum(x) > 0, inner, lambda x, s: np.sum(x * x) * 2.0, x, np.sum(x))
-
-
-def _nests(choose, x):
-    out = choose(
-        np.sum(x) > 0,
-        lambda d, y: {"a": d["x"] * 2, "b": (np.sum(d["x"]), y)},
-        lambda d, y: {"a": np.cos(y), "b": (0.0, d["x"])},
-        {"x": x},
-        x * x,
-    )
-    return np.sum(out["a"]) * out["b"][0] + np.sum(out["b"][1])
-
-
-def _derivatives_inside(choose, x):
-    def slope(x):
-        return np.sum(tg.grad(lambda x: np.sum(np.exp(x) * x))(x) * x)
-
-    def batch(x):
-        return np.sum(tg.vmap(lambda a: a * np.sum(x))(x))
-
-    return choose(np.sum(x) > 0, slope, batch, x)
-
-
-def _buffers(choose, x):
-    def shifted(x):
-        out = np.zeros_like(x)
-        out[1:] = x[:-1]
-        out *= 2
-        return np.sum(out * x)
-
-    def filled(x):
-        out = tg.zeros(3, dtype=float)
-        out[0] = x[1] * x[2]
-        return np.sum(out)
-
-    return choose(np.sum(x) > 0, shifted, filled, x)
-
-
-def _indices(choose, x):
-    n = np.argmax(x)
-    return choose(n < 2, lambda x, n: x[n + 1] * x[n], lambda x, n: x[n] ** 2, x, n)
-
-
-def _jitted(choose, x):
-    return choose(np.sum(x) > 0, tg.jit(lambda x: np.sum(np.tanh(x) * x)), np.sum, x)
-
-
-def _asking(choose, x):
-    """A branch that branches by values in Python."""
-
-    def asks(x):
-        return np.sum(x * x) if x[0] > 0.5 else np.sum(x)
-
-    return choose(np.sum(x) > 0, asks, lambda x: np.sum(np.sin(x)), x)
-
-
-def _shapes(choose, x):
-    """A branch in which shapes depend on values."""
-    return choose(np.sum(x) > 0, lambda x: np.sum(x[x > 0.4] ** 2), lambda x: np.sum(x), x)
-
-
-FUNCTIONS = [_operands, _outside, _nested, _nests, _derivatives_inside, _buffers, _indices, _jitted,
-             _asking, _shapes]  # fmt: skip
 by_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
-
-
-def pair(function):
-    """The function with ``cond``, and with ``if``."""
-
-    def choose(pred, true_fun, false_fun, *operands):
-        return (true_fun if pred else false_fun)(*operands)
-
-    return lambda x: function(tg.cond, x), lambda x: function(choose, x)
 
 
 @by_function
@@ -129,7 +42,7 @@ def test_values_and_derivatives_are_those_of_if(function):
         np.testing.assert_array_equal(got, wanted)
         np.testing.assert_array_equal(tg.hessian(with_cond)(x), tg.hessian(with_if)(x))
         t, u = tg.tensor(x), tg.tensor(x)
-        if function is not _derivatives_inside:  # tensors are constants to transformations inside
+        if function is not derivatives_inside:  # tensors are constants to transformations inside
             with_cond(t).backward()
             with_if(u).backward()
             np.testing.assert_array_equal(t.grad, u.grad)
@@ -145,7 +58,7 @@ def test_the_gradient_is_that_of_differences(function):
 COMPILED = [
     pytest.param(f, what, id=f"{f.__name__}-{what}")
     for what in ("value", "grad", "forward over reverse", "jvp", "hessian")
-    for f in (FUNCTIONS if what in ("value", "grad", "forward over reverse") else (_nested, _nests))
+    for f in (FUNCTIONS if what in ("value", "grad", "forward over reverse") else (nested, nests))
 ]
 
 
@@ -180,7 +93,7 @@ def test_a_gradient_of_a_batch_is_the_batch_of_gradients(function):
     np.testing.assert_allclose(tg.jit(whole)(batch), wanted, rtol=1e-12, atol=1e-14)
 
 
-RECORDED = [f for f in FUNCTIONS if f not in (_asking, _shapes)]
+RECORDED = [f for f in FUNCTIONS if f not in (asking, shapes)]
 
 
 @pytest.mark.parametrize("function", RECORDED, ids=lambda f: f.__name__)
@@ -198,7 +111,7 @@ def test_both_branches_are_compiled_and_the_predicate_is_no_guard(function):
 
 @pytest.mark.parametrize("function", RECORDED, ids=lambda f: f.__name__)
 def test_on_a_tape_it_prints_replays_differentiates_and_compiles(function):
-    if function is _derivatives_inside:
+    if function is derivatives_inside:
         pytest.skip("tensors are constants to transformations inside")
     with_cond, _ = pair(function)
     x = tg.tensor(A)

@@ -1,60 +1,21 @@
 """A trace needs what the protocol declares, and nothing else."""
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import Counting
 
 import tapegrad as tg
-from tapegrad.tape.array.application import bind, detached, lower_arguments
-from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import Appearance
-from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.trace import Trace, new_trace
-from tapegrad.tape.core.traced import Traced
 
 UNARY = [np.sin, np.tanh, np.negative, lambda x: x.T, lambda x: x[::-1], lambda x: x.reshape(-1)]
 BINARY = [np.add, np.multiply, lambda x, y: x - 2 * y, np.maximum, lambda x, y: x / (1 + y * y)]
-
-
-class Counting(Trace):
-    """A toy: computes below and counts; it implements what is abstract, and no more."""
-
-    name = "counting"
-
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self.counts: dict[str, int] = {}
-
-    def process(
-        self,
-        primitive: Primitive,
-        args: tuple[Any, ...],
-        params: Mapping[str, Any],
-        constant: bool | None = None,
-    ) -> Any:
-        self.counts[primitive.name] = self.counts.get(primitive.name, 0) + 1
-        values, _ = lower_arguments(self, args)
-        return make(self, np.asarray(bind(primitive, *values, **params)), "counted")
-
-    def variable(self, value: Any, *, original: Any = None) -> Tensor:
-        return make(self, np.asarray(value), "counted")
-
-    def detach(self, value: Traced) -> Any:
-        return detached(value.value)
-
-    def is_constant(self, value: Traced) -> bool:
-        return False
-
-    def backward(self, value: Traced, grad: Any) -> None:
-        raise TypeError("it only counts")
-
-    def clear(self, value: Traced) -> None:
-        self.counts.clear()
 
 
 def run(steps: list[tuple[int, int, int]], x: Any) -> Any:
@@ -128,11 +89,10 @@ def test_traces_add_no_public_methods_of_the_interpreter_but_those_of_staging() 
     from tapegrad.tape.array.imperative import ImperativeTrace
     from tapegrad.tape.transforms.batching import BatchTrace
     from tapegrad.tape.transforms.forward_mode import JVPTrace
-    from tapegrad.tape.transforms.reverse_mode import RecordTrace
+    from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 
-    for kind in (RecordTrace, JVPTrace, BatchTrace):
-        # What generated code calls where a value is no array; see tape/array/linker.py.
-        assert public(kind) - {"finish"} <= public(Trace), kind
+    for kind in (ReverseTrace, JVPTrace, BatchTrace):
+        assert public(kind) <= public(Trace), kind
     assert ImperativeTrace.appearance_of is Appearance
 
 

@@ -9,7 +9,7 @@ import importlib
 from functools import cache
 
 from tapegrad.compile.backends.interface import Kernel
-from tapegrad.compile.backends.nest import Nest
+from tapegrad.compile.backends.loop_nest import LoopNest
 from tapegrad.compile.backends.numba.dialect import TYPES, combines, gains, supports
 
 __all__ = [
@@ -23,7 +23,6 @@ OLDEST = (0, 62)
 
 #: Why Numba cannot be used; empty until an import has failed.
 problems: list[str] = []
-#: Those that users have been told of.
 
 
 @cache
@@ -39,7 +38,7 @@ def usable() -> bool:
     return not problems
 
 
-def compile(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
+def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops."""
     kernels = importlib.import_module("tapegrad.compile.backends.numba.kernels")
     return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]

@@ -14,7 +14,16 @@ import numpy as np
 from tapegrad.compile.backends.expressions import Call, Cast, Constant, Expression, Name
 from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES
 
-__all__ = ["TYPES", "Writer", "combines", "gains", "is_dear", "limit_of", "number", "supports"]
+__all__ = [
+    "TYPES",
+    "ExpressionWriter",
+    "combines",
+    "gains",
+    "is_dear",
+    "limit_of",
+    "number",
+    "supports",
+]
 
 #: How Numba calls the dtypes that kernels compute with.
 TYPES = {
@@ -96,7 +105,7 @@ def limit_of(call: Call) -> float | None:
     return _LIMITS.get((call.function, call.dtype))
 
 
-class Writer:
+class ExpressionWriter:
     """Writes the expressions of one kernel.
 
     Parameters

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 
 from tapegrad.compile.backends.interface import Kernel
-from tapegrad.compile.backends.nest import Argument, Nest
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest
 from tapegrad.compile.backends.numba.dialect import TYPES
 from tapegrad.compile.backends.numba.loops import Source, has_limits, write
 from tapegrad.compile.backends.numba.parts import InParts, parts_of
@@ -25,7 +25,7 @@ from tapegrad.tape.core.threads import held_at_fork
 
 __all__ = ["compile_nest"]
 
-_nests: dict[Nest, _Compiled] = {}
+_nests: dict[LoopNest, _Compiled] = {}
 #: Machine code by source and types: nests may be written alike.
 _kernels: dict[Any, Callable[..., Any]] = {}
 #: The entry points borrow the code that the dispatchers own.
@@ -43,7 +43,7 @@ class _Compiled:
     limited: bool
 
 
-def compile_nest(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
+def compile_nest(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops, on several threads if they are large."""
     known, new = _nests.get(nest), False
     if known is None:
@@ -63,7 +63,7 @@ def compile_nest(nest: Nest, sizes: tuple[int, ...]) -> Kernel:
 class _Exact:
     """A kernel with exact functions, compiled when an argument first leaves the fast ones' range."""
 
-    def __init__(self, nest: Nest, prepared: Callable[[Any], Callable[..., Any]]) -> None:
+    def __init__(self, nest: LoopNest, prepared: Callable[[Any], Callable[..., Any]]) -> None:
         self.nest = nest
         self.prepared = prepared
         self.call: Callable[..., Any] | None = None
@@ -75,7 +75,7 @@ class _Exact:
         return self.call(*args)
 
 
-def _argument_types(nest: Nest) -> tuple[Any, ...]:
+def _argument_types(nest: LoopNest) -> tuple[Any, ...]:
     """Return the Numba types of a kernel's arguments."""
     types = [numba.types.int64] * (nest.turned + nest.rank)
     types += [_type_of(a) for a in (*nest.operands, *nest.outputs)]

@@ -14,8 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Call, Expression, Name, calls, substitute
-from tapegrad.compile.backends.nest import Argument, Nest, Reduced, Value
-from tapegrad.compile.backends.numba.dialect import TYPES, Writer, is_dear, limit_of, number
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value
+from tapegrad.compile.backends.numba.dialect import (
+    TYPES,
+    ExpressionWriter,
+    is_dear,
+    limit_of,
+    number,
+)
 
 __all__ = ["BLOCK", "Source", "has_limits", "write"]
 
@@ -24,7 +30,7 @@ __all__ = ["BLOCK", "Source", "has_limits", "write"]
 BLOCK = 16384
 
 #: The same for float32 numbers, also within a row: their errors would be seen.
-PART = 4096
+BLOCK32 = 4096
 
 _FLOAT64 = np.dtype(float)
 
@@ -36,14 +42,14 @@ class Source(NamedTuple):
     functions: frozenset[tuple[str, str]]
 
 
-def write(nest: Nest, *, exact: bool = False) -> Source:
+def write(nest: LoopNest, *, exact: bool = False) -> Source:
     """Write the source; with `exact`, of a kernel that has no limits for arguments."""
     loops = _Loops(nest, exact)
     text = "\n".join(loops.lines()) + "\n"
     return Source(text, frozenset(loops.write.functions))
 
 
-def has_limits(nest: Nest) -> bool:
+def has_limits(nest: LoopNest) -> bool:
     """Whether a kernel has functions that are right only up to a limit."""
     return any(_limits(value.expression) for value in nest.values)
 
@@ -67,14 +73,14 @@ def _is_wide(r: Reduced) -> bool:
 class _Loops:
     """Writes the loops of one nest."""
 
-    def __init__(self, nest: Nest, exact: bool) -> None:
+    def __init__(self, nest: LoopNest, exact: bool) -> None:
         self.nest = nest
         self.values = {value.name: value for value in nest.values}
         self.limited = not exact and has_limits(nest)
         self.arrays = {o.name: o for o in (*nest.operands, *nest.outputs) if o.dims}
         self.of_rows = {r.name for r in nest.reductions}
         self.blocked = nest.rank > 0 and any(r.full for r in nest.reductions)
-        self.write = Writer(self._local, exact)
+        self.write = ExpressionWriter(self._local, exact)
         self.runs: list[list[str]] = []
         self.first: dict[str, int] = {}  # the run that computes a value first
         self._divide()
@@ -203,10 +209,10 @@ class _Loops:
                 self.out.append(f"{self._pad(i)}for k0 in range({bound}):")
                 self.out.append(f"{self._pad(i + 1)}i0 = {' + '.join(start)} + k0")
             elif parts and i == last - 1:
-                pad, part = self._pad(i), f"c{i} * {PART}"
-                self.out.append(f"{pad}for c{i} in range((n{i} + {PART - 1}) // {PART}):")
+                pad, part = self._pad(i), f"c{i} * {BLOCK32}"
+                self.out.append(f"{pad}for c{i} in range((n{i} + {BLOCK32 - 1}) // {BLOCK32}):")
                 self.out += [f"{pad}    t_s_{r.name} = {_start(r)}" for r in parts]
-                self.out.append(f"{pad}    for k{i} in range(min({PART}, n{i} - {part})):")
+                self.out.append(f"{pad}    for k{i} in range(min({BLOCK32}, n{i} - {part})):")
                 self.out.append(f"{pad}        i{i} = {part} + k{i}")
                 self.out += [f"{pad}        {text}" for text in loads.get(i + 1, [])]
                 continue
@@ -220,7 +226,7 @@ class _Loops:
             return
         inner = " * ".join(f"n{i}" for i in range(1, self.nest.rank))
         full = [r for r in self.nest.reductions if r.full]
-        block = BLOCK if any(r.dtype == np.float64 for r in full) else PART
+        block = BLOCK if any(r.dtype == np.float64 for r in full) else BLOCK32
         size = f"{block} // ({inner}) + 1" if inner else str(block)
         # Counted from 0, so that LLVM sees that no index is negative and vectorises.
         self.out += [f"    b0 = {size}", "    for c0 in range((n0 + b0 - 1) // b0):"]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.compile.backends.expressions import calls
-from tapegrad.compile.backends.nest import Nest, Reduced
+from tapegrad.compile.backends.loop_nest import LoopNest, Reduced
 from tapegrad.compile.backends.numba.dialect import is_dear
 from tapegrad.tape.core.threads import pool
 
@@ -33,7 +33,7 @@ MOST_PARTS = 16
 _NS_AN_ARRAY, _NS_A_FUNCTION = 0.1, 0.8
 
 
-def parts_of(nest: Nest, sizes: tuple[int, ...]) -> int:
+def parts_of(nest: LoopNest, sizes: tuple[int, ...]) -> int:
     """Return into how many parts to divide the outermost loop: 1 for not at all."""
     if not sizes:
         return 1
@@ -43,7 +43,7 @@ def parts_of(nest: Nest, sizes: tuple[int, ...]) -> int:
     return min(max(2, int(work / PART)), MOST_PARTS, sizes[0])
 
 
-def _cost(nest: Nest) -> float:
+def _cost(nest: LoopNest) -> float:
     """Return roughly how many nanoseconds an element takes."""
     arrays = sum(bool(a.dims) for a in (*nest.operands, *nest.outputs))
     elements = [value.expression for value in nest.values if not value.of_row]
@@ -95,7 +95,7 @@ class InParts:
 
     @classmethod
     def of(
-        cls, nest: Nest, kernel: Callable[..., Any], sizes: tuple[int, ...], parts: int,
+        cls, nest: LoopNest, kernel: Callable[..., Any], sizes: tuple[int, ...], parts: int,
         flagged: bool,
     ) -> InParts:  # fmt: skip
         """Divide the kernel of a nest."""

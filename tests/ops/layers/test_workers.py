@@ -97,7 +97,7 @@ def test_memory_is_lent_to_one_at_a_time_and_kept() -> None:
         assert d.ctypes.data in (address, c.ctypes.data)
     with work_arrays(dtype, (10_000_000,)) as (e,):
         assert e.shape == (10_000_000,)
-    assert workers._memory.kept.size < 10_000_000  # but not so much
+    assert workers._memory.spare.size < 10_000_000  # but not so much
 
 
 def test_a_recording_does_not_mind_that_threads_begin() -> None:

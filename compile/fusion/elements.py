@@ -1,4 +1,4 @@
-"""Scalars: what one entry does to one element, as an expression.
+"""Elements: what one entry does to one element, as an expression.
 
 The text of a primitive is an expression in ``x``, ``y``, ``z``. Its operands are cast to the dtypes in
 which NumPy's own loop would compute.
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends.expressions import Expression, calls, read
+from tapegrad.compile.backends.expressions import Expression, calls, parse
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.passes.reductions import reduction_of
 from tapegrad.tape.core.node import Node
@@ -20,7 +20,6 @@ __all__ = [
     "can_lower",
     "expression_of",
     "gains_alone",
-    "reduction_of",
     "text_of",
     "typed_expression_of",
 ]
@@ -36,8 +35,8 @@ def can_lower(entry: Node, weak: Any) -> bool:
     if how is None or not current().combines(how.combine):
         return False
     results = {how.each: entry.dtype, how.finish: entry.dtype, how.safe or "True": np.dtype(bool)}
-    read = (_read(text, (entry.dtype,), dtype, current()) for text, dtype in results.items())  # type: ignore[arg-type]
-    return all(expression is not None for expression in read)
+    parts = (_parsed(text, (entry.dtype,), dtype, current()) for text, dtype in results.items())  # type: ignore[arg-type]
+    return all(part is not None for part in parts)
 
 
 def expression_of(entry: Node, weak: Any) -> Expression | None:
@@ -50,22 +49,22 @@ def typed_expression_of(entry: Node, weak: Any) -> tuple[Expression | None, DTyp
     dtypes = _loop_dtypes(entry, weak) if entry.primitive.kernel is not None else None
     if dtypes is None:
         return None, ()
-    return _read(entry.primitive.kernel, dtypes, entry.dtype, current()), dtypes  # type: ignore[arg-type]
+    return _parsed(entry.primitive.kernel, dtypes, entry.dtype, current()), dtypes  # type: ignore[arg-type]
 
 
 def text_of(text: str, dtype: np.dtype[Any], result: np.dtype[Any] | None = None) -> Expression:
     """Return the expression of a text in ``x`` that a reduction is declared with."""
-    expression = _read(text, (dtype,), result or dtype, current())  # type: ignore[arg-type]
+    expression = _parsed(text, (dtype,), result or dtype, current())  # type: ignore[arg-type]
     assert expression is not None
     return expression
 
 
 @cache
-def _read(text: str, dtypes: DTypes, dtype: np.dtype[Any], backend: Any) -> Expression | None:
+def _parsed(text: str, dtypes: DTypes, dtype: np.dtype[Any], backend: Any) -> Expression | None:
     """Return the expression of a text, or None if a back end cannot compute it."""
     if not all(d in backend.DTYPES for d in (*dtypes, dtype)):
         return None
-    expression = read(text, dtypes, dtype)
+    expression = parse(text, dtypes, dtype)
     return expression if all(map(backend.supports, calls(expression))) else None
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.compile.backends.expressions import Expression, Name, names, substitute
 
-__all__ = ["Argument", "Nest", "Reduced", "Value"]
+__all__ = ["Argument", "LoopNest", "Reduced", "Value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class Reduced:
 
 
 @dataclass(frozen=True, slots=True)
-class Nest:
+class LoopNest:
     """What a kernel computes; hashable, so that equal ones are compiled once.
 
     Attributes
