@@ -95,6 +95,8 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     _latent: Any
     _inner_shape: tuple[int, ...] | None
     __array_priority__ = 100.0
+    #: Whether a constant becomes variable when one is written into it.
+    follows = False
 
     def __init__(
         self,

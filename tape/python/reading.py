@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tapegrad.tape.array.flat import Flat
+from tapegrad.tape.array.floats import Float, known_number
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.replacements import Replacement, called_for, holds_tensor
 from tapegrad.tape.array.tensor import Tensor
@@ -111,6 +112,8 @@ class Reader(Imaging):
 
     def _lower(self, owner: Any, tensor: Tensor) -> None:
         """Give a promoted array what it holds on the level below."""
+        if self.outer is None:
+            tensor.__class__ = Tensor
         trace = self.trace
         if trace is not None and tensor.live_trace is trace:
             if trace.appearance.hidden_axes:
@@ -131,9 +134,15 @@ class Reader(Imaging):
             owner[...] = value
 
     def _plain(self, tensor: Tensor) -> Any:
-        """Return what a traced value is on the level below; others are left as they are."""
+        """Return what a traced value is on the level below; others are left as they are.
+
+        In imperative code tensors are what the user keeps, and Python's floats are floats.
+        """
         trace = self.trace
-        if trace is None or tensor.live_trace is not trace:
+        if trace is None:
+            is_float = isinstance(tensor, Float) and not tensor.live_trace.level
+            return known_number(tensor) if is_float else tensor
+        if tensor.live_trace is not trace:
             return tensor
         below = tensor.value
         if stands_for(tensor) is float and not isinstance(below, Tensor):
@@ -385,7 +394,7 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
     """
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
-    return Reader(trace, (args, kwargs)).read(function, args, kwargs)
+    return Reader(trace, () if trace is None else (args, kwargs)).read(function, args, kwargs)
 
 
 def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
