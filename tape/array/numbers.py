@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.array.floats import Float, as_float, is_differentiated
+from tapegrad.tape.array.floats import Float, as_float
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.errors import TracedArrayError
-from tapegrad.tape.core.location import user_location
+from tapegrad.tape.core.appearance import cut, is_differentiated
 from tapegrad.tape.core.primitive import functions, primitives
 
 __all__ = [
@@ -77,11 +76,7 @@ def plain_array(a: Any, what: str) -> Any:
     `what` names the code in the error.
     """
     if is_differentiated(a):
-        raise TracedArrayError(
-            f"{what}: a value that is being differentiated would become a plain array and lose its "
-            f"derivative, at {user_location()}. Use what tapegrad differentiates in its place, or "
-            "pass tg.stop_gradient(x) if no derivative is meant."
-        )
+        raise cut(what)
     if not isinstance(a, Tensor):
         return a
     return np.asarray(a) if stands_for(a) is np.ndarray else np.asarray(a)[()]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from tapegrad.tape.core.appearance import cut, is_cut
 from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.trace import leaked
 from tapegrad.tape.core.traced import Traced
@@ -295,12 +296,16 @@ class ArrayOperators:
         return bool(self.consume("bool"))
 
     def __float__(self) -> float:
+        if is_cut(self):
+            raise cut("float()", "number")
         return float(self._only_element("float"))
 
     def __int__(self) -> int:
         return int(self._only_element("int"))
 
     def __complex__(self) -> complex:
+        if is_cut(self):
+            raise cut("complex()", "number")
         return complex(self._only_element("complex"))
 
     def _only_element(self, kind: str) -> Any:

@@ -28,6 +28,7 @@ from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.state import state
 from tapegrad.tape.python.exchange import Exchange
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images, original
@@ -394,7 +395,14 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
     """
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
-    return Reader(trace, () if trace is None else (args, kwargs)).read(function, args, kwargs)
+    if trace is not None:
+        return Reader(trace, (args, kwargs)).read(function, args, kwargs)
+    before = state.get()
+    state.set(before.replace(adapted=True))
+    try:
+        return Reader(None).read(function, args, kwargs)
+    finally:
+        state.set(state.get().replace(adapted=before.adapted))
 
 
 def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:

@@ -49,6 +49,7 @@ __all__ = [
     "iterate",
     "lookup",
     "mapping",
+    "members",
     "own_names",
     "store_attribute",
     "store_item",
@@ -85,6 +86,12 @@ def lookup(cls: type, name: str, default: Any = None) -> Any:
         if name in names:
             return names[name]
     return default
+
+
+def members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Give all that lies on a class and its bases, with its name."""
+    for base in _mro(cls):
+        yield from list(_names(base).items())
 
 
 def written(cls: type, name: str) -> FunctionType | None:
