@@ -344,12 +344,27 @@ def _refuses(*originals: Any) -> None:
 _refuses(np.matrix, np.asmatrix, np.bmat, np.nditer)
 
 
+#: What functions of ``numpy.ma`` say of an array without a mask.
+_UNMASKED: dict[str, Any] = {
+    "filled": lambda a, fill_value=None: array_of(a),
+    "getdata": lambda a, subok=True: array_of(a),
+    "getmask": lambda a: np.ma.nomask,
+    "getmaskarray": lambda arr: np.zeros(arr.shape, bool),
+    "is_masked": lambda x: False,
+    "isMaskedArray": lambda x: False,
+}
+
+
 def find_masked(function: Any) -> Any:
     """Register a function of ``numpy.ma``, which is loaded when it is used, and return it, or None."""
     module = getattr(function, "__module__", None)
     if not isinstance(module, str) or not module.startswith("numpy.ma."):
         return None
-    _refuses(function)
+    known = _UNMASKED.get(getattr(function, "__name__", ""))
+    if known is None:
+        _refuses(function)
+    else:
+        replaces(function)(known)
     return functions[function]
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind, lower_arguments
 from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
+from tapegrad.tape.core.checks import as_result, refuse_result
 from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.state import state
@@ -67,9 +68,11 @@ out = bind(PRIMITIVE, {call}, **params) if deep else forward({call}, **params)
 if deep or constant or {unlinked}:
     return trace.finish(PRIMITIVE, args, params, constant, {values}, {nodes}, out)
 if type(out) is not ARRAY:
-    out = as_array(out)
+    out = as_result(out, PRIMITIVE)
 dtype = out.dtype
 if dtype.kind != "f":
+    if dtype.kind not in "iub":
+        refuse_result(out, PRIMITIVE)
     return out
 """
 
@@ -145,6 +148,8 @@ def linker_of(primitive: Primitive) -> Callable[..., Any]:
         space = {
             **SHARED,
             "__name__": __name__,
+            "as_result": as_result,
+            "refuse_result": refuse_result,
             "NO_TENSORS": _NO_TENSORS,
             "PRIMITIVE": primitive,
             "bind": bind,

@@ -16,6 +16,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,18 @@ import numpy as np
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 
-__all__ = ["Replacement", "called_for", "holds_tensor", "image_of", "replaces", "takes_tensors"]
+__all__ = [
+    "Replacement",
+    "called_for",
+    "holds_tensor",
+    "image_of",
+    "replacement_of",
+    "replaces",
+    "takes_tensors",
+]
 
+#: Packages of whose Python functions the registry may know something; it has nothing for the user's.
+_KNOWN = frozenset(("numpy", "scipy", "statistics", "operator", "functools", "random", "copy"))
 _NO_KEYWORDS: dict[str, Any] = {}
 #: Types of most elements; a sequence of nothing else is not searched.
 _ATOMS = frozenset({float, int, bool, str, bytes, complex, type(None), np.float64, np.int64})
@@ -121,6 +132,12 @@ def takes_tensors(*originals: Any) -> None:
     """Register functions that do right by tensors as they are, since they use what Python asks."""
     for original in originals:
         functions[original] = original
+
+
+def replacement_of(function: FunctionType) -> Any:
+    """Return what the registry holds for a function written in Python, or None."""
+    package = (function.__module__ or "").partition(".")[0]
+    return functions.find(function) if package in _KNOWN else functions.get(function)
 
 
 def image_of(function: Any) -> Any:

@@ -13,6 +13,7 @@ from threading import Lock
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.tape.array.replacements import replacement_of
 from tapegrad.tape.python import special
 from tapegrad.tape.python.operators import COMPARE_METHODS, METHODS, UNARY_METHODS
 from tapegrad.tape.python.writer import familiar
@@ -73,7 +74,7 @@ def _harmless(images: Images, cls: type) -> tuple[str, ...]:
     kinds = {"attributes", "operations"}
     for name, found in special.members(cls):
         if type(found) is FunctionType:
-            if (name in _OPERATIONS or name in _LOOKUPS) and not images.never_reads(found):
+            if (name in _OPERATIONS or name in _LOOKUPS) and _matters(images, found):
                 kinds.discard("attributes" if name in _LOOKUPS else "operations")
         elif _describes(images, found):
             kinds.discard("attributes")
@@ -84,6 +85,11 @@ def _describes(images: Images, found: Any) -> bool:
     """Whether what lies on a class is a property or a descriptor in Python."""
     if special.is_a(found, property):
         getter = found.fget
-        return type(getter) is FunctionType and not images.never_reads(getter)
+        return type(getter) is FunctionType and _matters(images, getter)
     method = special.written(type(found), "__get__")
-    return method is not None and not images.never_reads(method)
+    return method is not None and _matters(images, method)
+
+
+def _matters(images: Images, function: FunctionType) -> bool:
+    """Whether something else is called in place of a function: its image, or what is registered."""
+    return not images.never_reads(function) or replacement_of(function) is not None

@@ -135,7 +135,9 @@ class Writer:
         """Push whether the type of a value is familiar."""
         ask_type = self.constant(type)
         called = (
-            self.op("PUSH_NULL") + ask_type if VERSION < (3, 13) else ask_type + self.op("PUSH_NULL")
+            self.op("PUSH_NULL") + ask_type
+            if VERSION < (3, 13)
+            else ask_type + self.op("PUSH_NULL")
         )
         taken = called + self.op("COPY", place + 2) + self.call(1)
         return taken + self.constant(familiar[kind]) + self.op("CONTAINS_OP")

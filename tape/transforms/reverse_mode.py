@@ -22,6 +22,7 @@ from tapegrad.tape.array.numbers import as_passed
 from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
+from tapegrad.tape.core.checks import as_result, refuse_result
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.trace import Trace
@@ -71,8 +72,10 @@ class RecordTrace(Trace):
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
             if primitive.multiple:
                 return self._several(primitive, inputs, params, values, out)
-            out = np.asarray(out)
+            out = as_result(out, primitive)
         if out.dtype.kind != "f":
+            if out.dtype.kind not in "iub":
+                refuse_result(out, primitive)
             return out
         if type(out) is not np.ndarray:
             out = out.snapshot()
