@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.tape.core.appearance import cut, is_cut
 from tapegrad.tape.core.checks import is_fraction
+from tapegrad.tape.core.location import formats_text
 from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.trace import leaked
 from tapegrad.tape.core.traced import Traced
@@ -302,7 +303,7 @@ class ArrayOperators:
 
     def __float__(self) -> float:
         number = self._only_element("float")
-        if is_cut(self):
+        if is_cut(self) and not formats_text():
             raise cut("float()", "number")
         return float(number)
 

@@ -157,7 +157,7 @@ class Reader(Imaging):
         if tensor.live_trace is not trace:
             return tensor
         below = tensor.value
-        if stands_for(tensor) is float and not isinstance(below, Tensor):
+        if stands_for(tensor) is float and not isinstance(below, Tensor) and not below.shape:
             return float(below)
         if isinstance(below, Tensor) or not trace.appearance.stands_for_number(tensor):
             return below
@@ -220,13 +220,16 @@ class Reader(Imaging):
             if found is not None and found is not function:
                 if (self.promotions is not None or self.lent) and function not in _BLIND:
                     return None
+                if getattr(found, "plain", None) is not None:
+                    return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
             return None
         elif kind is FunctionType:
             found = replacement_of(function)
             if found is not None:
-                return None if self.promotions is not None else found
+                plain = getattr(found, "plain", None) is not None
+                return None if self.promotions is not None or plain else found
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
@@ -253,6 +256,10 @@ class Reader(Imaging):
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
+            plain = getattr(functions.get(function), "plain", None)
+            if plain is not None:
+                named = {name: plain(a) for name, a in kwargs.items()}
+                return super().call_with(function, tuple(map(plain, args)), named)
             return partial(chosen, *args, **kwargs)
         if is_compiled(function) and holds_tensor((args, kwargs)):
             return partial(self.image(written_function(function)), *args, **kwargs)
@@ -318,6 +325,10 @@ class Reader(Imaging):
         if symbol[-1] == "=" and type(a) is np.ndarray and self._is_written_apart(a, b):
             update = partial(BINARY[symbol], self.promote(a), self.see(b))
             return chain(update, lambda _: constant(a))
+        if symbol[0] == "%" and type(a) in (str, bytes):
+            formats = type(a).__mod__
+            functions.find(formats)  # loads what is known of it
+            return self.call_with(formats, (a, self.see_all(b)), {})
         return super().binary(self.see(a), self.see(b), symbol)
 
     def unary(self, value: Any, symbol: str) -> Thunk:

@@ -161,7 +161,7 @@ def binary(gate: Imaging, a: Any, b: Any, symbol: str) -> Thunk:
     if not any(written(type(value), name) for name, value, _ in (*updates, *here, *there)):
         return partial(BINARY[symbol], a, b)
     asked = [*updates, *here, *there]
-    if _concatenates(first):
+    if name in ("add", "mul") and _concatenates(first):
         asked = [*there, *updates, *here]
     elif _derived(second, first) and lookup(second, backward) is not lookup(first, backward):
         asked = [*updates, *there, *here]
