@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import operator
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -54,6 +55,13 @@ _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr
 #: Functions that write into their first argument.
 _WRITERS: frozenset[Any] = frozenset(
     (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
+)
+#: Code of C's says so of a value that it cannot take.
+_NAMED = re.compile(r"\b(Tensor|Float)\b")
+_NOTE = (
+    "tapegrad followed the function and passed on a value that is traced, which this code does not "
+    "take. Use what tapegrad differentiates in its place, or pass tg.stop_gradient(x) if no derivative "
+    "is meant."
 )
 
 
@@ -106,6 +114,8 @@ class Reader(Imaging):
             leaves, structure = flatten(result)
             return unflatten(structure, [self.see(leaf) for leaf in leaves])
         except BaseException as error:
+            if isinstance(error, TypeError) and self.outer is None and _NAMED.search(str(error)):
+                error.add_note(_NOTE)
             self.exchange.clean_exception(error, self._plain)
             raise
         finally:

@@ -3,7 +3,6 @@
 import json
 import math
 import pickle
-import struct
 
 import numpy as np
 import pytest
@@ -135,14 +134,12 @@ def test_code_of_cs_that_takes_the_data_of_a_variable_raises():
             self.value = value
 
         def __array__(self, dtype=None, copy=None):
-            return np.ndarray.__array__(np.broadcast_to(1.0, 3)) * struct.unpack(
-                "d", struct.pack("d", self.value)
-            )
+            return np.full(3, float.__new__(float, self.value))
 
     def taken(x):
         return np.linalg.norm(Holder(x[0])) + x.sum()
 
-    for f in (lambda x: struct.unpack("d", struct.pack("d", x[0]))[0] + x.sum(), taken):
+    for f in (lambda x: float.__new__(float, x[0]) + x.sum(), taken):
         with pytest.raises(tg.TracedArrayError, match=r"float\(\).*test_adapt.*stop_gradient"):
             slope(f)
         with pytest.raises(tg.TracedArrayError, match=r"float\(\).*test_adapt.*stop_gradient"):
