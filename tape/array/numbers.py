@@ -14,7 +14,7 @@ from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.floats import Float, as_float
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import cut, is_differentiated
-from tapegrad.tape.core.primitive import functions, primitives
+from tapegrad.tape.core.primitive import functions, implements, primitives
 
 __all__ = [
     "as_array",
@@ -30,6 +30,7 @@ __all__ = [
 # What a value stands for ---------------------------------------------------------------------------
 
 
+@implements("stands_for")
 def stands_for(a: Tensor) -> type:
     """Return the class of what a program without us would have in place of a tensor.
 

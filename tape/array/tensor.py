@@ -445,6 +445,9 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         added = added_attributes(self)
         return (*made, (None, added)) if added else made
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()  # object's asks for the class, which may be another one's
+
     def _leaf_like(self, array: Any, constant: bool | None, *, subok: bool = True) -> Tensor:
         """Return a leaf that holds an array; with `subok` of this class, and with what it has added."""
         new = _leaf(type(self) if subok else Tensor, array, constant)
