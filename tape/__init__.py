@@ -59,6 +59,7 @@ if _TYPE_CHECKING:
 
 #: Where the names are that are loaded when they are first asked for.
 _LATER = {
+    "adapt": "tapegrad.tape.transforms.adaptation",
     "check_grads": "tapegrad.tape.transforms.checking",
     "cond": "tapegrad.tape.transforms.control",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
@@ -113,6 +114,7 @@ __all__ = [
     "TapegradError",
     "Tensor",
     "TracedArrayError",
+    "adapt",
     "check_grads",
     "cond",
     "elementwise_grad",

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.declare.ufunc import refuse_mask
+from tapegrad.ops.declare.ufunc import operand, refuse_mask
+from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor, check_constant
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
@@ -27,7 +28,8 @@ def tensor(
     Parameters
     ----------
     arr_like : array_like
-        Numbers, nested sequences, arrays or tensors of real values.
+        Numbers, nested sequences, arrays or tensors of real values. What is traced stays traced,
+        unless the new tensor is to be a constant.
     dtype : dtype_like, optional
         By default the least that holds the data.
     constant : bool, optional
@@ -75,6 +77,25 @@ def _holds_traced(a: Array) -> bool:
     if isinstance(a, Tensor):
         return a.live_trace.level > 0
     return isinstance(a, list | tuple) and any(_holds_traced(b) for b in a)
+
+
+@replaces(tensor, Tensor, within="nested")
+def _tensor(
+    arr_like: Any, dtype: DTypeLike = None, *, constant: bool | None = None, copy: bool = True,
+    ndmin: int = 0,
+) -> Tensor:  # fmt: skip
+    """Where code is read, imperative tensors stay in their graph, too."""
+    if constant is True:
+        return tensor(arr_like, dtype, constant=True, copy=copy, ndmin=ndmin)
+    if isinstance(arr_like, Tensor):
+        new = functions[np.copy](arr_like) if copy else arr_like
+    else:
+        new = operand(arr_like)
+    if dtype is not None and np.dtype(dtype) != new.dtype and np.dtype(dtype).kind in "fiub":
+        new = functions["cast"](new, np.dtype(dtype))
+    if isinstance(new, Tensor) and constant == new.constant:
+        constant = None
+    return tensor(new, dtype, constant=constant, copy=False, ndmin=ndmin)
 
 
 def astensor(t: ArrayLike, dtype: DTypeLike = None, *, constant: bool | None = None) -> Tensor:

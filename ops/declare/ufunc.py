@@ -20,7 +20,7 @@ from tapegrad.tape.array.mutation import write_into
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.checks import refuse_mask
+from tapegrad.tape.core.checks import is_fraction, refuse_mask
 from tapegrad.tape.core.primitive import Primitive, direct, functions, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
@@ -49,6 +49,8 @@ def operand(a: ArrayLike) -> Array:
     if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
         return functions[np.stack]([operand(b) for b in a])
     refuse_mask(a)
+    if is_fraction(a):
+        return float(a)  # a fraction, of which NumPy would make an array of objects
     return np.asarray(a)
 
 
@@ -305,7 +307,7 @@ class Ufunc:
                 weak = weak or type(a) is Float
                 if primitive.differentiable:
                     check_operand(a, self.__name__)
-                if type(a) is list or type(a) is tuple:
+                if type(a) is list or type(a) is tuple or is_fraction(a):
                     args = tuple(operand(b) for b in args)
         if weak:
             args = weakened(self.ufunc.resolve_dtypes, args, self.nout)

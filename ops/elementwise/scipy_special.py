@@ -20,7 +20,7 @@ from tapegrad.ops.elementwise import special_families, special_functions, specia
 from tapegrad.ops.elementwise.elementwise import _both, elementwise
 from tapegrad.ops.elementwise.special_rules import Rules
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.array.floats import is_differentiated
+from tapegrad.tape.core.appearance import is_differentiated
 from tapegrad.tape.core.primitive import Primitive, Registry, functions
 
 __all__ = ["find_special"]

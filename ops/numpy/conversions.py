@@ -7,6 +7,7 @@ traced; NumPy itself decides about shapes, dtypes and errors, by arrays that sta
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from itertools import islice
 from typing import Any
 
@@ -119,13 +120,19 @@ def _stacked(a: Any, dtype: np.dtype[Any]) -> Any:
     return functions[np.stack]([_stacked(b, dtype) for b in a])
 
 
+def _copied(copy: Any) -> bool | None:
+    """Return whether a copy is asked for; None where one is made if it is needed."""
+    if isinstance(copy, Enum):  # NumPy has names for the three answers, too
+        copy = copy.value if type(copy.value) is bool else None
+    return None if copy is None else bool(copy)
+
+
 @replaces(np.array, within="nested")
 def _array(
     object: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", subok: bool = False,
     like: Any = None, **options: Any,
 ) -> Any:  # fmt: skip
-    copied = None if copy is None else bool(copy)
-    return array_of(object, dtype, copy=copied, order=order, **options)
+    return array_of(object, dtype, copy=_copied(copy), order=order, **options)
 
 
 @replaces(np.asarray, np.asanyarray, within="nested")
@@ -135,7 +142,7 @@ def _asarray(
 ) -> Any:  # fmt: skip
     if device is not None:
         np.asarray(0, device=device)  # raises for others than the CPU
-    return array_of(a, dtype, copy=copy, order=order, what="np.asarray")
+    return array_of(a, dtype, copy=_copied(copy), order=order, what="np.asarray")
 
 
 @replaces(np.ascontiguousarray, within="nested")
@@ -337,12 +344,27 @@ def _refuses(*originals: Any) -> None:
 _refuses(np.matrix, np.asmatrix, np.bmat, np.nditer)
 
 
+#: What functions of ``numpy.ma`` say of an array without a mask.
+_UNMASKED: dict[str, Any] = {
+    "filled": lambda a, fill_value=None: array_of(a),
+    "getdata": lambda a, subok=True: array_of(a),
+    "getmask": lambda a: np.ma.nomask,
+    "getmaskarray": lambda arr: np.zeros(arr.shape, bool),
+    "is_masked": lambda x: False,
+    "isMaskedArray": lambda x: False,
+}
+
+
 def find_masked(function: Any) -> Any:
     """Register a function of ``numpy.ma``, which is loaded when it is used, and return it, or None."""
     module = getattr(function, "__module__", None)
     if not isinstance(module, str) or not module.startswith("numpy.ma."):
         return None
-    _refuses(function)
+    known = _UNMASKED.get(getattr(function, "__name__", ""))
+    if known is None:
+        _refuses(function)
+    else:
+        replaces(function)(known)
     return functions[function]
 
 

@@ -6,11 +6,12 @@ code is traced, and in functions that are adapted, what these methods give stays
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.numbers import as_number
+from tapegrad.tape.array.numbers import as_number, stands_for
 from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions, implements
@@ -56,6 +57,17 @@ def _copy(tensor: Tensor, order: str = "C", *, constant: bool | None = None) -> 
     if constant is not None and not tensor.live_trace.level:
         return tensor.copy(order, constant=constant)
     return functions[np.copy](tensor, order)  # type: ignore[no-any-return]
+
+
+@replaces(copy.copy, Tensor.__copy__, Tensor.__deepcopy__)
+def _copied(tensor: Tensor, memo: dict[int, Any] | None = None) -> Any:
+    """A copy that stays traced; numbers do not change, and are their own copies."""
+    if not isinstance(tensor, Tensor) or stands_for(tensor) is not np.ndarray:
+        return tensor
+    new = functions[np.copy](tensor, "K")
+    if memo is not None:
+        memo[id(tensor)] = new
+    return new
 
 
 @replaces(Tensor.astype)

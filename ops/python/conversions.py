@@ -17,9 +17,14 @@ import numpy as np
 from tapegrad.ops.python.scalars import applied, declare_of_vectors, vector
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.numbers import as_number, plain_array, plain_value, stand_in, stands_for
-from tapegrad.tape.array.replacements import holds_tensor, replaces, takes_tensors
+from tapegrad.tape.array.replacements import (
+    holds_tensor,
+    replaces,
+    takes_plain,
+    takes_tensors,
+)
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.primitive import Registry, functions
 
 __all__ = ["plain_copy"]
 
@@ -163,17 +168,36 @@ def plain_copy(tree: Any, kind: str = "text") -> Any:
     return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
 
 
-def _writes(*originals: Callable[..., Any]) -> None:
-    """Register functions that make text of their arguments, or write them."""
-    for original in originals:
+takes_plain(
+    plain_copy, ascii, format, print, repr, str, str.__mod__, bytes.__mod__, str.format,
+    np.save, np.savetxt, np.savez, np.savez_compressed,
+)  # fmt: skip
 
-        def function(*args: Any, original: Callable[..., Any] = original, **kwargs: Any) -> Any:
-            return original(*(plain_copy(a) for a in args), **plain_copy(kwargs))
+#: Functions and methods of other modules that only write, by module.
+_WRITERS = {
+    "csv": {"DictWriter.writerow", "DictWriter.writerows"},
+    "json": {"dump", "dumps"},
+    "json.encoder": {"JSONEncoder.encode", "JSONEncoder.iterencode"},
+    "logging": {
+        *("critical", "debug", "error", "exception", "info", "log", "warning"),
+        *("Logger.critical", "Logger.debug", "Logger.error", "Logger.exception", "Logger.info"),
+        *("Logger.log", "Logger.warning", "LoggerAdapter.log"),
+    },
+    "_pickle": {"dump", "dumps"},
+    "pprint": {"pformat", "pp", "pprint"},
+}
 
-        replaces(original, within="nested")(function)
+
+def find_writer(function: Any) -> Any:
+    """Register a function of a module that may not be loaded yet, and return it, or None."""
+    names = _WRITERS.get(getattr(function, "__module__", None) or "", ())
+    if getattr(function, "__qualname__", None) not in names:
+        return None
+    takes_plain(plain_copy, function)
+    return functions[function]
 
 
-_writes(ascii, format, print, repr, str)
+Registry.finders.append(find_writer)
 
 
 def _takes_memory(*originals: Callable[..., Any]) -> None:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.state import state
+
 __all__ = ["ArrayAttributes"]
+
+_set_class = object.__dict__["__class__"].__set__
+_OURS = frozenset(("tapegrad", "numpy"))
+
+
+def _is_ours(frame: Any) -> bool:
+    """Whether code that asks for a class is that of this package, or NumPy's."""
+    while frame is not None and frame.f_globals.get("__name__") == "abc":
+        frame = frame.f_back
+    name = "" if frame is None else str(frame.f_globals.get("__name__"))
+    return name.partition(".")[0] in _OURS
 
 
 class ArrayAttributes:
@@ -32,6 +47,18 @@ class ArrayAttributes:
         def item(self) -> Any: ...
 
         def consume(self, kind: str) -> Any: ...
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # type: ignore[override]
+        """In traced code, the class of what a tensor stands for; for tapegrad and NumPy, its own."""
+        kind = type(self)
+        if (self._trace.level or state.get().adapted) and not _is_ours(sys._getframe(1)):
+            return functions["stands_for"](self)
+        return kind
+
+    @__class__.setter
+    def __class__(self, kind: type) -> None:
+        _set_class(self, kind)
 
     @property
     def ndim(self) -> int:

@@ -113,7 +113,7 @@ class ImperativeTrace(Trace):
         current = state.get()
         if current.tape is not None:
             current.tape.enters(root)
-            constant = True if root.constant else None
+            constant = True if _stays_constant(root, args) else None
             root.adopt(self.process(primitive, (root.snapshot(), *args), params, constant))
             return
         guard = guarding(current)
@@ -145,11 +145,18 @@ class ImperativeTrace(Trace):
         saved = primitive.save(None, [old, *values])
         new = Node(primitive, inputs, params, saved, old.shape, old.dtype)
         new.pins, new.locks = tuple(pins), locks
-        new.constant = old.constant  # as documented, whatever is written
+        new.constant = _stays_constant(root, args)
         old.grad = None
         old.owner = nobody
         root._node = new
         root._version += 1
+
+
+def _stays_constant(root: Any, args: tuple[Any, ...]) -> bool:
+    """Whether a tensor is a constant after `args` were written into it: constants stay constants."""
+    return root.constant and not (
+        root.follows and root.dtype.kind == "f" and any_variable(args) and state.get().tracking
+    )
 
 
 def _made_since(node: Node, start: int) -> bool:

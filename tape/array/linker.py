@@ -29,6 +29,7 @@ from tapegrad.tape.array.application import (
 from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
+from tapegrad.tape.core.checks import as_result, refuse_result
 from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
@@ -76,9 +77,11 @@ out = bind(PRIMITIVE, {call}, **params) if deep else forward({call}, **params)
 if deep or constant or {unlinked}:
     return link_result(trace, PRIMITIVE, args, params, constant, {values}, {nodes}, out)
 if type(out) is not ARRAY:
-    out = as_array(out)
+    out = as_result(out, PRIMITIVE)
 dtype = out.dtype
 if dtype.kind != "f":
+    if dtype.kind not in "iub":
+        refuse_result(out, PRIMITIVE)
     return out
 """
 
@@ -154,6 +157,8 @@ def linker_of(primitive: Primitive) -> Callable[..., Any]:
         space = {
             **SHARED,
             "__name__": __name__,
+            "as_result": as_result,
+            "refuse_result": refuse_result,
             "NO_TENSORS": _NO_TENSORS,
             "PRIMITIVE": primitive,
             "bind": bind,
@@ -206,8 +211,10 @@ def link_result(
     if type(out) is not np.ndarray and not isinstance(out, Tensor):
         if primitive.multiple:
             return _link_several(trace, primitive, inputs, params, values, out)
-        out = np.asarray(out)
+        out = as_result(out, primitive)
     if out.dtype.kind != "f":
+        if out.dtype.kind not in "iub":
+            refuse_result(out, primitive)
         return out
     if type(out) is not np.ndarray:
         out = out.snapshot()

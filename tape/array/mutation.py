@@ -158,6 +158,8 @@ def write(
         root = target._base if target._base is not None else target
     if root._trace.closed:
         raise leaked(root)
+    if target._base is not None and any(step.shows == "repeated" for step, _ in target._path):
+        raise ValueError("assignment destination is read-only")
     path = freeze_path(target._path) if target._base is not None else ()
     if target._base is not None and root._inner_shape is not None:
         path = _outer_path(root, path)

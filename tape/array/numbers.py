@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.array.floats import Float, as_float, is_differentiated
+from tapegrad.tape.array.floats import Float, as_float
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.errors import TracedArrayError
-from tapegrad.tape.core.location import user_location
-from tapegrad.tape.core.primitive import functions, primitives
+from tapegrad.tape.core.appearance import cut, is_differentiated
+from tapegrad.tape.core.primitive import functions, implements, primitives
 
 __all__ = [
     "as_array",
@@ -31,6 +30,7 @@ __all__ = [
 # What a value stands for ---------------------------------------------------------------------------
 
 
+@implements("stands_for")
 def stands_for(a: Tensor) -> type:
     """Return the class of what a program without us would have in place of a tensor.
 
@@ -77,11 +77,7 @@ def plain_array(a: Any, what: str) -> Any:
     `what` names the code in the error.
     """
     if is_differentiated(a):
-        raise TracedArrayError(
-            f"{what}: a value that is being differentiated would become a plain array and lose its "
-            f"derivative, at {user_location()}. Use what tapegrad differentiates in its place, or "
-            "pass tg.stop_gradient(x) if no derivative is meant."
-        )
+        raise cut(what)
     if not isinstance(a, Tensor):
         return a
     return np.asarray(a) if stands_for(a) is np.ndarray else np.asarray(a)[()]

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from tapegrad.tape.core.appearance import cut, is_cut
+from tapegrad.tape.core.checks import is_fraction
+from tapegrad.tape.core.location import formats_text
 from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.trace import leaked
 from tapegrad.tape.core.traced import Traced
@@ -57,6 +60,8 @@ def _with_array_like(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
     """Apply a binary operator where the other operand is neither a tensor nor what tensors know."""
     mine, other = (x, y) if hasattr(x, "_trace") else (y, x)
     looks = mine._trace.appearance
+    if is_fraction(other):
+        return functions[ufunc](*(a if a is mine else float(a) for a in (x, y)))
     if not _is_array_like(other):
         return looks.with_foreign(mine, ufunc, (x, y))
     if name == "multiply" and isinstance(other, list | tuple | array) and looks.repeats(mine):
@@ -85,6 +90,8 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
     """Apply a Python operator; a trace may know what it gives between Python numbers."""
     for a in args:
         trace = getattr(a, "_trace", None)
+        if trace is None and getattr(type(a), "__array_ufunc__", a) is None:
+            return NotImplemented  # it asks to be left alone, and has the same operator
         if trace is not None and trace.level:
             done = trace.appearance.between_numbers(a, ufunc, args)
             if done is NotImplemented and any(type(a) is complex for a in args):
@@ -295,13 +302,19 @@ class ArrayOperators:
         return bool(self.consume("bool"))
 
     def __float__(self) -> float:
-        return float(self._only_element("float"))
+        number = self._only_element("float")
+        if is_cut(self) and not formats_text():
+            raise cut("float()", "number")
+        return float(number)
 
     def __int__(self) -> int:
         return int(self._only_element("int"))
 
     def __complex__(self) -> complex:
-        return complex(self._only_element("complex"))
+        number = self._only_element("complex")
+        if is_cut(self):
+            raise cut("complex()", "number")
+        return complex(number)
 
     def _only_element(self, kind: str) -> Any:
         array = self.consume(kind)

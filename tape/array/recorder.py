@@ -27,6 +27,7 @@ from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
 from tapegrad.tape.array.tensor import Tensor, imperative, make, pin_of
 from tapegrad.tape.core.bundles import link_bundle
+from tapegrad.tape.core.checks import refuse_result
 from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
@@ -122,6 +123,8 @@ if live and (dtype is FLOAT64 or dtype.kind == "f"):
     node.settled = True
     node.owner = weak(new)
 else:
+    if dtype.kind not in "fiub":
+        refuse_result(out, PRIMITIVE)
     node.constant = True
     node.settled = False
     node.owner = None
@@ -231,6 +234,7 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
         "NEEDED": primitive.needs_values,
         "TRACE": imperative.trace,
         "forward": primitive.forward,
+        "refuse_result": refuse_result,
         "save": primitive.save,
     }
     title = f"recorder of {primitive.name}"

@@ -16,6 +16,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,33 @@ import numpy as np
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 
-__all__ = ["Replacement", "called_for", "holds_tensor", "image_of", "replaces", "takes_tensors"]
+__all__ = [
+    "Replacement",
+    "called_for",
+    "holds_tensor",
+    "image_of",
+    "replacement_of",
+    "replaces",
+    "takes_plain",
+    "takes_tensors",
+]
 
+#: Packages of whose Python functions the registry may know something; it has nothing for the user's.
+_KNOWN = frozenset(
+    [
+        "copy",
+        "csv",
+        "functools",
+        "json",
+        "logging",
+        "numpy",
+        "operator",
+        "pickle",
+        "pprint",
+        "random",
+    ]
+    + ["scipy", "statistics"]
+)
 _NO_KEYWORDS: dict[str, Any] = {}
 #: Types of most elements; a sequence of nothing else is not searched.
 _ATOMS = frozenset({float, int, bool, str, bytes, complex, type(None), np.float64, np.int64})
@@ -74,16 +100,24 @@ class Replacement:
     within : str
         Where tensors count: as "arguments"; also "nested" in them; or "anywhere": then `function` is
         always called, because tensors may come from a function or an iterator among the arguments.
+    plain : callable or None
+        Gives what the function itself may be called with, for each argument, if that is all there is
+        to do: so that it finds the caller's frame above its own.
     """
 
-    __slots__ = ("__weakref__", "function", "original", "within")
+    __slots__ = ("__weakref__", "function", "original", "plain", "within")
 
     def __init__(
-        self, original: Callable[..., Any], function: Callable[..., Any], within: str
+        self,
+        original: Callable[..., Any],
+        function: Callable[..., Any],
+        within: str,
+        plain: Callable[[Any], Any] | None = None,
     ) -> None:
         self.original = original
         self.function = function
         self.within = within
+        self.plain = plain
 
     def chosen(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[..., Any]:
         """Return which of the two functions is called with these arguments."""
@@ -117,10 +151,26 @@ def replaces(*originals: Any, within: str = "arguments") -> Callable[..., Any]:
     return register
 
 
+def takes_plain(plain: Callable[[Any], Any], *originals: Any) -> None:
+    """Register functions that are called with ``plain(argument)`` in place of each argument."""
+    for original in originals:
+
+        def function(*args: Any, original: Callable[..., Any] = original, **kwargs: Any) -> Any:
+            return original(*map(plain, args), **{name: plain(a) for name, a in kwargs.items()})
+
+        functions[original] = Replacement(original, function, "nested", plain)
+
+
 def takes_tensors(*originals: Any) -> None:
     """Register functions that do right by tensors as they are, since they use what Python asks."""
     for original in originals:
         functions[original] = original
+
+
+def replacement_of(function: FunctionType) -> Any:
+    """Return what the registry holds for a function written in Python, or None."""
+    package = (function.__module__ or "").partition(".")[0]
+    return functions.find(function) if package in _KNOWN else functions.get(function)
 
 
 def image_of(function: Any) -> Any:

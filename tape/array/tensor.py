@@ -19,6 +19,7 @@ from tapegrad.tape.array.copies import ArrayCopies, added_attributes
 from tapegrad.tape.array.guard import ViewLock, lock
 from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
+from tapegrad.tape.core.appearance import cut, is_cut, is_differentiated
 from tapegrad.tape.core.checks import check_constant, check_real
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, functions
@@ -43,7 +44,8 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     Parameters
     ----------
     x : array_like
-        Real-valued data, or another tensor (whose data is taken).
+        Real-valued data, or another tensor, whose data is taken; inside transformations also its
+        derivative, unless the new one is to be a constant.
     dtype : dtype_like, optional
         By default that of the data.
     constant : bool, optional
@@ -95,6 +97,8 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     _latent: Any  # of a copy that NumPy would have made a view, and of its source
     _inner_shape: tuple[int, ...] | None  # where paths begin, if another shape was assigned
     __array_priority__ = 100.0
+    #: Whether a constant becomes variable when one is written into it.
+    follows = False
 
     def __init__(
         self,
@@ -111,8 +115,12 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         if isinstance(x, Tensor):
             trace = x.live_trace
             if trace.level:
-                other = trace.detach(x)
-                self._copy_slots(other if dtype is None else other.astype(dtype))
+                traced = constant is not True and is_differentiated(x)
+                other = functions[np.copy](x) if traced else trace.detach(x)
+                other = other if dtype is None else other.astype(dtype)
+                if ndmin > other.ndim:
+                    other = other[(None,) * (ndmin - other.ndim)]
+                self._copy_slots(other)
                 return
             x = x.value
         if dtype is not None:
@@ -409,6 +417,8 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.live_trace.level:
             self._trace.appearance.array(self, "np.asarray")
+        elif is_cut(self):
+            raise cut("np.asarray")
         array = self.data
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
@@ -425,6 +435,9 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         made = (_unpickled, (np.array(self), self.constant, self.grad, type(self)))
         added = added_attributes(self)
         return (*made, (None, added)) if added else made
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()  # object's asks for the class, which may be another one's
 
     def _leaf_like(self, array: Any, constant: bool | None, *, subok: bool = True) -> Tensor:
         """Return a leaf that holds an array; with `subok` of this class, and with what it has added."""

@@ -19,7 +19,7 @@ from tapegrad.tape.core.location import stores_item, user_location
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["Appearance", "missing"]
+__all__ = ["Appearance", "cut", "is_cut", "is_differentiated", "missing"]
 
 #: What NumPy asks of an object that is stored into an element of an array.
 _CONVERSIONS = frozenset({"float", "int", "bool", "index"})
@@ -42,6 +42,34 @@ def missing(name: str) -> str:
     """Say that tensors have no such attribute, and what to use instead."""
     text = f"'Tensor' object has no attribute {name!r}"
     return f"{text}; use {_INSTEAD[name]}" if name in _INSTEAD else text
+
+
+def is_differentiated(a: Any) -> bool:
+    """Whether a derivative is lost if code takes the value of `a` for a constant."""
+    while isinstance(a, Traced):
+        if a.live_trace.appearance.is_lost(a):
+            return True
+        a = a.value
+    return False
+
+
+def is_cut(a: Any) -> bool:
+    """Whether a derivative is lost, and not by what imperative code means by a conversion."""
+    while isinstance(a, Traced):
+        trace = a.live_trace
+        if (trace.level or state.get().adapted) and trace.appearance.is_lost(a):
+            return True
+        a = a.value
+    return False
+
+
+def cut(what: str, becomes: str = "array") -> TracedArrayError:
+    """Return the error for a derivative that would be lost in code that `what` names."""
+    return TracedArrayError(
+        f"{what}: a value that is being differentiated would become a plain {becomes} and lose its "
+        f"derivative, at {user_location()}. Use what tapegrad differentiates in its place, or pass "
+        "tg.stop_gradient(x) if no derivative is meant."
+    )
 
 
 class Appearance:

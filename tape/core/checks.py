@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_constant", "check_real", "refuse_mask"]
+from tapegrad.tape.core.location import user_location
+
+__all__ = [
+    "as_result",
+    "check_constant",
+    "check_real",
+    "is_fraction",
+    "refuse_mask",
+    "refuse_result",
+]
 
 
 def check_constant(constant: Any) -> None:
@@ -23,6 +33,11 @@ def check_real(dtype: np.dtype[Any]) -> None:
         )
 
 
+def is_fraction(a: Any) -> bool:
+    """Whether `a` is a real number that NumPy does not know, and would put into an array of objects."""
+    return isinstance(a, Real) and not isinstance(a, int | float | np.generic)
+
+
 def refuse_mask(a: Any) -> None:
     """Refuse masked arrays: nobody would see that their mask was lost."""
     if type(a).__name__ == "MaskedArray":  # numpy.ma need not be loaded
@@ -30,3 +45,23 @@ def refuse_mask(a: Any) -> None:
             "tensors take no masked arrays, whose mask would be lost; use np.where(mask, 0, x), "
             "x[~mask], or where=~mask"
         )
+
+
+def as_result(out: Any, primitive: Any) -> np.ndarray[Any, Any]:
+    """Return what a primitive has computed, a scalar of NumPy's, as an array."""
+    if isinstance(out, np.ndarray) and type(out) is not np.ndarray:
+        refuse_result(out, primitive)
+    return np.asarray(out)
+
+
+def refuse_result(out: Any, primitive: Any) -> None:
+    """Say that a derivative ends at an operand of a kind that is not followed."""
+    if isinstance(out, np.ndarray) and type(out) is not np.ndarray:
+        what, how = f"a {type(out).__name__}", "np.asarray(operand)"
+    else:
+        what, how = f"an array of dtype {out.dtype}", "operand.astype(float)"
+    raise TypeError(
+        f"{primitive.name}: the result is {what}, and its derivative would be lost, at "
+        f"{user_location()}. Pass {how} if it holds real numbers, or tg.stop_gradient(x) if no "
+        "derivative is meant."
+    )

@@ -7,7 +7,7 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Line", "Location", "current_line", "stores_item", "user_location"]
+__all__ = ["Line", "Location", "current_line", "formats_text", "stores_item", "user_location"]
 
 
 class Location:
@@ -59,13 +59,39 @@ def user_location() -> Line:
 _STORE = opcode.opmap["STORE_SUBSCR"]
 
 
+_BINARY = opcode.opmap["BINARY_OP"]
+_REMAINDERS = frozenset(
+    place
+    for place, (_, text) in enumerate(opcode._nb_ops)
+    if text in ("%", "%=")  # type: ignore[attr-defined]
+)
+
+
+def formats_text() -> bool:
+    """Whether the line that runs outside of tapegrad is at ``"%f" % value``, which makes text.
+
+    Numbers leave that operator to tensors: what converts them there is a string.
+    """
+    instruction = _instruction()
+    return instruction is not None and instruction[0] == _BINARY and instruction[1] in _REMAINDERS
+
+
+def _instruction() -> Any:
+    """Return the instruction at which the line outside of tapegrad is, and its argument."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return code[at], code[at + 1]
+
+
 def stores_item() -> bool:
     """Whether the line that runs outside of tapegrad is at an item assignment, ``a[i] = value``.
 
     NumPy converts a value that is stored into one element by ``float(value)``. Only the caller's
     instruction tells that from a ``float(value)`` that somebody wrote.
     """
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
-        frame = frame.f_back
-    return frame is not None and frame.f_code.co_code[frame.f_lasti] == _STORE
+    instruction = _instruction()
+    return instruction is not None and instruction[0] == _STORE

@@ -50,24 +50,28 @@ class State:
     body : Trace or None
         The innermost function that is being recorded as a program, if any. All that is done is its
         own, but for what belongs to transformations inside it.
+    adapted : bool
+        Whether imperative code is running that must not take tensors out of their graph unseen.
     """
 
-    __slots__ = ("body", "depth", "guard", "tape", "tracking", "unusual")
+    __slots__ = ("adapted", "body", "depth", "guard", "tape", "tracking", "unusual")
 
     def __init__(
-        self, tracking: bool, guard: bool | None, tape: Any, depth: int, body: Any
-    ) -> None:
+        self, tracking: bool, guard: bool | None, tape: Any, depth: int, body: Any,
+        adapted: bool = False,
+    ) -> None:  # fmt: skip
         self.tracking = tracking
         self.guard = guard
         self.tape = tape
         self.depth = depth
         self.body = body
+        self.adapted = adapted
         #: Whether operations are not recorded in the common way, on the graph alone.
         self.unusual = not tracking or tape is not None or depth > 0 or body is not None
 
     def replace(self, **changes: Any) -> State:
         """Return a copy with some switches changed."""
-        names = ("tracking", "guard", "tape", "depth", "body")
+        names = ("tracking", "guard", "tape", "depth", "body", "adapted")
         return State(**{**{name: getattr(self, name) for name in names}, **changes})
 
 

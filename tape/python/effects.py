@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tapegrad.tape.array.numbers import stands_for
-from tapegrad.tape.array.replacements import Replacement
+from tapegrad.tape.array.replacements import Replacement, replacement_of
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
@@ -43,7 +43,6 @@ from tapegrad.tape.python.purity import (
     WITHOUT_EFFECT,
     words,
 )
-from tapegrad.tape.python.reading import replacement
 from tapegrad.tape.python.reads import CHANGES, DISPATCHED, HEAP, RANDOM, Reads, is_library, is_ours
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -109,7 +108,7 @@ class Calls(Reads):
     def callee(self, function: Any) -> Any:
         kind = type(function)
         if kind is FunctionType:
-            if replacement(function) is not None:
+            if replacement_of(function) is not None:
                 return None
             image = self.image(function)
             return None if original(image.__code__) is image.__code__ else image
@@ -321,7 +320,7 @@ class Calls(Reads):
                 return
             self.ledger.abandon(f"it makes an object of type {function.__name__}")
         if kind is FunctionType or kind.__flags__ & HEAP:
-            if is_ours(function) or replacement(function) is not None:
+            if is_ours(function) or replacement_of(function) is not None:
                 return
             if isinstance(function, np.vectorize):
                 return

@@ -21,10 +21,10 @@ from functools import partial
 from types import CellType, FunctionType
 from typing import Any
 
+from tapegrad.tape.python import familiar
 from tapegrad.tape.python.debugging import pass_over
 from tapegrad.tape.python.operators import BINARY, COMPARE, CONVERT, UNARY
 from tapegrad.tape.python.thunks import Thunk, constant
-from tapegrad.tape.python.writer import watching
 
 __all__ = ["Gate", "current"]
 
@@ -51,12 +51,12 @@ class Gate:
             current.reset(token)
 
     def watch(self) -> None:
-        """Begin to be asked, in light images, about attributes, items, operators and iteration."""
-        watching.append(self)
+        """Begin to be asked, in light images, about all attributes, items, operators, iterations."""
+        familiar.watch(self)
 
     def unwatch(self) -> None:
         """Undo one `watch`."""
-        watching.remove(self)
+        familiar.unwatch(self)
 
     # Calls
 

@@ -67,6 +67,10 @@ class Images:
             image.__kwdefaults__ = function.__kwdefaults__
         return image
 
+    def never_reads(self, function: FunctionType) -> bool:
+        """Whether a function is of a package whose functions run as they are."""
+        return str(function.__globals__.get("__name__")).partition(".")[0] in self.never
+
     def reason(self, function: FunctionType) -> str | None:
         """Say why `function` runs as it is; None if it has an image."""
         made = self._gated(function, original(function.__code__))
@@ -99,11 +103,10 @@ class Images:
 
     def _gated(self, function: FunctionType, code: CodeType) -> CodeType | str:
         """Return the code of the image, or why there is none."""
-        package = str(function.__globals__.get("__name__")).partition(".")[0]
         if VERSION not in _KNOWN:
             return "the byte code of Python {}.{} is not known".format(*VERSION)
-        if package in self.never:
-            return f"functions of {package} are not read"
+        if self.never_reads(function):
+            return f"functions of {function.__module__} are not read"
         if code.co_flags & _ASYNCHRONOUS:
             return "asynchronous functions run as they are"
         try:

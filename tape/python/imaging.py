@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType, NoneType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.familiar import meet
 from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.images import Images
 from tapegrad.tape.python.rewriting import LIGHT
 from tapegrad.tape.python.thunks import Thunk
 
 __all__ = ["PLAIN", "Imaging"]
+
+
+def _meeting(answer: Callable[..., Any], *places: int) -> Callable[..., Any]:
+    """Make a hook of an answer: light images need not ask again about operands with harmless classes."""
+
+    def hook(self: Imaging, *operands: Any) -> Any:
+        if self.images.level.watched:
+            for place in places:
+                meet(self.images, operands[place])
+        return answer(self, *operands)
+
+    hook.__doc__ = answer.__doc__
+    return hook
+
 
 #: Types whose operations run no code of the user's.
 PLAIN: frozenset[type] = frozenset(
@@ -73,16 +89,16 @@ class Imaging(Gate):
 
     comprehension = image
     call_with = calls.shown
-    attribute = special.attribute
-    item = special.item
-    binary = special.binary
-    unary = special.unary
-    compare = special.compare
-    contains = special.contains
+    attribute = _meeting(special.attribute, 0)
+    item = _meeting(special.item, 0)
+    binary = _meeting(special.binary, 0, 1)
+    unary = _meeting(special.unary, 0)
+    compare = _meeting(special.compare, 0, 1)
+    contains = _meeting(special.contains, 1)
     truth = special.truth
-    iterate = special.iterate
-    delegate = special.delegate
-    mapping = special.mapping
+    iterate = _meeting(special.iterate, 0)
+    delegate = _meeting(special.delegate, 0)
+    mapping = _meeting(special.mapping, 0)
     enter = special.enter
     convert = special.convert
     format = special.format

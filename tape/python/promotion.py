@@ -29,7 +29,7 @@ from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions
 
-__all__ = ["Promotions", "address_of", "owner_of", "view_of"]
+__all__ = ["Promoted", "Promotions", "address_of", "owner_of", "view_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +44,16 @@ def owner_of(array: Array) -> Array:
 def address_of(array: Array) -> int:
     """Return the address of the first element."""
     return int(array.__array_interface__["data"][0])
+
+
+class Promoted(Tensor):
+    """A tensor that stands for a plain array: variable as soon as something variable is stored there."""
+
+    __slots__ = ()
+    follows = True
+
+    def _leaf_like(self, array: Any, constant: bool | None, *, subok: bool = True) -> Tensor:
+        return super()._leaf_like(array, constant, subok=False)
 
 
 class Promotions:
@@ -76,7 +86,7 @@ class Promotions:
                 f"a traced value is stored into an array of dtype {owner.dtype}, at {user_location()}: "
                 "its derivative would be lost there"
             )
-        tensor = Tensor(owner, constant=True)
+        tensor = Promoted(owner, constant=True)
         low, high = np.lib.array_utils.byte_bounds(owner)
         at = bisect_right(self._starts, low)
         self._starts.insert(at, low)

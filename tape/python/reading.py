@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import operator
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,13 +21,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tapegrad.tape.array.flat import Flat
+from tapegrad.tape.array.floats import Float, known_number
 from tapegrad.tape.array.numbers import stands_for
-from tapegrad.tape.array.replacements import Replacement, called_for, holds_tensor
+from tapegrad.tape.array.replacements import (
+    Replacement,
+    called_for,
+    holds_tensor,
+    replacement_of,
+)
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.state import state
+from tapegrad.tape.python import special
+from tapegrad.tape.python.compiled import is_compiled, written_function
 from tapegrad.tape.python.exchange import Exchange
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images, original
@@ -42,6 +52,17 @@ _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
 #: Python and C functions that look at no elements of the arrays that they are given.
 _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
+#: Functions that write into their first argument.
+_WRITERS: frozenset[Any] = frozenset(
+    (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
+)
+#: Code of C's says so of a value that it cannot take.
+_NAMED = re.compile(r"\b(Tensor|Float)\b")
+_NOTE = (
+    "tapegrad followed the function and passed on a value that is traced, which this code does not "
+    "take. Use what tapegrad differentiates in its place, or pass tg.stop_gradient(x) if no derivative "
+    "is meant."
+)
 
 
 class Reader(Imaging):
@@ -97,6 +118,8 @@ class Reader(Imaging):
             leaves, structure = flatten(result)
             return unflatten(structure, [self.see(leaf) for leaf in leaves])
         except BaseException as error:
+            if isinstance(error, TypeError) and self.outer is None and _NAMED.search(str(error)):
+                error.add_note(_NOTE)
             self.exchange.clean_exception(error, self._plain)
             raise
         finally:
@@ -115,6 +138,8 @@ class Reader(Imaging):
 
     def _lower(self, owner: Any, tensor: Tensor) -> None:
         """Give a promoted array what it holds on the level below."""
+        if self.outer is None:
+            tensor.__class__ = Tensor
         trace = self.trace
         if trace is not None and tensor.live_trace is trace:
             if trace.appearance.hidden_axes:
@@ -135,12 +160,18 @@ class Reader(Imaging):
             owner[...] = value
 
     def _plain(self, tensor: Tensor) -> Any:
-        """Return what a traced value is on the level below; others are left as they are."""
+        """Return what a traced value is on the level below; others are left as they are.
+
+        In imperative code tensors are what the user keeps, and Python's floats are floats.
+        """
         trace = self.trace
-        if trace is None or tensor.live_trace is not trace:
+        if trace is None:
+            is_float = isinstance(tensor, Float) and not tensor.live_trace.level
+            return known_number(tensor) if is_float else tensor
+        if tensor.live_trace is not trace:
             return tensor
         below = tensor.value
-        if stands_for(tensor) is float and not isinstance(below, Tensor):
+        if stands_for(tensor) is float and not isinstance(below, Tensor) and not below.shape:
             return float(below)
         if isinstance(below, Tensor) or not trace.appearance.stands_for_number(tensor):
             return below
@@ -193,7 +224,7 @@ class Reader(Imaging):
     def callee(self, function: Any) -> Any:
         kind = type(function)
         if kind is np.ufunc:
-            return None if self.promotions is not None else function
+            return None if self.promotions is not None or self.lent else function
         if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
             if kind is BuiltinFunctionType and isinstance(
                 function.__self__, (np.ndarray, *_CONTAINERS)
@@ -201,19 +232,22 @@ class Reader(Imaging):
                 return None
             found = functions.find(function)
             if found is not None and found is not function:
-                if self.promotions is not None and function not in _BLIND:
+                if (self.promotions is not None or self.lent) and function not in _BLIND:
+                    return None
+                if getattr(found, "plain", None) is not None:
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
             return None
         elif kind is FunctionType:
-            found = replacement(function)
+            found = replacement_of(function)
             if found is not None:
-                return None if self.promotions is not None else found
+                plain = getattr(found, "plain", None) is not None
+                return None if self.promotions is not None or plain else found
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
-        if self.promotions is not None and (answer is function or answer is None):
+        if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
 
@@ -228,13 +262,48 @@ class Reader(Imaging):
             MethodWrapperType,
         ):
             return self._method_of_array(function, owner, args, kwargs)
+        written = self._lent_to(function, args, kwargs) if self.lent else None
+        if written is not None:
+            return self._into_lent(written, function, args, kwargs)
         if self.promotions is not None and self._sees(function):
             args = tuple(self.see_all(a) for a in args)
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
+            plain = getattr(functions.get(function), "plain", None)
+            if plain is not None:
+                named = {name: plain(a) for name, a in kwargs.items()}
+                return super().call_with(function, tuple(map(plain, args)), named)
             return partial(chosen, *args, **kwargs)
+        if is_compiled(function) and holds_tensor((args, kwargs)):
+            return partial(self.image(written_function(function)), *args, **kwargs)
         return super().call_with(function, args, kwargs)
+
+    def _lent_to(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the caller's array that a function of NumPy's is to write into, or None."""
+        out = kwargs.get("out")
+        if out is None:
+            if type(function) is np.ufunc:
+                first = function.nin
+            elif function in _WRITERS or getattr(function, "__name__", "") == "at":
+                first = 0
+            else:
+                return None
+            out = args[first] if len(args) > first else None
+        out = out[0] if type(out) is tuple and len(out) == 1 else out
+        if type(out) is not np.ndarray or out.flags.writeable:
+            return None
+        return out if id(owner_of(out)) in self.lent else None
+
+    def _into_lent(
+        self, array: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Thunk:
+        """Let a function write into the tensor that stands for an array of the caller's."""
+        tensor = self.promote(array)
+        args = tuple(tensor if a is array else self.see_all(a) for a in args)
+        kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
+        call = partial(function, *args, **kwargs)
+        return chain(call, lambda result: constant(array if result is tensor else result))
 
     def _sees(self, function: Any) -> bool:
         """Whether a function gets tensors in place of promoted arrays: all but images do."""
@@ -270,6 +339,10 @@ class Reader(Imaging):
         if symbol[-1] == "=" and type(a) is np.ndarray and self._is_written_apart(a, b):
             update = partial(BINARY[symbol], self.promote(a), self.see(b))
             return chain(update, lambda _: constant(a))
+        if symbol[0] == "%" and type(a) in (str, bytes):
+            formats = type(a).__mod__
+            functions.find(formats)  # loads what is known of it
+            return self.call_with(formats, (a, self.see_all(b)), {})
         return super().binary(self.see(a), self.see(b), symbol)
 
     def unary(self, value: Any, symbol: str) -> Thunk:
@@ -285,7 +358,11 @@ class Reader(Imaging):
         return super().attribute(self.see(owner), name)
 
     def item(self, owner: Any, key: Any) -> Thunk:
-        return super().item(self.see(owner), self.see_all(key))
+        owner, key = self.see(owner), self.see_all(key)
+        method = special.written(type(owner), "__getitem__")
+        if method is not None and replacement_of(method) is not None:
+            return partial(called_for(method, (owner, key)), owner, key)
+        return super().item(owner, key)
 
     def truth(self, value: Any) -> Any:
         return super().truth(self.see(value))
@@ -331,16 +408,6 @@ class Reader(Imaging):
         if holds_tensor(value):
             self.exchange.note_key(sys._getframe(1).f_globals, name)
         return value
-
-
-#: Packages of whose Python functions the registry may know something.
-_KNOWN = frozenset(("numpy", "scipy", "statistics", "operator", "functools", "random", "copy"))
-
-
-def replacement(function: FunctionType) -> Any:
-    """Return what the registry holds for a Python function; it has nothing for the user's."""
-    package = (function.__module__ or "").partition(".")[0]
-    return functions.find(function) if package in _KNOWN else functions.get(function)
 
 
 def _is_traced(value: Any) -> bool:
@@ -391,7 +458,14 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
         return function.function(*args, **kwargs)
     outer = current.get()
     kind = type(outer) if isinstance(outer, Reader) else Reader
-    return kind(trace, (args, kwargs)).read(function, args, kwargs)
+    if trace is not None:
+        return kind(trace, (args, kwargs)).read(function, args, kwargs)
+    before = state.get()
+    state.set(before.replace(adapted=True))
+    try:
+        return kind(None).read(function, args, kwargs)
+    finally:
+        state.set(state.get().replace(adapted=before.adapted))
 
 
 def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:

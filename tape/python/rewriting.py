@@ -17,15 +17,15 @@ __all__ = ["FULL", "LIGHT", "Level", "with_gates"]
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Which groups of instructions ask the gate, always or while a gate is watching."""
+    """Which groups of instructions ask the gate: always, or about types that are not familiar."""
 
     name: str
     always: frozenset[str]
     watched: frozenset[str] = field(default=frozenset())
 
 
-#: What differentiation and batching need. Where a value is used is seen while a gate is watching, and
-#: so is each value that matters, wherever it was loaded from.
+#: What differentiation and batching need. Where a value is used is seen if its class answers in Python,
+#: and while a gate is watching: so is each value that matters, wherever it was loaded from.
 LIGHT = Level(
     "light",
     frozenset(
@@ -92,12 +92,29 @@ def _write(site: Site, level: Level) -> Assembly:
         return gated
     plain = as_it_is(site)
     assert isinstance(gated, bytes) and isinstance(plain, bytes)
-    return plain if gated == plain else w.if_watched(gated, plain)
+    if gated == plain:
+        return plain
+    places = _PLACES.get(site.each.name, (1,))
+    return w.unless_familiar(_kind(group), places, gated, plain)
+
+
+def _kind(group: str) -> str:
+    return "attributes" if group == "attributes" else "operations"
+
+
+#: Where the operands lie, from the top of the stack, whose classes say what an instruction does.
+_PLACES = {
+    "BINARY_SUBSCR": (2,),
+    "BINARY_SLICE": (3,),
+    "BINARY_OP": (1, 2),
+    "COMPARE_OP": (1, 2),
+}
 
 
 def _spread(site: Site, level: Level) -> bytes:
     if site.each.name != "CALL_FUNCTION_EX":
         return b""
     if "iteration" in level.watched:
-        return site.writer.if_watched(spread(site), b"")
+        place = 2 if site.arg & 1 else 1
+        return site.writer.unless_familiar("operations", (place,), spread(site), b"")
     return spread(site) if "iteration" in level.always else b""

@@ -50,6 +50,7 @@ __all__ = [
     "iterate",
     "lookup",
     "mapping",
+    "members",
     "names_of",
     "outranks",
     "own_names",
@@ -88,6 +89,12 @@ def lookup(cls: type, name: str, default: Any = None) -> Any:
         if name in names:
             return names[name]
     return default
+
+
+def members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Give all that lies on a class and its bases, with its name."""
+    for base in classes_of(cls):
+        yield from list(names_of(base).items())
 
 
 def written(cls: type, name: str) -> FunctionType | None:
@@ -157,7 +164,7 @@ def binary(gate: Imaging, a: Any, b: Any, symbol: str) -> Thunk:
     if not any(written(type(value), name) for name, value, _ in (*updates, *here, *there)):
         return partial(BINARY[symbol], a, b)
     asked = [*updates, *here, *there]
-    if _concatenates(first):
+    if name in ("add", "mul") and _concatenates(first):
         asked = [*there, *updates, *here]
     elif _derived(second, first) and lookup(second, backward) is not lookup(first, backward):
         asked = [*updates, *there, *here]

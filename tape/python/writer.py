@@ -14,17 +14,17 @@ from typing import Any
 
 from tapegrad.tape.python.bytecode import OPCODES, VERSION, encode
 
-__all__ = ["Writer", "watching"]
+__all__ = ["Writer", "familiar"]
 
 
-class Watching(list[Any]):
-    """A list that can be a constant of byte code, which must have a hash."""
+class Types(set[type]):
+    """A set that can be a constant of byte code, which must have a hash."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-#: Gates that want to see what light images pass by; empty, it is false, and nothing is asked.
-watching = Watching()
+#: Types of operands which light images do not ask about: of owners of attributes, and of all others.
+familiar: dict[str, Types] = {"attributes": Types(), "operations": Types()}
 
 _FORWARD = "POP_JUMP_FORWARD_IF_" if VERSION < (3, 12) else "POP_JUMP_IF_"
 
@@ -60,7 +60,6 @@ class Writer:
             if VERSION < (3, 13)
             else get + self.op("PUSH_NULL") + self.call(0)
         )
-        self._watching = self.constant(watching) + self.to_bool()
 
     def op(self, name: str, arg: int = 0) -> bytes:
         """One instruction."""
@@ -122,6 +121,23 @@ class Writer:
         first += self.op("JUMP_FORWARD", len(second) // 2)
         return self.op(_FORWARD + test, len(first) // 2) + first + second
 
-    def if_watched(self, gated: bytes, plain: bytes) -> bytes:
-        """Run `gated` while a gate is watching, else `plain`."""
-        return self._watching + self.either("FALSE", gated, plain)
+    def unless_familiar(
+        self, kind: str, places: tuple[int, ...], gated: bytes, plain: bytes
+    ) -> bytes:
+        """Run `plain` if the values at these places from the top have familiar types, else `gated`."""
+        plain += self.op("JUMP_FORWARD", len(gated) // 2)
+        for place in reversed(places):
+            away = len(plain) // 2
+            plain = self._is_familiar(kind, place) + self.op(_FORWARD + "FALSE", away) + plain
+        return plain + gated
+
+    def _is_familiar(self, kind: str, place: int) -> bytes:
+        """Push whether the type of a value is familiar."""
+        ask_type = self.constant(type)
+        called = (
+            self.op("PUSH_NULL") + ask_type
+            if VERSION < (3, 13)
+            else ask_type + self.op("PUSH_NULL")
+        )
+        taken = called + self.op("COPY", place + 2) + self.call(1)
+        return taken + self.constant(familiar[kind]) + self.op("CONTAINS_OP")

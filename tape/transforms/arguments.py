@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.later import later
 from tapegrad.tape.transforms.shield import run_shielded
 
@@ -96,7 +97,7 @@ class Choice:
             return run(partial, tuple([args[i] for i in places]))
 
         others = [None if i in places else a for i, a in enumerate(args)]
-        return run_shielded(shielded, (others, kwargs))
+        return run_shielded(shielded, (others, kwargs), as_is=type(function) is AsIs)
 
     def of_chosen(self, blocks: tuple[Any, ...]) -> Any:
         """Return what there is for each chosen argument as the user expects it."""

@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind, detached, held, lower_arguments, make_result
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
+from tapegrad.tape.core.checks import as_result, refuse_result
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace
@@ -86,6 +87,9 @@ class BatchTrace(Trace):
         if primitive.batch is not None:
             out = primitive.batch(tuple(values), tuple(batched), self.size, dict(params))
         elif primitive.family == "elementwise":
+            for value in values:
+                if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+                    refuse_result(value, primitive)
             out = bind(primitive, *_aligned(values, batched), **params)
         else:
             out = self._loop(primitive, values, batched, params)
@@ -94,7 +98,9 @@ class BatchTrace(Trace):
         if isinstance(out, Tensor):
             out = out.snapshot()
         elif type(out) is not np.ndarray:
-            out = np.asarray(out)
+            out = as_result(out, primitive)
+        if out.dtype.kind not in "fiub":
+            refuse_result(out, primitive)
         return make_result(self, primitive, args, params, values[0], out, _BATCHED)
 
     def _loop(

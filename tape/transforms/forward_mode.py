@@ -18,6 +18,7 @@ from tapegrad.tape.array.application import (
 )
 from tapegrad.tape.array.numbers import as_passed
 from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.checks import as_result, refuse_result
 from tapegrad.tape.core.cotangents import cast, zeros
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.reverse import sweep
@@ -58,8 +59,10 @@ class JVPTrace(Trace):
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
             if primitive.multiple:
                 return self._several(primitive, tangents, out, primals, params)
-            out = np.asarray(out)
+            out = as_result(out, primitive)
         if out.dtype.kind != "f":
+            if out.dtype.kind not in "iub":
+                refuse_result(out, primitive)
             return out
         if type(out) is not np.ndarray:
             out = out.snapshot()

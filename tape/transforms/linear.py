@@ -211,6 +211,10 @@ class LinearAppearance(Appearance):
             f"its arguments ({kind}), at {user_location()}"
         )
 
+    def is_lost(self, value: Traced) -> bool:
+        """What Python takes is refused when it is consumed."""
+        return False
+
 
 class LinearTrace(ReverseTrace):
     """The trace of ``linear_transpose``: records what is linear, and refuses everything else."""

@@ -92,7 +92,7 @@ def vmap(
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
         try:
-            return run_shielded(run, (shared, kwargs))
+            return run_shielded(run, (shared, kwargs), as_is=not adapt)
         except NeedsLoop:
             return _run_one_by_one(chosen, fronted, axes, structure, kwargs, size, out_axes)
 
@@ -188,7 +188,8 @@ def _run_one_by_one(
 ) -> Any:
     def call(rest: Any) -> Any:
         example, keywords = rest
-        return function(*unflatten(structure, example), **keywords)
+        image = later.called(function, rest)  # of a transformation around this one
+        return image(*unflatten(structure, example), **keywords)
 
     if size == 0:
         raise ValueError(
@@ -198,7 +199,7 @@ def _run_one_by_one(
     out_structure: Structure = None
     for k in range(size):
         example = [v if axis is None else v[k] for v, axis in zip(values, axes)]
-        leaves, this = flatten(run_shielded(call, (example, kwargs)))
+        leaves, this = flatten(run_shielded(call, (example, kwargs), as_is=True))
         if k and this != out_structure:
             raise ValueError("vmap: the function returns nests of different structure")
         out_structure = this

@@ -407,7 +407,10 @@ def test_watching_ends_with_unwatch():
         return x - 1
 
     assert gate.run(f, 1) == 4
-    assert seen == ["*", "+="]
+    assert seen[-3:] == ["*", "+=", "-"]  # what was familiar is asked about once more
+    seen.clear()
+    assert gate.run(lambda x: x * 2 - 1, 1) == 1
+    assert seen == []
 
 
 def test_what_the_run_makes_is_told():
