@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
+from operator import attrgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -53,7 +55,7 @@ class ImperativeTrace(Trace):
         Nobody outside can ask for the gradient of such a buffer, which may be written into before the
         value is used.
         """
-        if _made_since(tensor.node, inner.start):
+        if _oldest(tensor.node) > inner.start:
             return np.array(tensor.value)
         return tensor.snapshot()
 
@@ -159,15 +161,23 @@ def _stays_constant(root: Any, args: tuple[Any, ...]) -> bool:
     )
 
 
-def _made_since(node: Node, start: int) -> bool:
-    """Whether a node and all that it came from were made after the number `start`."""
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        if current.number <= start:
-            return False
-        stack.extend(source for source in current.inputs if source is not None)
-    return True
+#: The answers of `_oldest`, while the nodes live.
+_OLDEST: WeakKeyDictionary[Node, int] = WeakKeyDictionary()
+
+
+def _oldest(node: Node) -> int:
+    """Return the number of the oldest node that a node came from; each is looked at once."""
+    found = [] if node in _OLDEST else [node]
+    seen = set(found)
+    for each in found:  # the list grows while it is walked
+        for source in each.inputs:
+            if source is not None and source not in seen and source not in _OLDEST:
+                seen.add(source)
+                found.append(source)
+    for each in sorted(found, key=attrgetter("number")):
+        sources = (_OLDEST[source] for source in each.inputs if source is not None)
+        _OLDEST[each] = min(sources, default=each.number)
+    return _OLDEST[node]
 
 
 imperative.trace = ImperativeTrace(0)

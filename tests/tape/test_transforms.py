@@ -430,3 +430,15 @@ def test_wrong_cotangents_and_tangents_are_value_errors():
         tg.jvp(f, (np.ones(2),), (np.ones(3),))
     with pytest.raises(TypeError, match="tuples or lists"):
         tg.jvp(f, 1.0, 1.0)
+
+
+def test_a_long_history_of_constants_is_looked_at_once():
+    def scaled(x, a):
+        for _ in range(60):  # 2**60 ways lead back to the beginning
+            a[1:] += a[:-1] / 2.0
+        return np.sum(x * a)
+
+    a = np.array([1.0, 0.0, 0.0])
+    desired = scaled(1.0, a.copy())
+    np.testing.assert_allclose(tg.grad(scaled)(2.0, a), desired)
+    np.testing.assert_array_equal(a, [1.0, 0.0, 0.0])
