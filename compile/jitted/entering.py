@@ -256,6 +256,8 @@ class _Writer:
         self.require(f"{mode}(None) is None or {quiet}()")
         for check in recording.checks:
             self.check(check)
+        if recording.plan is None:
+            return self.function(f"return {self.constant(AS_IT_IS)}")
         leaves = recording.arguments
         inputs = []
         for i in recording.traced:
@@ -268,10 +270,13 @@ class _Writer:
             self.require(f"{written} and not {self.constant(overlap)}([{', '.join(inputs)}])")
         self.lines.append(f"outs = {self.constant(recording.plan.run)}({', '.join(inputs)})")
         self.lines.append("if type(outs) is not tuple: return MISS")
-        self.lines.append(f"return {self.result(recording.structure)}")
         if recording.problem:
-            self.lines[-1] = f"return {self.constant(AS_IT_IS)}"
-        body = "\n    ".join(self.lines)
+            return self.function(f"return {self.constant(AS_IT_IS)}")
+        return self.function(f"return {self.result(recording.structure)}")
+
+    def function(self, last: str) -> Callable[..., Any]:
+        """Return the function of the lines, and a last one."""
+        body = "\n    ".join((*self.lines, last))
         exec(f"def enter(args, kwargs):\n    {body}\n", self.space)
         return self.space["enter"]  # type: ignore[no-any-return]
 

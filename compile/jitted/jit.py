@@ -196,8 +196,6 @@ class Jit:
                 signature.variants = []
         if signature.eager:
             return self._run_eagerly(signature.eager, args, kwargs)
-        if not current().usable():
-            return self._run_eagerly(current().problems[0], args, kwargs)
         recording, result = self.recording_for(signature, structure, args, kwargs)
         if recording is None or recording.problem:
             reason = signature.eager if recording is None else recording.problem
@@ -226,8 +224,9 @@ class Jit:
         recording.arguments.clear()
         with self._mutex:
             self._traces += 1
-            self._compiled += recording.plan.compiled
-            self._reused += recording.plan.reused
+            if recording.plan is not None:
+                self._compiled += recording.plan.compiled
+                self._reused += recording.plan.reused
             signature.variants = [recording, *signature.variants]
         return recording, run.result
 
@@ -277,7 +276,7 @@ class Jit:
             return None
         with self._mutex:
             signature = self._signature(key)
-        if signature.eager or not current().usable():
+        if signature.eager or current().problems:
             return None
         found = next((v for v in list(signature.variants) if v.stands_for(leaves)), None)
         if found is None and len(signature.variants) < MOST_VARIANTS:
@@ -307,7 +306,7 @@ class Jit:
         leaves, structure = take_apart((args, kwargs))
         leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
-        problem = self._not_a_call() if current().usable() else current().problems[0]
+        problem = self._not_a_call()
         try:
             self.key_of(leaves, structure)
         except Unsettled as stop:

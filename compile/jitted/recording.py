@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.labels import label_of, labels
 from tapegrad.compile.jitted.nests import (
     SETTLED,
@@ -89,7 +90,7 @@ class Recording:
     ----------
     program : Program
     boundary : Boundary
-    plan : Plan
+    plan : Plan or None
     traced : list of int
         Which leaves of the arguments the plan takes.
     captured : list of Place
@@ -223,10 +224,14 @@ def record(
 
 def finish(run: Run, *, strict: bool = False, commit: bool = True) -> Recording:
     """Make a plan of what a run did."""
+    if not run.problem and not current().usable():  # asked late: the answer loads the compiler
+        run.problem = current().problems[0]
     recording = Recording(
         run.program, run.boundary, None, run.traced, run.captured,
         list(run.ledger.checks.values()), run.structure, run.program, run.arguments, run.problem,
     )  # fmt: skip
+    if run.problem and (current().problems or not run.boundary.guards):
+        return recording  # there is nothing to compute before the function is run as it is
     recording.program = optimise(run.program, check)
     recording.plan = build(recording.program, run.boundary, strict=strict and not run.problem)
     if commit and not run.problem:

@@ -385,9 +385,16 @@ def _last_uses(steps: list[Group | Step], program: Program) -> dict[Group | Step
         last.pop(kept, None)
     ends: dict[Group | Step, list[Node]] = {}
     for node, step in last.items():
-        if math.prod(node.shape) * node.dtype.itemsize >= _LARGE:
+        if _bytes_held(node) >= _LARGE:
             ends.setdefault(step, []).append(node)
     return ends
+
+
+def _bytes_held(node: Node) -> int:
+    """Return the size of the memory that a value keeps alive: a view that of its base."""
+    while node.primitive is not None and node.primitive.view and type(node.operands[0]) is Node:
+        node = node.operands[0]
+    return math.prod(node.shape) * node.dtype.itemsize
 
 
 def _needed_outside(steps: list[Group | Step], program: Program) -> set[Node]:

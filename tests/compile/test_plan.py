@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -108,3 +109,23 @@ def test_a_plan_is_source_that_names_its_steps():
     assert "matmul = as_c(np_matmul(x, x))  # test_plan.py:" in plan.source
     assert "# kernel_0: exp, multiply  (test_plan.py:" in plan.source
     assert [e.primitive.name for e in plan.library_steps] == ["matmul"]
+
+
+def test_large_arrays_are_let_go_after_their_last_use():
+    def f(x):
+        for _ in range(12):
+            x = np.roll(x, 1) * 0.5 + x
+        return x
+
+    def peak(function):
+        tracemalloc.start()
+        function(x)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    x = np.ones(50_000)
+    compiled = tg.jit(f)
+    compiled(x)
+    compiled(x)
+    assert peak(compiled) < 1.5 * peak(f)

@@ -113,6 +113,11 @@ CHANGES = {
     "one element": lambda a: a.__setitem__((3, 5), -1.0),
     "zero to minus zero": lambda a: a.__setitem__((0, 0), -0.0),
     "rows change places": lambda a: a.__setitem__(slice(None), a[::-1].copy()),
+    "rows of any length change places": lambda a: (
+        rows := a.T if a.flags.f_contiguous else a,
+        flat := rows.reshape(-1)[: 200 * 1021].reshape(200, 1021),
+        flat.__setitem__(slice(None), flat[::-1].copy()),
+    ),
     "two elements change places": lambda a: a.__setitem__((0, [1, 2]), a[0, [2, 1]]),
     "the last": lambda a: a.__setitem__((-1, -1), 9.0),
 }
