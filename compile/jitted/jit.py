@@ -1,8 +1,8 @@
 """``jit``: call -> signature -> plan, or record -> passes -> plan.
 
 *jit never changes an answer and never refuses a program.* A plan stands for the function only while
-the signature, the captures and the guards hold; otherwise the function is recorded anew, and past a
-stated number of recordings it is run as it is.
+the signature, the checks on what it read and the guards hold; otherwise the function is recorded anew,
+and past a stated number of recordings it is run as it is.
 """
 
 from __future__ import annotations
@@ -397,18 +397,21 @@ def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> 
 
     Notes
     -----
-    The first call with arrays of new shapes or dtypes runs the function and records it. Machine code
-    depends on ranks and dtypes only, so a new size costs milliseconds. Branches that depend on values
-    are recorded each way they go, at most 8 ways. A function that draws random numbers, or that
-    changes what is outside it, runs as it is. Values agree with NumPy's within a few units in the last
-    place (`docs/vecmath.md`); NumPy's warnings about division by zero and the like are not given, and
-    ``np.errstate(all="raise")`` has no effect in compiled code.
+    The first call with arrays of new shapes or dtypes records the function. Machine code depends on
+    ranks and dtypes only, so a new size costs milliseconds. Branches that depend on values are
+    recorded each way they go, at most 8 ways.
 
-    Where compiled code can be told from NumPy: a result without axes is a NumPy scalar, also where
-    NumPy makes an array without axes (``np.copy(a)``); new results lie in C order; ``a is b`` is
-    false for one array passed twice. What a function reads is watched, but not a global that is
-    defined later in place of a built-in name, the order of a captured dict, or an instance that gets
-    another class.
+    What the function reads from outside is noted: variables, globals, defaults, attributes, items,
+    methods, modules. Arrays are read anew at each call, and so are numbers that were seen to change;
+    a change of anything else leads to a new recording. In-place writes into arrays are compiled. Where
+    a function has another effect (it prints, draws random numbers, changes an attribute or a list that
+    it has not made) or calls code that nobody knows, it is run as it is, this way through, with one
+    warning that names the line. Recording has no effect by itself.
+
+    Values agree with NumPy's within a few units in the last place (`docs/vecmath.md`). NumPy's warnings
+    about division by zero and the like are not given; where `np.errstate` asks for more than warnings,
+    the function is run as it is. A result without axes is a NumPy scalar, also where NumPy makes an
+    array without axes (``np.copy(a)``), and new results lie in C order.
 
     Examples
     --------
