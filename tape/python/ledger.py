@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.python.places import ABSENT, Place
 from tapegrad.tape.python.special import is_a, lookup
 
@@ -151,10 +152,16 @@ class Ledger:
         """End the recording."""
         self.trace.give_up(reason)
 
+    def _go_on(self) -> None:
+        """End the recording again, if the user's code has caught its end."""
+        if self.trace.problem:
+            raise Abandoned(self.trace.problem)
+
     # What is known of objects ---------------------------------------------------------------------
 
     def place_of(self, value: Any) -> Place | None:
         """Return where an outside object lies; None for what this run has made."""
+        self._go_on()
         known = self._where.get(id(value))
         return None if known is None else known[1]
 
@@ -216,6 +223,7 @@ class Ledger:
 
     def outside(self, value: Any, place: Place) -> Any:
         """Note that `value` was read at `place`; return what goes on in its place."""
+        self._go_on()
         if place not in self._seen:
             self._seen[place] = self._read(value, place)
         return self._seen[place]
