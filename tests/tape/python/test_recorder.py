@@ -119,7 +119,7 @@ def test_an_exception_of_the_user_s_is_raised_with_plain_values():
 
 
 def test_objects_of_unknown_origin_end_a_recording():
-    ledger, _, reason = recorded(lambda: reads.Box(a=1).a)
+    _, _, reason = recorded(lambda: reads.Box(a=1).a)
     assert not reason
     with new_trace(StagingTrace) as trace, pytest.raises(Abandoned, match="nobody knows"):
         Ledger(trace, set()).origin(reads.Box())
