@@ -267,7 +267,7 @@ class _Writer:
             written = " and ".join(
                 f"{inputs[i]}.flags.writeable" for i in recording.boundary.writes
             )
-            self.require(f"{written} and not {self.constant(overlap)}([{', '.join(inputs)}])")
+            self.require(f"{written} and not {self.constant(overlap)}({', '.join(inputs)})")
         self.lines.append(f"outs = {self.constant(recording.plan.run)}({', '.join(inputs)})")
         self.lines.append("if type(outs) is not tuple: return MISS")
         if recording.problem:

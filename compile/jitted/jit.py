@@ -132,6 +132,8 @@ class Jit:
         signature = self._signatures.get(key)
         if signature is not None:
             if signature.eager:
+                if not self._strict:
+                    self._fast = entrance(Recording.as_it_is(leaves, signature.eager), structure)
                 return self._run_eagerly(signature.eager, args, kwargs)
             for i, variant in enumerate(list(signature.variants)):
                 try:

@@ -12,6 +12,11 @@ from typing import Any
 
 import numpy as np
 
+try:
+    from numpy.lib.array_utils import byte_bounds
+except ImportError:  # NumPy 1
+    from numpy import byte_bounds  # type: ignore[attr-defined, no-redef]
+
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.labels import label_of, labels
 from tapegrad.compile.jitted.nests import (
@@ -120,6 +125,13 @@ class Recording:
     arguments: list[Any]
     problem: str = ""
     enter: Any = None
+
+    @classmethod
+    def as_it_is(cls, leaves: list[Any], reason: str) -> Recording:
+        """Return what stands for all ways through a function, of which none is compiled."""
+        nothing = Program((), (), ())
+        boundary = Boundary(0)
+        return cls(nothing, boundary, None, [], [], [], "-", nothing, leaves, reason)
 
     def inputs(self, leaves: list[Any]) -> list[Any]:
         """Return the values of a call that the program takes."""
@@ -389,7 +401,15 @@ def _is_made_inside(tensor: Tensor, trace: StagingTrace) -> bool:
     return tensor.live_trace.level == 0 and tensor.constant and made
 
 
-def overlap(arrays: list[Any]) -> bool:
-    """Whether any two of the arrays share memory."""
-    arrays = [a for a in arrays if type(a) is np.ndarray and a.size]
-    return any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[i + 1 :])
+def overlap(*arrays: Any) -> bool:
+    """Whether any two of the arrays may share memory; most own theirs, which is seen at once."""
+    if len(set(map(id, arrays))) < len(arrays):
+        return True
+    if not any(a.base is not None for a in arrays):
+        return False
+    ends = 0
+    for low, high in sorted(byte_bounds(a) for a in arrays if a.size):
+        if low < ends:
+            return True
+        ends = high
+    return False

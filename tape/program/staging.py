@@ -175,8 +175,13 @@ class StagingTrace(Trace):
         """Replace the value of `root`, unless others see its memory."""
         array = self.passed.get(root.node)
         if type(array) is np.ndarray:
+            owned = array.base is None
             others = (a for a in self.passed.values() if type(a) is np.ndarray and a is not array)
-            if any(np.may_share_memory(array, other) for other in others):
+            if any(
+                np.may_share_memory(array, other)
+                for other in others
+                if not (owned and other.base is None)  # two that own their memory share none
+            ):
                 self.give_up("it writes into an array that shares memory with another")
         super().write(root, primitive, args, params)
 
