@@ -41,7 +41,8 @@ from tapegrad.tape.python.exchange import Exchange
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images, original
 from tapegrad.tape.python.imaging import Imaging
-from tapegrad.tape.python.operators import BINARY
+from tapegrad.tape.python.lending import owners_in, written_by
+from tapegrad.tape.python.operators import BINARY, CONVERT
 from tapegrad.tape.python.promotion import Promotions, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
@@ -52,9 +53,6 @@ _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
 #: Python and C functions that look at no elements of the arrays that they are given.
 _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
-#: Functions that write into their first argument.
-_WRITERS: frozenset[Any] = frozenset(
-    (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
 )
 #: Code of C's says so of a value that it cannot take.
 _NAMED = re.compile(r"\b(Tensor|Float)\b")
@@ -99,7 +97,7 @@ class Reader(Imaging):
     @cached_property
     def lent(self) -> dict[int, Any]:
         """The callers' arrays, by the id of what owns their memory."""
-        found = {id(o): o for o in map(owner_of, _arrays_in(self.arguments))}
+        found = owners_in(self.arguments)
         return found if self.outer is None else {**self.outer.lent, **found}
 
     # A run ---------------------------------------------------------------------------------------
@@ -223,7 +221,7 @@ class Reader(Imaging):
             return None if self.promotions is not None or self.lent else function
         if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
             if kind is BuiltinFunctionType and isinstance(
-                function.__self__, (np.ndarray, *_CONTAINERS)
+                function.__self__, (np.ndarray, np.ufunc, *_CONTAINERS)
             ):
                 return None
             found = functions.find(function)
@@ -258,7 +256,7 @@ class Reader(Imaging):
             MethodWrapperType,
         ):
             return self._method_of_array(function, owner, args, kwargs)
-        written = self._lent_to(function, args, kwargs) if self.lent else None
+        written = written_by(function, args, kwargs, self.lent) if self.lent else None
         if written is not None:
             return self._into_lent(written, function, args, kwargs)
         if self.promotions is not None and self._sees(function):
@@ -274,22 +272,6 @@ class Reader(Imaging):
         if is_compiled(function) and holds_tensor((args, kwargs)):
             return partial(self.image(written_function(function)), *args, **kwargs)
         return super().call_with(function, args, kwargs)
-
-    def _lent_to(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return the caller's array that a function of NumPy's is to write into, or None."""
-        out = kwargs.get("out")
-        if out is None:
-            if type(function) is np.ufunc:
-                first = function.nin
-            elif function in _WRITERS or getattr(function, "__name__", "") == "at":
-                first = 0
-            else:
-                return None
-            out = args[first] if len(args) > first else None
-        out = out[0] if type(out) is tuple and len(out) == 1 else out
-        if type(out) is not np.ndarray or out.flags.writeable:
-            return None
-        return out if id(owner_of(out)) in self.lent else None
 
     def _into_lent(
         self, array: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -367,10 +349,18 @@ class Reader(Imaging):
         return super().iterate(self.see(value))
 
     def convert(self, value: Any, kind: str) -> Thunk:
-        return super().convert(self.see(value), kind)
+        value = self.see(value)
+        if isinstance(value, Tensor):
+            return self.call_with(CONVERT[kind], (value,), {})
+        return super().convert(value, kind)
 
     def format(self, value: Any, spec: str) -> Thunk:
-        return super().format(self.see(value), spec)
+        value = self.see(value)
+        return (
+            self.call_with(format, (value, spec), {})
+            if isinstance(value, Tensor)
+            else (super().format(value, spec))
+        )
 
     # Stores --------------------------------------------------------------------------------------
 
@@ -411,10 +401,6 @@ def _is_traced(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.live_trace.level > 0 or not value.constant
     return type(value) in (list, tuple) and any(map(_is_traced, value))
-
-
-def _arrays_in(tree: Any) -> Iterator[Any]:
-    return (leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray))
 
 
 _WITH_LISTS: dict[Any, Any] = {}
