@@ -13,7 +13,7 @@ import operator
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property, partial
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, MethodWrapperType
 from typing import Any, ClassVar
@@ -53,7 +53,6 @@ _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
 #: Python and C functions that look at no elements of the arrays that they are given.
 _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
-)
 #: Code of C's says so of a value that it cannot take.
 _NAMED = re.compile(r"\b(Tensor|Float)\b")
 _NOTE = (
