@@ -66,7 +66,7 @@ _KEPT = "s# = trace.originals.hold(v#) if kind is ARRAY and trace.originals is n
 _CALL = """
 out = bind(PRIMITIVE, {call}, **params) if deep else forward({call}, **params)
 if deep or constant or {unlinked}:
-    return trace.finish(PRIMITIVE, args, params, constant, {values}, {nodes}, out)
+    return trace._finish(PRIMITIVE, args, params, constant, {values}, {nodes}, out)
 if type(out) is not ARRAY:
     out = as_result(out, PRIMITIVE)
 dtype = out.dtype
@@ -176,4 +176,4 @@ def _link(
     out = bind(primitive, *values, **params)
     if primitive.has_passive_arguments:
         nodes = [n if primitive.differentiable_in(i) else None for i, n in enumerate(nodes)]
-    return trace.finish(primitive, args, params, constant, values, nodes, out)
+    return trace._finish(primitive, args, params, constant, values, nodes, out)

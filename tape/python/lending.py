@@ -1,4 +1,4 @@
-"""Arrays among the arguments, which are the caller's: which of them a function of NumPy's would change."""
+"""Arrays among the arguments are the caller's: which of them a function of NumPy's would change."""
 
 from __future__ import annotations
 

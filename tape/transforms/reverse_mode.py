@@ -50,7 +50,7 @@ class RecordTrace(Trace):
         """Compute below, and link the result to the nodes of the arguments."""
         return primitive.link(self, args, params, constant)
 
-    def finish(
+    def _finish(
         self,
         primitive: Primitive,
         args: tuple[Any, ...],
