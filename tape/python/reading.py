@@ -227,7 +227,7 @@ class Reader(Imaging):
             if found is not None and found is not function:
                 if (self.promotions is not None or self.lent) and function not in _BLIND:
                     return None
-                if getattr(found, "plain", None) is not None:
+                if _wants_arguments(found):
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
@@ -235,8 +235,7 @@ class Reader(Imaging):
         elif kind is FunctionType:
             found = replacement_of(function)
             if found is not None:
-                plain = getattr(found, "plain", None) is not None
-                return None if self.promotions is not None or plain else found
+                return None if self.promotions is not None or _wants_arguments(found) else found
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
@@ -263,11 +262,13 @@ class Reader(Imaging):
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
-            plain = getattr(functions.get(function), "plain", None)
-            if plain is not None:
-                named = {name: plain(a) for name, a in kwargs.items()}
-                return super().call_with(function, tuple(map(plain, args)), named)
-            return partial(chosen, *args, **kwargs)
+            found = functions.get(function)
+            if not _wants_arguments(found):
+                return partial(chosen, *args, **kwargs)
+            if found.plain is None:
+                return partial(chosen, *map(self.iterate, args), **kwargs)
+            named = {name: found.plain(a) for name, a in kwargs.items()}
+            return super().call_with(function, tuple(map(found.plain, args)), named)
         if is_compiled(function) and holds_tensor((args, kwargs)):
             return partial(self.image(written_function(function)), *args, **kwargs)
         return super().call_with(function, args, kwargs)
@@ -393,6 +394,11 @@ class Reader(Imaging):
         if holds_tensor(value):
             self.exchange.note_key(sys._getframe(1).f_globals, name)
         return value
+
+
+def _wants_arguments(found: Any) -> bool:
+    """Whether a replacement's arguments are looked at: they are shown, or iterated over."""
+    return type(found) is Replacement and (found.plain is not None or found.within == "anywhere")
 
 
 def _is_traced(value: Any) -> bool:
