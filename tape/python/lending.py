@@ -9,10 +9,10 @@ import numpy as np
 from tapegrad.tape.core.pytree import flatten
 from tapegrad.tape.python.promotion import owner_of
 
-__all__ = ["owners_in", "written_by"]
+__all__ = ["WRITERS", "owners_in", "written_by"]
 
 #: Functions that write into their first argument.
-_WRITERS: frozenset[Any] = frozenset(
+WRITERS: frozenset[Any] = frozenset(
     (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
 )
 
@@ -31,7 +31,7 @@ def written_by(
     if out is None:
         if type(function) is np.ufunc:
             first = function.nin
-        elif function in _WRITERS or _is_at(function):
+        elif function in WRITERS or _is_at(function):
             first = 0
         else:
             return None

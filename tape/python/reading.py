@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import operator
-import re
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -37,11 +36,11 @@ from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.core.state import state
 from tapegrad.tape.python import special
 from tapegrad.tape.python.compiled import is_compiled, written_function
-from tapegrad.tape.python.exchange import Exchange
+from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images, original
 from tapegrad.tape.python.imaging import Imaging
-from tapegrad.tape.python.lending import owners_in, written_by
+from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
 from tapegrad.tape.python.promotion import Promotions, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
@@ -53,13 +52,6 @@ _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
 #: Python and C functions that look at no elements of the arrays that they are given.
 _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
-#: Code of C's says so of a value that it cannot take.
-_NAMED = re.compile(r"\b(Tensor|Float)\b")
-_NOTE = (
-    "tapegrad followed the function and passed on a value that is traced, which this code does not "
-    "take. Use what tapegrad differentiates in its place, or pass tg.stop_gradient(x) if no derivative "
-    "is meant."
-)
 
 
 class Reader(Imaging):
@@ -111,8 +103,8 @@ class Reader(Imaging):
             leaves, structure = flatten(result)
             return unflatten(structure, [self.see(leaf) for leaf in leaves])
         except BaseException as error:
-            if isinstance(error, TypeError) and self.outer is None and _NAMED.search(str(error)):
-                error.add_note(_NOTE)
+            if self.outer is None:
+                explain_refusal(error)
             self.exchange.clean_exception(error, self._plain)
             raise
         finally:
@@ -225,9 +217,9 @@ class Reader(Imaging):
                 return None
             found = functions.find(function)
             if found is not None and found is not function:
-                if (self.promotions is not None or self.lent) and function not in _BLIND:
+                if self.promotions is not None and function not in _BLIND:
                     return None
-                if _wants_arguments(found):
+                if _wants_arguments(found) or (function in WRITERS and self.lent):
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
@@ -242,6 +234,12 @@ class Reader(Imaging):
         if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
+
+    def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
+        computes = type(function) is np.ufunc and not names and len(args) <= function.nin
+        if computes and self.promotions is None:  # nothing is written
+            return partial(function, *args)
+        return super().call(function, args, names)
 
     def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
         owner = getattr(function, "__self__", None)
@@ -417,6 +415,8 @@ def _of_lists(function: Any) -> Any:
     if made is None:
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            if "out" in kwargs:
+                return _reading(function, args, kwargs)
             first = type(args[0]) if args else None
             if first in (list, tuple) or (first is np.ndarray and holds_tensor(args)):
                 return called_for(function, args, kwargs)(*args, **kwargs)
@@ -424,6 +424,14 @@ def _of_lists(function: Any) -> Any:
 
         made = _WITH_LISTS[function] = call
     return made
+
+
+def _reading(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function that writes, perhaps into an array of the caller's."""
+    gate = current.get()
+    if isinstance(gate, Reader) and gate.lent:
+        return gate.call_with(function, args, kwargs)()
+    return called_for(function, args, kwargs)(*args, **kwargs)
 
 
 def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
