@@ -75,7 +75,7 @@ def cut(what: str, becomes: str = "array") -> TracedArrayError:
 class Appearance:
     """What the values of one trace look like: as what they are below it."""
 
-    __slots__ = ("_arrays", "_as_passed")
+    __slots__ = ("_arrays", "_as_passed", "originals")
 
     #: How many axes in front of the value below users do not see.
     hidden_axes = 0
@@ -85,9 +85,12 @@ class Appearance:
         self._arrays: dict[int, Traced] = {}
         #: Arguments that lie in memory as the user passed them.
         self._as_passed: list[Traced] = []
+        #: Arguments, and what the user passed for them, by id.
+        self.originals: dict[int, tuple[Traced, Any]] = {}
 
     def present(self, value: Traced, original: Any) -> None:
         """Note that `value` is an argument, for which the user passed `original`."""
+        self.originals[id(value)] = value, original
         trace = getattr(original, "live_trace", None)
         if trace is None:
             is_array = isinstance(original, np.ndarray) and original.ndim == 0
@@ -107,6 +110,7 @@ class Appearance:
         """Forget the arguments, which refer to the trace."""
         self._arrays.clear()
         self._as_passed.clear()
+        self.originals.clear()
 
     # What a value stands for ---------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from tapegrad.tape.array.replacements import (
     called_for,
     holds_tensor,
     replacement_of,
+    wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.as_is import AsIs
@@ -42,7 +43,7 @@ from tapegrad.tape.python.images import Images, original
 from tapegrad.tape.python.imaging import Imaging
 from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
-from tapegrad.tape.python.promotion import Promotions, owner_of
+from tapegrad.tape.python.promotion import Promotions, is_traced, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -63,19 +64,21 @@ class Reader(Imaging):
         The trace of the transformation; None for imperative code.
     arguments : nest
         Arrays in it belong to the caller: they are copied when they are written into.
+    originals : iterable of pairs
+        What the function gets, and what the caller has for it.
     """
 
-    images: ClassVar[Images] = Images(
-        Level("light", LIGHT.always - {"results", "identity"}, LIGHT.watched)
-    )
+    images: ClassVar[Images] = Images(Level("light", LIGHT.always - {"results"}, LIGHT.watched))
 
-    def __init__(self, trace: Any, arguments: Any = ()) -> None:
+    def __init__(self, trace: Any, arguments: Any = (), originals: Any = ()) -> None:
         outer = current.get()
         self.trace = trace
         self.outer = outer if isinstance(outer, Reader) else None
         #: The promoted arrays of all readers that are running; None as long as there are none.
         self.promotions: Promotions | None = None if self.outer is None else self.outer.promotions
         self.arguments = arguments
+        #: What stands for objects of the caller's, and these, by id.
+        self.originals = {id(given): (given, own) for given, own in originals}
         self._exchange: Exchange | None = None
 
     @property
@@ -199,7 +202,7 @@ class Reader(Imaging):
     def _is_written_apart(self, array: Any, value: Any) -> bool:
         """Whether a store into a plain array goes into the tensor that stands for it."""
         return (
-            _is_traced(value)
+            is_traced(value)
             or (self.promotions is not None and self.promotions.find(array) is not None)
             or (not array.flags.writeable and id(owner_of(array)) in self.lent)
         )
@@ -219,7 +222,7 @@ class Reader(Imaging):
             if found is not None and found is not function:
                 if self.promotions is not None and function not in _BLIND:
                     return None
-                if _wants_arguments(found) or (function in WRITERS and self.lent):
+                if wants_arguments(found) or (function in WRITERS and self.lent):
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
@@ -227,7 +230,7 @@ class Reader(Imaging):
         elif kind is FunctionType:
             found = replacement_of(function)
             if found is not None:
-                return None if self.promotions is not None or _wants_arguments(found) else found
+                return None if self.promotions is not None or wants_arguments(found) else found
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
@@ -261,7 +264,7 @@ class Reader(Imaging):
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
             found = functions.get(function)
-            if not _wants_arguments(found):
+            if not wants_arguments(found):
                 return partial(chosen, *args, **kwargs)
             if found.plain is None:
                 return partial(chosen, *map(self.iterate, args), **kwargs)
@@ -327,6 +330,19 @@ class Reader(Imaging):
     def compare(self, a: Any, b: Any, symbol: str) -> Thunk:
         return super().compare(self.see(a), self.see(b), symbol)
 
+    def is_(self, a: Any, b: Any) -> bool:
+        return a is b or self._own(a) is self._own(b)
+
+    def _own(self, value: Any) -> Any:
+        """Return what the caller has for a value, if it stands for something of the caller's."""
+        value, reader = self.see(value), self
+        while reader is not None:
+            known = reader.originals.get(id(value))
+            if known is None and isinstance(value, Tensor):
+                known = value.live_trace.appearance.originals.get(id(value))
+            value, reader = (value, reader.outer) if known is None else (known[1], self)
+        return value
+
     def contains(self, item: Any, container: Any) -> Thunk:
         return super().contains(self.see(item), self.see(container))
 
@@ -354,11 +370,9 @@ class Reader(Imaging):
 
     def format(self, value: Any, spec: str) -> Thunk:
         value = self.see(value)
-        return (
-            self.call_with(format, (value, spec), {})
-            if isinstance(value, Tensor)
-            else (super().format(value, spec))
-        )
+        if isinstance(value, Tensor):
+            return self.call_with(format, (value, spec), {})
+        return super().format(value, spec)
 
     # Stores --------------------------------------------------------------------------------------
 
@@ -394,18 +408,6 @@ class Reader(Imaging):
         return value
 
 
-def _wants_arguments(found: Any) -> bool:
-    """Whether a replacement's arguments are looked at: they are shown, or iterated over."""
-    return type(found) is Replacement and (found.plain is not None or found.within == "anywhere")
-
-
-def _is_traced(value: Any) -> bool:
-    """Whether a derivative or a batch would be lost where a value becomes a plain one."""
-    if isinstance(value, Tensor):
-        return value.live_trace.level > 0 or not value.constant
-    return type(value) in (list, tuple) and any(map(_is_traced, value))
-
-
 _WITH_LISTS: dict[Any, Any] = {}
 
 
@@ -415,8 +417,9 @@ def _of_lists(function: Any) -> Any:
     if made is None:
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if "out" in kwargs:
-                return _reading(function, args, kwargs)
+            gate = current.get()
+            if "out" in kwargs and isinstance(gate, Reader) and gate.lent:
+                return gate.call_with(function, args, kwargs)()
             first = type(args[0]) if args else None
             if first in (list, tuple) or (first is np.ndarray and holds_tensor(args)):
                 return called_for(function, args, kwargs)(*args, **kwargs)
@@ -426,15 +429,9 @@ def _of_lists(function: Any) -> Any:
     return made
 
 
-def _reading(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a function that writes, perhaps into an array of the caller's."""
-    gate = current.get()
-    if isinstance(gate, Reader) and gate.lent:
-        return gate.call_with(function, args, kwargs)()
-    return called_for(function, args, kwargs)(*args, **kwargs)
-
-
-def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def read(
+    trace: Any, function: Callable[..., Any], args: Any, kwargs: Any, originals: Any = ()
+) -> Any:
     """Run a function as its image under a trace.
 
     Parameters
@@ -443,6 +440,8 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
         Whose values the function gets.
     function, args, kwargs
         What is called. Arrays among the arguments are the caller's.
+    originals : iterable of pairs
+        What is given, and what the caller has for it.
 
     Returns
     -------
@@ -452,7 +451,7 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
     if trace is not None:
-        return Reader(trace, (args, kwargs)).read(function, args, kwargs)
+        return Reader(trace, (args, kwargs), originals).read(function, args, kwargs)
     before = state.get()
     state.set(before.replace(adapted=True))
     try:
@@ -461,14 +460,15 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
         state.set(state.get().replace(adapted=before.adapted))
 
 
-def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
+def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) -> Callable[..., Any]:
     """Return what the running reader calls in place of a function: its image.
 
-    Arrays in the nest `lent` are the caller's.
+    Arrays in the nest `lent` are the caller's; `originals` are as for `read`.
     """
     gate = current.get()
     if isinstance(gate, Reader):
         gate.arguments = (gate.arguments, lent)
+        gate.originals.update((id(given), (given, own)) for given, own in originals)
     if not isinstance(gate, Reader) or type(function) is AsIs:
         return function
     what = gate.callee(function)

@@ -174,3 +174,35 @@ def test_a_tensor_of_a_traced_value_is_traced():
 
     for adapt in (True, False):
         np.testing.assert_allclose(tg.grad(f, adapt=adapt)(X), [3.0, 3.4], rtol=1e-6)
+
+
+# Identity --------------------------------------------------------------------------------------------
+
+
+def same(x, y):
+    return np.sum(x * 2.0 if x is y else x * 3.0)
+
+
+@pytest.mark.parametrize("size", [3, 3000])
+def test_identity_is_that_of_what_the_caller_has(size):
+    a, b = np.ones(size), np.ones(size)
+    for other, factor in ((a, 2.0), (b, 3.0)):
+        assert np.all(tg.grad(same)(a, other) == factor)
+        assert np.all(tg.grad(same, argnums=(0, 1))(a, other)[0] == factor)
+        assert tg.jvp(same, (a, other), (a, a))[1] == factor * size
+        assert np.all(tg.grad(lambda x, other=other: same(x, other))(a) == factor)
+        nested = lambda x, other=other: tg.grad(lambda y: same(y, other) * x[0])(x).sum()
+        assert tg.grad(nested)(a)[0] == factor * size
+    assert tg.vmap(same, in_axes=(0, None))(np.ones((1, size)), a) == 3.0 * size
+
+
+def test_a_filled_array_is_the_array():
+    def f(x):
+        filled = np.zeros(2)
+        filled[:] = x
+        again, other = filled, filled.copy()
+        return x[0] * (
+            1.0 + (filled is again) + 2.0 * (filled is other) + 4.0 * (filled is not again)
+        )
+
+    np.testing.assert_array_equal(tg.grad(f)(X), [2.0, 0.0])
