@@ -120,7 +120,7 @@ class Appearance:
         All without axes are, but for those that were passed or made as arrays, and for views that are
         not elements: ``np.squeeze(x)``.
         """
-        if value.shape != () or id(value) in self._arrays:
+        if value.shape != () or value.follows or id(value) in self._arrays:
             return False
         return value.base is None or value.is_element
 
