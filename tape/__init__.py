@@ -42,6 +42,7 @@ from tapegrad.tape.core.state import (
 if _TYPE_CHECKING:
     from tapegrad.tape.program.program import Program
     from tapegrad.tape.program.tape import Tape
+    from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
     from tapegrad.tape.transforms.control import cond
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp

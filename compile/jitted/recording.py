@@ -286,7 +286,7 @@ class Run:
             for part in nests_in(images):
                 self.ledger.copy(part)
             try:
-                result = Recorder(self.trace, (), self.ledger).read(function, *images)
+                result = Recorder(self.trace, ledger=self.ledger).read(function, *images)
                 if self.trace.problem:  # which somebody has caught
                     raise Abandoned(self.trace.problem)
                 after, structure = take_apart(images)

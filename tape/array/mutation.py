@@ -24,6 +24,7 @@ from tapegrad.tape.array.paths import (
     thaw_index,
 )
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.appearance import cut, is_cut
 from tapegrad.tape.core.errors import TapegradError
 from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.state import guarding, state
@@ -229,12 +230,14 @@ def promoted(array: np.ndarray[Any, Any]) -> Any:
 
 def _write_into_array(target: np.ndarray[Any, Any], result: Any) -> Any:
     mine = isinstance(result, Tensor)
-    traced = mine and result.live_trace.level > 0
+    traced = mine and (result.live_trace.level > 0 or is_cut(result))
     if traced:
         tensor = promoted(target)
         if tensor is not None:
             write(tensor, result)
             return target
+        if not result.live_trace.level:
+            raise cut("out=")
         result._trace.appearance.array(result, "out=")
     array = result.value if mine else result
     if not target.flags.writeable:

@@ -173,6 +173,11 @@ def replacement_of(function: FunctionType) -> Any:
     return functions.find(function) if package in _KNOWN else functions.get(function)
 
 
+def wants_arguments(found: Any) -> bool:
+    """Whether the arguments of what is registered are looked at first: shown, or iterated over."""
+    return type(found) is Replacement and (found.plain is not None or found.within == "anywhere")
+
+
 def image_of(function: Any) -> Any:
     """Return what a replacement calls where it is given a user's function: its image, if there are
     images. Whoever makes them registers ``functions["image"]``."""

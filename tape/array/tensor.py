@@ -97,7 +97,7 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     _latent: Any  # of a copy that NumPy would have made a view, and of its source
     _inner_shape: tuple[int, ...] | None  # where paths begin, if another shape was assigned
     __array_priority__ = 100.0
-    #: Whether a constant becomes variable when one is written into it.
+    #: Whether this stands for a plain array: it is no number, and variable once a variable is written.
     follows = False
 
     def __init__(

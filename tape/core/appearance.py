@@ -75,7 +75,7 @@ def cut(what: str, becomes: str = "array") -> TracedArrayError:
 class Appearance:
     """What the values of one trace look like: as what they are below it."""
 
-    __slots__ = ("_arrays", "_as_passed")
+    __slots__ = ("_arrays", "_as_passed", "originals")
 
     #: How many axes in front of the value below users do not see.
     hidden_axes = 0
@@ -85,9 +85,12 @@ class Appearance:
         self._arrays: dict[int, Traced] = {}
         #: Arguments that lie in memory as the user passed them.
         self._as_passed: list[Traced] = []
+        #: Arguments, and what the user passed for them, by id.
+        self.originals: dict[int, tuple[Traced, Any]] = {}
 
     def present(self, value: Traced, original: Any) -> None:
         """Note that `value` is an argument, for which the user passed `original`."""
+        self.originals[id(value)] = value, original
         trace = getattr(original, "live_trace", None)
         if trace is None:
             is_array = isinstance(original, np.ndarray) and original.ndim == 0
@@ -107,6 +110,7 @@ class Appearance:
         """Forget the arguments, which refer to the trace."""
         self._arrays.clear()
         self._as_passed.clear()
+        self.originals.clear()
 
     # What a value stands for ---------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class Appearance:
         All without axes are, but for those that were passed or made as arrays, and for views that are
         not elements: ``np.squeeze(x)``.
         """
-        if value.shape != () or id(value) in self._arrays:
+        if value.shape != () or value.follows or id(value) in self._arrays:
             return False
         return value.base is None or value.is_element
 

@@ -24,6 +24,8 @@ class Traced:
         Whether this is an element of its base, of which NumPy would make a scalar.
     constant : bool
         Whether no gradient flows here.
+    follows : bool
+        Whether this stands for a plain array that is written into.
     """
 
     __slots__ = ()
@@ -34,6 +36,7 @@ class Traced:
         base: Any
         shape: tuple[int, ...]
         dtype: Any
+        follows: bool
 
         @property
         def live_trace(self) -> Any: ...

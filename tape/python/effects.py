@@ -97,8 +97,6 @@ class Calls(Reads):
     """
 
     inside: ClassVar[dict[type, Callable[[Any], Any]]] = {}
-    #: Generators of random numbers that the run has made from a seed.
-    drawing: dict[int, Any]
 
     # Calls ----------------------------------------------------------------------------------------
 
@@ -190,7 +188,7 @@ class Calls(Reads):
         elif _in(function, SEEDED):
             self._permit(function, args, kwargs)
             made = function(*args, **kwargs)
-            self.drawing[id(made)] = made
+            self.ledger.drawing[id(made)] = made
             return constant(made)
         elif (function is type or function is isinstance) and args and isinstance(args[0], Tensor):
             kind = self.kind_of(args[0])
@@ -281,7 +279,7 @@ class Calls(Reads):
                     self.ledger.abandon(f"{CHANGES} ({place}, by {name})")
                 return method
         if isinstance(owner, RANDOM):
-            if id(owner) in self.drawing:
+            if id(owner) in self.ledger.drawing:
                 return method
             self.ledger.abandon("it draws random numbers, which a plan would not draw anew")
         if isinstance(owner, IMMUTABLE) or (name == "__init__" and place is None):
@@ -304,7 +302,11 @@ class Calls(Reads):
             self._ask_kinds(args[1])
         if function is np.errstate and not _QUIET.issuperset(map(_text, kwargs.values())):
             self.ledger.abandon("it asks NumPy for more than warnings")
-        if _in(function, SEEDED) and args and (type(args[0]) is int or id(args[0]) in self.drawing):
+        if (
+            _in(function, SEEDED)
+            and args
+            and (type(args[0]) is int or id(args[0]) in self.ledger.drawing)
+        ):
             return
         if kind is np.ufunc or (kind is DISPATCHED and function in WITHOUT_EFFECT):
             return

@@ -19,6 +19,7 @@ is found there is replaced by what it stood for on the level below. Only noted p
 
 from __future__ import annotations
 
+import re
 import types
 from collections import deque
 from collections.abc import Callable, MutableMapping, MutableSequence
@@ -26,7 +27,15 @@ from typing import Any
 
 from tapegrad.tape.array.tensor import Tensor
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "explain_refusal"]
+
+#: Code of C's says so of a value that it cannot take.
+_NAMED = re.compile(r"\b(Tensor|Float)\b")
+_NOTE = (
+    "tapegrad followed the function and passed on a value that is traced, which this code does not "
+    "take. Use what tapegrad differentiates in its place, or pass tg.stop_gradient(x) if no derivative "
+    "is meant."
+)
 
 Plain = Callable[[Tensor], Any]
 
@@ -103,6 +112,12 @@ class Exchange:
             if any(isinstance(a, Tensor) for a in current.args):
                 current.args = tuple(_exchanged(a, plain) for a in current.args)
             current = current.__cause__ or current.__context__
+
+
+def explain_refusal(error: BaseException) -> None:
+    """Add to an error of code of C's, which has met a traced value, what can be done."""
+    if isinstance(error, TypeError) and _NAMED.search(str(error)):
+        error.add_note(_NOTE)
 
 
 def _exchanged(value: Any, plain: Plain) -> Any:

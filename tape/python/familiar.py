@@ -7,13 +7,13 @@ is watching, no type is familiar.
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from threading import Lock
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.tape.array.replacements import replacement_of
+from tapegrad.tape.core.threads import after_fork
 from tapegrad.tape.python import special
 from tapegrad.tape.python.operators import COMPARE_METHODS, METHODS, UNARY_METHODS
 from tapegrad.tape.python.writer import familiar
@@ -35,7 +35,12 @@ _LOOKUPS = frozenset(["__getattr__", "__getattribute__"])
 
 _watching: list[Any] = []
 _lock = Lock()
-os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
+
+
+@after_fork
+def _renew() -> None:
+    global _lock  # another thread may have held it
+    _lock = Lock()
 
 
 def watch(gate: Any) -> None:

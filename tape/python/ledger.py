@@ -147,6 +147,8 @@ class Ledger:
         self._entered: dict[int, Any] = {}
         self._own: dict[int, Any] = {}
         self._copies: dict[int, Any] = {}
+        #: Generators of random numbers that the run has made from a seed.
+        self.drawing: dict[int, Any] = {}
 
     def abandon(self, reason: str) -> Any:
         """End the recording."""

@@ -29,7 +29,7 @@ from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions
 
-__all__ = ["Promoted", "Promotions", "address_of", "owner_of", "view_of"]
+__all__ = ["Promoted", "Promotions", "address_of", "is_traced", "owner_of", "view_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +44,13 @@ def owner_of(array: Array) -> Array:
 def address_of(array: Array) -> int:
     """Return the address of the first element."""
     return int(array.__array_interface__["data"][0])
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a derivative or a batch would be lost where a value becomes a plain one."""
+    if isinstance(value, Tensor):
+        return value.live_trace.level > 0 or not value.constant
+    return type(value) in (list, tuple) and any(map(is_traced, value))
 
 
 class Promoted(Tensor):

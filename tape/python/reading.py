@@ -10,10 +10,9 @@
 from __future__ import annotations
 
 import operator
-import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property, partial
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, MethodWrapperType
 from typing import Any, ClassVar
@@ -28,6 +27,7 @@ from tapegrad.tape.array.replacements import (
     called_for,
     holds_tensor,
     replacement_of,
+    wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.as_is import AsIs
@@ -37,12 +37,13 @@ from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.core.state import state
 from tapegrad.tape.python import special
 from tapegrad.tape.python.compiled import is_compiled, written_function
-from tapegrad.tape.python.exchange import Exchange
+from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images, original
 from tapegrad.tape.python.imaging import Imaging
-from tapegrad.tape.python.operators import BINARY
-from tapegrad.tape.python.promotion import Promotions, owner_of
+from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
+from tapegrad.tape.python.operators import BINARY, CONVERT
+from tapegrad.tape.python.promotion import Promotions, is_traced, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -52,17 +53,6 @@ _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
 #: Python and C functions that look at no elements of the arrays that they are given.
 _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
-#: Functions that write into their first argument.
-_WRITERS: frozenset[Any] = frozenset(
-    (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
-)
-#: Code of C's says so of a value that it cannot take.
-_NAMED = re.compile(r"\b(Tensor|Float)\b")
-_NOTE = (
-    "tapegrad followed the function and passed on a value that is traced, which this code does not "
-    "take. Use what tapegrad differentiates in its place, or pass tg.stop_gradient(x) if no derivative "
-    "is meant."
-)
 
 
 class Reader(Imaging):
@@ -74,19 +64,21 @@ class Reader(Imaging):
         The trace of the transformation; None for imperative code.
     arguments : nest
         Arrays in it belong to the caller: they are copied when they are written into.
+    originals : iterable of pairs
+        What the function gets, and what the caller has for it.
     """
 
-    images: ClassVar[Images] = Images(
-        Level("light", LIGHT.always - {"results", "identity"}, LIGHT.watched)
-    )
+    images: ClassVar[Images] = Images(Level("light", LIGHT.always - {"results"}, LIGHT.watched))
 
-    def __init__(self, trace: Any, arguments: Any = ()) -> None:
+    def __init__(self, trace: Any, arguments: Any = (), originals: Any = ()) -> None:
         outer = current.get()
         self.trace = trace
         self.outer = outer if isinstance(outer, Reader) else None
         #: The promoted arrays of all readers that are running; None as long as there are none.
         self.promotions: Promotions | None = None if self.outer is None else self.outer.promotions
         self.arguments = arguments
+        #: What stands for objects of the caller's, and these, by id.
+        self.originals = {id(given): (given, own) for given, own in originals}
         self._exchange: Exchange | None = None
 
     @property
@@ -99,7 +91,7 @@ class Reader(Imaging):
     @cached_property
     def lent(self) -> dict[int, Any]:
         """The callers' arrays, by the id of what owns their memory."""
-        found = {id(o): o for o in map(owner_of, _arrays_in(self.arguments))}
+        found = owners_in(self.arguments)
         return found if self.outer is None else {**self.outer.lent, **found}
 
     def begin(self, function: Any) -> None:
@@ -118,8 +110,8 @@ class Reader(Imaging):
             leaves, structure = flatten(result)
             return unflatten(structure, [self.see(leaf) for leaf in leaves])
         except BaseException as error:
-            if isinstance(error, TypeError) and self.outer is None and _NAMED.search(str(error)):
-                error.add_note(_NOTE)
+            if self.outer is None:
+                explain_refusal(error)
             self.exchange.clean_exception(error, self._plain)
             raise
         finally:
@@ -214,7 +206,7 @@ class Reader(Imaging):
     def _is_written_apart(self, array: Any, value: Any) -> bool:
         """Whether a store into a plain array goes into the tensor that stands for it."""
         return (
-            _is_traced(value)
+            is_traced(value)
             or (self.promotions is not None and self.promotions.find(array) is not None)
             or (not array.flags.writeable and id(owner_of(array)) in self.lent)
         )
@@ -227,14 +219,14 @@ class Reader(Imaging):
             return None if self.promotions is not None or self.lent else function
         if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
             if kind is BuiltinFunctionType and isinstance(
-                function.__self__, (np.ndarray, *_CONTAINERS)
+                function.__self__, (np.ndarray, np.ufunc, *_CONTAINERS)
             ):
                 return None
             found = functions.find(function)
             if found is not None and found is not function:
-                if (self.promotions is not None or self.lent) and function not in _BLIND:
+                if self.promotions is not None and function not in _BLIND:
                     return None
-                if getattr(found, "plain", None) is not None:
+                if wants_arguments(found) or (function in WRITERS and self.lent):
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
@@ -242,14 +234,19 @@ class Reader(Imaging):
         elif kind is FunctionType:
             found = replacement_of(function)
             if found is not None:
-                plain = getattr(found, "plain", None) is not None
-                return None if self.promotions is not None or plain else found
+                return None if self.promotions is not None or wants_arguments(found) else found
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
         if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
+
+    def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
+        computes = type(function) is np.ufunc and not names and len(args) <= function.nin
+        if computes and self.promotions is None:  # nothing is written
+            return partial(function, *args)
+        return super().call(function, args, names)
 
     def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
         owner = getattr(function, "__self__", None)
@@ -262,7 +259,7 @@ class Reader(Imaging):
             MethodWrapperType,
         ):
             return self._method_of_array(function, owner, args, kwargs)
-        written = self._lent_to(function, args, kwargs) if self.lent else None
+        written = written_by(function, args, kwargs, self.lent) if self.lent else None
         if written is not None:
             return self._into_lent(written, function, args, kwargs)
         if self.promotions is not None and self._sees(function):
@@ -270,30 +267,16 @@ class Reader(Imaging):
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
-            plain = getattr(functions.get(function), "plain", None)
-            if plain is not None:
-                named = {name: plain(a) for name, a in kwargs.items()}
-                return super().call_with(function, tuple(map(plain, args)), named)
-            return partial(chosen, *args, **kwargs)
+            found = functions.get(function)
+            if not wants_arguments(found):
+                return partial(chosen, *args, **kwargs)
+            if found.plain is None:
+                return partial(chosen, *map(self.iterate, args), **kwargs)
+            named = {name: found.plain(a) for name, a in kwargs.items()}
+            return super().call_with(function, tuple(map(found.plain, args)), named)
         if is_compiled(function) and holds_tensor((args, kwargs)):
             return partial(self.image(written_function(function)), *args, **kwargs)
         return super().call_with(function, args, kwargs)
-
-    def _lent_to(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return the caller's array that a function of NumPy's is to write into, or None."""
-        out = kwargs.get("out")
-        if out is None:
-            if type(function) is np.ufunc:
-                first = function.nin
-            elif function in _WRITERS or getattr(function, "__name__", "") == "at":
-                first = 0
-            else:
-                return None
-            out = args[first] if len(args) > first else None
-        out = out[0] if type(out) is tuple and len(out) == 1 else out
-        if type(out) is not np.ndarray or out.flags.writeable:
-            return None
-        return out if id(owner_of(out)) in self.lent else None
 
     def _into_lent(
         self, array: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -351,6 +334,19 @@ class Reader(Imaging):
     def compare(self, a: Any, b: Any, symbol: str) -> Thunk:
         return super().compare(self.see(a), self.see(b), symbol)
 
+    def is_(self, a: Any, b: Any) -> bool:
+        return a is b or self._own(a) is self._own(b)
+
+    def _own(self, value: Any) -> Any:
+        """Return what the caller has for a value, if it stands for something of the caller's."""
+        value, reader = self.see(value), self
+        while reader is not None:
+            known = reader.originals.get(id(value))
+            if known is None and isinstance(value, Tensor):
+                known = value.live_trace.appearance.originals.get(id(value))
+            value, reader = (value, reader.outer) if known is None else (known[1], self)
+        return value
+
     def contains(self, item: Any, container: Any) -> Thunk:
         return super().contains(self.see(item), self.see(container))
 
@@ -371,10 +367,16 @@ class Reader(Imaging):
         return super().iterate(self.see(value))
 
     def convert(self, value: Any, kind: str) -> Thunk:
-        return super().convert(self.see(value), kind)
+        value = self.see(value)
+        if isinstance(value, Tensor):
+            return self.call_with(CONVERT[kind], (value,), {})
+        return super().convert(value, kind)
 
     def format(self, value: Any, spec: str) -> Thunk:
-        return super().format(self.see(value), spec)
+        value = self.see(value)
+        if isinstance(value, Tensor):
+            return self.call_with(format, (value, spec), {})
+        return super().format(value, spec)
 
     # Stores --------------------------------------------------------------------------------------
 
@@ -410,17 +412,6 @@ class Reader(Imaging):
         return value
 
 
-def _is_traced(value: Any) -> bool:
-    """Whether a derivative or a batch would be lost where a value becomes a plain one."""
-    if isinstance(value, Tensor):
-        return value.live_trace.level > 0 or not value.constant
-    return type(value) in (list, tuple) and any(map(_is_traced, value))
-
-
-def _arrays_in(tree: Any) -> Iterator[Any]:
-    return (leaf for leaf in flatten(tree)[0] if isinstance(leaf, np.ndarray))
-
-
 _WITH_LISTS: dict[Any, Any] = {}
 
 
@@ -430,6 +421,9 @@ def _of_lists(function: Any) -> Any:
     if made is None:
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            gate = current.get()
+            if "out" in kwargs and isinstance(gate, Reader) and gate.lent:
+                return gate.call_with(function, args, kwargs)()
             first = type(args[0]) if args else None
             if first in (list, tuple) or (first is np.ndarray and holds_tensor(args)):
                 return called_for(function, args, kwargs)(*args, **kwargs)
@@ -439,7 +433,9 @@ def _of_lists(function: Any) -> Any:
     return made
 
 
-def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def read(
+    trace: Any, function: Callable[..., Any], args: Any, kwargs: Any, originals: Any = ()
+) -> Any:
     """Run a function as its image under a trace.
 
     Parameters
@@ -448,6 +444,8 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
         Whose values the function gets.
     function, args, kwargs
         What is called. Arrays among the arguments are the caller's.
+    originals : iterable of pairs
+        What is given, and what the caller has for it.
 
     Returns
     -------
@@ -459,7 +457,7 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
     outer = current.get()
     kind = type(outer) if isinstance(outer, Reader) else Reader
     if trace is not None:
-        return kind(trace, (args, kwargs)).read(function, args, kwargs)
+        return kind(trace, (args, kwargs), originals).read(function, args, kwargs)
     before = state.get()
     state.set(before.replace(adapted=True))
     try:
@@ -468,14 +466,15 @@ def read(trace: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> An
         state.set(state.get().replace(adapted=before.adapted))
 
 
-def called(function: Callable[..., Any], lent: Any = ()) -> Callable[..., Any]:
+def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) -> Callable[..., Any]:
     """Return what the running reader calls in place of a function: its image.
 
-    Arrays in the nest `lent` are the caller's.
+    Arrays in the nest `lent` are the caller's; `originals` are as for `read`.
     """
     gate = current.get()
     if isinstance(gate, Reader):
         gate.arguments = (gate.arguments, lent)
+        gate.originals.update((id(given), (given, own)) for given, own in originals)
     if not isinstance(gate, Reader) or type(function) is AsIs:
         return function
     gate.begin(function)

@@ -38,14 +38,14 @@ class Recorder(Calls):
 
     images: ClassVar[Images] = Images(FULL)
 
-    def __init__(self, trace: Any, arguments: Any = (), ledger: Ledger | None = None) -> None:
-        super().__init__(trace, arguments)
+    def __init__(
+        self, trace: Any, arguments: Any = (), originals: Any = (), *, ledger: Ledger | None = None
+    ) -> None:
+        super().__init__(trace, arguments, originals)
         if ledger is None:
             assert isinstance(self.outer, Recorder)
             ledger = self.outer.ledger
         self.ledger = ledger
-        #: Generators of random numbers that the run has made from a seed.
-        self.drawing: dict[int, Any] = {}
 
     def begin(self, function: Any) -> None:
         self.ledger.begin(function)

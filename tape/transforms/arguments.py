@@ -85,14 +85,14 @@ class Choice:
         """
         places = self.places(len(args))
 
-        def shielded(rest: Any) -> Any:
+        def shielded(rest: Any, originals: Any) -> Any:
             others, keywords = rest
 
             def partial(*variables: Any) -> Any:
                 full = list(others)
                 for i, value in zip(places, variables):
                     full[i] = value
-                return later.called(function, rest)(*full, **keywords)
+                return later.called(function, rest, originals)(*full, **keywords)
 
             return run(partial, tuple([args[i] for i in places]))
 

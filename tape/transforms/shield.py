@@ -37,13 +37,14 @@ _NOTE = (
 )
 
 
-def run_shielded(run: Callable[[Any], Any], arguments: Any, *, as_is: bool) -> Any:
-    """Return ``run(arguments)``, with the arrays in the nest `arguments` safe from writes.
+def run_shielded(run: Callable[[Any, Any], Any], arguments: Any, *, as_is: bool) -> Any:
+    """Return ``run(arguments, originals)``, with the arrays in the nest `arguments` safe from writes.
 
     Parameters
     ----------
     run : callable
-        Runs the user's function; its result is a nest.
+        Runs the user's function; its result is a nest. `originals` are pairs of what stands in the nest,
+        and what the caller has for it.
     arguments : nest
         What the function gets besides the values that are traced.
     as_is : bool
@@ -66,9 +67,10 @@ def run_shielded(run: Callable[[Any], Any], arguments: Any, *, as_is: bool) -> A
             leaf = cell
         lent.append(leaf)
     if not arrays and not tensors:
-        return run(arguments)
+        return run(arguments, ())
+    originals = [(a, b) for a, b in zip(lent, leaves) if a is not b]
     try:
-        result = run(unflatten(structure, lent))
+        result = run(unflatten(structure, lent), originals)
     except ValueError as error:
         if str(error) in _REFUSALS and not as_is:
             error.add_note(_NOTE)

@@ -85,10 +85,11 @@ def vmap(
         size = _common_size(values, axes, structure, axis_size)
         fronted = [v if a in (0, None) else np.moveaxis(v, a, 0) for v, a in zip(values, axes)]
 
-        def run(rest: Any) -> Any:
+        def run(rest: Any, originals: Any) -> Any:
             shared, keywords = rest
             arguments = [s if a is None else v for v, a, s in zip(fronted, axes, shared)]
-            return _run_batched(chosen, arguments, axes, structure, keywords, size, out_axes)
+            given = chosen, arguments, axes, structure, keywords, size, out_axes
+            return _run_batched(*given, originals)
 
         shared = [v if axis is None else None for v, axis in zip(fronted, axes)]
         try:
@@ -141,10 +142,11 @@ def _run_batched(
     kwargs: Any,
     size: int,
     out_axes: Any,
+    originals: Any = (),
 ) -> Any:
     with new_trace(BatchTrace, size) as trace:
         examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
-        result = later.read(trace, function, unflatten(structure, examples), kwargs)
+        result = later.read(trace, function, unflatten(structure, examples), kwargs, originals)
         leaves, out_structure = flatten(result)
         placed = spread(out_axes, out_structure, "vmap: out_axes")
         outs = []
@@ -186,9 +188,9 @@ def _run_one_by_one(
     size: int,
     out_axes: Any,
 ) -> Any:
-    def call(rest: Any) -> Any:
+    def call(rest: Any, originals: Any) -> Any:
         example, keywords = rest
-        image = later.called(function, rest)  # of a transformation around this one
+        image = later.called(function, rest, originals)  # of a transformation around this one
         return image(*unflatten(structure, example), **keywords)
 
     if size == 0:

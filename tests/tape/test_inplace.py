@@ -328,3 +328,20 @@ def test_writing_through_an_empty_view_writes_nothing():
     y.T.reshape(-1)[6:] *= 2.0
     y.backward()
     assert np.array_equal(x.grad, np.full((2, 3), 2.0)) and np.array_equal(y.data, [[2.0] * 3] * 2)
+
+
+def test_a_broadcast_view_is_not_written_into():
+    def f(x):
+        wide = np.broadcast_to(x * 1, (3, 2))
+        with pytest.raises(ValueError, match="read-only"):
+            wide[0] = 1.0
+        with pytest.raises(ValueError, match="read-only"):
+            wide[1:] += 1.0
+        return (wide * np.arange(6.0).reshape(3, 2)).sum()
+
+    x = np.array([1.0, 2.0])
+    t = tg.tensor(x)
+    f(t).backward()
+    for gradient in (t.grad, tg.grad(f)(x), tg.vmap(tg.grad(f))(np.stack([x, x]))[0]):
+        np.testing.assert_array_equal(gradient, [6.0, 9.0])
+    np.testing.assert_array_equal(tg.vmap(f)(np.stack([x, x])), [f(x)] * 2)

@@ -348,3 +348,23 @@ def test_items_of_integers_are_plain() -> None:
     f = tg.jit(lambda n, x: x * call(tg.Tensor.item, n) + len(call(tg.Tensor.tolist, n + x)))
     assert f(np.array(3), np.array([1.0, 2.0])).tolist() == [5.0, 8.0]
     assert call(tg.Tensor.tolist, tg.tensor([1, 2])) == [1, 2]
+
+
+def test_a_copy_is_asked_for_by_numpys_names_too():
+    for mode in np._CopyMode:
+        if mode.value is not False:
+            f = lambda x, mode=mode: (np.array(x, copy=mode) * x).sum()
+            np.testing.assert_array_equal(tg.grad(f)(np.array([1.0, 2.0])), [2.0, 4.0])
+    with pytest.raises(ValueError):
+        tg.grad(lambda x: np.array([x[0], x[1]], copy=np._CopyMode.NEVER).sum())(np.ones(2))
+
+
+def test_questions_about_masks_are_answered():
+    def f(x):
+        assert not np.ma.isMaskedArray(x) and not np.ma.is_masked(x)
+        assert np.ma.getmask(x) is np.ma.nomask and not np.ma.getmaskarray(x).any()
+        return (np.ma.getdata(x) * np.ma.filled(x, 0.0)).sum()
+
+    np.testing.assert_array_equal(tg.grad(f)(np.array([1.0, 2.0])), [2.0, 4.0])
+    with pytest.raises(tg.TracedArrayError, match="ma"):
+        tg.grad(lambda x: np.ma.array(x).sum())(np.ones(2))

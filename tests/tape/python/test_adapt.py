@@ -190,3 +190,28 @@ def test_adapted_functions_can_be_pickled_and_printed():
     assert again.function is filled
     with pytest.raises(TypeError, match="takes a function"):
         tg.adapt(3)
+
+
+def written_by_out(x):
+    a, number, b, c = np.empty(3), np.empty(()), np.empty((2, 3)), np.zeros((3, 3))
+    np.multiply(x, 2.0, out=a)
+    np.sum(a * a, out=number)
+    np.stack([x, x], out=b)
+    np.cumsum(x, out=a)
+    np.matmul(x[:, None], x[None], out=c)
+    np.clip(x, 0.5, 1.0, out=b[1])
+    np.copyto(c[0], x)
+    np.put(c, [4], x[2])
+    x.mean(out=number[...])
+    return a.sum() + number + b.sum() * c.sum()
+
+
+def test_what_is_written_by_out_stays_in_the_graph():
+    differences = [
+        (written_by_out(X + 1e-6 * e) - written_by_out(X - 1e-6 * e)) / 2e-6 for e in np.eye(3)
+    ]
+    np.testing.assert_allclose(slope(written_by_out), differences, rtol=1e-6)
+    np.testing.assert_allclose(tg.grad(written_by_out)(X), differences, rtol=1e-6)
+    t, kept = tg.tensor(X), np.empty(3)
+    np.multiply(t, 2.0, out=kept)  # imperative code writes numbers
+    np.testing.assert_allclose(kept, 2 * X)

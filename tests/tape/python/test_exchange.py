@@ -1,5 +1,6 @@
 """Traced values in the user's own objects become plain when the trace ends."""
 
+import datetime
 import types
 from collections import OrderedDict, deque, namedtuple
 
@@ -118,3 +119,12 @@ def test_what_was_not_noted_is_left_alone_and_places_are_forgotten():
     noted.append(x)
     exchange.finish(plain)
     assert type(noted[0]) is np.float64 and noted[1] is x and other[0] is x
+
+
+def test_an_error_of_code_that_takes_no_tensors_says_what_to_do():
+    with pytest.raises(TypeError, match="timedelta") as caught:
+        tg.grad(lambda x: datetime.timedelta(seconds=x[0]).total_seconds())(np.ones(2))
+    assert "tg.stop_gradient" in caught.value.__notes__[0]
+    with pytest.raises(TypeError) as caught:
+        tg.grad(lambda x: len(3) * x)(1.0)
+    assert not hasattr(caught.value, "__notes__")

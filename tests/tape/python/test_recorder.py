@@ -21,7 +21,7 @@ def recorded(function, *args):
         for i, value in enumerate(arguments):
             ledger.outside(value, Place.argument(arguments, i))
         try:
-            return ledger, Recorder(trace, (), ledger).read(function, args, {}), ""
+            return ledger, Recorder(trace, ledger=ledger).read(function, args, {}), ""
         except Abandoned as end:
             return ledger, None, end.reason
 

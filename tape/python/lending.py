@@ -1,0 +1,50 @@
+"""Arrays among the arguments are the caller's: which of them a function of NumPy's would change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.core.pytree import flatten
+from tapegrad.tape.python.promotion import owner_of
+
+__all__ = ["WRITERS", "owners_in", "written_by"]
+
+#: Functions that write into their first argument.
+WRITERS: frozenset[Any] = frozenset(
+    (np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask)
+)
+
+
+def owners_in(arguments: Any) -> dict[int, Any]:
+    """Return the arrays that own the memory of those in a nest, by their ids."""
+    arrays = (leaf for leaf in flatten(arguments)[0] if isinstance(leaf, np.ndarray))
+    return {id(owner): owner for owner in map(owner_of, arrays)}
+
+
+def written_by(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lent: dict[int, Any]
+) -> Any:
+    """Return the array that a function of NumPy's is to write into, if it is lent; or None."""
+    out = kwargs.get("out")
+    if out is None:
+        if type(function) is np.ufunc:
+            first = function.nin
+        elif function in WRITERS or _is_at(function):
+            first = 0
+        else:
+            return None
+        out = args[first] if len(args) > first else None
+    out = out[0] if type(out) is tuple and len(out) == 1 else out
+    if type(out) is not np.ndarray or out.flags.writeable:
+        return None
+    return out if id(owner_of(out)) in lent else None
+
+
+def _is_at(function: Any) -> bool:
+    """Whether a function is the method ``at`` of a ufunc."""
+    return (
+        type(getattr(function, "__self__", None)) is np.ufunc
+        and getattr(function, "__name__", "") == "at"
+    )
