@@ -113,12 +113,18 @@ class ArrayMethods(ArrayOperators):
         asked = (*dtype, *options.values())
         if any(isinstance(d, int | tuple | list) for d in asked):
             raise TypeError("view() takes no sizes; use reshape()")
+        classes = [d for d in asked if isinstance(d, type) and issubclass(d, np.ndarray)]
+        if self.live_trace.level and asked == (np.ndarray,):
+            asked = ()  # which this stands for
         if not all(_is_tensor_class(d) or np.dtype(d) == self.dtype for d in asked):
+            why = "view() of another dtype reads bytes anew, which has no derivative; use astype(), or "
+            if classes and classes[0] is not np.ndarray:
+                why = (
+                    f"view() as {classes[0].__name__} would have no derivative; use the array, or "
+                )
             return self.live_trace.appearance.apply_foreign(  # type: ignore[no-any-return]
-                self, "view", np.ndarray.view, (self, *dtype), options,
-                "view() of another dtype reads bytes anew, which has no derivative; use astype(), or "
-                "x.data.view()",
-            )  # fmt: skip
+                self, "view", np.ndarray.view, (self, *dtype), options, why + "x.data.view()"
+            )
         return functions["getitem"](self, ...)  # type: ignore[no-any-return]
 
     def ravel(self, order: str = "C", *, constant: bool | None = None) -> Tensor:

@@ -327,6 +327,7 @@ ERRORS: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
     (lambda x: tg.einsum(x, [0.5, 1]), TypeError, "integer"),
     (lambda x: x.view(np.int64), TypeError, "no derivative"),
     (lambda x: x.view(np.ndarray), TypeError, "no derivative"),
+    (lambda x: x.view(np.recarray), TypeError, "as recarray would have no derivative"),
     (lambda x: x.view(3, -1), TypeError, "reshape"),
     (lambda x: x.to_device("gpu"), ValueError, "cpu"),
     (lambda x: setattr(x, "imag", 1), AttributeError, "imag"),
@@ -358,3 +359,12 @@ def test_what_a_tensor_has_not_says_what_to_use() -> None:
 def test_compiled_code_may_use_what_tensors_have_not() -> None:
     for use in (lambda x: x.view(np.int64), lambda x: x.byteswap(), lambda x: x.flags.c_contiguous):
         assert same(tg.jit(use)(X), use(X))
+
+
+def test_a_traced_value_is_a_view_of_the_class_that_it_stands_for():
+    def f(x):
+        y = 2.0 * x
+        y.view(np.ndarray)[0] = 5.0
+        return np.sum(y * y)
+
+    np.testing.assert_array_equal(tg.grad(f)(np.ones(3)), [0.0, 8.0, 8.0])
