@@ -90,7 +90,7 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.operations",
 )
 for _name in ("called", "read"):
-    _later.places[_name] = "tapegrad.tape.python.reading", _name
+    _later.places[_name] = "tapegrad.tape.python.running", _name
 for _name in ("reverse", "forward", "batch"):
     _later.places[_name] = "tapegrad.tape.transforms.programs", _name
 

@@ -26,6 +26,7 @@ __all__ = [
     "enter_viewed",
     "fresh_leaf",
     "locked",
+    "tensor_at",
     "wanted",
 ]
 
@@ -163,3 +164,9 @@ def wanted(constant: Any, primitive: Primitive, out: Any) -> bool:
             "only floats have gradients"
         )
     return not constant
+
+
+def tensor_at(node: Node) -> Tensor | None:
+    """Return the living tensor whose current version is that of `node`."""
+    tensor = None if node.owner is None else node.owner()
+    return tensor if tensor is not None and tensor._node is node else None

@@ -26,7 +26,7 @@ from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.state import guarding, state
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["Tensor", "imperative", "make", "own", "pin_of", "tensor_at"]
+__all__ = ["Tensor", "imperative", "make", "own", "pin_of"]
 
 
 class _Imperative:
@@ -476,12 +476,6 @@ def make(trace: Any, value: Any, node: Any) -> Tensor:
     new._latent = None
     new._inner_shape = None
     return new
-
-
-def tensor_at(node: Node) -> Tensor | None:
-    """Return the living tensor whose current version is that of `node`."""
-    tensor = None if node.owner is None else node.owner()
-    return tensor if tensor is not None and tensor._node is node else None
 
 
 def own(tensor: Tensor) -> None:

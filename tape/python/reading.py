@@ -30,16 +30,14 @@ from tapegrad.tape.array.replacements import (
     wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
-from tapegrad.tape.core.state import state
 from tapegrad.tape.python import special
 from tapegrad.tape.python.compiled import is_compiled, written_function
 from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
-from tapegrad.tape.python.images import Images, original
+from tapegrad.tape.python.images import Images
 from tapegrad.tape.python.imaging import Imaging
 from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
@@ -47,7 +45,7 @@ from tapegrad.tape.python.promotion import Promotions, is_traced, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
-__all__ = ["Reader", "called", "promoted", "read"]
+__all__ = ["Reader"]
 
 _DISPATCHED = type(np.sum)
 _CONTAINERS = (list, dict, set, deque)
@@ -431,71 +429,3 @@ def _of_lists(function: Any) -> Any:
 
         made = _WITH_LISTS[function] = call
     return made
-
-
-def read(
-    trace: Any, function: Callable[..., Any], args: Any, kwargs: Any, originals: Any = ()
-) -> Any:
-    """Run a function as its image under a trace.
-
-    Parameters
-    ----------
-    trace : Trace or None
-        Whose values the function gets.
-    function, args, kwargs
-        What is called. Arrays among the arguments are the caller's.
-    originals : iterable of pairs
-        What is given, and what the caller has for it.
-
-    Returns
-    -------
-    nest
-        What the function returned, in which tensors stand for promoted arrays.
-    """
-    if type(function) is AsIs:
-        return function.function(*args, **kwargs)
-    outer = current.get()
-    kind = type(outer) if isinstance(outer, Reader) else Reader
-    if trace is not None:
-        return kind(trace, (args, kwargs), originals).read(function, args, kwargs)
-    before = state.get()
-    state.set(before.replace(adapted=True))
-    try:
-        return kind(None).read(function, args, kwargs)
-    finally:
-        state.set(state.get().replace(adapted=before.adapted))
-
-
-def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) -> Callable[..., Any]:
-    """Return what the running reader calls in place of a function: its image.
-
-    Arrays in the nest `lent` are the caller's; `originals` are as for `read`.
-    """
-    gate = current.get()
-    if isinstance(gate, Reader):
-        gate.arguments = (gate.arguments, lent)
-        gate.originals.update((id(given), (given, own)) for given, own in originals)
-    if not isinstance(gate, Reader) or type(function) is AsIs:
-        return function
-    gate.begin(function)
-    what = gate.callee(function)
-    return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()
-
-
-def promoted(array: Any) -> Tensor | None:
-    """Return the tensor that stands for a plain array that is written into.
-
-    None without a reader, and where the code that writes is no image: it would read the array's own
-    numbers afterwards.
-    """
-    gate = current.get()
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
-        frame = frame.f_back
-    if frame is None or original(frame.f_code) is frame.f_code:
-        return None
-    return gate.promote(array) if isinstance(gate, Reader) else None
-
-
-functions["promote"] = promoted
-functions["image"] = called

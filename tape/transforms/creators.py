@@ -12,8 +12,9 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from tapegrad.tape.array.graph import tensor_at
 from tapegrad.tape.array.guard import locked_array
-from tapegrad.tape.array.tensor import Tensor, imperative, make, own, tensor_at
+from tapegrad.tape.array.tensor import Tensor, imperative, make, own
 from tapegrad.tape.core.bundles import output_p
 from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.node import Node

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.tensor import Tensor, imperative, make, tensor_at
+from tapegrad.tape.array.graph import tensor_at
+from tapegrad.tape.array.tensor import Tensor, imperative, make
 from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, unflatten
