@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.tape.core.appearance import cut, is_cut
 from tapegrad.tape.core.checks import is_fraction
+from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import formats_text
 from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.trace import leaked
@@ -64,9 +65,26 @@ def _with_array_like(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
         return functions[ufunc](*(a if a is mine else float(a) for a in (x, y)))
     if not _is_array_like(other):
         return looks.with_foreign(mine, ufunc, (x, y))
+    answer = _answer_of_another(mine, other, ufunc, (x, y))
+    if answer is not NotImplemented:
+        return answer
     if name == "multiply" and isinstance(other, list | tuple | array) and looks.repeats(mine):
         return NotImplemented  # Python repeats the sequence
     return functions[ufunc](x, y)
+
+
+def _answer_of_another(mine: Any, other: Any, ufunc: np.ufunc, operands: tuple[Any, Any]) -> Any:
+    """Ask a class that answers ufuncs itself, as NumPy does; quantities keep their units so.
+
+    NotImplemented where there is none, or where it would make a plain array of a traced value.
+    """
+    override = getattr(type(other), "__array_ufunc__", None)
+    if override is None or not mine._trace.level or isinstance(other, np.ndarray | np.generic):
+        return NotImplemented
+    try:
+        return override(other, ufunc, "__call__", *operands)
+    except (TracedArrayError, TypeError):
+        return NotImplemented
 
 
 def _is_array_like(a: Any) -> bool:

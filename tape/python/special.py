@@ -350,7 +350,7 @@ def own_names(owner: Any) -> Any:
 
 def _described(gate: Imaging, found: Any, kind: str, *operands: Any) -> Thunk | None:
     """What a property or a descriptor in Python that was found on a class runs, if it does."""
-    if found is None or type(found) is FunctionType:
+    if found is None or found is _NOTHING or type(found) is FunctionType:
         return None
     if is_a(found, property):
         function = getattr(found, {"get": "fget", "set": "fset", "delete": "fdel"}[kind])
@@ -373,6 +373,10 @@ def _with_fallback(name: str) -> type:
     return type("_WithFallback", (), {"__slots__": ("_tapegrad_ask", "__getattr__"), name: ask})
 
 
+#: What is not there: a class may hold None under a name.
+_NOTHING = object()
+
+
 def attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
     """``owner.name``."""
     cls = type(owner)
@@ -387,7 +391,7 @@ def attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
     if written(cls, "__getattribute__") is not None:
         methods = _methods(gate, owner, "__getattribute__", "__getattr__")
         return partial(getattr, stand_in(owner, **methods), name)
-    found, missing = lookup(cls, name), written(cls, "__getattr__")
+    found, missing = lookup(cls, name, _NOTHING), written(cls, "__getattr__")
     ask = _described(gate, found, "get", owner, cls)
     if ask is not None and (outranks(found) or name not in own_names(owner)):
         if missing is None:
@@ -395,7 +399,7 @@ def attribute(gate: Imaging, owner: Any, name: str) -> Thunk:
         both: Any = _with_fallback(name)()
         both._tapegrad_ask, both.__getattr__ = ask, MethodType(gate.image(missing), owner)
         return partial(getattr, both, name)
-    if found is None and missing is not None and name not in own_names(owner):
+    if found is _NOTHING and missing is not None and name not in own_names(owner):
         return partial(gate.image(missing), owner, name)
     return partial(getattr, owner, name)
 

@@ -18,7 +18,14 @@ from tapegrad.tape.core.reverse import reachable, sweep, sweep_by_line
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.reverse_mode import ReverseTrace
-from tapegrad.tape.transforms.values import as_value, below, differentiable, give_back, split_aux
+from tapegrad.tape.transforms.values import (
+    as_value,
+    below,
+    differentiable,
+    give_back,
+    refuse_foreign,
+    split_aux,
+)
 
 __all__ = ["Pullback", "pull_from", "push_through"]
 
@@ -133,6 +140,7 @@ def pull_from(
         result = later.read(trace, function, unflatten(structure_in, variables), {})
         result, aux = split_aux(result, has_aux, what)
         out_leaves, structure_out = flatten(result)
+        refuse_foreign(out_leaves, what)
         if check is not None:
             check(result, out_leaves)
         outputs = []
@@ -182,6 +190,7 @@ def push_through(
             later.read(trace, function, unflatten(structure, duals), {}), has_aux, what
         )
         out_leaves, out_structure = flatten(result)
+        refuse_foreign(out_leaves, what)
         values, out_tangents = [], []
         for leaf in out_leaves:
             value = below(leaf, trace)

@@ -22,6 +22,7 @@ __all__ = [
     "dtype_of",
     "floats_only",
     "give_back",
+    "refuse_foreign",
     "require_scalar",
     "shape_of",
     "split_aux",
@@ -80,6 +81,22 @@ def split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
     if type(result) is not tuple or len(result) != 2:
         raise TypeError(f"{what} with has_aux=True: the function must return (result, aux)")
     return result
+
+
+def refuse_foreign(leaves: list[Any], what: str) -> None:
+    """Raise if a leaf of a result is an object of which nobody knows what depends on the arguments."""
+    for leaf in leaves:
+        if not isinstance(leaf, _RESULTS):
+            raise TypeError(
+                f"{what}: the function returned an object of type {type(leaf).__name__}, whose "
+                "derivative is not known. Return arrays, numbers, or nests of them; other objects can "
+                "be returned beside the result by has_aux, or their class registered by "
+                "tg.register_pytree_node"
+            )
+
+
+#: What the leaves of results may be.
+_RESULTS = (Tensor, np.ndarray, np.generic, int, float, complex)
 
 
 def require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]:

@@ -18,7 +18,7 @@ from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
 from tapegrad.tape.transforms.shield import run_shielded
 from tapegrad.tape.transforms.transformed import transformed
-from tapegrad.tape.transforms.values import as_value, below
+from tapegrad.tape.transforms.values import as_value, below, refuse_foreign
 
 __all__ = ["map_rows", "vmap"]
 
@@ -148,6 +148,7 @@ def _run_batched(
         examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
         result = later.read(trace, function, unflatten(structure, examples), kwargs, originals)
         leaves, out_structure = flatten(result)
+        refuse_foreign(leaves, "vmap")
         placed = spread(out_axes, out_structure, "vmap: out_axes")
         outs = []
         for leaf, axis in zip(leaves, placed):
