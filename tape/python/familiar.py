@@ -60,7 +60,7 @@ def unwatch(gate: Any) -> None:
 def meet(images: Images, value: Any) -> None:
     """Note that a light image has asked about `value`: if its class is harmless, for the last time."""
     cls = type(value)
-    for kind in _harmless(images, cls):
+    for kind in _harmless(images, cls):  # type: ignore[arg-type]
         with _lock:
             types = familiar[kind]
             if not _watching and cls not in types:
