@@ -74,6 +74,8 @@ def _harmless(images: Images, cls: type) -> tuple[str, ...]:
     """Of what kinds of operations a class runs no code that images are made of."""
     if cls is super:
         return ("operations",)
+    if cls in (str, bytes):  # % makes text of what it is given
+        return ("attributes",)
     if not special.is_heap(cls):
         return ("attributes", "operations")
     kinds = {"attributes", "operations"}
