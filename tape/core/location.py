@@ -60,11 +60,8 @@ _STORE = opcode.opmap["STORE_SUBSCR"]
 
 
 _BINARY = opcode.opmap["BINARY_OP"]
-_REMAINDERS = frozenset(
-    place
-    for place, (_, text) in enumerate(opcode._nb_ops)
-    if text in ("%", "%=")  # type: ignore[attr-defined]
-)
+_OPERATORS: Any = vars(opcode)["_nb_ops"]
+_REMAINDERS = frozenset(i for i, (_, text) in enumerate(_OPERATORS) if text in ("%", "%="))
 
 
 def formats_text() -> bool:

@@ -59,7 +59,7 @@ def _frozen(compiled: Any) -> dict[str, Any]:
         blocks = getattr(getattr(result, "type_annotation", None), "blocks", {})
         for block in blocks.values():
             for statement in block.body:
-                source = getattr(statement, "value", None)
+                source: Any = getattr(statement, "value", None)
                 if type(source).__name__ in ("Global", "FreeVar"):
                     found[source.name] = source.value
     return found

@@ -60,7 +60,7 @@ def unwatch(gate: Any) -> None:
 def meet(images: Images, value: Any) -> None:
     """Note that a light image has asked about `value`: if its class is harmless, for the last time."""
     cls = type(value)
-    for kind in _harmless(images, cls):
+    for kind in _harmless(images, cls):  # type: ignore[arg-type]
         with _lock:
             types = familiar[kind]
             if not _watching and cls not in types:
@@ -74,6 +74,8 @@ def _harmless(images: Images, cls: type) -> tuple[str, ...]:
     """Of what kinds of operations a class runs no code that images are made of."""
     if cls is super:
         return ("operations",)
+    if cls in (str, bytes):  # % makes text of what it is given
+        return ("attributes",)
     if not special.is_heap(cls):
         return ("attributes", "operations")
     kinds = {"attributes", "operations"}

@@ -265,7 +265,7 @@ class Reader(Imaging):
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
-            found = functions.get(function)
+            found: Any = functions.get(function)
             if not wants_arguments(found):
                 return partial(chosen, *args, **kwargs)
             if found.plain is None:
@@ -337,7 +337,8 @@ class Reader(Imaging):
 
     def _own(self, value: Any) -> Any:
         """Return what the caller has for a value, if it stands for something of the caller's."""
-        value, reader = self.see(value), self
+        value = self.see(value)
+        reader: Reader | None = self
         while reader is not None:
             known = reader.originals.get(id(value))
             if known is None and isinstance(value, Tensor):
