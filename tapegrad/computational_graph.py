@@ -14,7 +14,8 @@ import numpy as np
 
 from tapegrad.compile import Jit
 from tapegrad.tape import Tape
-from tapegrad.tape.array.tensor import Tensor, own, tensor_at
+from tapegrad.tape.array.graph import tensor_at
+from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.bundles import output_p
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.transforms.creators import held_value, operands_of, values_of
