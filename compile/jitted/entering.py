@@ -198,7 +198,7 @@ class _Writer:
 
     def of_class(self, cls: type, key: str) -> str:
         """What the classes in the order of look-up hold: the first that had it, if no other has."""
-        passed = []
+        passed: list[str] = []
         for base in special.classes_of(cls):
             names = self.constant(special.names_of(base))
             if key in special.names_of(base):

@@ -115,7 +115,8 @@ def _is_recorded(node: Node, base: Node) -> bool:
     Those that were made before the graph of the base was cleared belong to that graph: if the base is a
     leaf, which has nothing to clear, they lead from a cleared node from now on.
     """
-    step, last = node, node
+    step = node
+    last: Node | None = node
     while last is not base and last is not None and last.inputs:
         step, last = last, last.inputs[0]
     made_before = last is base and not (base.inputs or base.cleared) and base.swept > step.number

@@ -37,6 +37,7 @@ class ArrayLock:
     """
 
     __slots__ = ("__weakref__", "below")
+    below: ArrayLock
 
 
 class ViewLock(ArrayLock):

@@ -9,7 +9,7 @@ Where Python asks for a value, or the function writes into what is outside, ther
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class BodyTrace(StagingTrace):
             self.hidden[key] = lent
         return self._inside[key]
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> NoReturn:
         """There is no other way than a program."""
         raise NotRecordable(reason)
 

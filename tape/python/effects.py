@@ -77,14 +77,12 @@ _TOLD = (*IMMUTABLE, type, ModuleType, BuiltinFunctionType, np.ufunc, DISPATCHED
 _QUIET = frozenset(("ignore", "warn"))
 _CYTHON = type(np.random.Generator.normal)
 _BOUND = (BuiltinFunctionType, MethodWrapperType, MethodType)
-_ITERATORS = tuple(
-    type(value)
-    for value in (
-        iter([]), iter(()), iter({}), iter(set()), iter(""), iter(range(0)), iter({}.items()),
-        iter({}.values()), reversed([]), enumerate(()), zip(), map(abs, ()), filter(None, ()),
-        iter(b""), np.nditer(np.zeros(1)), np.zeros(1).flat, {}.keys(), {}.values(), {}.items(),
-    )
+_EXAMPLES: tuple[Any, ...] = (
+    iter([]), iter(()), iter({}), iter(set()), iter(""), iter(range(0)), iter({}.items()),
+    iter({}.values()), reversed([]), enumerate(()), zip(), map(abs, ()), filter(None, ()), iter(b""),
+    np.nditer(np.zeros(1)), np.zeros(1).flat, {}.keys(), {}.values(), {}.items(),
 )  # fmt: skip
+_ITERATORS = tuple(map(type, _EXAMPLES))
 
 
 class Calls(Reads):
