@@ -19,6 +19,7 @@ import math
 import operator
 import re
 import types
+import weakref
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,7 @@ TYPES: frozenset[type] = frozenset(
         decimal.Decimal, functools.partial, functools.cmp_to_key, np.dtype, np.errstate, np.ndarray,
         np.finfo, np.iinfo, np.broadcast, np.ndindex, np.ndenumerate, np.flatiter, np.vectorize,
         np.poly1d, types.SimpleNamespace, types.MappingProxyType, types.MethodType, types.NoneType,
+        weakref.ref,
     )
     if isinstance(value, type)
 )  # fmt: skip

@@ -163,6 +163,8 @@ class Reads(Reader):
             if special.written(kind, method) is not None:
                 ledger.of_class(kind, method)
         ledger.of_class(kind, name)
+        if special.written(type(found), "__get__") is not None:  # its image reads of it
+            ledger.remember(found, Place.constant(kind, kind.__qualname__).of_class(name))
         if found is not ABSENT and special.outranks(found):
             return self._held_by_descriptor(owner, found, name, place)
         held = own(owner, name)

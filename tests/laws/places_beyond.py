@@ -345,3 +345,37 @@ def a_generator_of_random_numbers():
     box = Box(rng=np.random.default_rng(0))
     read = lambda x: x * (box.rng.bit_generator.state["state"]["inc"] % 7)
     return read, lambda k: setattr(box, "rng", np.random.default_rng(k + 1))
+
+
+@place
+def a_method_with_fixed_arguments():
+    class Model:
+        def scaled(self, x, rate):
+            return x * rate * self.k
+
+        k = 1.0
+        twice = functools.partialmethod(scaled, rate=2.0)
+
+    model = Model()
+    replaced = lambda k: functools.partialmethod(Model.scaled, rate=3.0 + k)
+    return lambda x: model.twice(x), lambda k: setattr(
+        Model, *(("twice", replaced(k)) if k % 2 else ("k", 2.0 + k))
+    )
+
+
+@place
+def a_cached_property():
+    class Model:
+        k = 1.0
+
+        @functools.cached_property
+        def w(self):
+            return self.k * 2.0
+
+    model = Model()
+
+    def change(k):
+        model.__dict__.pop("w", None)
+        Model.k = 2.0 + k
+
+    return lambda x: x * model.w, change
