@@ -282,6 +282,8 @@ class Calls(Reads):
             self.ledger.abandon("it draws random numbers, which a plan would not draw anew")
         if isinstance(owner, IMMUTABLE) or (name == "__init__" and place is None):
             return method
+        if kind is FunctionType and name == "__get__":
+            return method
         if isinstance(owner, (GeneratorType, *_ITERATORS)) and place is None:
             return method
         if place is None and kind in CHANGING and name in CHANGING[kind]:
