@@ -148,7 +148,7 @@ def _run_batched(
         examples = [v if axis is None else trace.variable(v) for v, axis in zip(values, axes)]
         result = later.read(trace, function, unflatten(structure, examples), kwargs, originals)
         leaves, out_structure = flatten(result)
-        refuse_foreign(leaves, "vmap")
+        refuse_foreign([leaf for leaf in leaves if type(leaf) is not str], "vmap")
         placed = spread(out_axes, out_structure, "vmap: out_axes")
         outs = []
         for leaf, axis in zip(leaves, placed):
