@@ -117,6 +117,8 @@ class StagingTrace(Trace):
                     self.give_up("a tensor from outside the function takes part in it")
             elif type(a) is np.ndarray:  # the function may fill it with something else later
                 values[i] = self.originals.copy(a)
+            elif isinstance(a, np.ndarray):
+                self.give_up(f"an array of class {type(a).__name__} takes part in it")
             elif not isinstance(a, (int, float, complex, np.generic)):
                 values[i] = np.asarray(values[i])
             operands.append(values[i])

@@ -232,7 +232,7 @@ class Ledger:
 
     def _read(self, value: Any, place: Place) -> Any:
         kind = type(value)
-        if kind is np.ndarray:
+        if isinstance(value, np.ndarray) and not isinstance(value, Tensor):
             return self._array(value, place)
         if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in "fiub"):
             if place.text in self.varying and not isinstance(value, np.bool_):
@@ -255,6 +255,8 @@ class Ledger:
         return value
 
     def _array(self, array: Any, place: Place) -> Any:
+        if type(array) is not np.ndarray:
+            self.abandon(f"{place} is an array of class {type(array).__name__}")
         if array.dtype.kind not in "fiub" or not array.flags.aligned:
             self.abandon(f"{place} is an array of dtype {array.dtype}")
         known = self._tensors.get(id(array))

@@ -219,3 +219,21 @@ def test_casts_are_done_where_the_user_wrote_them():
 def test_integer_arrays_that_are_argument_of_grad_through_others_are_constants():
     f = tg.grad(lambda x, n: np.sum(x * n + n / 2))
     check(f, (V, np.array([1, 2, 3])), (V.astype("f4"), np.array([1, 2, 3], np.int8)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_arrays_of_other_classes_are_not_taken_for_plain_ones():
+    matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    x = np.array([[1.0, -1.0]])
+    for function in (
+        lambda x: x * matrix,
+        lambda x: x * np.matrix([[1.0, 2.0], [3.0, 4.0]]),
+        lambda x: np.sum(x[0] * masked),
+    ):
+        got, want = tg.jit(function)(x), function(x)
+        assert type(got) is type(want)
+        np.testing.assert_array_equal(got, want)
+    for run in (tg.grad, lambda f: tg.jit(tg.grad(f))):
+        with pytest.raises(TypeError, match="the result is a matrix"):
+            run(lambda x: np.sum(x * matrix))(x)
