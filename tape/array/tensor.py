@@ -21,6 +21,7 @@ from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
 from tapegrad.tape.core.appearance import cut, is_cut, is_differentiated
 from tapegrad.tape.core.checks import check_constant, check_real
+from tapegrad.tape.core.location import asked_by_numpy
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.state import guarding, state
@@ -423,10 +424,8 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
                 raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
-            if np.dtype(dtype) == object and not (
-                self.constant or self._trace.level
-            ):  # np.vectorize asks for it
-                raise TypeError("an array of objects loses the graph; use t.data, or tg.vmap(f)(t)")
+            if np.dtype(dtype) == object and not self.constant and asked_by_numpy():
+                raise TypeError("np.vectorize loses the graph; use t.data, or tg.vmap(f)(t)")
             return array.astype(dtype)
         return array.copy() if copy else array
 

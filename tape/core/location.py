@@ -7,7 +7,15 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Line", "Location", "current_line", "formats_text", "stores_item", "user_location"]
+__all__ = [
+    "Line",
+    "Location",
+    "asked_by_numpy",
+    "current_line",
+    "formats_text",
+    "stores_item",
+    "user_location",
+]
 
 
 class Location:
@@ -54,6 +62,11 @@ def user_location() -> Line:
             break
         frame = frame.f_back
     return Location(frame.f_code, frame.f_lasti)
+
+
+def asked_by_numpy() -> bool:
+    """Whether Python code of NumPy's asks what the caller of this is asked, and not the user's."""
+    return str(sys._getframe(2).f_globals.get("__name__", "")).startswith("numpy.")
 
 
 _STORE = opcode.opmap["STORE_SUBSCR"]

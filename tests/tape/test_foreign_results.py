@@ -90,3 +90,11 @@ def test_none_on_a_class_is_something():
             raise AttributeError(name)
 
     assert tg.grad(lambda x: x * Lazy().filled)(2.0) == 3.0
+
+
+def test_an_array_of_objects_of_a_tensor_is_an_array_of_its_numbers():
+    t = tg.tensor([1.0, 2.0])
+    objects = np.asarray(t, dtype=object)
+    assert objects.tolist() == [1.0, 2.0] and objects.dtype == object
+    with pytest.raises(TypeError, match=r"np\.vectorize loses the graph"):
+        np.vectorize(lambda v: v * 2)(t)
