@@ -6,6 +6,7 @@ place of the arrays that they are given, also of those in containers.
 
 import abc
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import (
@@ -30,7 +31,7 @@ from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import calls, special
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.imaging import PLAIN
-from tapegrad.tape.python.ledger import CONTAINERS, Ledger, shown
+from tapegrad.tape.python.ledger import CONTAINERS, shown
 from tapegrad.tape.python.places import Place, own
 from tapegrad.tape.python.purity import (
     CHANGING,
@@ -99,7 +100,8 @@ class Calls(Reads):
     # Calls ----------------------------------------------------------------------------------------
 
     def image(self, function: FunctionType) -> FunctionType:
-        return super().image(self.ledger.enter(function))
+        image = super().image(self.ledger.enter(function))
+        return self.ledger.make(image) if self.ledger.is_own(function) else image  # type: ignore[no-any-return]
 
     def callee(self, function: Any) -> Any:
         kind = type(function)
@@ -163,6 +165,10 @@ class Calls(Reads):
             return self._again(function.__func__, (function.__self__, *args), kwargs)
         if kind is calls.CACHED:
             return self._cached(function, args, kwargs)
+        if kind is np.vectorize:
+            return partial(
+                functions.find(np.vectorize.__call__), self._vectorised(function), *args, **kwargs
+            )
         if kind in (operator.attrgetter, operator.itemgetter, operator.methodcaller) and args:
             return self._got(function, args[0])
         if function is vars and len(args) == 1 and not isinstance(args[0], Tensor):
@@ -170,8 +176,6 @@ class Calls(Reads):
         owner = getattr(function, "__self__", None) if kind in _BOUND else None
         if kind in (MethodDescriptorType, WrapperDescriptorType) and args:
             return self._again(function.__get__(args[0]), args[1:], kwargs)
-        if kind is BuiltinFunctionType and isinstance(owner, Ledger):
-            return super().call_with(function, args, kwargs)
         if kind is MethodWrapperType and function.__name__ in _WRAPPED and not kwargs:
             return self._wrapped(function, owner, args)
         if owner is not None and not isinstance(owner, (ModuleType, type, Tensor)):
@@ -207,8 +211,10 @@ class Calls(Reads):
 
     def _got(self, function: Any, owner: Any) -> Thunk:
         """What getters of ``operator`` read."""
-        _, names = function.__reduce__()[:2]
+        made, names = function.__reduce__()[:2]
         kind = type(function)
+        if made is not kind:
+            self.ledger.abandon("it calls operator.methodcaller with named arguments")
         if kind is operator.methodcaller:
             return chain(
                 self.attribute(owner, names[0]),
@@ -240,6 +246,17 @@ class Calls(Reads):
             self.ledger.abandon(f"{function.__name__} puts its result into a cache")
         place = Place.constant(function, function.__name__).called(args, kwargs)
         return constant(self.ledger.outside(value, place))
+
+    def _vectorised(self, function: Any) -> Any:
+        """Return an ``np.vectorize`` whose function is the image."""
+        place = self.ledger.place_of(function)
+        names = dict(vars(function))
+        if place is not None:
+            names = {n: self.ledger.outside(v, place.own(n)) for n, v in names.items()}
+            names = {n: self.ledger.whole(v) for n, v in names.items()}
+        new = object.__new__(np.vectorize)
+        new.__dict__.update(names, pyfunc=calls.callback(self, names["pyfunc"]))
+        return new
 
     def _wrapped(self, function: Any, owner: Any, args: _Arguments) -> Thunk:
         """``object.__setattr__(x, name, value)``: what the statement does."""
@@ -308,7 +325,11 @@ class Calls(Reads):
             and (type(args[0]) is int or id(args[0]) in self.ledger.drawing)
         ):
             return
-        if kind is np.ufunc or (kind is DISPATCHED and function in WITHOUT_EFFECT):
+        if kind is np.ufunc:
+            if not _is_written_in_c(function):
+                self.ledger.abandon(f"it calls the ufunc {function.__name__}")
+            return
+        if kind is DISPATCHED and function in WITHOUT_EFFECT:
             return
         if isinstance(function, type):
             if function in TYPES or issubclass(function, BaseException):
@@ -323,8 +344,6 @@ class Calls(Reads):
             self.ledger.abandon(f"it makes an object of type {function.__name__}")
         if kind is FunctionType or kind.__flags__ & HEAP:
             if is_ours(function) or replacement_of(function) is not None:
-                return
-            if isinstance(function, np.vectorize):
                 return
         elif kind is BuiltinFunctionType or kind is MethodWrapperType or kind is DISPATCHED:
             owner = getattr(function, "__self__", None)
@@ -355,14 +374,19 @@ class Calls(Reads):
     def _given(self, function: Any, value: Any) -> Any:
         """Return what a function gets that has no image."""
         kind = type(value)
-        if kind in CONTAINERS or kind is np.ndarray:
+        calls_back = _module(function) in ("numpy", "tapegrad")
+        if kind in CONTAINERS:
+            whole = self.ledger.whole(value)
+            if calls_back and kind in (list, tuple) and any(map(_is_code, whole)):
+                return kind([self._given(function, part) for part in whole])
+            return whole
+        if kind is np.ndarray:
             return self.ledger.whole(value)
         if kind in PLAIN or isinstance(value, Tensor):
             return value
-        ours = is_ours(function)
-        if kind in (FunctionType, MethodType, partial):
-            return calls.callback(self, value) if ours and not is_ours(value) else value
-        if ours and kind not in (type, ModuleType) and kind.__flags__ & HEAP:
+        if _is_code(value):
+            return calls.callback(self, value) if calls_back and not is_ours(value) else value
+        if is_ours(function) and kind not in (type, ModuleType) and kind.__flags__ & HEAP:
             return self._nest(value)
         if self.ledger.place_of(value) is None or _in(function, _DEAF):
             return value
@@ -427,6 +451,21 @@ def _in(function: Any, table: frozenset[Any]) -> bool:
         return function in table
     except TypeError:
         return False
+
+
+def _is_written_in_c(ufunc: np.ufunc) -> bool:
+    """Whether a ufunc is one of NumPy's or SciPy's: others may run code of the user's."""
+    homes = (np, sys.modules.get("scipy.special"))
+    return any(getattr(home, ufunc.__name__, None) is ufunc for home in homes)
+
+
+def _is_code(value: Any) -> bool:
+    """Whether a value runs code of the user's when it is called, and is no class."""
+    kind = type(value)
+    if kind in (FunctionType, MethodType, partial, np.vectorize):
+        return True
+    called = bool(kind.__flags__ & HEAP) and not isinstance(value, type)
+    return called and special.written(kind, "__call__") is not None
 
 
 def _text(value: Any) -> str:

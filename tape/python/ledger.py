@@ -192,6 +192,10 @@ class Ledger:
         """Whether a value goes in place of a caller's list or instance."""
         return id(value) in self._copies
 
+    def is_own(self, value: Any) -> bool:
+        """Whether this run has made a function or an instance."""
+        return id(value) in self._own
+
     def begin(self, function: Any) -> None:
         """Note what is run: a function that lies outside, unless the run has made it."""
         parts = [function]

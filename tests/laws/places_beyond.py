@@ -11,6 +11,7 @@ import operator
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -379,3 +380,44 @@ def a_cached_property():
         Model.k = 2.0 + k
 
     return lambda x: x * model.w, change
+
+
+# Functions that are called by others ------------------------------------------------------------------
+
+
+def _read_by(call: Callable[..., Any]) -> Callable[[], tuple[Any, Any]]:
+    """Return a place that a function reads which the library or NumPy calls."""
+
+    def make():
+        rate = [2.0]
+        return call(lambda a: a * rate[0]), lambda k: rate.__setitem__(0, 3.0 + k)
+
+    return make
+
+
+def _around(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x: x * f(np.arange(3.0)).astype(float)
+
+
+_CALLERS = {
+    "vectorize": lambda f: np.vectorize(f),
+    "vectorize_of_constants": lambda f: _around(np.vectorize(f)),
+    "frompyfunc": lambda f: _around(np.frompyfunc(f, 1, 1)),
+    "apply_along_axis": lambda f: lambda x: np.apply_along_axis(f, 0, x),
+    "apply_along_axis_of_constants": lambda f: (
+        lambda x: x + np.apply_along_axis(f, 0, np.arange(3.0))
+    ),
+    "piecewise": lambda f: lambda x: np.piecewise(x, [x > 0], [f, 0.0]),
+    "fromfunction": lambda f: lambda x: x * np.fromfunction(f, (3,)),
+    "reduce": lambda f: lambda x: functools.reduce(lambda a, b: a + f(b), [x, x]),
+    "map": lambda f: lambda x: sum(map(f, [x, x])),
+    "filter": lambda f: lambda x: x * len(list(filter(lambda v: f(v) > 4.0, [1, 2]))),
+    "iter": lambda f: lambda x: x * next(iter(lambda: f(1.0), 99)),
+    "tree_map": lambda f: lambda x: tg.tree_map(f, {"a": x})["a"],
+    "cond": lambda f: lambda x: tg.cond(True, f, lambda a: a, x),
+    "vmap": lambda f: lambda x: tg.vmap(f)(x),
+    "jvp": lambda f: lambda x: tg.jvp(f, (x,), (x,))[1],
+    "partial_of_a_partial": lambda f: functools.partial(functools.partial(f)),
+}
+for _name, _call in _CALLERS.items():
+    PLACES[f"a_function_called_by_{_name}"] = _read_by(_call)
