@@ -29,6 +29,7 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.ledger import CONTAINERS, shown
@@ -98,6 +99,8 @@ class Calls(Reads):
     inside: ClassVar[dict[type, Callable[[Any], Any]]] = {}
 
     # Calls ----------------------------------------------------------------------------------------
+
+    call = Gate.call  # all calls are looked at, those of ufuncs, too
 
     def image(self, function: FunctionType) -> FunctionType:
         image = super().image(self.ledger.enter(function))

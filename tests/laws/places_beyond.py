@@ -206,6 +206,12 @@ def arrays_in_a_list():
 
 
 @place
+def a_list_that_a_ufunc_takes():
+    arrays = [_array(0), _array(1)]
+    return lambda x: np.add(arrays, x), lambda k: arrays[1].__setitem__(0, 5.0 + k)
+
+
+@place
 def a_loop_over_a_dict():
     layers = {"a": _array(0), "b": 2.0}
 
