@@ -23,6 +23,7 @@ __all__ = [
     "Kind",
     "NamedItems",
     "attributes_of",
+    "is_read_in_c",
     "keys_of",
     "kinds",
     "register_pytree_node",
@@ -406,3 +407,12 @@ def register_pytree_node(
         raise ValueError(f"{cls.__name__} has been registered already")
     _registered[cls] = _Registered(flatten, unflatten)
     kinds.clear()
+
+
+def is_read_in_c(structure: Any) -> bool:
+    """Whether taking apart what has this structure runs no code of users' classes."""
+    if type(structure) is str:
+        return True
+    kind, _, parts = structure
+    own = type(kinds[kind]) is _Registered if kind not in (list, tuple, dict) else False
+    return not own and all(map(is_read_in_c, parts))

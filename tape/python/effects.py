@@ -7,7 +7,7 @@ place of the arrays that they are given, also of those in containers.
 import abc
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import (
     BuiltinFunctionType,
@@ -26,14 +26,15 @@ import numpy as np
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.replacements import Replacement, replacement_of
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.kinds import is_read_in_c, kinds
 from tapegrad.tape.core.primitive import functions
-from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.pytree import flatten, parts_of, unflatten
 from tapegrad.tape.python import calls, special
 from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.ledger import CONTAINERS, shown
-from tapegrad.tape.python.places import Place, own
+from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.purity import (
     CHANGING,
     COMPUTING,
@@ -378,6 +379,8 @@ class Calls(Reads):
         """Return what a function gets that has no image."""
         kind = type(value)
         calls_back = _module(function) in ("numpy", "tapegrad")
+        if is_ours(function) and (kind in CONTAINERS or kinds[kind] is not None):
+            value = self._nest(value)
         if kind in CONTAINERS:
             whole = self.ledger.whole(value)
             if calls_back and kind in (list, tuple) and any(map(_is_code, whole)):
@@ -387,10 +390,10 @@ class Calls(Reads):
             return self.ledger.whole(value)
         if kind in PLAIN or isinstance(value, Tensor):
             return value
+        if is_ours(function) and kinds[kind] is not None:
+            return value
         if _is_code(value):
             return calls.callback(self, value) if calls_back and not is_ours(value) else value
-        if is_ours(function) and kind not in (type, ModuleType) and kind.__flags__ & HEAP:
-            return self._nest(value)
         if self.ledger.place_of(value) is None or _in(function, _DEAF):
             return value
         if kind.__flags__ & HEAP and not isinstance(value, GeneratorType):
@@ -401,21 +404,33 @@ class Calls(Reads):
         return value
 
     def _nest(self, value: Any) -> Any:
-        """Return a nest with inputs in place of the arrays in its instances."""
-        leaves, structure = flatten(value)
-        if len(leaves) == 1 and leaves[0] is value:
+        """Return a nest with inputs in place of the arrays in it, whatever its parts are kept in."""
+        kind = type(value)
+        if kind in CONTAINERS or kind is np.ndarray:
+            whole = self.ledger.whole(value)
+            if kind in (list, tuple):
+                parts = [self._nest(part) for part in whole]
+                return whole if _all_same(parts, whole) else kind(parts)
+            if kind is dict:
+                parts = [self._nest(part) for part in whole.values()]
+                return whole if _all_same(parts, whole.values()) else dict(zip(whole, parts))
+            return whole
+        if kind in PLAIN or isinstance(value, Tensor) or kinds[kind] is None:
             return value
         place = self.ledger.place_of(value)
         if place is None:
+            parts = list(parts_of(value))
+            if not _all_same([self._nest(part) for part in parts], parts):
+                self.ledger.abandon(f"an object of type {kind.__name__} holds one from outside")
             return value
-        parts = [self._nest_leaf(value, place, path) for path in special.own_names(value)]
-        del parts
         leaves, structure = flatten(value)
-        return unflatten(structure, [self.ledger.tensor_for(leaf) for leaf in leaves])
-
-    def _nest_leaf(self, value: Any, place: Place, name: str) -> Any:
-        part = self.ledger.outside(own(value, name), place.own(name))
-        return self._nest(part) if type(part).__flags__ & HEAP else self.ledger.whole(part)
+        if not is_read_in_c(structure):
+            self.ledger.abandon(f"{place} is taken apart by code of its class")
+        read = place.leaves(structure)
+        self.ledger.check(read, "length", len(leaves))
+        return unflatten(
+            structure, [self.ledger.outside(v, read.item(i)) for i, v in enumerate(leaves)]
+        )
 
     def kind_of(self, tensor: Tensor) -> type:
         """Return the class of what a traced value stands for."""
@@ -454,6 +469,10 @@ def _in(function: Any, table: frozenset[Any]) -> bool:
         return function in table
     except TypeError:
         return False
+
+
+def _all_same(new: Iterable[Any], old: Iterable[Any]) -> bool:
+    return all(a is b for a, b in zip(new, old))
 
 
 def _is_written_in_c(ufunc: np.ufunc) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.pytree import flatten
 from tapegrad.tape.python.special import is_a, lookup, own_names
 
 __all__ = [
@@ -94,6 +95,11 @@ def inside(owner: Any, name: str) -> Any:
 
 def itself(owner: Any, _: Any) -> Any:
     return owner
+
+
+def _leaves(owner: Any, structure: Any) -> Any:
+    leaves, found = flatten(owner)
+    return leaves if found == structure else ABSENT
 
 
 def _called(function: Any, key: Any) -> Any:
@@ -198,6 +204,10 @@ class Place:
     def inside(self, name: str) -> Place:
         """A part of an object of C's, whose attributes run no code: a function's defaults."""
         return Place(self, name, inside, f"{self.text}.{name}")
+
+    def leaves(self, structure: Any) -> Place:
+        """What lies here is a nest of this structure, and this the list of its leaves."""
+        return Place(self, structure, _leaves, f"{self.text} leaves")
 
     def called(self, args: Any, kwargs: Any) -> Place:
         """What lies here is a cache, and this its answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import dataclasses
 import datetime
 import decimal
 import functools
@@ -386,6 +387,41 @@ def a_cached_property():
         Model.k = 2.0 + k
 
     return lambda x: x * model.w, change
+
+
+@dataclasses.dataclass
+class _Layer:
+    w: Any
+    k: Any = 1.0
+
+
+_Pair = collections.namedtuple("_Pair", "a b")
+
+
+@place
+def a_nest_that_the_library_takes_apart():
+    nest = {"layers": [_Layer(_array(0)), _Layer(2.0)], "pair": _Pair(_array(1), (1.0, None))}
+
+    def change(k):
+        if k == 0:
+            nest["layers"][0].w = _array(5)
+        elif k == 1:
+            nest["pair"] = _Pair(3.0, (_array(2), None))
+        else:
+            nest["layers"].append(_Layer(_array(k), 2.0))
+
+    def read(x):
+        scaled = tg.tree_map(lambda a: a * x, nest)
+        return sum(tg.tree_leaves(scaled)[:2]) * len(tg.tree_leaves(nest))
+
+    return read, change
+
+
+@place
+def a_nest_that_is_differentiated_by():
+    layer = _Layer(_array(0))
+    slope = tg.grad(lambda p, x: np.sum(p.w * p.w * x))
+    return lambda x: slope(layer, x).w, lambda k: setattr(layer, "w", _array(k + 1))
 
 
 # Functions that are called by others ------------------------------------------------------------------
