@@ -26,6 +26,7 @@ import numpy as np
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.python.places import ABSENT, Place
+from tapegrad.tape.python.purity import IMMUTABLE
 from tapegrad.tape.python.special import is_a, lookup
 
 __all__ = ["CONTAINERS", "Check", "Ledger", "shown"]
@@ -250,7 +251,7 @@ class Ledger:
             if not isinstance(value, _SINGLE):
                 self.remember(value, place)
         else:
-            heap = bool(kind.__flags__ & (1 << 9))
+            heap = bool(kind.__flags__ & (1 << 9)) and not isinstance(value, IMMUTABLE)
             if kind in CONTAINERS or kind is MethodType or kind is partial or heap:
                 self.check(place, "type", kind)
             else:
