@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-try:
-    from numpy.lib.array_utils import byte_bounds
-except ImportError:  # NumPy 1
-    from numpy import byte_bounds  # type: ignore[attr-defined, no-redef]
+from numpy.lib.array_utils import byte_bounds
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.labels import label_of, labels

@@ -241,7 +241,7 @@ _core: Any = getattr(np, "_core", None)
 mode: Callable[[None], Any] = (
     _core.umath._extobj_contextvar.get
     if hasattr(getattr(_core, "umath", None), "_extobj_contextvar")
-    else (lambda _: 0)  # before NumPy 2, where only `quiet` can tell
+    else (lambda _: 0)  # where only `quiet` can tell
 )
 _SILENT = frozenset(("ignore", "warn"))
 
