@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
+import places
+import places_beyond
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +22,24 @@ from tapegrad.tape.python.recorder import Recorder
 X = np.array([0.5, -1.0, 2.0])
 
 
+@contextmanager
+def world_as_before():
+    """Put back what changes of places leave: modes of NumPy, the environment, globals."""
+    spaces = [vars(places), vars(places_beyond)]
+    before, environment = [dict(space) for space in spaces], dict(os.environ)
+    try:
+        with np.printoptions():
+            yield
+    finally:
+        for space, was in zip(spaces, before):
+            for name in space.keys() - was.keys():
+                del space[name]
+            space.update(was)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+
+
+@world_as_before()
 def follows(make, steps: str, transform=lambda f: f) -> None:
     """Change a place as `steps` say ("c"), and call ("."); jit must give what the function gives."""
     read, change = make()
