@@ -6,6 +6,7 @@ and change outside, and what would have an effect ends the recording. Then the f
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,10 @@ check: Callable[[Program], None] | None = None
 
 #: What is asked of a value and does not change when the value changes a little.
 _STEADY = frozenset({"bool", "contains", "hash", "index", "int", "repr", "shape", "text"})
+
+
+#: Held while places among the arguments of a call are read: they are read from the recording.
+_reading = threading.RLock()
 
 
 class Unsettled(Exception):
@@ -131,19 +136,21 @@ class Recording:
 
     def inputs(self, leaves: list[Any]) -> list[Any]:
         """Return the values of a call that the program takes."""
-        self.arguments[:] = leaves
-        try:
-            return [leaves[i] for i in self.traced] + [place.read() for place in self.captured]
-        finally:
-            self.arguments.clear()
+        with _reading:
+            self.arguments[:] = leaves
+            try:
+                return [leaves[i] for i in self.traced] + [place.read() for place in self.captured]
+            finally:
+                self.arguments.clear()
 
     def changed(self, leaves: list[Any]) -> list[Check]:
         """Return the checks that do not hold for a call with these leaves."""
-        self.arguments[:] = leaves
-        try:
-            return [check for check in self.checks if not check.holds()]
-        finally:
-            self.arguments.clear()
+        with _reading:
+            self.arguments[:] = leaves
+            try:
+                return [check for check in self.checks if not check.holds()]
+            finally:
+                self.arguments.clear()
 
     def stands_for(self, leaves: list[Any]) -> bool:
         """Whether a call with these leaves would take the way of this recording."""

@@ -142,7 +142,7 @@ def callback(gate: Imaging, function: Any) -> Any:
     if image is function:
         return function
     if image is None:  # a class: no function of C's alone could make an instance by images
-        return lambda *args, **kwargs: shown(gate, function, args, kwargs)()
+        return lambda *args, **kwargs: gate.call_with(function, args, kwargs)()
     if type(image) is FunctionType:
         image.__dict__.update(function.__dict__)
         image.__qualname__ = function.__qualname__

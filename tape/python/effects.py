@@ -46,7 +46,8 @@ from tapegrad.tape.python.purity import (
     WITHOUT_EFFECT,
     words,
 )
-from tapegrad.tape.python.reads import CHANGES, DISPATCHED, HEAP, RANDOM, Reads, is_library, is_ours
+from tapegrad.tape.python.reads import CHANGES, DISPATCHED, RANDOM, Reads, is_library, is_ours
+from tapegrad.tape.python.speaking import BLIND, DEAF, speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["Calls"]
@@ -71,10 +72,13 @@ _READING_METHODS = words(
 _MAKERS = words("__new__ combine from_bytes fromhex fromisoformat fromkeys maketrans")
 #: Methods of arrays that talk to the world.
 _SPEAKING = words("dump dumps tofile setflags")
-#: Functions that do not care what their arguments' methods say.
-_DEAF = frozenset(
-    (callable, id, isinstance, issubclass, type, super, property, object, partial, getattr, hasattr)
+#: Methods of containers that ask nothing of what they are given.
+_DEAF_METHODS = words(
+    "append appendleft insert extend pop popleft clear reverse copy get items keys values update popitem "
+    "setdefault fromkeys __init__ __setitem__ __iter__ __next__ __len__ send throw close __new__ __get__"
 )
+#: Functions of which only the keys are compared if there is a key.
+_KEYED = (sorted, min, max)
 #: Outside objects about which identity says all.
 _TOLD = (*IMMUTABLE, type, ModuleType, BuiltinFunctionType, np.ufunc, DISPATCHED)
 _QUIET = frozenset(("ignore", "warn"))
@@ -121,7 +125,7 @@ class Calls(Reads):
         if kind in self.inside:
             self.ledger.identity(function)
             return self.callee(self.inside[kind](function))
-        if kind.__flags__ & HEAP and not isinstance(function, (type, np.vectorize)):
+        if special.in_python(kind) and not isinstance(function, (type, np.vectorize)):
             self.ledger.ask(function, "__call__")
             method = special.written(kind, "__call__")
             if method is not None and not is_ours(method):
@@ -137,7 +141,7 @@ class Calls(Reads):
         return None
 
     def _ask_to_make(self, cls: type) -> None:
-        if cls.__flags__ & HEAP:
+        if special.in_python(cls):
             for name in ("__new__", "__init__"):
                 self.ledger.of_class(cls, name)
 
@@ -203,9 +207,56 @@ class Calls(Reads):
             return constant(issubclass(kind, args[1]) or isinstance(args[0], args[1]))
         else:
             self._permit(function, args, kwargs)
+        if function is id or function is hash:
+            self._ask_identity(args)
+        elif not is_ours(function) and not self._is_deaf(function, owner, args, kwargs):
+            if type(owner) in CONTAINERS and speaks(owner):
+                self.ledger.abandon(f"{function.__name__} asks objects that answer by code")
+            args = tuple([self._silent(function, i, a) for i, a in enumerate(args)])
+            kwargs = {name: self._silent(function, 1, a) for name, a in kwargs.items()}
         args = tuple([self._given(function, a) for a in args])
         kwargs = {name: self._given(function, a) for name, a in kwargs.items()}
         return super().call_with(function, args, kwargs)
+
+    def _ask_identity(self, args: _Arguments) -> None:
+        """``id`` and ``hash`` make numbers of which object something is."""
+        for value in args:
+            if isinstance(value, Tensor) and stands_for(value) is np.ndarray:
+                self.ledger.abandon("it asks for the identity of an array")
+            if special.written(type(value), "__hash__") is None:
+                self.ledger.identity(value)
+
+    def _is_deaf(self, function: Any, owner: Any, args: _Arguments, kwargs: dict[str, Any]) -> bool:
+        """Whether a function of C's asks nothing of the objects that it is given."""
+        if _in(function, DEAF) or (isinstance(function, type) and special.in_python(function)):
+            return True  # what makes an instance of a user's class is read
+        if any(function is f for f in _KEYED) and kwargs.get("key") is not None:
+            return True
+        name = getattr(function, "__name__", "")
+        if owner is None or isinstance(owner, (ModuleType, type)) or name not in _DEAF_METHODS:
+            return False
+        keyed = type(owner) in (dict, set) and args and speaks(args[0])
+        return not keyed and isinstance(owner, (*READING, *_ITERATORS, GeneratorType, FunctionType))
+
+    def _silent(self, function: Any, position: int, value: Any) -> Any:
+        """Return a value that code of C's may ask; elements that come one by one are looked at then."""
+        if isinstance(value, (GeneratorType, *_ITERATORS)) and not isinstance(value, np.nditer):
+            return map(partial(self._silent, function, 1), value)
+        kind = type(value)
+        seen = position == 0 and calls.is_shown(function) and kind not in CONTAINERS
+        code = _is_code(value) and _module(function) in (
+            "numpy",
+            "builtins",
+            "functools",
+            "itertools",
+        )
+        if not seen and not code and speaks(value):
+            self.ledger.abandon(f"{function.__name__} gets an object that answers by code")
+        numpys = isinstance(function, (np.ufunc, DISPATCHED)) or _module(function) == "numpy"
+        if numpys and not code and special.in_python(kind) and not isinstance(value, (type, tuple)):
+            if not isinstance(value, Tensor) and not is_ours(kind):
+                self.ledger.abandon(f"NumPy gets an object of type {kind.__name__}")
+        return value
 
     def _again(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> Thunk:
         what = self.callee(function)
@@ -311,7 +362,7 @@ class Calls(Reads):
             return method
         if place is None and isinstance(owner, (property, BaseException, super)):
             return method
-        if kind.__flags__ & HEAP and name in ("__eq__", "__ne__", "__hash__"):
+        if special.in_python(kind) and name in ("__eq__", "__ne__", "__hash__"):
             self.ledger.identity(owner)
             return method
         return self.ledger.abandon(f"it calls {name} of an object of type {kind.__name__}")
@@ -338,7 +389,7 @@ class Calls(Reads):
         if isinstance(function, type):
             if function in TYPES or issubclass(function, BaseException):
                 return
-            if function.__flags__ & HEAP and not is_library(function):
+            if special.in_python(function) and not is_library(function):
                 new = special.lookup(function, "__new__")
                 made = getattr(new, "__self__", None)
                 if type(new) is staticmethod or made in TYPES:
@@ -346,7 +397,7 @@ class Calls(Reads):
             if is_ours(function):
                 return
             self.ledger.abandon(f"it makes an object of type {function.__name__}")
-        if kind is FunctionType or kind.__flags__ & HEAP:
+        if kind is FunctionType or special.in_python(kind):
             if is_ours(function) or replacement_of(function) is not None:
                 return
         elif kind is BuiltinFunctionType or kind is MethodWrapperType or kind is DISPATCHED:
@@ -394,10 +445,10 @@ class Calls(Reads):
             return value
         if _is_code(value):
             return calls.callback(self, value) if calls_back and not is_ours(value) else value
-        if self.ledger.place_of(value) is None or _in(function, _DEAF):
+        if self.ledger.place_of(value) is None or _in(function, BLIND):
             return value
-        if kind.__flags__ & HEAP and not isinstance(value, GeneratorType):
-            if not calls.is_shown(function):
+        if special.in_python(kind):
+            if not isinstance(value, tuple) and not calls.is_shown(function):
                 self.ledger.identity(value)
         elif not isinstance(value, _TOLD):
             self.ledger.abandon(f"it reads an object of type {kind.__name__}")
@@ -486,7 +537,7 @@ def _is_code(value: Any) -> bool:
     kind = type(value)
     if kind in (FunctionType, MethodType, partial, np.vectorize):
         return True
-    called = bool(kind.__flags__ & HEAP) and not isinstance(value, type)
+    called = special.in_python(kind) and not isinstance(value, type)
     return called and special.written(kind, "__call__") is not None
 
 

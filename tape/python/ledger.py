@@ -27,7 +27,8 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.python.places import ABSENT, Place
 from tapegrad.tape.python.purity import IMMUTABLE
-from tapegrad.tape.python.special import is_a, lookup
+from tapegrad.tape.python.speaking import keeps_c_data
+from tapegrad.tape.python.special import in_python, is_a, lookup, written
 
 __all__ = ["CONTAINERS", "Check", "Ledger", "shown"]
 
@@ -105,7 +106,7 @@ def shown(value: Any) -> Any:
         return None if any(None in pair for pair in pairs) else (kind, pairs)
     if kind in (set, frozenset):
         inside = [shown(part) for part in value]
-        return None if None in inside else (kind, frozenset(inside))
+        return None if None in inside else (kind, tuple(inside))  # the order may count, too
     if isinstance(value, np.generic) and value.dtype.kind in "fiubc":
         return kind, value.tobytes()
     return None
@@ -137,7 +138,7 @@ class Ledger:
     def __init__(self, trace: Any, varying: set[str]) -> None:
         self.trace = trace
         self.varying = varying
-        self.checks: dict[tuple[Place, str], Check] = {}
+        self.checks: dict[tuple[Place, str, Place | None], Check] = {}
         #: Where the program's further inputs lie, and what lay there.
         self.inputs: list[tuple[Place, Any, Tensor]] = []
         self._seen: dict[Place, Any] = {}
@@ -224,7 +225,8 @@ class Ledger:
 
     def check(self, place: Place, kind: str, seen: Any) -> None:
         """Note that a place must hold this."""
-        self.checks.setdefault((place, kind), Check(place, kind, seen))
+        other = seen if kind in ("with", "apart") else None  # there may be several of these
+        self.checks.setdefault((place, kind, other), Check(place, kind, seen))
 
     # Reads ----------------------------------------------------------------------------------------
 
@@ -251,13 +253,33 @@ class Ledger:
             if not isinstance(value, _SINGLE):
                 self.remember(value, place)
         else:
-            heap = bool(kind.__flags__ & (1 << 9)) and not isinstance(value, IMMUTABLE)
-            if kind in CONTAINERS or kind is MethodType or kind is partial or heap:
+            if isinstance(value, tuple) and kind is not tuple:
+                return self._named(value, place)
+            own_class = in_python(kind) and not isinstance(value, IMMUTABLE)
+            if own_class and keeps_c_data(kind):
+                self.abandon(f"{place} is a {kind.__name__}, of which only C knows what it holds")
+            if kind in CONTAINERS or kind is MethodType or kind is partial or own_class:
                 self.check(place, "type", kind)
             else:
                 self.check(place, "same", value)
             self.remember(value, place)
         return value
+
+    def _named(self, value: Any, place: Place) -> Any:
+        """Read a named tuple whole; return one with inputs in place of the arrays in it."""
+        kind = type(value)
+        if any(written(kind, name) for name in ("__getitem__", "__iter__", "__len__")):
+            self.abandon(f"{place} is a tuple that answers by code of its own")
+        self.check(place, "type", kind)
+        self.remember(value, place)
+        parts, old = place.parts(), tuple(tuple.__iter__(value))
+        self.check(parts, "length", len(old))
+        new = [self.whole(self.outside(v, parts.item(i))) for i, v in enumerate(old)]
+        if all(a is b for a, b in zip(new, old)):
+            return value
+        rebuilt = tuple.__new__(kind, new)
+        self.stands_at(rebuilt, place)
+        return rebuilt
 
     def _array(self, array: Any, place: Place) -> Any:
         if type(array) is not np.ndarray:
@@ -327,7 +349,7 @@ class Ledger:
     def identity(self, value: Any) -> None:
         """Note that Python asked which object this is."""
         place = self.place_of(value)
-        if place is not None and not (self.checks.keys() & {(place, "same"), (place, "with")}):
+        if place is not None:
             self.check(place, "same", value)
 
     def same_array(self, a: Tensor, b: Tensor) -> bool:
@@ -412,6 +434,6 @@ class Ledger:
     def ask(self, value: Any, *names: str) -> None:
         """Note which special methods the class of a value has."""
         cls = type(value)
-        if cls.__flags__ & (1 << 9) and not is_a(value, Tensor):
+        if in_python(cls) and not is_a(value, Tensor):
             for name in names:
                 self.of_class(cls, name)

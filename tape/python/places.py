@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.pytree import flatten
-from tapegrad.tape.python.special import is_a, lookup, own_names
+from tapegrad.tape.python.special import is_a, lookup, names_of, own_names
 
 __all__ = [
     "ABSENT",
     "Place",
+    "declared",
     "inside",
     "item",
     "itself",
@@ -95,6 +96,15 @@ def inside(owner: Any, name: str) -> Any:
 
 def itself(owner: Any, _: Any) -> Any:
     return owner
+
+
+def _parts(owner: Any, _: Any) -> Any:
+    return tuple(tuple.__iter__(owner)) if is_a(owner, tuple) else ABSENT
+
+
+def declared(cls: type, name: str) -> Any:
+    """Return what a class itself holds under a name, or `ABSENT`."""
+    return names_of(cls).get(name, ABSENT)
 
 
 def _leaves(owner: Any, structure: Any) -> Any:
@@ -204,6 +214,14 @@ class Place:
     def inside(self, name: str) -> Place:
         """A part of an object of C's, whose attributes run no code: a function's defaults."""
         return Place(self, name, inside, f"{self.text}.{name}")
+
+    def parts(self) -> Place:
+        """What lies here is a named tuple, and this the tuple of its parts."""
+        return Place(self, None, _parts, self.text)
+
+    def declared(self, name: str) -> Place:
+        """What lies here is a class, and this what it holds itself, whatever its bases hold."""
+        return Place(self, name, declared, f"{self.text}.{name}")
 
     def leaves(self, structure: Any) -> Place:
         """What lies here is a nest of this structure, and this the list of its leaves."""

@@ -12,7 +12,6 @@ import builtins
 import cmath
 import collections
 import datetime
-import decimal
 import functools
 import itertools
 import math
@@ -127,7 +126,7 @@ TYPES: frozenset[type] = frozenset(
         *(kind for kind in np.sctypeDict.values() if kind is not np.object_),
         collections.OrderedDict, collections.defaultdict, collections.deque,
         datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone,
-        decimal.Decimal, functools.partial, functools.cmp_to_key, np.dtype, np.errstate, np.ndarray,
+        functools.partial, functools.cmp_to_key, np.dtype, np.errstate, np.ndarray,
         np.finfo, np.iinfo, np.broadcast, np.ndindex, np.ndenumerate, np.flatiter, np.vectorize,
         np.poly1d, types.SimpleNamespace, types.MappingProxyType, types.MethodType, types.NoneType,
         weakref.ref,
@@ -162,14 +161,18 @@ WITHOUT_EFFECT: frozenset[Any] = frozenset(
 
 #: Types whose objects never change, so that their methods only compute.
 IMMUTABLE: tuple[type, ...] = (
-    bool, bytes, complex, float, frozenset, int, range, re.Match, re.Pattern, slice, str, tuple,
+    bool, bytes, complex, float, int, range, re.Match, re.Pattern, slice, str,
     types.NoneType, np.dtype, np.generic, np.ufunc, datetime.date, datetime.time, datetime.timedelta,
-    datetime.tzinfo, decimal.Decimal, np.finfo, np.iinfo, np.broadcast,
+    datetime.tzinfo, np.finfo, np.iinfo, np.broadcast,
 )  # fmt: skip
 
 #: Methods of containers that read.
 READING: dict[type, frozenset[str]] = {
     list: words("copy count index"),
+    tuple: words("count index"),
+    frozenset: words(
+        "copy difference intersection isdisjoint issubset issuperset symmetric_difference union"
+    ),
     dict: words("copy fromkeys get items keys values"),
     set: words(
         "copy difference intersection isdisjoint issubset issuperset symmetric_difference union"

@@ -30,11 +30,12 @@ from tapegrad.tape.python.operators import (
     METHODS,
     UNARY_METHODS,
 )
-from tapegrad.tape.python.places import ABSENT, Place, own, slot
+from tapegrad.tape.python.places import ABSENT, Place, declared, own, slot
 from tapegrad.tape.python.purity import (
     IMMUTABLE,
 )
 from tapegrad.tape.python.reading import Reader
+from tapegrad.tape.python.speaking import speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["CHANGES", "DISPATCHED", "HEAP", "RANDOM", "Reads", "is_library", "is_ours"]
@@ -109,7 +110,14 @@ class Reads(Reader):
         return self.ledger.outside(value, Place.cell(cell, name))
 
     def made(self, value: Any) -> Any:
-        return value if type(value) in CONTAINERS else self.ledger.make(value)
+        if type(value) in CONTAINERS:
+            if type(value) in (dict, set) and any(map(speaks, value)):
+                self.ledger.abandon("a key is an object that answers by code")
+            return value
+        return self.ledger.make(value)
+
+    def hashed(self, key: Any) -> None:
+        self._ask_key(key)
 
     def comprehension(self, function: FunctionType) -> FunctionType:
         return self.image(self.ledger.make(function))
@@ -121,9 +129,12 @@ class Reads(Reader):
 
     def _attribute(self, owner: Any, name: str, ask: Thunk | None) -> Thunk:
         kind = type(owner)
-        if isinstance(owner, Tensor) or kind in PLAIN or kind is super:
+        if isinstance(owner, Tensor) or kind in PLAIN:
             return super().attribute(owner, name) if ask is None else ask
-        held, place = self._held(owner, kind, name)
+        if kind is super:
+            held, place = self._held_above(owner, name)
+        else:
+            held, place = self._held(owner, kind, name)
         answer = super().attribute(owner, name) if ask is None else ask
         if place is None:
             return answer
@@ -139,6 +150,12 @@ class Reads(Reader):
     def _held(self, owner: Any, kind: type, name: str) -> tuple[Any, Place | None]:
         """Note where an attribute was found; return what lies there, and where."""
         ledger, place = self.ledger, self.ledger.place_of(owner)
+        if name == "__dict__" and not isinstance(owner, FunctionType):
+            if special.is_a(owner, type):
+                ledger.abandon("it reads the namespace of a class")
+            if place is not None:
+                ledger.remember(special.own_names(owner), place.names())
+            return None, None
         if special.is_a(owner, ModuleType):
             if place is None:  # a module that the run has imported
                 place = Place.constant(owner, owner.__name__)
@@ -151,14 +168,12 @@ class Reads(Reader):
             return held, place.own(name)
         if special.is_a(owner, type):
             return self._held_by_class(owner, kind, name)
-        if not kind.__flags__ & HEAP:
+        if not special.in_python(kind):
             return self._held_by_c(owner, kind, name, place)
-        if name == "__dict__":
-            names = special.own_names(owner)
-            if place is not None:
-                ledger.remember(names, place.names())
-            return None, None
         found = special.lookup(kind, name, ABSENT)
+        if isinstance(owner, tuple) and not special.in_python(type(found)):
+            if type(found) not in (FunctionType, property, staticmethod, classmethod):
+                return None, None  # a named part, which was read with the tuple
         for method in ("__getattribute__", "__getattr__"):
             if special.written(kind, method) is not None:
                 ledger.of_class(kind, method)
@@ -182,6 +197,20 @@ class Reads(Reader):
             ledger.remember(found.__func__, cls.of_class(name).inside("__func__"))
             return None, None
         return found, cls.of_class(name)
+
+    def _held_above(self, owner: Any, name: str) -> tuple[Any, Place | None]:
+        """Note where ``super()`` finds an attribute."""
+        classes = special.classes_of(owner.__self_class__ or type(None))
+        start = owner.__thisclass__
+        above = classes[classes.index(start) + 1 :] if start in classes else ()
+        for base in above:
+            if base is not object:
+                place = Place.constant(base, base.__qualname__).declared(name)
+                held = declared(base, name)
+                self.ledger.check(place, "same", held)
+                if held is not ABSENT:
+                    return held, place
+        return None, None
 
     def _held_by_class(self, owner: type, kind: type, name: str) -> tuple[Any, Place | None]:
         root = Place.constant(owner, owner.__qualname__)
@@ -249,14 +278,15 @@ class Reads(Reader):
     def item(self, owner: Any, key: Any) -> Thunk:
         kind = type(owner)
         place = self.ledger.place_of(owner)
-        if kind.__flags__ & HEAP and not isinstance(owner, (Tensor, type)):
+        if special.in_python(kind) and not isinstance(owner, (Tensor, type)):
             self.ledger.ask(owner, "__getitem__", "__missing__")
+        self._ask_key(key)
         if place is None or isinstance(owner, (Tensor, np.ndarray)) or kind in PLAIN:
             return super().item(owner, key)
         if kind not in (list, tuple, dict):
             if special.written(kind, "__getitem__") is not None or isinstance(owner, IMMUTABLE):
                 return super().item(owner, key)
-            if isinstance(owner, type) or is_ours(owner):
+            if isinstance(owner, (type, tuple)) or is_ours(owner):
                 return super().item(owner, key)
             return self.ledger.abandon(f"it reads an item of {place}")  # type: ignore[no-any-return]
         if type(key) is slice:
@@ -264,8 +294,6 @@ class Reads(Reader):
         if isinstance(key, Tensor):
             key = operator.index(key) if kind is not dict else _plain_key(key)
         if shown(key) is None:
-            if special.written(type(key), "__hash__") or special.written(type(key), "__eq__"):
-                self.ledger.abandon("a key is an object that compares by code")
             self.ledger.identity(key)
         try:
             value = owner[key]
@@ -273,6 +301,11 @@ class Reads(Reader):
             self.ledger.whole(owner)
             return super().item(owner, key)
         return constant(self.ledger.outside(value, place.item(key)))
+
+    def _ask_key(self, key: Any) -> None:
+        """A key is hashed, compared or taken for an index by code of C's."""
+        if speaks(key):
+            self.ledger.abandon("a key or an index is an object that answers by code")
 
     # Operators --------------------------------------------------------------------------------------
 
@@ -291,7 +324,7 @@ class Reads(Reader):
         kind = type(value)
         if kind in CONTAINERS or kind is np.ndarray:
             return self.ledger.whole(value)
-        if self.ledger.place_of(value) is None or kind.__flags__ & HEAP:
+        if self.ledger.place_of(value) is None or special.in_python(kind):
             return value
         if not isinstance(value, (*IMMUTABLE, FunctionType, ModuleType, type, BuiltinFunctionType)):
             self.ledger.abandon(f"it computes with an object of type {kind.__name__}")
@@ -308,6 +341,8 @@ class Reads(Reader):
                 self.ledger.ask(value, *COMPARE_METHODS[symbol], "__eq__")
                 if special.written(type(value), "__eq__") is None:
                     self._identify(value)
+            if any(type(v) in CONTAINERS and speaks(v) for v in (a, b)):
+                self.ledger.abandon("it compares containers of objects that answer by code")
             a, b = self._operand(a), self._operand(b)
         return super().compare(a, b, symbol)
 
@@ -332,8 +367,8 @@ class Reads(Reader):
             container = self.ledger.whole(container)
             for value in (item, *container):
                 if shown(value) is None and not isinstance(value, Tensor):
-                    if special.written(type(value), "__eq__") is not None:
-                        self.ledger.abandon("it looks for an object that compares by code")
+                    if speaks(value):
+                        self.ledger.abandon("it looks for an object that answers by code")
                     self._identify(value)
         else:
             self._operand(container)
@@ -345,7 +380,7 @@ class Reads(Reader):
             self.ledger.ask(value, "__bool__", "__len__")
             if kind in CONTAINERS:
                 self.ledger.whole(value)
-            elif self.ledger.place_of(value) is not None and not kind.__flags__ & HEAP:
+            elif self.ledger.place_of(value) is not None and not special.in_python(kind):
                 self._operand(value)
         return super().truth(value)
 
@@ -360,7 +395,7 @@ class Reads(Reader):
         self.ledger.ask(value, "__iter__", "__getitem__", "__next__", "__len__")
         if self.ledger.place_of(value) is not None:
             written = any(special.written(kind, n) is not None for n in ("__iter__", "__getitem__"))
-            if not written and not isinstance(value, (*IMMUTABLE, type)):
+            if not written and not isinstance(value, (*IMMUTABLE, type, tuple)):
                 self.ledger.abandon(f"it iterates over an object of type {kind.__name__}")
         return super().iterate(value)
 
@@ -393,6 +428,8 @@ class Reads(Reader):
 
     def _written(self, value: Any) -> None:
         kind = type(value)
+        if kind is np.ndarray:
+            self.ledger.abandon("it prints an array, by NumPy's options")
         if kind in PLAIN or isinstance(value, Tensor):
             return
         if kind in CONTAINERS:

@@ -77,6 +77,7 @@ class Recorder(Calls):
         return super().store_attribute(value, owner, name)
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
+        self._ask_key(key)
         if not isinstance(owner, np.ndarray):
             self._own_only(owner, "__setitem__")
         return super().store_item(value, owner, key)
@@ -94,6 +95,7 @@ class Recorder(Calls):
         return super().delete_attribute(owner, name)
 
     def delete_item(self, owner: Any, key: Any) -> Thunk:
+        self._ask_key(key)
         self._own_only(owner, "__delitem__")
         return super().delete_item(owner, key)
 

@@ -44,6 +44,7 @@ __all__ = [
     "delete_item",
     "enter",
     "format",
+    "in_python",
     "is_a",
     "is_heap",
     "item",
@@ -64,6 +65,7 @@ __all__ = [
 
 
 _HEAP = 1 << 9  # the flag of classes that are not C's own
+_UNCHANGING = 1 << 8  # the flag of classes whose attributes cannot be set
 _ABSTRACT = 1 << 20  # the flag of classes that refuse to have instances
 
 # Asked past the metaclass, which might be written in Python.
@@ -75,6 +77,11 @@ names_of = type.__dict__["__dict__"].__get__
 def is_heap(cls: type) -> bool:
     """Whether a class may have methods in Python: classes of C's own cannot be changed."""
     return bool(_flags(cls) & _HEAP)
+
+
+def in_python(cls: type) -> bool:
+    """Whether a class was made by Python code: those of C's, on the heap or not, cannot be changed."""
+    return _flags(cls) & (_HEAP | _UNCHANGING) == _HEAP
 
 
 def is_a(value: Any, cls: type) -> bool:
