@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -343,6 +343,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     strict : bool
         Whether a kernel that does not compile raises.
     """
+    _keep_freed_memory()
     boundary = boundary or Boundary(len(program.outputs))
     results = program.outputs[: boundary.results]
     rest = iter(program.outputs[boundary.results :])
@@ -373,6 +374,17 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         writer.compiled,
         writer.reused,
     )
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Have the allocator keep the memory of arrays that are freed, for the next call of a plan.
+
+    glibc gives the memory of larger arrays back to the system, which clears it page by page when it is
+    asked for again: that takes several times as long as computing with it. How large these are it
+    learns from the largest that is freed: 32 MB is what it takes at most, of which no page is touched.
+    """
+    np.empty((1 << 25) - (1 << 16), np.uint8)
 
 
 def _last_uses(steps: list[Group | Step], program: Program) -> dict[Group | Step, list[Node]]:

@@ -4,15 +4,14 @@ Functions of C's are looked up in the tables of :mod:`~tapegrad.tape.python.puri
 place of the arrays that they are given, also of those in containers.
 """
 
-import abc
+from __future__ import annotations
+
 import operator
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import (
     BuiltinFunctionType,
     FunctionType,
-    GeneratorType,
     MethodDescriptorType,
     MethodType,
     MethodWrapperType,
@@ -24,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tapegrad.tape.array.numbers import stands_for
-from tapegrad.tape.array.replacements import Replacement, replacement_of
+from tapegrad.tape.array.replacements import replacement_of
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.kinds import is_read_in_c, kinds
 from tapegrad.tape.core.primitive import functions
@@ -34,20 +33,14 @@ from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.ledger import CONTAINERS, shown
+from tapegrad.tape.python.permissions import Permissions, is_code, is_in, module_of
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.purity import (
-    CHANGING,
-    COMPUTING,
     IMMUTABLE,
-    PURE,
-    READING,
     SEEDED,
-    TYPES,
-    WITHOUT_EFFECT,
-    words,
 )
-from tapegrad.tape.python.reads import CHANGES, DISPATCHED, RANDOM, Reads, is_library, is_ours
-from tapegrad.tape.python.speaking import BLIND, DEAF, speaks
+from tapegrad.tape.python.reads import CHANGES, DISPATCHED, is_ours
+from tapegrad.tape.python.speaking import BLIND, speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["Calls"]
@@ -62,37 +55,13 @@ _WRAPPED = {
     "__setitem__": "store_item",
     "__delitem__": "delete_item",
 }
-_READING_METHODS = words(
-    "__abs__ __add__ __and__ __bool__ __contains__ __eq__ __float__ __floordiv__ "
-    "__format__ __ge__ __gt__ __hash__ __index__ __int__ __iter__ __le__ __len__ __lt__ "
-    "__matmul__ __mod__ __mul__ __ne__ __neg__ __or__ __pos__ __pow__ __radd__ __repr__ "
-    "__rmul__ __rsub__ __rtruediv__ __str__ __sub__ __truediv__ __xor__"
-)
-#: Methods of classes of C's that make an instance of their arguments alone.
-_MAKERS = words("__new__ combine from_bytes fromhex fromisoformat fromkeys maketrans")
-#: Methods of arrays that talk to the world.
-_SPEAKING = words("dump dumps tofile setflags")
-#: Methods of containers that ask nothing of what they are given.
-_DEAF_METHODS = words(
-    "append appendleft insert extend pop popleft clear reverse copy get items keys values update popitem "
-    "setdefault fromkeys __init__ __setitem__ __iter__ __next__ __len__ send throw close __new__ __get__"
-)
-#: Functions of which only the keys are compared if there is a key.
-_KEYED = (sorted, min, max)
 #: Outside objects about which identity says all.
 _TOLD = (*IMMUTABLE, type, ModuleType, BuiltinFunctionType, np.ufunc, DISPATCHED)
-_QUIET = frozenset(("ignore", "warn"))
 _CYTHON = type(np.random.Generator.normal)
 _BOUND = (BuiltinFunctionType, MethodWrapperType, MethodType)
-_EXAMPLES: tuple[Any, ...] = (
-    iter([]), iter(()), iter({}), iter(set()), iter(""), iter(range(0)), iter({}.items()),
-    iter({}.values()), reversed([]), enumerate(()), zip(), map(abs, ()), filter(None, ()), iter(b""),
-    np.nditer(np.zeros(1)), np.zeros(1).flat, {}.keys(), {}.values(), {}.items(),
-)  # fmt: skip
-_ITERATORS = tuple(map(type, _EXAMPLES))
 
 
-class Calls(Reads):
+class Calls(Permissions):
     """The part of a recorder that decides what is called.
 
     Attributes
@@ -195,7 +164,7 @@ class Calls(Reads):
             function = self._method(function, owner, args)
             if kind is MethodType:
                 return partial(function, *args, **kwargs)
-        elif _in(function, SEEDED):
+        elif is_in(function, SEEDED):
             self._permit(function, args, kwargs)
             made = function(*args, **kwargs)
             self.ledger.drawing[id(made)] = made
@@ -212,51 +181,13 @@ class Calls(Reads):
         elif not is_ours(function) and not self._is_deaf(function, owner, args, kwargs):
             if type(owner) in CONTAINERS and speaks(owner):
                 self.ledger.abandon(f"{function.__name__} asks objects that answer by code")
+            if type(owner) in CONTAINERS and speaks(owner):
+                self.ledger.abandon(f"{function.__name__} asks objects that answer by code")
             args = tuple([self._silent(function, i, a) for i, a in enumerate(args)])
             kwargs = {name: self._silent(function, 1, a) for name, a in kwargs.items()}
         args = tuple([self._given(function, a) for a in args])
         kwargs = {name: self._given(function, a) for name, a in kwargs.items()}
         return super().call_with(function, args, kwargs)
-
-    def _ask_identity(self, args: _Arguments) -> None:
-        """``id`` and ``hash`` make numbers of which object something is."""
-        for value in args:
-            if isinstance(value, Tensor) and stands_for(value) is np.ndarray:
-                self.ledger.abandon("it asks for the identity of an array")
-            if special.written(type(value), "__hash__") is None:
-                self.ledger.identity(value)
-
-    def _is_deaf(self, function: Any, owner: Any, args: _Arguments, kwargs: dict[str, Any]) -> bool:
-        """Whether a function of C's asks nothing of the objects that it is given."""
-        if _in(function, DEAF) or (isinstance(function, type) and special.in_python(function)):
-            return True  # what makes an instance of a user's class is read
-        if any(function is f for f in _KEYED) and kwargs.get("key") is not None:
-            return True
-        name = getattr(function, "__name__", "")
-        if owner is None or isinstance(owner, (ModuleType, type)) or name not in _DEAF_METHODS:
-            return False
-        keyed = type(owner) in (dict, set) and args and speaks(args[0])
-        return not keyed and isinstance(owner, (*READING, *_ITERATORS, GeneratorType, FunctionType))
-
-    def _silent(self, function: Any, position: int, value: Any) -> Any:
-        """Return a value that code of C's may ask; elements that come one by one are looked at then."""
-        if isinstance(value, (GeneratorType, *_ITERATORS)) and not isinstance(value, np.nditer):
-            return map(partial(self._silent, function, 1), value)
-        kind = type(value)
-        seen = position == 0 and calls.is_shown(function) and kind not in CONTAINERS
-        code = _is_code(value) and _module(function) in (
-            "numpy",
-            "builtins",
-            "functools",
-            "itertools",
-        )
-        if not seen and not code and speaks(value):
-            self.ledger.abandon(f"{function.__name__} gets an object that answers by code")
-        numpys = isinstance(function, (np.ufunc, DISPATCHED)) or _module(function) == "numpy"
-        if numpys and not code and special.in_python(kind) and not isinstance(value, (type, tuple)):
-            if not isinstance(value, Tensor) and not is_ours(kind):
-                self.ledger.abandon(f"NumPy gets an object of type {kind.__name__}")
-        return value
 
     def _again(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> Thunk:
         what = self.callee(function)
@@ -325,116 +256,15 @@ class Calls(Reads):
             return self._attribute(owner, args[0], partial(function, *args))
         return getattr(self, hook)(owner, *args)  # type: ignore[no-any-return]
 
-    def _method(self, method: Any, owner: Any, args: _Arguments) -> Any:
-        """Return what to call for a method of an object of C's, or abandon the recording."""
-        name, kind = method.__name__, type(owner)
-        place = self.ledger.place_of(owner)
-        if isinstance(owner, np.ndarray):
-            if name in _SPEAKING:
-                self.ledger.abandon(f"it calls {name} of an array")
-            return method
-        known = next((k for k in kind.__mro__ if k in READING), None)
-        if known is not None:
-            if name in READING[known] or name in _READING_METHODS:
-                whole = self.ledger.whole(owner) if kind in CONTAINERS else owner
-                if place is not None and kind not in CONTAINERS:
-                    self.ledger.abandon(f"it reads {place}, an object of type {kind.__name__}")
-                return method if whole is owner else getattr(whole, name)
-            if name in CHANGING.get(known, ()) or name in (
-                "__init__",
-                "__setitem__",
-                "__delitem__",
-            ):
-                if place is not None:
-                    self.ledger.abandon(f"{CHANGES} ({place}, by {name})")
-                return method
-        if isinstance(owner, RANDOM):
-            if id(owner) in self.ledger.drawing:
-                return method
-            self.ledger.abandon("it draws random numbers, which a plan would not draw anew")
-        if isinstance(owner, IMMUTABLE) or (name == "__init__" and place is None):
-            return method
-        if kind is FunctionType and name == "__get__":
-            return method
-        if isinstance(owner, (GeneratorType, *_ITERATORS)) and place is None:
-            return method
-        if place is None and kind in CHANGING and name in CHANGING[kind]:
-            return method
-        if place is None and isinstance(owner, (property, BaseException, super)):
-            return method
-        if special.in_python(kind) and name in ("__eq__", "__ne__", "__hash__"):
-            self.ledger.identity(owner)
-            return method
-        return self.ledger.abandon(f"it calls {name} of an object of type {kind.__name__}")
-
-    def _permit(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> None:
-        """Abandon the recording if nobody knows what a function does."""
-        kind = type(function)
-        if (function is isinstance or function is issubclass) and len(args) == 2:
-            self._ask_kinds(args[1])
-        if function is np.errstate and not _QUIET.issuperset(map(_text, kwargs.values())):
-            self.ledger.abandon("it asks NumPy for more than warnings")
-        if (
-            _in(function, SEEDED)
-            and args
-            and (type(args[0]) is int or id(args[0]) in self.ledger.drawing)
-        ):
-            return
-        if kind is np.ufunc:
-            if not _is_written_in_c(function):
-                self.ledger.abandon(f"it calls the ufunc {function.__name__}")
-            return
-        if kind is DISPATCHED and function in WITHOUT_EFFECT:
-            return
-        if isinstance(function, type):
-            if function in TYPES or issubclass(function, BaseException):
-                return
-            if special.in_python(function) and not is_library(function):
-                new = special.lookup(function, "__new__")
-                made = getattr(new, "__self__", None)
-                if type(new) is staticmethod or made in TYPES:
-                    return
-            if is_ours(function):
-                return
-            self.ledger.abandon(f"it makes an object of type {function.__name__}")
-        if kind is FunctionType or special.in_python(kind):
-            if is_ours(function) or replacement_of(function) is not None:
-                return
-        elif kind is BuiltinFunctionType or kind is MethodWrapperType or kind is DISPATCHED:
-            owner = getattr(function, "__self__", None)
-            if isinstance(owner, type) and function.__name__ in _MAKERS:
-                return
-            if isinstance(owner, Tensor) or _in(function, PURE):
-                return
-            if _module(function) in COMPUTING and type(functions.find(function)) is Replacement:
-                return
-        elif not callable(function):
-            return
-        name = getattr(function, "__qualname__", None) or kind.__qualname__
-        module = getattr(function, "__module__", None)
-        named = name if module in (None, "builtins") else f"{module}.{name}"
-        self.ledger.abandon(f"it calls {named}, which a plan would not do anew")
-
-    def _ask_kinds(self, kinds: Any) -> None:
-        """Note what ``isinstance`` asks of classes that answer for themselves."""
-        for kind in kinds if type(kinds) is tuple else getattr(kinds, "__args__", (kinds,)):
-            if type(kind) is tuple:
-                self._ask_kinds(kind)
-            elif special.is_a(kind, abc.ABCMeta):
-                place = Place.constant(abc.get_cache_token, "the registry of abstract classes")
-                self.ledger.check(place.called((), {}), "shown", shown(abc.get_cache_token()))
-            elif special.written(type(kind), "__instancecheck__") is not None:
-                self.ledger.abandon("it asks a class that answers isinstance by code")
-
     def _given(self, function: Any, value: Any) -> Any:
         """Return what a function gets that has no image."""
         kind = type(value)
-        calls_back = _module(function) in ("numpy", "tapegrad")
+        calls_back = module_of(function) in ("numpy", "tapegrad")
         if is_ours(function) and (kind in CONTAINERS or kinds[kind] is not None):
             value = self._nest(value)
         if kind in CONTAINERS:
             whole = self.ledger.whole(value)
-            if calls_back and kind in (list, tuple) and any(map(_is_code, whole)):
+            if calls_back and kind in (list, tuple) and any(map(is_code, whole)):
                 return kind([self._given(function, part) for part in whole])
             return whole
         if kind is np.ndarray:
@@ -443,9 +273,9 @@ class Calls(Reads):
             return value
         if is_ours(function) and kinds[kind] is not None:
             return value
-        if _is_code(value):
+        if is_code(value):
             return calls.callback(self, value) if calls_back and not is_ours(value) else value
-        if self.ledger.place_of(value) is None or _in(function, BLIND):
+        if self.ledger.place_of(value) is None or is_in(function, BLIND):
             return value
         if special.in_python(kind):
             if not isinstance(value, tuple) and not calls.is_shown(function):
@@ -515,35 +345,5 @@ def _each(steps: list[Callable[[], Thunk]]) -> Iterator[Any]:
         yield then(i + 1)
 
 
-def _in(function: Any, table: frozenset[Any]) -> bool:
-    try:
-        return function in table
-    except TypeError:
-        return False
-
-
 def _all_same(new: Iterable[Any], old: Iterable[Any]) -> bool:
     return all(a is b for a, b in zip(new, old))
-
-
-def _is_written_in_c(ufunc: np.ufunc) -> bool:
-    """Whether a ufunc is one of NumPy's or SciPy's: others may run code of the user's."""
-    homes = (np, sys.modules.get("scipy.special"))
-    return any(getattr(home, ufunc.__name__, None) is ufunc for home in homes)
-
-
-def _is_code(value: Any) -> bool:
-    """Whether a value runs code of the user's when it is called, and is no class."""
-    kind = type(value)
-    if kind in (FunctionType, MethodType, partial, np.vectorize):
-        return True
-    called = special.in_python(kind) and not isinstance(value, type)
-    return called and special.written(kind, "__call__") is not None
-
-
-def _text(value: Any) -> str:
-    return value if type(value) is str else ""
-
-
-def _module(function: Any) -> str:
-    return str(getattr(function, "__module__", "")).partition(".")[0]

@@ -3,8 +3,11 @@
 Each answer notes the places that it depends on, by the ledger, and puts inputs in place of arrays.
 """
 
+from __future__ import annotations
+
 import operator
 import sys
+from collections import namedtuple
 from functools import partial
 from types import (
     BuiltinFunctionType,
@@ -69,6 +72,10 @@ _COMPUTING = tuple(
         "tensor_manip",
     ]
 )
+
+
+#: What the class of a named tuple has for each part.
+_NAMED_PART = type(namedtuple("_Example", "part").part)  # type: ignore[arg-type]
 
 
 class Reads(Reader):
@@ -171,9 +178,8 @@ class Reads(Reader):
         if not special.in_python(kind):
             return self._held_by_c(owner, kind, name, place)
         found = special.lookup(kind, name, ABSENT)
-        if isinstance(owner, tuple) and not special.in_python(type(found)):
-            if type(found) not in (FunctionType, property, staticmethod, classmethod):
-                return None, None  # a named part, which was read with the tuple
+        if isinstance(owner, tuple) and type(found) is _NAMED_PART:
+            return None, None  # it was read with the tuple
         for method in ("__getattribute__", "__getattr__"):
             if special.written(kind, method) is not None:
                 ledger.of_class(kind, method)

@@ -8,6 +8,8 @@
 Transformations inside of the function read it by gates of the same kind, with the same ledger.
 """
 
+from __future__ import annotations
+
 from types import (
     CellType,
     ModuleType,

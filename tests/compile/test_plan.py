@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -129,3 +130,16 @@ def test_large_arrays_are_let_go_after_their_last_use():
     compiled(x)
     compiled(x)
     assert peak(compiled) < 1.5 * peak(f)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what glibc does with freed memory")
+def test_calls_of_a_plan_get_the_memory_of_the_call_before():
+    resource = pytest.importorskip("resource")
+    x = np.random.default_rng(0).normal(size=100_000)
+    f = tg.jit(tg.value_and_grad(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2)))
+    for _ in range(10):
+        f(x)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        f(x)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000
