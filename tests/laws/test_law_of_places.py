@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import os
 import warnings
 from contextlib import contextmanager
@@ -9,10 +10,11 @@ from contextlib import contextmanager
 import numpy as np
 import places
 import places_beyond
+import places_in_c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from places_beyond import PLACES
+from places_in_c import PLACES
 
 import tapegrad as tg
 from tapegrad.tape.core.errors import Abandoned
@@ -25,10 +27,10 @@ X = np.array([0.5, -1.0, 2.0])
 @contextmanager
 def world_as_before():
     """Put back what changes of places leave: modes of NumPy, the environment, globals."""
-    spaces = [vars(places), vars(places_beyond)]
+    spaces = [vars(places), vars(places_beyond), vars(places_in_c)]
     before, environment = [dict(space) for space in spaces], dict(os.environ)
     try:
-        with np.printoptions():
+        with np.printoptions(), decimal.localcontext():
             yield
     finally:
         for space, was in zip(spaces, before):
