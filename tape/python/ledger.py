@@ -256,7 +256,8 @@ class Ledger:
             if isinstance(value, tuple) and kind is not tuple:
                 return self._named(value, place)
             own_class = in_python(kind) and not isinstance(value, IMMUTABLE)
-            if own_class and keeps_c_data(kind):
+            ours = kind.__module__.startswith("tapegrad.")
+            if own_class and keeps_c_data(kind) and not ours:
                 self.abandon(f"{place} is a {kind.__name__}, of which only C knows what it holds")
             if kind in CONTAINERS or kind is MethodType or kind is partial or own_class:
                 self.check(place, "type", kind)

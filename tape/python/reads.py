@@ -36,6 +36,7 @@ from tapegrad.tape.python.operators import (
 from tapegrad.tape.python.places import ABSENT, Place, declared, own, slot
 from tapegrad.tape.python.purity import (
     IMMUTABLE,
+    words,
 )
 from tapegrad.tape.python.reading import Reader
 from tapegrad.tape.python.speaking import speaks
@@ -50,27 +51,11 @@ RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 #: Modules of this library whose functions draw no random numbers, read no files and set no modes.
 _COMPUTING = tuple(
     f"tapegrad.{name}"
-    for name in [
-        "clipping",
-        "compile.jitted",
-        "linalg",
-        "math",
-        "nnet.activations",
-        "nnet.layers",
-        "nnet.losses",
-        "nnet.util",
-        "ops",
-        "tape.array",
-        "tape.core.kinds",
-        "tape.core.pytree",
-        "tape.core.primitive",
-        "tape.core.as_is",
-        "tape.program",
-        "tape.transforms",
-        "tensor_base",
-        "tensor_creation",
-        "tensor_manip",
-    ]
+    for name in words(
+        "clipping compile.jitted linalg math nnet.activations nnet.layers nnet.losses nnet.util ops "
+        "tape.array tape.core.kinds tape.core.pytree tape.core.primitive tape.core.as_is tape.program "
+        "tape.transforms tensor_base tensor_creation tensor_manip"
+    )
 )
 
 
