@@ -5,7 +5,7 @@ names of dtypes and functions, buffers, threads) stays behind them.
 
 >>> from tapegrad.compile.backends import interface
 >>> interface.current().__name__
-'tapegrad.compile.backends.numba'
+'tapegrad.compile.backends.llvm'
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Backend(Protocol):
 
 
 #: The back end in use, or the name of its module in this folder: the one setting.
-_setting: Any = os.environ.get("TAPEGRAD_BACKEND", "numba")
+_setting: Any = os.environ.get("TAPEGRAD_BACKEND", "llvm")
 
 
 def current() -> Backend:

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends import numba
+from tapegrad.compile.backends import llvm
 from tapegrad.compile.backends.expressions import Expression, evaluate, names
 from tapegrad.compile.backends.interface import Kernel
 from tapegrad.compile.backends.loop_nest import LoopNest, Reduced
 
 # The kernels of the two are to be compared, so that both take the same.
-DTYPES, supports, gains, combines = numba.DTYPES, numba.supports, numba.gains, numba.combines
+DTYPES, supports, gains, combines = llvm.DTYPES, llvm.supports, llvm.gains, llvm.combines
 problems: list[str] = []
 
 Index = tuple[int, ...]

@@ -1,0 +1,49 @@
+"""The back end that compiles with LLVM: a function for each nest, on threads where there is much to do.
+
+LLVM comes with llvmlite, which Numba is made of; Numba itself is not imported. llvmlite is imported when
+the first kernel is compiled.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+from tapegrad.compile.backends.interface import Kernel
+from tapegrad.compile.backends.llvm.dialect import TYPES, combines, gains, supports
+from tapegrad.compile.backends.loop_nest import LoopNest
+
+__all__ = [
+    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "supports", "usable",
+]  # fmt: skip
+
+DTYPES = frozenset(TYPES)
+
+#: Older versions abort on some processors when they compile ``max`` and ``min``.
+OLDEST = (0, 45)
+
+#: Why LLVM cannot be used; empty until an import has failed.
+problems: list[str] = []
+
+
+@cache
+def usable() -> bool:
+    """Import llvmlite, and return whether it is there and new enough; if not, `problems` says why."""
+    try:
+        import llvmlite
+    except Exception as error:  # NumPy may be too new for it, a library may be missing, ...
+        problems.append(f"llvmlite, which comes with numba, cannot be imported ({error})")
+        return False
+    if tuple(map(int, llvmlite.__version__.split(".")[:2])) < OLDEST:
+        problems.append(
+            f"llvmlite {llvmlite.__version__} is too old: it takes 0.45, which comes with numba 0.62"
+        )
+    elif not importlib.import_module("tapegrad.compile.backends.llvm.entry").check_layout():
+        problems.append("this Python keeps arrays in memory in another way than expected")
+    return not problems
+
+
+def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
+    """Return the kernel of a nest for the sizes of its loops."""
+    kernels = importlib.import_module("tapegrad.compile.backends.llvm.kernels")
+    return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]
