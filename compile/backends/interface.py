@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Call
 from tapegrad.compile.backends.loop_nest import LoopNest
 
-__all__ = ["Backend", "Kernel", "current", "using"]
+__all__ = ["Backend", "Kernel", "Layout", "current", "using"]
+
+#: Sizes, strides and dtype of an array.
+Layout: TypeAlias = "tuple[tuple[int, ...], tuple[int, ...], np.dtype[Any]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,12 @@ class Backend(Protocol):
 
     def combines(self, function: str) -> bool:
         """Whether a reduction can combine with a function of two numbers."""
+
+    def same_layouts(self, layouts: Sequence[Layout]) -> Callable[..., bool]:
+        """Return a function that takes as many arrays, and says whether they are laid out so.
+
+        A layout is sizes, strides and dtype.
+        """
 
     def compile(self, nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
         """Return the kernel of a nest for the sizes of its loops."""

@@ -7,7 +7,7 @@ blocks, no buffers and no threads. So it tells whether those of another back end
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.compile.backends import llvm
 from tapegrad.compile.backends.expressions import Expression, evaluate, names
-from tapegrad.compile.backends.interface import Kernel
+from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.loop_nest import LoopNest, Reduced
 
 # The kernels of the two are to be compared, so that both take the same.
@@ -28,6 +28,12 @@ Index = tuple[int, ...]
 def usable() -> bool:
     """Python is there."""
     return True
+
+
+def same_layouts(layouts: Sequence[Layout]) -> Callable[..., bool]:
+    """Compare as the layouts are written."""
+    expected = list(layouts)
+    return lambda *arrays: [(a.shape, a.strides, a.dtype) for a in arrays] == expected
 
 
 def compile(nest: LoopNest, sizes: Index) -> Kernel:

@@ -7,14 +7,16 @@ the first kernel is compiled.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from functools import cache
 
-from tapegrad.compile.backends.interface import Kernel
+from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.llvm.dialect import TYPES, combines, gains, supports
 from tapegrad.compile.backends.loop_nest import LoopNest
 
 __all__ = [
-    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "supports", "usable",
+    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "same_layouts",
+    "supports", "usable",
 ]  # fmt: skip
 
 DTYPES = frozenset(TYPES)
@@ -47,3 +49,9 @@ def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops."""
     kernels = importlib.import_module("tapegrad.compile.backends.llvm.kernels")
     return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]
+
+
+def same_layouts(layouts: Sequence[Layout]) -> Callable[..., bool]:
+    """Return a function that takes as many arrays, and says whether they are laid out so."""
+    module = importlib.import_module("tapegrad.compile.backends.llvm.layouts")
+    return module.same_layouts(layouts)  # type: ignore[no-any-return]

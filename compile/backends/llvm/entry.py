@@ -1,8 +1,8 @@
 """The way from Python into the machine code of a kernel: a function of the C interface, as instructions.
 
 It takes the arguments as CPython passes them, reads addresses, sizes and strides out of arrays as NumPy
-lays them out, and gives up the interpreter's lock where there is much to do. What it calls of Python's it
-finds in a table, so that the code depends on no address.
+lays them out, and gives up the interpreter's lock where there is much to do. What it calls of Python's
+it finds in a table, so that the code depends on no address.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.compile.backends.llvm.scalars import LLVM
 from tapegrad.compile.backends.llvm.translation import Function, Parameter, result_type
 
-__all__ = ["TABLE", "check_layout", "entry"]
+__all__ = ["ARRAY", "TABLE", "TABLE_START", "address", "check_layout", "entry"]
 
 _FUNCTIONS = (
     "PyLong_AsLongLong", "PyFloat_AsDouble", "PyObject_IsTrue", "PyErr_Occurred", "PyErr_SetString",
@@ -26,38 +26,81 @@ _FUNCTIONS = (
 )  # fmt: skip
 _OBJECTS = (np.ndarray, TypeError, None)
 
-#: Where the parts of an array lie: after its head come the address of its elements, the number of axes,
-#: and the addresses of its sizes and strides.
-_HEAD = object.__basicsize__
-_DATA, _AXES, _SIZES, _STRIDES = (_HEAD + 8 * i for i in range(4))
+
+class _Array(NamedTuple):
+    """Where the parts of an array lie in memory: bytes from its beginning."""
+
+    head: int
+
+    @property
+    def kind(self) -> int:
+        """Of the address of its class."""
+        return self.head - 8
+
+    @property
+    def data(self) -> int:
+        """Of the address of its elements."""
+        return self.head
+
+    @property
+    def axes(self) -> int:
+        """Of the number of its axes, of 32 bits."""
+        return self.head + 8
+
+    @property
+    def sizes(self) -> int:
+        """Of the address of its sizes."""
+        return self.head + 16
+
+    @property
+    def strides(self) -> int:
+        """Of the address of its strides."""
+        return self.head + 24
+
+    @property
+    def dtype(self) -> int:
+        """Of the address of its dtype; the object that it belongs to lies between."""
+        return self.head + 40
+
+
+ARRAY = _Array(object.__basicsize__)
 
 #: Elements of a nest from which on other threads may run meanwhile: giving up the lock takes 40 ns.
 WORTH_RELEASING = 4096
 
 
+def address(name: str) -> int:
+    """Return where a function of CPython's interface lies."""
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
 def _addresses() -> bytes:
-    functions = [
-        ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _FUNCTIONS
-    ]
+    functions = map(address, _FUNCTIONS)
     return struct.pack(f"={len(_FUNCTIONS) + len(_OBJECTS)}q", *functions, *map(id, _OBJECTS))
 
 
 #: The addresses of what the code uses of Python's.
 TABLE = _addresses()
 #: Where they begin in an object of bytes: what follows them there is a byte.
-_TABLE_START = bytes.__basicsize__ - 1
+TABLE_START = bytes.__basicsize__ - 1
 
 
 def check_layout() -> bool:
     """Whether arrays and bytes lie in memory as the code expects."""
     array = np.empty((3, 2), np.int16)[:, ::-1]
     data, axes, sizes, strides = (
-        ctypes.c_int64.from_address(id(array) + at).value for at in (_DATA, _AXES, _SIZES, _STRIDES)
+        ctypes.c_int64.from_address(id(array) + at).value
+        for at in (ARRAY.data, ARRAY.axes, ARRAY.sizes, ARRAY.strides)
+    )
+    kind, dtype = (
+        ctypes.c_int64.from_address(id(array) + at).value for at in (ARRAY.kind, ARRAY.dtype)
     )
     if data != array.ctypes.data or axes & 0xFFFFFFFF != 2:
         return False
+    if kind != id(np.ndarray) or dtype != id(array.dtype):
+        return False
     found = [(ctypes.c_int64 * 2).from_address(address)[:] for address in (sizes, strides)]
-    table = ctypes.string_at(id(TABLE) + _TABLE_START, len(TABLE))
+    table = ctypes.string_at(id(TABLE) + TABLE_START, len(TABLE))
     return found == [[3, 2], [4, -2]] and table == TABLE
 
 
@@ -99,7 +142,7 @@ class _Writer:
 
     def held(self, name: Any) -> str:
         """Return the address of a function or an object of Python's."""
-        return self.at("%self", _TABLE_START + 8 * (*_FUNCTIONS, *_OBJECTS).index(name))
+        return self.at("%self", TABLE_START + 8 * (*_FUNCTIONS, *_OBJECTS).index(name))
 
     def call(self, name: str, type_: str, *arguments: str) -> str:
         """Call a function of Python's."""
@@ -163,17 +206,17 @@ class _Writer:
 
     def array(self, p: Parameter, given: str) -> None:
         """Read an array, after a look at what it is: a wrong one would be read out of bounds."""
-        kind = self.at(given, _HEAD - 8)
+        kind = self.at(given, ARRAY.kind)
         is_array = self.value(f"icmp eq ptr {kind}, {self.held(np.ndarray)}")
         good, right = f"array{self.count}", f"axes{self.count}"
         self.lines.append(f"br i1 {is_array}, label %{good}, label %wrong")
         self.label(good)
-        axes = self.at(given, _AXES, "i32")
+        axes = self.at(given, ARRAY.axes, "i32")
         fits = self.value(f"icmp eq i32 {axes}, {p.rank}")
         self.lines.append(f"br i1 {fits}, label %{right}, label %wrong")
         self.label(right)
-        self.given.append(f"ptr {self.at(given, _DATA)}")
-        for at in (_SIZES, _STRIDES)[: 1 if p.contiguous else 2]:
+        self.given.append(f"ptr {self.at(given, ARRAY.data)}")
+        for at in (ARRAY.sizes, ARRAY.strides)[: 1 if p.contiguous else 2]:
             numbers = self.at(given, at)
             self.given += [f"i64 {self.at(numbers, 8 * i, 'i64')}" for i in range(p.rank)]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
 from tapegrad.compile.backends.llvm.entry import TABLE
 
-__all__ = ["assembly", "load", "object_code", "target"]
+__all__ = ["Code", "assembly", "code", "function", "load", "object_code", "target"]
 
 #: The code of a method that takes its arguments as an array: METH_FASTCALL of CPython's.
 _FASTCALL = 0x80
@@ -31,11 +31,25 @@ class _Method(ctypes.Structure):
     )
 
 
-class _Owner(bytes):
-    """The table of addresses, as the `self` of a function; what the function needs lives as long."""
+class Code(NamedTuple):
+    """Machine code in memory.
+
+    Attributes
+    ----------
+    engine : object
+        What keeps it there.
+    address : int
+        Of its function ``kernel``.
+    """
 
     engine: Any
-    method: _Method
+    address: int
+
+
+class _Table(bytes):
+    """The `self` of a function: addresses that its code reads; what the function needs lives as long."""
+
+    owned: tuple[Any, ...]
 
 
 @cache
@@ -80,20 +94,39 @@ def assembly(text: str) -> str:
     return _machine().emit_assembly(_optimised(text))  # type: ignore[no-any-return]
 
 
-def load(code: bytes) -> Callable[..., Any]:
-    """Return the function ``kernel`` of a module's object code as a function of Python's."""
+def code(compiled: bytes) -> Code:
+    """Load a module's object code."""
     target()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(compiled))
     engine.finalize_object()
-    owner = _Owner(TABLE)
-    owner.engine = engine
-    address = engine.get_function_address("kernel")
-    owner.method = _Method(b"kernel", address, _FASTCALL, None)
-    return _function(ctypes.byref(owner.method), owner, None)
+    return Code(engine, engine.get_function_address("kernel"))
 
 
-_function = ctypes.pythonapi.PyCFunction_NewEx
-_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-_function.restype = ctypes.py_object
+def function(of: Code, table: bytes, holds: Any = None) -> Callable[..., Any]:
+    """Return machine code as a function of Python's.
+
+    Parameters
+    ----------
+    of : Code
+        Takes `self`, and arguments as METH_FASTCALL says.
+    table : bytes
+        What lies at TABLE_START of `self`.
+    holds : object
+        What must live as long: objects whose addresses are in the table, say.
+    """
+    held = _Table(table)
+    method = _Method(b"kernel", of.address, _FASTCALL, None)
+    held.owned = (of.engine, method, holds)
+    return _new_function(ctypes.byref(method), held, None)  # type: ignore[no-any-return]
+
+
+def load(compiled: bytes) -> Callable[..., Any]:
+    """Return the kernel of a module's object code as a function of Python's."""
+    return function(code(compiled), TABLE)
+
+
+_new_function = ctypes.pythonapi.PyCFunction_NewEx
+_new_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+_new_function.restype = ctypes.py_object

@@ -326,7 +326,7 @@ class _Translator:
         if type(found) is _Variable:
             text = self.block.value(f"load {LLVM[found.kind]}, ptr {found.pointer}")
             return Scalar(self.block, found.kind, text)
-        assert not isinstance(found, _Array)
+        assert isinstance(found, Scalar | float)
         return found
 
     def truth(self, node: ast.expr) -> Scalar:
