@@ -44,15 +44,15 @@ class Kernel:
         functions it uses. Then all is to be done again by `exact`, which takes the same arguments.
     source : str
         For people who ask what is run.
-    new : bool
-        Whether the nest had to be compiled, and was not known in this process.
+    origin : str
+        "compiled" if that was to be done, "loaded" if it was on disk, "known" if in this process.
     """
 
     call: Callable[..., Any]
     leading: tuple[int, ...]
     exact: Callable[..., Any] | None
     source: str
-    new: bool
+    origin: str
 
 
 class Backend(Protocol):

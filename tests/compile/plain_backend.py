@@ -38,7 +38,7 @@ def same_layouts(layouts: Sequence[Layout]) -> Callable[..., bool]:
 
 def compile(nest: LoopNest, sizes: Index) -> Kernel:
     """Return a nest as a callable."""
-    return Kernel(lambda *given: _Run(nest, sizes, given)(), (), None, str(nest), True)
+    return Kernel(lambda *given: _Run(nest, sizes, given)(), (), None, str(nest), "compiled")
 
 
 class _Run:
