@@ -2,7 +2,8 @@
 
 Files are named by what they were made from (source, kinds, processor, versions) and carry a checksum.
 They appear whole or not at all, so that processes that start together do not disturb each other. If
-anything goes wrong here (a full disk, a folder that cannot be written, a damaged file), that costs a compilation.
+anything goes wrong here (a full disk, a folder that cannot be written, a damaged file), that costs a
+compilation.
 
 The folder is ``TAPEGRAD_CACHE_DIR``, or ``tapegrad`` in the user's folder for caches; with an empty
 ``TAPEGRAD_CACHE_DIR`` nothing is kept. It must belong to the user and be closed to others, since what

@@ -298,8 +298,14 @@ class Jit:
 
     def stats(self) -> Stats:
         """Return counts: traces, kernels compiled, loaded from disk, reused, calls run eagerly."""
-        counts = (self._origins[origin] for origin in ("compiled", "loaded", "known"))
-        return Stats(self._traces, *counts, self._eager_calls)
+        origins = self._origins
+        return Stats(
+            self._traces,
+            origins["compiled"],
+            origins["loaded"],
+            origins["known"],
+            self._eager_calls,
+        )
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """Return what a call with these arguments executes: the tape, the plan, the kernels.

@@ -34,12 +34,10 @@ def usable() -> bool:
     try:
         import llvmlite
     except Exception as error:  # NumPy may be too new for it, a library may be missing, ...
-        problems.append(f"llvmlite, which comes with numba, cannot be imported ({error})")
+        problems.append(f"llvmlite cannot be imported ({error})")
         return False
     if tuple(map(int, llvmlite.__version__.split(".")[:2])) < OLDEST:
-        problems.append(
-            f"llvmlite {llvmlite.__version__} is too old: it takes 0.45, which comes with numba 0.62"
-        )
+        problems.append(f"llvmlite {llvmlite.__version__} is too old: it takes 0.45, of numba 0.62")
     elif not importlib.import_module("tapegrad.compile.backends.llvm.entry").check_layout():
         problems.append("this Python keeps arrays in memory in another way than expected")
     return not problems
