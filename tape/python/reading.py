@@ -218,7 +218,7 @@ class Reader(Imaging):
         kind = type(function)
         if kind is np.ufunc:
             return None if self.promotions is not None or self.lent else function
-        if kind is MethodType and type(function.__self__) is Tensor and self.promotions is None:
+        if kind is MethodType and function.__func__ in self.images.own and self.promotions is None:
             return function
         if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
             if kind is BuiltinFunctionType and isinstance(
@@ -241,6 +241,8 @@ class Reader(Imaging):
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
+        if kind is MethodType and answer is function and type(function.__self__) is Tensor:
+            self.images.own.add(function.__func__)
         if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
@@ -425,6 +427,8 @@ def _of_lists(function: Any) -> Any:
     if made is None:
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            if not kwargs and args and type(args[0]) is Tensor:
+                return function(*args)
             gate = current.get()
             if "out" in kwargs and isinstance(gate, Reader) and gate.lent:
                 return gate.call_with(function, args, kwargs)()
