@@ -21,6 +21,7 @@ import numpy as np
 
 from tapegrad.compile.backends.expressions import Call
 from tapegrad.compile.backends.loop_nest import LoopNest
+from tapegrad.tape.core.primitive import Recurrence
 
 __all__ = ["Backend", "Kernel", "Layout", "current", "using"]
 
@@ -35,9 +36,9 @@ class Kernel:
     Attributes
     ----------
     call : callable
-        Takes `leading`, the operands, the outputs, and the arrays of partial reductions. Those that are
-        not local are filled with what they start from. Returns what the nest returns: None, a number,
-        or a tuple of numbers.
+        Takes `leading`, the bounds of windows, the operands, the outputs, and the arrays of partial
+        reductions. Those that are not local are filled with what they start from. Returns what the nest
+        returns: None, a number, or a tuple of numbers.
     leading : tuple of int
     exact : callable or None
         If there is one, `call` returns one more number: whether an argument was too large for the
@@ -82,6 +83,14 @@ class Backend(Protocol):
         """Return a function that takes as many arrays, and says whether they are laid out so.
 
         A layout is sizes, strides and dtype.
+        """
+
+    def recurrence(
+        self, rule: Recurrence, dtype: np.dtype[Any], of_rows: bool, reverse: bool
+    ) -> Callable[..., None]:
+        """Return the kernel of a recurrence, along the last axis or the middle one of three.
+
+        It takes three sizes, operands of any layout, and the C-contiguous result.
         """
 
     def compile(self, nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:

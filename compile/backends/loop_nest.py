@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.compile.backends.expressions import Expression, Name, names, substitute
 
-__all__ = ["Argument", "LoopNest", "Reduced", "Value"]
+__all__ = ["Argument", "LoopNest", "Reduced", "Value", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,48 @@ class Argument:
         The loop that each axis of the array belongs to; () for a number.
     contiguous : bool
         Whether the array is C-contiguous.
+    in_rows : bool
+        Whether at least its elements along the last axis lie side by side.
+    window : str
+        The name of the window outside of which it is zero, whatever lies there; "" for none.
     """
 
     name: str
     dtype: np.dtype[Any]
     dims: tuple[int, ...] = ()
     contiguous: bool = True
+    in_rows: bool = True
+    window: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of the space: a truth value by its name, and two numbers that the kernel takes for a loop.
+
+    Arrays in it are indexed from where it begins.
+
+    Attributes
+    ----------
+    name : str
+    loops : tuple of int
+        Along which it does not cover everything.
+    """
+
+    name: str
+    loops: tuple[int, ...]
+
+    def begin(self, loop: int) -> str:
+        """Return the name of the index at which it begins along a loop."""
+        return f"{self.name}_b{loop}"
+
+    def end(self, loop: int) -> str:
+        """Return the name of the index at which it ends along a loop."""
+        return f"{self.name}_e{loop}"
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The names of the numbers that the kernel takes for it."""
+        return tuple(name for loop in self.loops for name in (self.begin(loop), self.end(loop)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +197,8 @@ class LoopNest:
         How many of them run over rows; 0 if the inner loops stand there only once.
     turned : bool
         Whether the loops are in another order than the axes of the arrays, so that a part of the
-        outermost loop is no part of these. Such a kernel takes the first index of that loop, too.
+        outermost loop is no part of these, or are read through windows. Such a kernel takes the first
+        index of that loop, too.
     operands, outputs : tuple of Argument
         What it reads, and the arrays that it writes.
     values : tuple of Value
@@ -169,6 +206,7 @@ class LoopNest:
     reductions : tuple of Reduced
     returned : tuple of str
         The values, then the reductions, that have no axes: what the kernel returns.
+    windows : tuple of Window
     """
 
     rank: int
@@ -179,6 +217,12 @@ class LoopNest:
     values: tuple[Value, ...]
     reductions: tuple[Reduced, ...]
     returned: tuple[str, ...]
+    windows: tuple[Window, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The names of the numbers that the kernel takes for its windows."""
+        return tuple(name for window in self.windows for name in window.bounds)
 
     @property
     def partials(self) -> tuple[Reduced, ...]:

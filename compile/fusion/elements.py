@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.compile.backends.expressions import Expression, calls, parse
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.passes.reductions import reduction_of
+from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node
 
 __all__ = [
@@ -29,6 +30,10 @@ DTypes = tuple[np.dtype[Any], ...]
 
 def can_lower(entry: Node, weak: Any) -> bool:
     """Whether an entry can be part of a kernel, and vectorises there."""
+    if entry.primitive.windows is not None:
+        known = all(map(_is_known, (*entry.operands, entry)))
+        casts = (np.can_cast(_dtype_of(o), entry.dtype, "same_kind") for o in entry.operands)
+        return known and all(casts) and windows_of(entry) is not None
     if entry.primitive.family != "reduction":
         return expression_of(entry, weak) is not None
     how = reduction_of(entry)

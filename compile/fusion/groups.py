@@ -18,6 +18,7 @@ from typing import Any
 from tapegrad.compile.fusion import elements
 from tapegrad.compile.passes.pipeline import shown
 from tapegrad.compile.passes.reductions import leaves_rows, reduction_of
+from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
@@ -176,6 +177,8 @@ class _Partition:
     def _choose_rows(self, entry: Node, sources: set[Any]) -> Group | None:
         """Return a group that has a row for each element that the entry makes or reduces."""
         shape = space(entry)
+        if entry.primitive.windows is not None:
+            return None
         if entry.primitive.family == "reduction" and len(entry.params["axis"]) < len(shape):
             return None
         for group in sorted(sources, key=lambda s: -s.number):
@@ -198,9 +201,12 @@ class _Partition:
         how = reduction_of(entry) if entry.primitive.family == "reduction" else None
         if how is not None and how.safe and group.reduced not in ((), _axes(entry)):
             return False  # what runs over a row anew has the loops of the rows
+        elsewhere = _read_elsewhere(entry)
         for operand in _nodes(entry):
             if self.maker.get(operand) is not group:
                 continue
+            if operand in elsewhere:
+                return False  # the loop is not there yet, or was there before
             if operand in group.per_row:
                 if operand.shape != rows:
                     return False
@@ -208,6 +214,12 @@ class _Partition:
                 return False  # its value is there only when the loops have ended
         # No value may leave the group and come back.
         return not _with_all_above(sources - {group}) >> group.number & 1
+
+
+def _read_elsewhere(entry: Node) -> list[Any]:
+    """Return the operands whose elements an entry does not read where it puts its own."""
+    windows = windows_of(entry) or ()
+    return [o for o, window in zip(entry.operands, windows) if window is not None]
 
 
 def _note_rows(group: Group, entry: Node) -> None:

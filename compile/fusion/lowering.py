@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.compile.backends.expressions import (
+    Call,
     Constant,
     Expression,
     Name,
@@ -20,12 +21,13 @@ from tapegrad.compile.backends.expressions import (
     names,
     substitute,
 )
-from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value, Window
 from tapegrad.compile.fusion import elements
 from tapegrad.compile.fusion.groups import Group
-from tapegrad.compile.passes.layout import Layout
+from tapegrad.compile.passes.layout import Layout, contiguous_strides
 from tapegrad.compile.passes.reductions import reduction_of
 from tapegrad.compile.passes.uniform import uniform_value
+from tapegrad.compile.passes.windows import Ranges, windows_of
 from tapegrad.tape.core.node import Node
 
 __all__ = ["KernelCall", "Partial", "Passed", "lower"]
@@ -69,6 +71,8 @@ class KernelCall:
         Of its loops.
     operands, outputs : list of Passed
     partials : list of Partial
+    bounds : list of int
+        Of its windows.
     returned : list of Node
         Values without axes, which the kernel returns.
     finishes : dict of Node to Expression
@@ -77,6 +81,7 @@ class KernelCall:
 
     nest: LoopNest
     sizes: tuple[int, ...]
+    bounds: list[int]
     operands: list[Passed]
     outputs: list[Passed]
     partials: list[Partial]
@@ -92,7 +97,13 @@ class _Argument:
     name: str
     dtype: np.dtype[Any]
     axes: tuple[bool, ...] = ()  # along which axes of the space it varies
-    contiguous: bool = True
+    strides: tuple[int, ...] | None = None  # along these, if it is not made for the kernel
+    sizes: tuple[int, ...] = ()  # along the axes of the space, if these are not the space's
+    window: str = ""
+
+
+#: Start and stop of a window along each axis of the space.
+_Bounds = tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True)
@@ -112,6 +123,7 @@ class _Builder:
     group: Group
     layouts: dict[Node, Layout]
     weak: Any
+    windows: dict[_Bounds, str] = field(default_factory=dict)
     operands: list[_Argument] = field(default_factory=list)
     outputs: list[_Argument] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
@@ -137,8 +149,37 @@ class _Builder:
         key = (value if type(value) is Node else id(value), axes)
         if key not in self.known:
             layout = self.layouts[value] if type(value) is Node else Layout.of(value)
-            self._argument(key, _Argument(value, "a", value.dtype, axes, layout.contiguous))
+            strides = self._strides(layout, axes)
+            self._argument(key, _Argument(value, "a", value.dtype, axes, strides))
         return cast(self.known[key], dtype)
+
+    def laid(self, value: Any, ranges: Ranges, below: Expression | None, entry: Node) -> Expression:
+        """Return what an element is when an operand is laid over something, or over nothing."""
+        bounds = tuple((start, stop) for start, stop, _ in ranges)
+        everywhere = bounds == tuple((0, n) for n in self.group.space)
+        window = "" if everywhere else self.windows.setdefault(bounds, f"in{len(self.windows)}")
+        number = None if type(value) is Node else uniform_value(value)
+        axes: tuple[bool, ...] = ()
+        if number is not None:
+            element = self._number(number, entry.dtype)
+        else:
+            own = [i for i, (_, _, has) in enumerate(ranges) if has]
+            shape = value.shape[max(len(value.shape) - len(own), 0) :]
+            extents = dict(zip(own[len(own) - len(shape) :], shape))
+            axes = tuple(extents.get(i, 1) != 1 for i in range(self.rank))
+            key = (value if type(value) is Node else id(value), axes, window)
+            if key not in self.known:
+                layout = self.layouts[value] if type(value) is Node else Layout.of(value)
+                sizes = tuple(extents.get(i, 1) for i in range(self.rank))
+                strides = self._strides(layout, axes)
+                own_part = _Argument(value, "a", value.dtype, axes, strides, sizes, window)
+                self._argument(key, own_part)
+            element = cast(self.known[key], entry.dtype)
+        # An array that is read through a window is zero outside of it.
+        if everywhere or (below is None and any(axes)):
+            return element
+        below = below or Constant(entry.dtype.type(0).item(), entry.dtype)
+        return Call("where", (Name(window, np.dtype(bool)), element, below), entry.dtype)
 
     def _argument(self, key: Any, argument: _Argument) -> None:
         argument.name += str(len(self.operands))
@@ -150,6 +191,12 @@ class _Builder:
         along = [i for i in range(self.rank) if not (drops and i in self.group.reduced)]
         sizes = dict(zip(along[len(along) - len(shape) :], shape))
         return tuple(sizes.get(i, 1) != 1 for i in range(self.rank))
+
+    @staticmethod
+    def _strides(layout: Layout, axes: tuple[bool, ...]) -> tuple[int, ...]:
+        """Return the strides along the axes of the space."""
+        steps = iter([s for n, s in zip(layout.shape, layout.strides) if n != 1])
+        return tuple(next(steps) if varies else 0 for varies in axes)
 
     def _number(self, value: Any, dtype: np.dtype[Any]) -> Expression:
         number = np.asarray(value).astype(dtype)[()]
@@ -185,6 +232,17 @@ class _Builder:
         drops = entry in self.group.per_row and entry.shape == self.group.dropped_shape
         operands = (self.operand(o, d, drops=drops) for o, d in zip(entry.operands, dtypes))
         self._value(entry, substitute(expression, dict(zip("xyz", operands))))
+
+    def placed(self, entry: Node) -> None:
+        """Note the value of an entry that lays its operands side by side, or over each other."""
+        expression: Expression | None = None
+        for operand, ranges in zip(entry.operands, windows_of(entry) or ()):
+            if ranges is None:
+                expression = self.operand(operand, entry.dtype)
+            else:
+                expression = self.laid(operand, ranges, expression, entry)
+        assert expression is not None
+        self._value(entry, expression)
 
     def alias(self, entry: Node) -> None:
         """Note that a value of a row goes by another shape."""
@@ -249,7 +307,9 @@ def lower(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node
         if entry.primitive.family == "reduction":
             builder.reduction(entry, needed)
             continue
-        if entry.primitive.view:
+        if entry.primitive.windows is not None:
+            builder.placed(entry)
+        elif entry.primitive.view:
             builder.alias(entry)
         else:
             builder.elementwise(entry)
@@ -275,10 +335,20 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
         return tuple(loops.index(b) for b in blocks if axes and axes[b[0]])
 
     def argument(a: _Argument) -> Argument:
-        return Argument(a.name, a.dtype, dims(a.axes), a.contiguous)
+        return Argument(a.name, a.dtype, dims(a.axes), *_order(a, blocks, group.space), a.window)
 
     def passed(a: _Argument) -> Passed:
-        return Passed(a.value, tuple(sizes[d] for d in dims(a.axes)))
+        own = a.sizes or group.space
+        shape = (
+            math.prod(own[i] for i in block) for block in blocks if a.axes and a.axes[block[0]]
+        )
+        return Passed(a.value, tuple(shape))
+
+    windows, bounds = [], []
+    for ranges, name in builder.windows.items():
+        found = _bounds(ranges, loops, group.space)
+        windows.append(Window(name, tuple(found)))
+        bounds += [number for pair in found.values() for number in pair]
 
     reduced: dict[Node, Reduced] = {}
     for node, r in builder.reduced.items():
@@ -290,7 +360,7 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
     nest = LoopNest(
         len(sizes),
         len(rows),
-        loops != blocks,
+        loops != blocks or bool(windows),
         tuple(map(argument, builder.operands)),
         tuple(map(argument, builder.outputs)),
         tuple(builder.values.values()),
@@ -299,6 +369,7 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
             *(builder.known[node].name for node in returned),
             *(r.name for r in reduced.values() if r.full),
         ),
+        tuple(windows),
     )
     partials = [
         Partial(node, tuple(sizes[d] for d in r.dims), None if r.local else r.initial)
@@ -308,6 +379,7 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
     return KernelCall(
         nest,
         sizes,
+        bounds,
         list(map(passed, builder.operands)),
         list(map(passed, builder.outputs)),
         partials,
@@ -328,15 +400,52 @@ def _collapse(group: Group, builder: _Builder) -> list[list[int]]:
             tuple(r.gone[i] for r in builder.reduced.values()),
         )
 
-    if any(not o.contiguous for o in arrays):
-        return [[i] for i in range(len(space))]
+    def follows(i: int, before: int) -> bool:
+        """Whether each array goes on along one axis where it ends along the one before."""
+        if any(ranges[i] != (0, space[i]) for ranges in builder.windows):
+            return False
+        return all(
+            o.strides[before] == o.strides[i] * space[i] for o in arrays if o.strides and o.axes[i]
+        )
+
     blocks: list[list[int]] = []
+    last = 0  # of the block, the axis along which something varies
     for i, n in enumerate(space):
-        if n == 1 and blocks and not any(o.axes[i] for o in arrays):
+        empty = any(ranges[i] != (0, n) for ranges in builder.windows)
+        if n == 1 and blocks and not empty and not any(o.axes[i] for o in arrays):
             blocks[-1].append(i)  # an axis of size 1 changes nothing
             continue
-        if blocks and signature(blocks[-1][0]) == signature(i):
+        if blocks and signature(blocks[-1][0]) == signature(i) and follows(i, last):
             blocks[-1].append(i)
         else:
             blocks.append([i])
+        last = i
     return blocks
+
+
+def _bounds(
+    ranges: _Bounds, loops: list[list[int]], space: tuple[int, ...]
+) -> dict[int, tuple[int, int]]:
+    """Return start and stop of a window along the loops that it does not cover."""
+    found = {}
+    for loop, block in enumerate(loops):
+        # Only along the first axis of a block may something be left out.
+        inner = math.prod(space[i] for i in block[1:])
+        start, stop = ranges[block[0]]
+        if (start, stop) != (0, space[block[0]]):
+            found[loop] = (start * inner, stop * inner)
+    return found
+
+
+def _order(a: _Argument, blocks: list[list[int]], space: tuple[int, ...]) -> tuple[bool, bool]:
+    """Return whether an argument is C-contiguous, and whether its last axis is."""
+    if a.strides is None:
+        return True, True
+    sizes, steps = [], []
+    for block in blocks:
+        varying = [i for i in block if a.axes and a.axes[i]]
+        if varying:
+            sizes.append(math.prod((a.sizes or space)[i] for i in varying))
+            steps.append(a.strides[varying[-1]])
+    expected = contiguous_strides(tuple(sizes), a.dtype.itemsize)
+    return tuple(steps) == expected, steps[-1:] == list(expected[-1:])

@@ -23,6 +23,7 @@ from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
+from tapegrad.compile.plans.products import as_called
 from tapegrad.compile.plans.script import Lines, Script, operations_of, shortened
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.content import bodies
@@ -105,6 +106,7 @@ class _PlanWriter:
         self.script = Script(
             {
                 "empty": np.empty,
+                "broadcast": np.broadcast_to,
                 "full": np.full,
                 "as_c": _as_c,
                 "guard_holds": guard_holds,
@@ -167,6 +169,9 @@ class _PlanWriter:
 
     def library_step(self, entry: Node) -> None:
         """Write a view or a library call."""
+        if self._is_recurrence(entry):
+            self.recurrence(entry)
+            return
         primitive, params, script = entry.primitive, entry.params, self.script
         # A Python number must be one here, for NumPy's promotion.
         weak = self.program.weak
@@ -193,6 +198,35 @@ class _PlanWriter:
         if not primitive.view:
             self.library_steps.append(entry)
 
+    def _is_recurrence(self, entry: Node) -> bool:
+        alike = all(getattr(o, "dtype", None) == entry.dtype for o in entry.operands)
+        return (
+            entry.primitive.recurrence is not None
+            and alike
+            and entry.dtype.kind == "f"
+            and entry.dtype in current().DTYPES
+            and 0 not in entry.shape
+        )
+
+    def recurrence(self, entry: Node) -> None:
+        """Write the kernel of an entry whose elements depend on those before them."""
+        axis, shape = entry.params["axis"], entry.shape
+        sizes = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        run = current().recurrence(
+            entry.primitive.recurrence, entry.dtype, sizes[2] == 1, entry.params["reverse"]
+        )
+        operands = []
+        for operand in entry.operands:
+            name = self.name(operand)
+            if operand.shape != shape:
+                name = f"broadcast({name}, {shape})"
+            operands.append(f"{name}.reshape({sizes})")
+        target = self._output(Passed(entry, sizes))
+        arguments = [*map(str, sizes), *operands, target]
+        self.script.comment(self.lines.of_all([entry]))
+        self.script.call([], self.script.refer(run, f"run_{entry.primitive.name}"), arguments)
+        self.by_library.add(entry)
+
     def _forward(self, entry: Node) -> str:
         """Return the name of a primitive's function with its parameters; programs are planned."""
         primitive, params = entry.primitive, dict(entry.params)
@@ -201,7 +235,9 @@ class _PlanWriter:
             self.bodies.append((name, entry, plan))
             self.origins += plan.origins
             params[name] = partial(_run_body, plan.run)
-        function = partial(primitive.forward, **params) if params else primitive.forward
+        function = as_called(entry)
+        if function is None:
+            function = partial(primitive.forward, **params) if params else primitive.forward
         prefix = "np" if hasattr(np, primitive.name) else "run"
         return self.script.refer(function, f"{prefix}_{primitive.name}")
 
@@ -215,7 +251,7 @@ class _PlanWriter:
         self.script.comment(
             f"{name}: {operations_of(group.entries)}  ({self.lines.of_all(group.entries)})"
         )
-        arguments = [str(n) for n in kernel.leading]
+        arguments = [str(n) for n in (*kernel.leading, *call.bounds)]
         arguments += [self._argument(o) for o in call.operands]
         arguments += [self._output(out) for out in call.outputs]
         arguments += [self._output(Passed(p.value, p.shape), p.initial) for p in call.partials]

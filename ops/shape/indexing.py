@@ -69,6 +69,37 @@ def _write_source(args: Any, params: Params) -> str:
     return f"{{out}} = np.array({args[0]}, copy=True)\n{target}[{index}] = {args[1]}"
 
 
+def _ranges(spec: Spec, shape: tuple[int, ...]) -> tuple[tuple[int, int, bool], ...] | None:
+    """Return start and stop of a basic index along each axis, and whether the axis is left."""
+    axes = len(shape) - sum(i is not Ellipsis for i in spec)
+    whole = [_ALL] * axes
+    at = spec.index(Ellipsis) if Ellipsis in spec else len(spec)
+    ranges = []
+    for i, n in zip((*spec[:at], *whole, *spec[at + 1 :]), shape):
+        if type(i) is tuple:
+            start, stop, step = slice(*i[1:]).indices(n)
+            if step != 1:
+                return None
+            ranges.append((start, max(start, stop), True))
+        elif type(i) is int:
+            ranges.append((i % n, i % n + 1, False))
+        else:
+            return None
+    return tuple(ranges)
+
+
+def _windows_of_embed(shapes: Any, params: Params) -> Any:
+    ranges = _ranges(params["spec"], params["shape"])
+    return None if ranges is None else (ranges,)
+
+
+def _windows_of_write(shapes: Any, params: Params) -> Any:
+    if len(shapes) > 2 or params["path"] or params["spec"] is None:
+        return None
+    ranges = _ranges(params["spec"], shapes[0])
+    return None if ranges is None else (None, ranges)
+
+
 basic_index_p: Primitive = Primitive(
     "basic_index",
     lambda x, *, spec: x[thaw_index(spec)],
@@ -102,6 +133,7 @@ embed_p: Primitive = Primitive(
     batch=lambda args, batched, size, params: bind(
         embed_p, args[0], shape=(size, *params["shape"]), spec=(_ALL, *params["spec"])
     ),
+    windows=_windows_of_embed,
     source=_zeros_source,
 )
 
@@ -279,6 +311,7 @@ write_p: Primitive = Primitive(
     differentiable_arguments=2,
     batch=_batch_write,
     masks="arguments",
+    windows=_windows_of_write,
     source=_write_source,
 )
 

@@ -12,7 +12,7 @@ from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
+from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
 __all__ = ["append", "block", "column_stack", "concatenate", "dstack", "hstack", "stack", "vstack"]
 
@@ -31,6 +31,27 @@ def _listed(name: str) -> Any:
     return lambda args, params: f"np.{name}([{', '.join(args)}], axis={params['axis']})"
 
 
+def _side_by_side(shapes: Any, params: Params) -> Any:
+    """Return where joined arrays go."""
+    axis, start, windows = params["axis"], 0, []
+    for shape in shapes:
+        stop = start + shape[axis]
+        ranges = [(0, n, True) for n in shape]
+        ranges[axis] = (start, stop, True)
+        windows.append(tuple(ranges))
+        start = stop
+    return tuple(windows)
+
+
+def _on_top_of_each_other(shapes: Any, params: Params) -> Any:
+    """Return where stacked arrays go: the new axis is none of theirs."""
+    axis, windows = params["axis"], []
+    for i, shape in enumerate(shapes):
+        ranges = [(0, n, True) for n in shape]
+        windows.append((*ranges[:axis], (i, i + 1, False), *ranges[axis:]))
+    return tuple(windows)
+
+
 concatenate_p: Primitive = Primitive(
     "concatenate",
     lambda *xs, axis: np.concatenate(xs, axis),
@@ -41,6 +62,7 @@ concatenate_p: Primitive = Primitive(
         concatenate_p, *in_front(args, batched, size), axis=params["axis"] + 1
     ),
     family="structural",
+    windows=_side_by_side,
     source=_listed("concatenate"),
 )
 
@@ -54,6 +76,7 @@ stack_p: Primitive = Primitive(
         stack_p, *in_front(args, batched, size), axis=params["axis"] + 1
     ),
     family="structural",
+    windows=_on_top_of_each_other,
     source=_listed("stack"),
 )
 

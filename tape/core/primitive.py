@@ -150,6 +150,23 @@ class Reduction(NamedTuple):
     rounding: str = "none"
 
 
+class Recurrence(NamedTuple):
+    """How an element follows from the one before it.
+
+    Attributes
+    ----------
+    start, step : str
+        The first element, and any other from ``t``, the one before; operands are ``{x}``, ``{y}``,
+        ``{z}``.
+    operands : int
+        How many there are.
+    """
+
+    start: str
+    step: str
+    operands: int
+
+
 class Primitive:
     """An operation with rules.
 
@@ -211,6 +228,14 @@ class Primitive:
     masks : str
         "result" if the shape of the result depends on the values of boolean arguments, which say what
         takes part; "arguments" if the shapes of other arguments do.
+    windows : callable, optional
+        For what lays its operands side by side or over each other: ``windows(shapes, params)`` says
+        where each operand of these shapes goes: None over the whole result, or for each axis of the
+        result start, stop, and whether the operand has this axis. Later operands lie over earlier ones;
+        what none covers is zero. It may return None, if that cannot be said.
+    recurrence : Recurrence, optional
+        How kernels compute what depends on the element before along the axis of the parameter ``axis``,
+        or after it with ``reverse``.
     expansion : callable, optional
         ``expansion(*args, **params)``: the same result made of other functions, in plain NumPy, which
         ``jit`` writes out in its place because they fuse; it may return NotImplemented.
@@ -244,6 +269,8 @@ class Primitive:
         take_from: Callable[..., Any] | None = None,
         differentiable_arguments: int = _ANY_NUMBER,
         masks: str = "",
+        windows: Callable[..., Any] | None = None,
+        recurrence: Recurrence | None = None,
         expansion: Callable[..., Any] | None = None,
         imperative: Primitive | None = None,
         source: Callable[..., str] | None = None,
@@ -271,6 +298,8 @@ class Primitive:
         self.differentiable_arguments = differentiable_arguments
         self.differentiable = self.vjp is not None or any(r is not None for r in vjps or ())
         self.masks = masks
+        self.windows = windows
+        self.recurrence = recurrence
         self.expansion = expansion
         self.imperative = imperative or self
         self.source = source

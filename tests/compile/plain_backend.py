@@ -16,7 +16,8 @@ import numpy as np
 from tapegrad.compile.backends import llvm
 from tapegrad.compile.backends.expressions import Expression, evaluate, names
 from tapegrad.compile.backends.interface import Kernel, Layout
-from tapegrad.compile.backends.loop_nest import LoopNest, Reduced
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced
+from tapegrad.tape.core.primitive import Recurrence
 
 # The kernels of the two are to be compared, so that both take the same.
 DTYPES, supports, gains, combines = llvm.DTYPES, llvm.supports, llvm.gains, llvm.combines
@@ -36,6 +37,24 @@ def same_layouts(layouts: Sequence[Layout]) -> Callable[..., bool]:
     return lambda *arrays: [(a.shape, a.strides, a.dtype) for a in arrays] == expected
 
 
+def recurrence(
+    rule: Recurrence, dtype: np.dtype[Any], of_rows: bool, reverse: bool
+) -> Callable[..., None]:
+    """Follow a recurrence element by element."""
+
+    def run(n0: int, n1: int, n2: int, *arrays: Any) -> None:
+        *operands, out = arrays
+        for i, k in itertools.product(range(n0), range(n2)):
+            t = None
+            for j in reversed(range(n1)) if reverse else range(n1):
+                own = {name: f"{name}" for name in "xyz"}
+                values = dict(zip("xyz", (operand[i, j, k] for operand in operands)))
+                text = (rule.start if t is None else rule.step).format(**own)
+                t = out[i, j, k] = eval(text, values | {"t": t})
+
+    return run
+
+
 def compile(nest: LoopNest, sizes: Index) -> Kernel:
     """Return a nest as a callable."""
     return Kernel(lambda *given: _Run(nest, sizes, given)(), (), None, str(nest), "compiled")
@@ -48,7 +67,9 @@ class _Run:
         self.nest = nest
         self.sizes = sizes
         arguments = (*nest.operands, *nest.outputs, *nest.partials)
-        self.given = dict(zip([a.name for a in arguments], given, strict=True))
+        named = [*nest.bounds, *(a.name for a in arguments)]
+        self.given = dict(zip(named, given, strict=True))
+        self.windows = {window.name: window for window in nest.windows}
         self.operands = {a.name: a for a in nest.operands}
         self.values = {v.name: v for v in nest.values}
         self.reductions = {r.name: r for r in nest.reductions}
@@ -76,15 +97,31 @@ class _Run:
 
     def value(self, name: str, index: Index) -> Any:
         """Return what goes by a name, at one point of the space."""
+        if name in self.windows:
+            return all(
+                self.given[self.windows[name].begin(i)] <= index[i]
+                and index[i] < self.given[self.windows[name].end(i)]
+                for i in self.windows[name].loops
+            )
         if name in self.operands:
-            operand = self.operands[name]
-            given = self.given[name]
-            if operand.dims:
-                given = given[tuple(index[d] for d in operand.dims)]
-            return operand.dtype.type(given)
+            return self.operand(self.operands[name], index)
         if name in self.reductions:
             return self.result(self.reductions[name], index)
         return self.expression(self.values[name].expression, index)
+
+    def operand(self, operand: Argument, index: Index) -> Any:
+        """Return an element of an operand, or zero outside of its window."""
+        given, window = self.given[operand.name], self.windows.get(operand.window)
+        if window is not None:
+            if not self.value(window.name, index):
+                return operand.dtype.type(0)
+            index = tuple(
+                i - self.given[window.begin(d)] if d in window.loops else i
+                for d, i in enumerate(index)
+            )
+        if operand.dims:
+            given = given[tuple(index[d] for d in operand.dims)]
+        return operand.dtype.type(given)
 
     def expression(self, expression: Expression, index: Index) -> Any:
         return evaluate(expression, {name: self.value(name, index) for name in names(expression)})

@@ -9,13 +9,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
+
+import numpy as np
 
 from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.llvm.dialect import TYPES, combines, gains, supports
 from tapegrad.compile.backends.loop_nest import LoopNest
+from tapegrad.tape.core.primitive import Recurrence
 
 __all__ = [
-    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "same_layouts",
+    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "recurrence", "same_layouts",
     "supports", "usable",
 ]  # fmt: skip
 
@@ -47,6 +51,14 @@ def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops."""
     kernels = importlib.import_module("tapegrad.compile.backends.llvm.kernels")
     return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]
+
+
+def recurrence(
+    rule: Recurrence, dtype: np.dtype[Any], of_rows: bool, reverse: bool
+) -> Callable[..., None]:
+    """Return the kernel of a recurrence."""
+    module = importlib.import_module("tapegrad.compile.backends.llvm.recurrences")
+    return module.recurrence(rule, dtype, of_rows, reverse)  # type: ignore[no-any-return]
 
 
 def same_layouts(layouts: Sequence[Layout]) -> Callable[..., bool]:

@@ -21,7 +21,7 @@ from tapegrad.compile.backends.llvm.dialect import (
     limit_of,
     number,
 )
-from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value, Window
 
 __all__ = ["BLOCK", "Source", "has_limits", "write"]
 
@@ -78,6 +78,7 @@ class _Loops:
         self.values = {value.name: value for value in nest.values}
         self.limited = not exact and has_limits(nest)
         self.arrays = {o.name: o for o in (*nest.operands, *nest.outputs) if o.dims}
+        self.windows = {window.name: window for window in nest.windows}
         self.of_rows = {r.name for r in nest.reductions}
         self.blocked = nest.rank > 0 and any(r.full for r in nest.reductions)
         self.write = ExpressionWriter(self._local, exact)
@@ -96,7 +97,7 @@ class _Loops:
     def lines(self) -> list[str]:
         nest, out = self.nest, self.out
         arguments = ["first"] * nest.turned + [f"n{i}" for i in range(nest.rank)]
-        arguments += [a.name for a in (*nest.operands, *nest.outputs)]
+        arguments += [*nest.bounds, *(a.name for a in (*nest.operands, *nest.outputs))]
         arguments += [r.name for r in nest.partials]
         out.append(f"def kernel({', '.join(arguments)}):")
         if self.limited:
@@ -378,30 +379,59 @@ class _Loops:
 
     def _loads(self, names: list[str]) -> dict[int, list[str]]:
         """Return the loads of one run, by the depth at which they stand."""
-        loads: dict[int, list[str]] = {}
-        for o in self.nest.operands:
-            if o.name in names and _depth(o) > self.nest.split:
-                loads.setdefault(_depth(o), []).append(_load(o))
-        return loads
+        operands = [o for o in self.nest.operands if o.name in names and o.dims]
+        used = {o.window for o in operands}
+        windows = [w for w in self.nest.windows if w.name in names or w.name in used]
+        return {
+            depth: texts
+            for depth, texts in self._by_depth(windows, operands).items()
+            if depth > self.nest.split
+        }
 
     def _loads_of_rows(self) -> dict[int, list[str]]:
-        loads: dict[int, list[str]] = {}
-        for o in self.nest.operands:
-            if o.dims and _depth(o) <= self.nest.split:
-                loads.setdefault(_depth(o), []).append(_load(o))
-        return loads
+        operands = [o for o in self.nest.operands if o.dims]
+        return {
+            depth: texts
+            for depth, texts in self._by_depth(self.nest.windows, operands).items()
+            if depth <= self.nest.split
+        }
+
+    def _by_depth(
+        self, windows: Iterable[Window], operands: Iterable[Argument]
+    ) -> dict[int, list[str]]:
+        """Return what is looked up at each depth: whether a window is met, then elements."""
+        found: dict[int, list[str]] = {}
+        for window in windows:
+            found.setdefault(_depth(window.loops), []).append(_meeting(window))
+        for o in operands:
+            window = self.windows.get(o.window)
+            loops = o.dims if window is None else (*o.dims, *window.loops)
+            found.setdefault(_depth(loops), []).append(_load(o, window))
+        return found
 
     def _pad(self, depth: int) -> str:
         return "    " * (depth + 1 + self.blocked)
 
 
-def _depth(o: Argument) -> int:
-    """Return the number of loops around the load of an array's element; 0 for a number."""
-    return 1 + max(o.dims, default=-1)
+def _depth(loops: Iterable[int]) -> int:
+    """Return the number of loops around what depends on the indices of some."""
+    return 1 + max(loops, default=-1)
 
 
-def _load(o: Argument) -> str:
-    return f"v_{o.name} = {_element(o.name, o.dims)}"
+def _meeting(window: Window) -> str:
+    """Return the statement that finds out whether an element lies in a window."""
+    tests = [
+        f"i{loop} >= {window.begin(loop)} and i{loop} < {window.end(loop)}" for loop in window.loops
+    ]
+    return f"{window.name} = {' and '.join(tests) or 'True'}"
+
+
+def _load(o: Argument, window: Window | None) -> str:
+    if window is None:
+        return f"v_{o.name} = {_element(o.name, o.dims)}"
+    indices = [f"i{d} - {window.begin(d)}" if d in window.loops else f"i{d}" for d in o.dims]
+    element = f"{o.name}[{', '.join(indices)}]"
+    return f"v_{o.name} = {element} if {window.name} else {number(0, o.dtype)}"
 
 
 def _element(name: str, dims: Iterable[int]) -> str:

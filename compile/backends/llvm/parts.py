@@ -69,6 +69,8 @@ class InParts:
     Attributes
     ----------
     kernel : callable
+    bounds : int
+        How many numbers the kernel takes for its windows.
     sizes : tuple of int
     parts : int
     sliced : tuple of bool
@@ -85,6 +87,7 @@ class InParts:
     """
 
     kernel: Callable[..., Any]
+    bounds: int
     sizes: tuple[int, ...]
     parts: int
     sliced: tuple[bool, ...]
@@ -102,21 +105,26 @@ class InParts:
         sliced = tuple(0 in a.dims for a in (*nest.operands, *nest.outputs))
         partials = tuple(_Joined.of(r) if r.gone[0] else None for r in nest.partials)
         full = tuple(_Joined.of(r) for r in nest.reductions if r.full)
-        return cls(kernel, sizes, parts, sliced, partials, full, flagged, nest.turned)
+        return cls(
+            kernel, len(nest.bounds), sizes, parts, sliced, partials, full, flagged, nest.turned
+        )
 
-    def __call__(self, *arrays: Any) -> Any:
-        """Run the kernel over `arrays`: operands, outputs, then partial reductions."""
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the kernel over arrays: operands, outputs, then partial reductions."""
+        windows, arrays = arguments[: self.bounds], arguments[self.bounds :]
         first, parts = self.sizes[0], self.parts
         bounds = [i * first // parts for i in range(parts + 1)]
         done: list[Any] = [None] * parts
 
         def run(i: int) -> None:
-            done[i] = self._run(bounds[i], bounds[i + 1], arrays)
+            done[i] = self._run(bounds[i], bounds[i + 1], windows, arrays)
 
         pool.share([partial(run, i) for i in range(parts)], pool.count)
         return self._joined(done, arrays)
 
-    def _run(self, lo: int, hi: int, arrays: tuple[Any, ...]) -> tuple[Any, list[Any]]:
+    def _run(
+        self, lo: int, hi: int, windows: tuple[int, ...], arrays: tuple[Any, ...]
+    ) -> tuple[Any, list[Any]]:
         """Run one part; return its full reductions, and the arrays of the partial ones."""
         own = [a[lo:hi] if s and not self.turned else a for a, s in zip(arrays, self.sliced)]
         for target, joined in zip(arrays[len(self.sliced) :], self.partials):
@@ -125,7 +133,7 @@ class InParts:
             else:
                 own.append(target if self.turned else target[lo:hi])
         first = (lo,) if self.turned else ()
-        result = self.kernel(*first, hi - lo, *self.sizes[1:], *own)
+        result = self.kernel(*first, hi - lo, *self.sizes[1:], *windows, *own)
         returned = () if result is None else result if type(result) is tuple else (result,)
         return returned, own[len(self.sliced) :]
 

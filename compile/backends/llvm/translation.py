@@ -29,13 +29,16 @@ class Parameter(NamedTuple):
     name, kind : str
     rank : int
         Of an array; a number has -1.
-    contiguous : bool
+    contiguous, in_rows : bool
+        Whether an array is C-contiguous; whether at least the elements along its last axis lie side by
+        side.
     """
 
     name: str
     kind: str
     rank: int = -1
     contiguous: bool = True
+    in_rows: bool = False
 
     @property
     def described(self) -> int:
@@ -65,6 +68,7 @@ class _Array(NamedTuple):
     pointer: str
     sizes: tuple[Scalar, ...]
     strides: tuple[Scalar, ...] | None
+    in_rows: bool = False
 
 
 class _Variable(NamedTuple):
@@ -140,7 +144,11 @@ class _Translator:
         strides = [Scalar(self.block, "int64", f"%{p.name}.s{i}") for i in range(p.rank)]
         held = strides if not p.contiguous else []
         self.names[p.name] = _Array(
-            p.kind, f"%{p.name}", tuple(sizes), None if p.contiguous else tuple(strides)
+            p.kind,
+            f"%{p.name}",
+            tuple(sizes),
+            None if p.contiguous else tuple(strides),
+            p.in_rows,
         )
         return [f"ptr noalias nocapture %{p.name}", *(s.typed for s in (*sizes, *held))]
 
@@ -247,17 +255,21 @@ class _Translator:
         numbers = [self.scalar(i) for i in indices]
         if not numbers:
             return array.kind, array.pointer
-        if array.strides is not None:
-            steps = [self.product(i, s) for i, s in zip(numbers, array.strides)]
-            type_ = "i8"
-        else:
+        type_, pointer = _stored(array.kind), array.pointer
+        if array.strides is None:
             at = numbers[0]
             for i, size in zip(numbers[1:], array.sizes[1:]):
                 at = self.total(self.product(at, size), i)
-            steps, type_ = [at], _stored(array.kind)
-        offset = reduce(self.total, steps)
-        address = f"getelementptr inbounds {type_}, ptr {array.pointer}, {offset.typed}"
-        return array.kind, self.block.value(address)
+            return array.kind, self.behind(pointer, type_, at)
+        last = numbers.pop() if array.in_rows else None
+        if numbers:
+            steps = [self.product(i, s) for i, s in zip(numbers, array.strides)]
+            pointer = self.behind(pointer, "i8", reduce(self.total, steps))
+        return array.kind, pointer if last is None else self.behind(pointer, type_, last)
+
+    def behind(self, pointer: str, type_: str, index: Scalar) -> str:
+        """Return the address of an element of a type by its index."""
+        return self.block.value(f"getelementptr inbounds {type_}, ptr {pointer}, {index.typed}")
 
     @staticmethod
     def product(a: Scalar, b: Scalar) -> Scalar:
@@ -316,10 +328,24 @@ class _Translator:
             if a.kind == "boolean":
                 return a ^ b if relation == "ne" else ~(a ^ b)
             return a.compare(relation, b)
+        if isinstance(node, ast.IfExp) and isinstance(node.body, ast.Subscript):
+            return self.guarded(node)
         if isinstance(node, ast.IfExp):
             return where(self.truth(node.test), *self.alike(node.body, node.orelse))
         assert isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And)
         return reduce(Scalar.__and__, map(self.truth, node.values))
+
+    def guarded(self, node: ast.IfExp) -> Scalar:
+        """Read an element of an array only where there is one."""
+        block = self.block
+        condition, otherwise = self.truth(node.test), self.scalar(node.orelse)
+        before, inside, after = (block.name() for _ in range(3))
+        block.write(f"br label %{before}\n{before}:")
+        block.write(f"br i1 {condition.text}, label %{inside}, label %{after}\n{inside}:")
+        element = self.scalar(node.body)
+        block.write(f"br label %{after}\n{after}:")
+        chosen = f"[ {element.text}, %{inside} ], [ {otherwise.text}, %{before} ]"
+        return element.new(f"phi {element.type} {chosen}")
 
     def read(self, name: str) -> Scalar | float:
         found = self.names[name]
