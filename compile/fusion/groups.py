@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.compile.fusion import elements
-from tapegrad.compile.passes.pipeline import shown
+from tapegrad.compile.passes.layout import shown
 from tapegrad.compile.passes.reductions import leaves_rows, reduction_of
 from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node

@@ -65,7 +65,7 @@ def _has_parts(rewriter: Rewriter, entry: Node, operands: tuple[Any, ...]) -> bo
     nodes = [o for o in operands if type(o) is Node]
     if any(o in rewriter.weak or 0 in o.shape for o in nodes):
         return False
-    floats = {o.dtype for o in operands if getattr(o, "dtype", _DTYPES[0]).kind == "f"}
+    floats = {o.dtype for o in operands if getattr(o, "dtype", np.dtype(int)).kind == "f"}
     return floats == {entry.dtype} and entry.dtype in _DTYPES
 
 

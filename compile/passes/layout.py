@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.program.program import Program
 
-__all__ = ["Layout", "contiguous_strides"]
+__all__ = ["Layout", "contiguous_strides", "shown"]
 
 
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -68,3 +70,12 @@ class Layout:
         if not isinstance(view, np.ndarray):
             return None
         return Layout(view.shape, view.strides, self.dtype)
+
+
+def shown(program: Program) -> set[Node]:
+    """Return the outputs and what they are views of: whose memory users see."""
+    found = set(program.results())
+    for entry in reversed(program.entries):
+        if entry in found and entry.primitive.view:
+            found.update(o for o in entry.operands if type(o) is Node)
+    return found

@@ -9,7 +9,8 @@ import numpy as np
 
 from tapegrad.compile.backends.expressions import Call, Expression, Name, parse
 from tapegrad.compile.passes.expansions import expand
-from tapegrad.compile.passes.layout import Layout
+from tapegrad.compile.passes.layout import Layout, shown
+from tapegrad.compile.passes.products import multiply_at_once, sum_at_once
 from tapegrad.compile.passes.uniform import uniform_value
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
@@ -18,15 +19,6 @@ from tapegrad.tape.program.rewriter import Rewriter
 __all__ = ["PIPELINE", "optimise"]
 
 _ANY = np.dtype(float)
-
-
-def shown(program: Program) -> set[Node]:
-    """Return the outputs and what they are views of: whose memory users see."""
-    found = set(program.results())
-    for entry in reversed(program.entries):
-        if entry in found and entry.primitive.view:
-            found.update(o for o in entry.operands if type(o) is Node)
-    return found
 
 
 def simplify(program: Program) -> Program:
@@ -210,6 +202,9 @@ PIPELINE: tuple[Callable[[Program], Program], ...] = (
     fold_broadcasts,
     simplify,
     fold_broadcasts,
+    merge_equal,
+    multiply_at_once,
+    sum_at_once,
     merge_equal,
     drop_dead,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,11 +20,13 @@ __all__ = ["as_called", "matmul"]
 
 #: Multiplications from which on a stack of products is shared among threads: some 200 us of work.
 WORTH_SHARING = 1 << 23
+#: Elements of a matrix that is copied without a thought.
+SMALL = 1 << 16
 #: From how many on a contraction is worth the calls around a matrix product.
 WORTH_ARRANGING = 512
 
 
-def as_called(entry: Node) -> Callable[..., Any] | None:
+def as_called(entry: Node) -> Any:
     """Return a function that computes a product as its own would, but faster; None if there is none."""
     shapes = [np.shape(o) for o in entry.operands]
     if entry.dtype.kind not in "f" or any(
@@ -46,8 +48,13 @@ def _is_shared(shape: tuple[int, ...], inner: int) -> bool:
 def matmul(a: Any, b: Any, out: Any = None) -> Any:
     """Multiply stacks of matrices; parts of a large stack are done by several threads.
 
-    Each product is one call of the library's, so that the result does not depend on their number.
+    Each product is one call of the library's, so that the result does not depend on their number. Small
+    matrices that lie transposed on the right are copied: the library would use threads of its own for
+    each of them, which takes ten times as long where other processes run.
     """
+    small = b.ndim > 2 and b.shape[-1] * b.shape[-2] <= SMALL
+    if small and b.strides[-1] != b.itemsize:
+        b = np.ascontiguousarray(b)
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
     if out is None:
         out = np.empty(shape, np.result_type(a, b))
@@ -58,7 +65,7 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
 
     def run(lo: int, hi: int) -> None:
         parts = [x[lo:hi] if x.ndim == len(shape) and x.shape[0] > 1 else x for x in (a, b)]
-        np.matmul(*parts, out=out[lo:hi])
+        np.matmul(parts[0], parts[1], out=out[lo:hi])
 
     pool.share([partial(run, *part) for part in itertools.pairwise(bounds)], pool.count)
     return out

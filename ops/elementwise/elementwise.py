@@ -59,10 +59,11 @@ def unary(ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, **options: Any) ->
 
 
 def binary(
-    ufunc: np.ufunc, first: Rule | None, second: Rule | None, kernel: str, doc: str, **options: Any
-) -> Ufunc:
+    ufunc: np.ufunc, first: Rule | None, second: Rule | None, kernel: str, doc: str, *,
+    expansion: Any = None, **options: Any,
+) -> Ufunc:  # fmt: skip
     """Declare a function of two operands and what tensors do for NumPy's ufunc."""
-    primitive = elementwise(ufunc.__name__, ufunc, (first, second), kernel)
+    primitive = elementwise(ufunc.__name__, ufunc, (first, second), kernel, expansion=expansion)
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
 
 
@@ -146,6 +147,17 @@ def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
     return power.primitive, args
 
 
+def _power_of_products(x: Array, y: Any) -> Any:
+    """Write small whole powers as products, which take a tenth of the time."""
+    alike = isinstance(y, np.ndarray) and y.size and not any(y.strides)
+    exponent = y.flat[0] if alike else y
+    if not isinstance(exponent, int | float | np.generic):
+        return NotImplemented
+    if exponent == 3:
+        return x * x * x
+    return np.square(np.square(x)) if exponent == 4 else NotImplemented
+
+
 power = binary(
     np.power,
     _power_x,
@@ -154,6 +166,7 @@ power = binary(
     "The first operand to the power of the second. ``x ** 0`` has gradient 0 in x, and ``0 ** y`` "
     "in y;\nfor a negative x the gradient in y is nan.",
     rewrite=_power_rewrite,
+    expansion=_power_of_products,
 )
 float_power = binary(
     np.float_power, _power_x, _power_y, "float_power(x, y)", "Power, computed in float64."

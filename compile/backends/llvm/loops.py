@@ -404,9 +404,9 @@ class _Loops:
         for window in windows:
             found.setdefault(_depth(window.loops), []).append(_meeting(window))
         for o in operands:
-            window = self.windows.get(o.window)
-            loops = o.dims if window is None else (*o.dims, *window.loops)
-            found.setdefault(_depth(loops), []).append(_load(o, window))
+            own = self.windows.get(o.window)
+            loops = o.dims if own is None else (*o.dims, *own.loops)
+            found.setdefault(_depth(loops), []).append(_load(o, own))
         return found
 
     def _pad(self, depth: int) -> str:
