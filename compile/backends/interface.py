@@ -76,6 +76,9 @@ class Backend(Protocol):
     def gains(self, call: Call) -> bool:
         """Whether a kernel is faster at a call than NumPy's own loop, with nothing to fuse it with."""
 
+    def repeats(self, nest: LoopNest) -> bool:
+        """Whether its kernel may have to be run again, by ``Kernel.exact``."""
+
     def combines(self, function: str) -> bool:
         """Whether a reduction can combine with a function of two numbers."""
 

@@ -32,6 +32,8 @@ class Argument:
         Whether at least its elements along the last axis lie side by side.
     window : str
         The name of the window outside of which it is zero, whatever lies there; "" for none.
+    over : str
+        For an output: the operand in whose place it is written, element by element, if there is one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Argument:
     contiguous: bool = True
     in_rows: bool = True
     window: str = ""
+    over: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,11 @@ class LoopNest:
     def bounds(self) -> tuple[str, ...]:
         """The names of the numbers that the kernel takes for its windows."""
         return tuple(name for window in self.windows for name in window.bounds)
+
+    @property
+    def filled(self) -> tuple[Argument, ...]:
+        """The outputs that have arrays of their own."""
+        return tuple(out for out in self.outputs if not out.over)
 
     @property
     def partials(self) -> tuple[Reduced, ...]:

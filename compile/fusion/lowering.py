@@ -7,7 +7,9 @@ differ only in sizes or in constants have the same nest, and so one kernel.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +72,7 @@ class KernelCall:
     sizes : tuple of int
         Of its loops.
     operands, outputs : list of Passed
+        Outputs that are written over an operand are not among them.
     partials : list of Partial
     bounds : list of int
         Of its windows.
@@ -100,6 +103,7 @@ class _Argument:
     strides: tuple[int, ...] | None = None  # along these, if it is not made for the kernel
     sizes: tuple[int, ...] = ()  # along the axes of the space, if these are not the space's
     window: str = ""
+    over: str = ""
 
 
 #: Start and stop of a window along each axis of the space.
@@ -288,7 +292,10 @@ class _Builder:
         self.values[value.name] = replace(value, stored=out.name)
 
 
-def lower(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node]) -> KernelCall:
+def lower(
+    group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node],
+    over: Mapping[Node, Node] = MappingProxyType({}),
+) -> KernelCall:  # fmt: skip
     """Return the kernel of a group.
 
     Parameters
@@ -300,6 +307,8 @@ def lower(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node
         Inputs that are Python numbers.
     needed : set of Node
         The values that are used outside the group.
+    over : dict of Node to Node
+        The operands in whose place outputs are written.
     """
     builder = _Builder(group, layouts, weak)
     returned: list[Node] = []
@@ -317,6 +326,10 @@ def lower(group: Group, layouts: dict[Node, Layout], weak: Any, needed: set[Node
             returned.append(entry)
         elif entry in needed:
             builder.output(entry)
+    for out in builder.outputs:
+        if out.value in over:
+            varying = tuple(n != 1 for n in group.space)
+            out.over = builder.known[over[out.value], varying].name
     return _with_loops(group, builder, returned)
 
 
@@ -335,7 +348,9 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
         return tuple(loops.index(b) for b in blocks if axes and axes[b[0]])
 
     def argument(a: _Argument) -> Argument:
-        return Argument(a.name, a.dtype, dims(a.axes), *_order(a, blocks, group.space), a.window)
+        return Argument(
+            a.name, a.dtype, dims(a.axes), *_order(a, blocks, group.space), a.window, a.over
+        )
 
     def passed(a: _Argument) -> Passed:
         own = a.sizes or group.space
@@ -381,7 +396,7 @@ def _with_loops(group: Group, builder: _Builder, returned: list[Node]) -> Kernel
         sizes,
         bounds,
         list(map(passed, builder.operands)),
-        list(map(passed, builder.outputs)),
+        [passed(out) for out in builder.outputs if not out.over],
         partials,
         [*returned, *(node for node, r in reduced.items() if r.full)],
         builder.finishes,

@@ -12,7 +12,7 @@ from tapegrad.compile.jitted.jit import tell_once
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary
-from tapegrad.compile.plans.plan import build
+from tapegrad.compile.plans.building import build
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 

@@ -26,8 +26,8 @@ from tapegrad.compile.jitted.nests import (
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
+from tapegrad.compile.plans.building import build
 from tapegrad.compile.plans.explanation import explanation
-from tapegrad.compile.plans.plan import build
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.core.node import Node

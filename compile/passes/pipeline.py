@@ -12,6 +12,7 @@ from tapegrad.compile.passes.expansions import expand
 from tapegrad.compile.passes.layout import Layout, shown
 from tapegrad.compile.passes.products import multiply_at_once, sum_at_once
 from tapegrad.compile.passes.uniform import uniform_value
+from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
 from tapegrad.tape.program.rewriter import Rewriter
@@ -66,6 +67,9 @@ def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Any:
         found = [dict(zip("xyz", operands)).get(name)]
     elif entry.primitive.view:
         found = _shown_by(entry, operands[0])
+    elif entry.primitive.windows is not None:
+        windows = windows_of(entry)
+        found = [operands[-1]] if windows and windows[-1] is None else []  # it covers the others
     for value in reversed(found):
         known = type(value) is Node or type(value) is np.ndarray
         same = known and (value.shape, value.dtype) == (entry.shape, entry.dtype)

@@ -94,9 +94,9 @@ def _windows_of_embed(shapes: Any, params: Params) -> Any:
 
 
 def _windows_of_write(shapes: Any, params: Params) -> Any:
-    if len(shapes) > 2 or params["path"] or params["spec"] is None:
+    if len(shapes) > 2 or params["path"]:
         return None
-    ranges = _ranges(params["spec"], shapes[0])
+    ranges = _ranges(params["spec"] or (), shapes[0])
     return None if ranges is None else (None, ranges)
 
 
@@ -307,6 +307,7 @@ write_p: Primitive = Primitive(
     vjp=_write_vjp,
     saves=("none", "none", "none", "value"),
     take_from=_take_from,
+    into=lambda base, value, *arrays, path, spec: place(base, value, path, spec, arrays),
     jvp=_write_jvp,
     differentiable_arguments=2,
     batch=_batch_write,

@@ -212,6 +212,9 @@ class Primitive:
     take_from : callable, optional
         For writes: ``take_from(g, *args, **params)`` returns the written part of a cotangent and sets
         it to zero in place: what is left is the cotangent of the first argument.
+    into : callable, optional
+        For what changes a part of its first argument: ``into(buffer, *args, **params)`` does so where
+        that lies; `args` are the arguments after it.
     family : str
         "elementwise", "reduction", "structural", "linear", "opaque": how the compiler treats it.
     kernel : str, optional
@@ -267,6 +270,7 @@ class Primitive:
         saves: tuple[str, ...] = ("value",),
         add_into: Callable[..., None] | None = None,
         take_from: Callable[..., Any] | None = None,
+        into: Callable[..., None] | None = None,
         differentiable_arguments: int = _ANY_NUMBER,
         masks: str = "",
         windows: Callable[..., Any] | None = None,
@@ -294,6 +298,7 @@ class Primitive:
         self.saves = saves
         self.add_into = add_into
         self.take_from = take_from
+        self.into = into
         self.in_place = add_into is not None or take_from is not None
         self.differentiable_arguments = differentiable_arguments
         self.differentiable = self.vjp is not None or any(r is not None for r in vjps or ())

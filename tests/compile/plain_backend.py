@@ -37,6 +37,11 @@ def same_layouts(layouts: Sequence[Layout]) -> Callable[..., bool]:
     return lambda *arrays: [(a.shape, a.strides, a.dtype) for a in arrays] == expected
 
 
+def repeats(nest: LoopNest) -> bool:
+    """Plain loops are right for all arguments."""
+    return False
+
+
 def recurrence(
     rule: Recurrence, dtype: np.dtype[Any], of_rows: bool, reverse: bool
 ) -> Callable[..., None]:
@@ -66,11 +71,16 @@ class _Run:
     def __init__(self, nest: LoopNest, sizes: Index, given: tuple[Any, ...]) -> None:
         self.nest = nest
         self.sizes = sizes
-        arguments = (*nest.operands, *nest.outputs, *nest.partials)
+        arguments = (*nest.operands, *nest.filled, *nest.partials)
         named = [*nest.bounds, *(a.name for a in arguments)]
         self.given = dict(zip(named, given, strict=True))
+        for out in nest.outputs:
+            if out.over:  # read as it was, while it is written
+                self.given[out.name] = self.given[out.over]
+                self.given[out.over] = self.given[out.over].copy()
         self.windows = {window.name: window for window in nest.windows}
         self.operands = {a.name: a for a in nest.operands}
+        self.arrays = {a.name: a for a in (*nest.operands, *nest.outputs)}
         self.values = {v.name: v for v in nest.values}
         self.reductions = {r.name: r for r in nest.reductions}
         self.totals: dict[tuple[str, Index], Any] = {}
@@ -80,7 +90,7 @@ class _Run:
             for out in self.nest.outputs:
                 (value,) = (v for v in self.values.values() if v.stored == out.name)
                 for index in self._points(out.dims):
-                    place = tuple(index[d] for d in out.dims)
+                    place = tuple(index[d] for d in self.arrays[out.over or out.name].dims)
                     self.given[out.name][place] = self.value(value.name, index)
             for r in self.nest.partials:
                 for index in self._points(r.dims):

@@ -18,7 +18,7 @@ from tapegrad.compile.backends.expressions import Call, calls, evaluate, parse
 from tapegrad.compile.backends.interface import current, using
 from tapegrad.compile.backends.llvm.vecmath import ULPS
 from tapegrad.compile.fusion import elements, groups
-from tapegrad.compile.plans.plan import build
+from tapegrad.compile.plans.building import build
 from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.program import Program

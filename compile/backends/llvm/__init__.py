@@ -19,8 +19,8 @@ from tapegrad.compile.backends.loop_nest import LoopNest
 from tapegrad.tape.core.primitive import Recurrence
 
 __all__ = [
-    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "recurrence", "same_layouts",
-    "supports", "usable",
+    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "recurrence", "repeats",
+    "same_layouts", "supports", "usable",
 ]  # fmt: skip
 
 DTYPES = frozenset(TYPES)
@@ -45,6 +45,12 @@ def usable() -> bool:
     elif not importlib.import_module("tapegrad.compile.backends.llvm.entry").check_layout():
         problems.append("this Python keeps arrays in memory in another way than expected")
     return not problems
+
+
+def repeats(nest: LoopNest) -> bool:
+    """Whether a kernel has functions that are right only up to a limit."""
+    module = importlib.import_module("tapegrad.compile.backends.llvm.loops")
+    return module.has_limits(nest)  # type: ignore[no-any-return]
 
 
 def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:

@@ -82,7 +82,7 @@ def parameters_of(nest: LoopNest) -> tuple[Parameter, ...]:
     """Return what the kernel of a nest takes."""
     names = ["first"] * nest.turned + _loops(nest.rank) + list(nest.bounds)
     found = [Parameter(name, "int64") for name in names]
-    for a in (*nest.operands, *nest.outputs):
+    for a in (*nest.operands, *nest.filled):
         found.append(Parameter(a.name, TYPES[a.dtype], len(a.dims) or -1, a.contiguous, a.in_rows))
     for r in nest.partials:
         found.append(Parameter(r.name, TYPES[r.dtype], len(r.dims) or -1))

@@ -97,7 +97,7 @@ class _Loops:
     def lines(self) -> list[str]:
         nest, out = self.nest, self.out
         arguments = ["first"] * nest.turned + [f"n{i}" for i in range(nest.rank)]
-        arguments += [*nest.bounds, *(a.name for a in (*nest.operands, *nest.outputs))]
+        arguments += [*nest.bounds, *(a.name for a in (*nest.operands, *nest.filled))]
         arguments += [r.name for r in nest.partials]
         out.append(f"def kernel({', '.join(arguments)}):")
         if self.limited:
@@ -302,7 +302,9 @@ class _Loops:
     def _where(self, value: Value) -> str:
         """Return the element of an array that holds a value between runs, or after them."""
         if value.stored:
-            return _element(value.stored, self.arrays[value.stored].dims)
+            out = self.arrays[value.stored]
+            place = self.arrays[out.over] if out.over else out
+            return _element(place.name, place.dims)
         return _element(f"w_{value.name}", range(self.nest.split, self.nest.rank))
 
     def _row(self, run: int) -> None:

@@ -102,7 +102,7 @@ class InParts:
         flagged: bool,
     ) -> InParts:  # fmt: skip
         """Divide the kernel of a nest."""
-        sliced = tuple(0 in a.dims for a in (*nest.operands, *nest.outputs))
+        sliced = tuple(0 in a.dims for a in (*nest.operands, *nest.filled))
         partials = tuple(_Joined.of(r) if r.gone[0] else None for r in nest.partials)
         full = tuple(_Joined.of(r) for r in nest.reductions if r.full)
         return cls(

@@ -1,0 +1,385 @@
+"""The writer of plans: the source of each step, and what it refers to."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compile.backends.expressions import Expression, evaluate
+from tapegrad.compile.backends.interface import Kernel, current
+from tapegrad.compile.fusion.groups import Group, Step
+from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
+from tapegrad.compile.passes.layout import Layout
+from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.plans.boundary import Boundary, guard_holds
+from tapegrad.compile.plans.memory import (
+    LARGE,
+    Lifetimes,
+    bytes_held,
+    overwritable,
+)
+from tapegrad.compile.plans.plan import KernelStep, Miss, Plan
+from tapegrad.compile.plans.products import as_called
+from tapegrad.compile.plans.script import Lines, Script, operations_of, shortened
+from tapegrad.tape.core.node import Node
+from tapegrad.tape.program.content import bodies
+from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.staging import Guard
+
+__all__ = ["PlanWriter"]
+
+
+class PlanWriter:
+    """Writes the source of a plan, and collects what it refers to."""
+
+    def __init__(
+        self,
+        program: Program,
+        boundary: Boundary,
+        strict: bool,
+        lifetimes: Lifetimes,
+        build: Callable[..., Plan],
+    ) -> None:
+        self.program = program
+        self.build = build  # for the programs that are parameters of entries
+        self.lifetimes = lifetimes
+        self.boundary = boundary
+        self.strict = strict
+        self.script = Script(
+            {
+                "empty": np.empty,
+                "broadcast": np.broadcast_to,
+                "full": np.full,
+                "as_c": _as_c,
+                "guard_holds": guard_holds,
+                "Miss": Miss,
+            }
+        )
+        self.lines = Lines()
+        self.names: dict[Node, str] = {}
+        self.kernel_names: dict[str, str] = {}  # by source
+        self.layouts: dict[Node, Layout] = {}
+        self.kernels: list[KernelStep] = []
+        self.library_steps: list[Node] = []
+        self.bodies: list[tuple[str, Node, Plan]] = []
+        self.by_library: set[Node] = set()
+        self.overwritten: set[Node] = set()
+        #: The inputs that get new values at the end, by these.
+        self.targets: dict[Node, Node] = {}
+        #: The steps after which something may still stop the call.
+        self.too_early: set[Group | Step] = set()
+        self.origins: Counter[str] = Counter()
+
+    def inputs(self) -> None:
+        """Name the inputs."""
+        names = self.boundary.names or [f"x{i}" for i in range(len(self.program.inputs))]
+        for hint, node in zip(names, self.program.inputs):
+            name = self.names[node] = self.script.unique(hint)
+            self.layouts[node] = self.boundary.layouts.get(node) or _fresh(node)
+            shape = ", ".join(map(str, node.shape))
+            self.script.comment(f"{name}: {node.dtype.name}[{shape}]")
+
+    def name(self, value: Any) -> str:
+        """Return the source of an operand."""
+        return self.names[value] if type(value) is Node else self.script.refer(value, "constant")
+
+    def new(self, entry: Node) -> str:
+        """Return a name for the value of an entry: what made it, for a reduction also of what."""
+        hint = entry.primitive.name
+        made = entry.operands[0] if entry.operands else None
+        if entry.primitive.family == "reduction" and getattr(made, "primitive", None) is not None:
+            hint = f"{hint}_{made.primitive.name}"  # type: ignore[union-attr]
+        name = self.names[entry] = self.script.unique(hint)
+        return name
+
+    # Steps ---------------------------------------------------------------------------------------
+
+    def step(self, step: Group | Step, needed: set[Node]) -> list[Node]:
+        """Write one step; return the nodes that are there after it."""
+        if isinstance(step, Group):
+            try:
+                return self.kernel(step, needed)
+            except Exception as error:
+                if self.strict:
+                    raise
+                warnings.warn(
+                    f"a kernel did not compile and its {len(step.entries)} operations are run by "
+                    f"NumPy instead: {type(error).__name__}: {error}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                for entry in step.entries:
+                    self.library_step(entry)
+                return list(step.entries)
+        self.library_step(step.entry, step)
+        return [step.entry]
+
+    def library_step(self, entry: Node, step: Step | None = None) -> None:
+        """Write a view or a library call; without `step` it is one of several."""
+        if self._is_recurrence(entry):
+            self.recurrence(entry)
+            return
+        base = entry.operands[0] if entry.primitive.into is not None else None
+        owned = step is not None and type(base) is Node
+        if owned and self.lifetimes.may_be_overwritten(base, step):
+            self.in_place(entry)
+            return
+        primitive, params, script = entry.primitive, entry.params, self.script
+        # A Python number must be one here, for NumPy's promotion.
+        weak = self.program.weak
+        arguments = ", ".join(
+            self.name(o) + (".item()" if type(o) is Node and o in weak else "")
+            for o in entry.operands
+        )
+        source = entry.operands[0] if entry.operands else None
+        layout = None
+        if primitive.view and type(source) is Node:
+            layout = self.layouts[source].of_view(primitive, params)
+        call = f"{self._forward(entry)}({arguments})"
+        if layout is None and not primitive.multiple:
+            call = f"as_c({call})"
+            layout = _fresh(entry)
+        words = [f"{key}={shortened(value)}" for key, value in entry.params.items()]
+        script.add(
+            f"{self.new(entry)} = {call}",
+            ", ".join(part for part in (*words, self.lines.of_all([entry])) if part),
+        )
+        if layout is not None:
+            self.layouts[entry] = layout
+        self.by_library.add(entry)
+        if not primitive.view:
+            self.library_steps.append(entry)
+        if primitive.into is not None:
+            self.lifetimes.own.add(entry)  # it has copied its first operand
+
+    def in_place(self, entry: Node) -> None:
+        """Write a step that changes the memory of its first operand, which nobody needs any more."""
+        base = entry.operands[0]
+        function = partial(entry.primitive.into, **entry.params)  # type: ignore[arg-type]
+        run = self.script.refer(function, f"{entry.primitive.name}_into")
+        arguments = ", ".join(map(self.name, entry.operands))
+        self.script.add(f"{run}({arguments})", self.lines.of_all([entry]))
+        self.names[entry], self.layouts[entry] = self.names[base], self.layouts[base]
+        self.overwritten.add(base)
+        self.lifetimes.own.add(entry)
+        self.library_steps.append(entry)
+
+    def _is_recurrence(self, entry: Node) -> bool:
+        alike = all(getattr(o, "dtype", None) == entry.dtype for o in entry.operands)
+        return (
+            entry.primitive.recurrence is not None
+            and alike
+            and entry.dtype.kind == "f"
+            and entry.dtype in current().DTYPES
+            and 0 not in entry.shape
+        )
+
+    def recurrence(self, entry: Node) -> None:
+        """Write the kernel of an entry whose elements depend on those before them."""
+        axis, shape = entry.params["axis"], entry.shape
+        sizes = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        run = current().recurrence(
+            entry.primitive.recurrence, entry.dtype, sizes[2] == 1, entry.params["reverse"]
+        )
+        operands = []
+        for operand in entry.operands:
+            name = self.name(operand)
+            if operand.shape != shape:
+                name = f"broadcast({name}, {shape})"
+            operands.append(f"{name}.reshape({sizes})")
+        target = self._output(Passed(entry, sizes))
+        arguments = [*map(str, sizes), *operands, target]
+        self.script.comment(self.lines.of_all([entry]))
+        self.script.call([], self.script.refer(run, f"run_{entry.primitive.name}"), arguments)
+        self.by_library.add(entry)
+
+    def _forward(self, entry: Node) -> str:
+        """Return the name of a primitive's function with its parameters; programs are planned."""
+        primitive, params = entry.primitive, dict(entry.params)
+        for name, body in bodies(entry.params):
+            plan = self.build(optimise(body), strict=self.strict)
+            self.bodies.append((name, entry, plan))
+            self.origins += plan.origins
+            params[name] = partial(_run_body, plan.run)
+        function = as_called(entry)
+        if function is None:
+            function = partial(primitive.forward, **params) if params else primitive.forward
+        prefix = "np" if hasattr(np, primitive.name) else "run"
+        return self.script.refer(function, f"{prefix}_{primitive.name}")
+
+    def kernel(self, group: Group, needed: set[Node]) -> list[Node]:
+        """Write the call of a kernel, and the arrays that it fills."""
+        call = lower(group, self.layouts, self.program.weak, needed)
+        over = self._overwritten(group, call)
+        if over:
+            call = lower(group, self.layouts, self.program.weak, needed, over)
+        kernel = current().compile(call.nest, call.sizes)
+        for out, operand in over.items():
+            self.names[out] = self.names[operand]
+            self.layouts[out] = _fresh(out)
+            self.overwritten.add(operand)
+        self.origins[kernel.origin] += 1
+        name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
+        self.script.gap()
+        self.script.comment(
+            f"{name}: {operations_of(group.entries)}  ({self.lines.of_all(group.entries)})"
+        )
+        arguments = [str(n) for n in (*kernel.leading, *call.bounds)]
+        arguments += [self._argument(o) for o in call.operands]
+        arguments += [self._output(out) for out in call.outputs]
+        arguments += [self._output(Passed(p.value, p.shape), p.initial) for p in call.partials]
+        returned = [self.new(node) for node in call.returned]
+        self._call(kernel, name, call, returned, arguments)
+        for node in call.returned:
+            self._as_scalar(node)
+        for node, finish in call.finishes.items():
+            finished = self.script.refer(partial(_finished, finish), f"finish_{self.names[node]}")
+            self.script.add(f"{self.names[node]} = {finished}({self.names[node]})")
+        self.kernels.append(KernelStep(name, kernel.source, call, group.entries))
+        filled = [*(out.value for out in call.outputs), *over, *(p.value for p in call.partials)]
+        self.lifetimes.own.update(filled)
+        return [*filled, *call.returned]
+
+    def _overwritten(self, group: Group, call: KernelCall) -> dict[Node, Node]:
+        """Choose outputs that are written where an operand lies which nobody needs any more."""
+        if current().repeats(call.nest):
+            return {}  # the operands are needed again
+        free = [
+            node
+            for node in dict.fromkeys(overwritable(group))
+            if self.lifetimes.may_be_overwritten(node, group) and bytes_held(node) >= LARGE
+        ]
+        over: dict[Node, Node] = {}
+        for out in call.outputs:
+            target = self.targets.get(out.value)
+            if target is not None and self._is_written_directly(target, out.value, group):
+                over[out.value] = target
+                continue
+            for node in free:
+                if node.dtype == out.value.dtype and out.value.shape == node.shape:
+                    over[out.value] = node
+                    free.remove(node)
+                    break
+        return over
+
+    def _is_written_directly(self, target: Node, new: Node, group: Group) -> bool:
+        """Whether the new version of an input may be written where the input lies, at this step.
+
+        Nothing may stop the call from here on, and nothing may need the old version.
+        """
+        return (
+            group not in self.too_early
+            and target in overwritable(group)
+            and (target.shape, target.dtype) == (new.shape, new.dtype)
+            and self.layouts[target].contiguous
+            and self.lifetimes.is_last(target, group)
+        )
+
+    def _call(
+        self, kernel: Kernel, name: str, call: KernelCall, returned: list[str], arguments: list[str]
+    ) -> None:
+        """Write the call, and what follows if an argument was too large for fast functions."""
+        script = self.script
+        function = script.refer(kernel.call, name)
+        if kernel.exact is None:
+            script.call(returned, function, arguments)
+            return
+        script.call([*returned, "beyond"], function, arguments)
+        script.add("if beyond:", "an argument was too large for the fast form of a function")
+        for partial_ in call.partials:
+            if partial_.initial is not None:
+                initial = script.refer(partial_.initial, "initial")
+                script.add(f"    {self.names[partial_.value]}.fill({initial})")
+        exact = script.refer(kernel.exact, f"{name}_exact")
+        script.call(returned, exact, arguments, indent="    ")
+
+    def _as_scalar(self, node: Node) -> None:
+        """Write how the number that a kernel returns becomes a NumPy scalar, or an array of size 1.
+
+        A Python number would be weak in the promotion of a library step.
+        """
+        name = self.names[node]
+        self.layouts[node] = _fresh(node)
+        if node.shape:
+            shape = self.script.refer(partial(np.full, node.shape, dtype=node.dtype), "as_array")
+            self.script.add(f"{name} = {shape}({name})")
+        else:
+            scalar = self.script.refer(node.dtype.type, f"np_{node.dtype.name}")
+            self.script.add(f"{name} = {scalar}({name})")
+
+    def _argument(self, operand: Passed) -> str:
+        value, shape = operand
+        if type(value) is not Node and not isinstance(value, np.ndarray):
+            number = value.item() if isinstance(value, np.generic) else value
+            return self.script.refer(number, "number")
+        if shape and shape != value.shape:
+            if type(value) is not Node:
+                return self.script.refer(np.ascontiguousarray(value).reshape(shape), "constant")
+            return f"{self.name(value)}.reshape({shape})"
+        if not shape and value.shape:
+            return f"{self.name(value)}.item()"
+        return self.name(value)
+
+    def _output(self, out: Passed, initial: float | None = None) -> str:
+        """Write the allocation of a result; return the source of the argument that is filled."""
+        node, script = out.value, self.script
+        name, dtype = self.new(node), script.dtype(node.dtype)
+        self.layouts[node] = _fresh(node)
+        if initial is None:
+            script.add(f"{name} = empty({node.shape}, {dtype})")
+        else:
+            script.add(f"{name} = full({node.shape}, {script.refer(initial, 'initial')}, {dtype})")
+        return name if out.shape == node.shape else f"{name}.reshape({out.shape})"
+
+    def let_go(self, nodes: Iterable[Node]) -> None:
+        """Write that large arrays are needed no more."""
+        left = (node for node in nodes if node not in self.overwritten)
+        names = [self.names[node] for node in left if node in self.names]
+        if names:
+            self.script.add(f"del {', '.join(names)}")
+
+    # The rest ------------------------------------------------------------------------------------
+
+    def guard(self, guard: Guard, node: Node) -> None:
+        """Write the check of a guard, of which a node has the value."""
+        name, seen = self.names[node], self.script.refer(guard, "guard")
+        self.script.add(f"if not guard_holds({seen}, {name}):", self.lines.of(guard.where))
+        self.script.add(f"    return Miss({seen}, {name})")
+
+    def output(self, value: Any) -> str:
+        """Return the source of one leaf of the result, as NumPy would return it."""
+        if isinstance(value, np.ndarray):
+            return f"{self.name(value)}.copy()"  # the caller may change what it gets
+        if type(value) is not Node:
+            return self.name(value)
+        name = self.names[value]
+        if value in self.program.weak:
+            return f"{name}.item()"  # a Python number
+        if value in self.boundary.scalars:
+            return f"{name}[()]"
+        if value.shape == () and value in self.by_library:
+            return f"{name}[()]"  # NumPy gives scalars where the library step gave an array
+        return name
+
+
+def _as_c(value: Any) -> Any:
+    return np.asarray(value, order="C")
+
+
+def _finished(finish: Expression, total: Any) -> Any:
+    return evaluate(finish, {"x": total})
+
+
+def _run_body(run: Callable[..., Any], *values: Any) -> Any:
+    """Run the plan of a body, whose inputs are C-contiguous arrays."""
+    return run(*map(_as_c, values))
+
+
+def _fresh(node: Node) -> Layout:
+    return Layout.fresh(node.shape, node.dtype)
