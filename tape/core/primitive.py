@@ -11,7 +11,7 @@ it: ``record`` (by ``tape.array.recorder``), ``link`` (``tape.array.linker``), `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from importlib import import_module
 from itertools import chain, repeat
@@ -22,6 +22,7 @@ import numpy as np
 from tapegrad.tape.core.residuals import uses_of
 
 __all__ = [
+    "Kept",
     "Primitive",
     "Reduction",
     "Registry",
@@ -150,6 +151,27 @@ class Reduction(NamedTuple):
     rounding: str = "none"
 
 
+class Kept(NamedTuple):
+    """How a primitive is applied where its pullback is to be asked for.
+
+    Attributes
+    ----------
+    params : dict
+        Parameters with which it gives further results, which the pullback needs.
+    rule_params : dict
+        Parameters for `pull_all`, which finds these results in ``y``.
+    count : int
+        How many of the results are those that were asked for.
+    first : int
+        The results from here on are what the pullback needs.
+    """
+
+    params: dict[str, Any]
+    rule_params: dict[str, Any]
+    count: int
+    first: int
+
+
 class Primitive:
     """An operation with rules.
 
@@ -177,7 +199,18 @@ class Primitive:
         transposed.
     multiple : bool
         Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull_all`
-        gets for `g` an array of objects (see ``bundles``), and with `jvp` and `batch` must be there.
+        gets for `g` an array of objects (see ``bundles``), and with `jvp` or `joint`, and `batch`, must be
+        there.
+    joint : callable, optional
+        With `multiple`: ``joint(tangents, *args, **params)`` returns the results and their tangents, for
+        what would have to compute the results again to get the tangents.
+    keep : callable, optional
+        With `multiple`: ``keep(params, variable)`` returns a :class:`Kept`, or None. `variable` says of
+        each argument whether its cotangent may be asked for. Where it was not asked, `pull_all` gets
+        None for ``y``, and may compute what it needs once more.
+    example : callable, optional
+        ``example(*args, **params)`` returns what has the shapes and dtypes of the results, for what is
+        not to be run on examples.
     batch : callable, optional
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
@@ -232,6 +265,9 @@ class Primitive:
         pull_all: Rule | None = None,
         jvp: str | Rule | None = None,
         multiple: bool = False,
+        joint: Rule | None = None,
+        keep: Callable[..., Kept | None] | None = None,
+        example: Callable[..., Any] | None = None,
         batch: Callable[..., Any] | None = None,
         view: bool | str = False,
         batch_params: Callable[..., dict[str, Any]] | None = None,
@@ -256,6 +292,9 @@ class Primitive:
         self.pull_all = pull_all
         self.multiple = multiple
         self.jvp = jvp
+        self.joint = joint
+        self.keep = keep
+        self.example = example
         self.batch = batch
         self.view = bool(view)
         self.shows = view if isinstance(view, str) else ""
@@ -280,8 +319,8 @@ class Primitive:
         self.link: Callable[..., Any] = self._link_first
         #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
         self.pull_back: Callable[..., Any] = self._pull_back_first
-        if multiple and not (callable(jvp) and batch):
-            raise TypeError(f"{name} has several results, and needs jvp and batch")
+        if multiple and not ((callable(jvp) or joint) and batch):
+            raise TypeError(f"{name} has several results, and needs jvp or joint, and batch")
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
@@ -328,6 +367,13 @@ class Primitive:
         if "parts" not in known:
             known["parts"] = self.pull_all(*args, **params)
         return known["parts"][index]
+
+    def kept(self, params: Mapping[str, Any], nodes: Sequence[Any] | None) -> Kept:
+        """Return how to apply the primitive, given the nodes of its arguments; None to keep nothing."""
+        found = None
+        if self.keep is not None and nodes is not None:
+            found = self.keep(params, tuple([n is not None and not n.constant for n in nodes]))
+        return found or Kept(dict(params), dict(params), _ANY_NUMBER, _ANY_NUMBER)
 
     def vjp_of(self, index: int) -> Rule:
         """Return the vjp rule of one argument."""
