@@ -44,7 +44,8 @@ if _TYPE_CHECKING:
     from tapegrad.tape.program.tape import Tape
     from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
-    from tapegrad.tape.transforms.control import cond
+    from tapegrad.tape.transforms.control.branches import cond, switch
+    from tapegrad.tape.transforms.control.loops import scan
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
     from tapegrad.tape.transforms.jacobians import (
@@ -62,7 +63,7 @@ if _TYPE_CHECKING:
 _LATER = {
     "adapt": "tapegrad.tape.transforms.adaptation",
     "check_grads": "tapegrad.tape.transforms.checking",
-    "cond": "tapegrad.tape.transforms.control",
+    "cond": "tapegrad.tape.transforms.control.branches",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
     "grad": "tapegrad.tape.transforms.derivatives",
@@ -77,7 +78,9 @@ _LATER = {
     "linearize": "tapegrad.tape.transforms.linear",
     "Operation": "tapegrad.tape.transforms.operations",
     "Program": "tapegrad.tape.program.program",
+    "scan": "tapegrad.tape.transforms.control.loops",
     "SkipGradient": "tapegrad.tape.transforms.operations",
+    "switch": "tapegrad.tape.transforms.control.branches",
     "Tape": "tapegrad.tape.program.tape",
     "value_and_grad": "tapegrad.tape.transforms.derivatives",
     "vjp": "tapegrad.tape.transforms.derivatives",
@@ -85,7 +88,8 @@ _LATER = {
 }
 _Registry.waiting = (
     "tapegrad.tape.transforms.calls",
-    "tapegrad.tape.transforms.control",
+    "tapegrad.tape.transforms.control.branches",
+    "tapegrad.tape.transforms.control.scans",
     "tapegrad.tape.transforms.creators",
     "tapegrad.tape.transforms.operations",
 )
@@ -134,6 +138,8 @@ __all__ = [
     "mem_guard_on",
     "no_autodiff",
     "register_pytree_node",
+    "scan",
+    "switch",
     "tree_flatten",
     "tree_leaves",
     "tree_map",

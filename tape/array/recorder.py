@@ -317,7 +317,8 @@ def _record_several(
         values.append(a)
         inputs.append(node)
     # What is on a tape is what was asked for: what a pullback needs is computed once more.
-    kept = primitive.kept(params, inputs if live and switches.tape is None else None)
+    keeps = live and switches.tape is None
+    kept = primitive.kept(params, inputs if keeps else None, imperative=True)
     results = [np.asarray(result) for result in primitive.forward(*values, **kept.params)]
     if not switches.tracking:
         return tuple(Tensor(result, copy=False) for result in results)

@@ -199,14 +199,15 @@ class Primitive:
         transposed.
     multiple : bool
         Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull_all`
-        gets for `g` an array of objects (see ``bundles``), and with `jvp` or `joint`, and `batch`, must be
-        there.
+        gets for `g` an array of objects (see ``bundles``), and `batch`, and `jvp` or `joint`,
+        must be there.
     joint : callable, optional
         With `multiple`: ``joint(tangents, *args, **params)`` returns the results and their tangents, for
         what would have to compute the results again to get the tangents.
     keep : callable, optional
-        With `multiple`: ``keep(params, variable)`` returns a :class:`Kept`, or None. `variable` says of
-        each argument whether its cotangent may be asked for. Where it was not asked, `pull_all` gets
+        With `multiple`: ``keep(params, variable, imperative)`` returns a :class:`Kept`, or None.
+        `variable` says of each argument whether its cotangent may be asked for, and `imperative` whether
+        by the rules that are documented for ``backward()``. Where it was not asked, `pull_all` gets
         None for ``y``, and may compute what it needs once more.
     example : callable, optional
         ``example(*args, **params)`` returns what has the shapes and dtypes of the results, for what is
@@ -320,7 +321,7 @@ class Primitive:
         #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
         self.pull_back: Callable[..., Any] = self._pull_back_first
         if multiple and not ((callable(jvp) or joint) and batch):
-            raise TypeError(f"{name} has several results, and needs jvp or joint, and batch")
+            raise TypeError(f"{name} has several results, and needs jvp and batch")
         if register:
             if name in primitives:
                 raise ValueError(f"a primitive named {name!r} is already declared")
@@ -368,11 +369,14 @@ class Primitive:
             known["parts"] = self.pull_all(*args, **params)
         return known["parts"][index]
 
-    def kept(self, params: Mapping[str, Any], nodes: Sequence[Any] | None) -> Kept:
+    def kept(
+        self, params: Mapping[str, Any], nodes: Sequence[Any] | None, *, imperative: bool = False
+    ) -> Kept:
         """Return how to apply the primitive, given the nodes of its arguments; None to keep nothing."""
         found = None
         if self.keep is not None and nodes is not None:
-            found = self.keep(params, tuple([n is not None and not n.constant for n in nodes]))
+            variable = tuple([n is not None and not n.constant for n in nodes])
+            found = self.keep(params, variable, imperative)
         return found or Kept(dict(params), dict(params), _ANY_NUMBER, _ANY_NUMBER)
 
     def vjp_of(self, index: int) -> Rule:

@@ -21,7 +21,7 @@ from tapegrad.tape.core import cotangents
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
-from tapegrad.tape.transforms import control
+from tapegrad.tape.transforms.control import branches
 
 
 def _application(name: str, recipe: int) -> Application:
@@ -285,12 +285,12 @@ def test_a_wrong_rule_of_cond_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
 
     check(0.5)
     check(-0.5)
-    pull = control.cond_p.pull_all
+    pull = branches.cond_p.pull_all
 
     def crossed(*args: Any, true_fun: Any, false_fun: Any, **params: Any) -> Any:
         return pull(*args, true_fun=false_fun, false_fun=true_fun, **params)
 
-    _replace(monkeypatch, control.cond_p, "pull_all", crossed)
+    _replace(monkeypatch, branches.cond_p, "pull_all", crossed)
     _expect_failure(check, 0.5)
     _expect_failure(check, -0.5)
 

@@ -1,15 +1,16 @@
-"""Control flow as entries: branches that are chosen by a value when the program runs.
+"""Branches: functions of which one is chosen by a value when the program runs.
 
-``cond`` is an entry whose parameters are two programs. Where the predicate is one known value, the
-function of the branch is called, as by ``if``; where it stands for many (under ``jit``, on a tape, for a
-batch), both functions are recorded.
+``cond`` and ``switch`` are entries whose parameters are programs. Where the value that chooses is one
+known value, the function is called, as by ``if``; where it stands for many (under ``jit``, on a tape,
+for a batch), all functions are recorded.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,149 +18,139 @@ import numpy as np
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit, zeros
-from tapegrad.tape.core.node import Node, clock, entry
+from tapegrad.tape.core.node import Node, clock
 from tapegrad.tape.core.primitive import Primitive, functions, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.straight import runner
+from tapegrad.tape.transforms.control.alike import (
+    common_dtype,
+    joined,
+    plain,
+    results_of,
+    with_dtypes,
+)
+from tapegrad.tape.transforms.control.values import apart, chosen, examples
 
-__all__ = ["cond", "cond_p"]
-
-
-# The primitive -----------------------------------------------------------------------------------
-
-# cond(pred, *operands, true_fun, false_fun, axes) gives the results of one of two programs. A predicate
-# with axes has one value for each example: operands and results have these axes in front, and the
-# programs are those of batches. An example that goes the other way never gets into a program, nor into
-# its derivatives: one that goes this way stands in its place, and its results are not used.
-
-
-def _forward(
-    pred: Any, *operands: Any, true_fun: Any, false_fun: Any, axes: int
-) -> tuple[Any, ...]:
-    pred = np.asarray(pred)
-    if np.all(pred):
-        return _apart(true_fun(*operands), operands)
-    if not np.any(pred):
-        return _apart(false_fun(*operands), operands)
-    ways = (
-        true_fun(*(_examples(o, pred) for o in operands)),
-        false_fun(*(_examples(o, ~pred) for o in operands)),
-    )
-    return tuple(
-        np.where(np.reshape(pred, pred.shape + (1,) * (np.ndim(t) - axes)), t, f)
-        for t, f in zip(*ways)
-    )
+__all__ = ["cond", "cond_p", "is_concrete", "switch", "switch_p"]
 
 
-def _examples(operand: Any, flags: Any) -> Any:
-    """Return the examples that are flagged, and the first of these in place of the others."""
-    rows = np.reshape(operand, (flags.size, *np.shape(operand)[flags.ndim :]))
-    index = np.where(flags.ravel(), np.arange(flags.size), np.argmax(flags))
-    return np.reshape(rows[index], np.shape(operand))
+# The primitives ----------------------------------------------------------------------------------
+
+# switch(index, *operands, axes, **ways) gives the results of one of several programs. cond is the same
+# with a truth value: the first of two programs is that for True. An index with axes has one value for
+# each example: operands and results have these axes in front, and the programs are those of batches. An
+# example that goes another way never gets into a program, nor into its derivatives: one that goes this
+# way stands in its place, and its results are not used.
 
 
-def _apart(results: Sequence[Any], operands: Sequence[Any]) -> tuple[Any, ...]:
-    """Return results as arrays of their own: a program may return what it was given."""
-    own: list[Any] = []
-    for result in map(np.asarray, results):
-        shared = any(np.may_share_memory(result, o) for o in (*operands, *own))
-        own.append(result.copy() if shared else result)
-    return tuple(own)
+def _forward(index: Any, *operands: Any, axes: int, **ways: Any) -> tuple[Any, ...]:
+    index = np.asarray(index)
+    index = ~index if index.dtype.kind == "b" else np.clip(index, 0, len(ways) - 1)
+    taken = np.unique(index) if index.size else [0]
+    programs = [runner(way) for way in ways.values()]
+    if len(taken) == 1:
+        return apart(programs[int(taken[0])](*operands), operands)
+    results: Any = None
+    for k in taken:
+        flags = index == k
+        parts = programs[int(k)](*(examples(o, flags) for o in operands))
+        first = results is None
+        results = parts if first else [chosen(flags, p, r) for p, r in zip(parts, results)]
+    return tuple(results)
 
 
 def _pull(
     g: Any,
     y: Any,
-    pred: Any,
+    index: Any,
     *operands: Any,
-    true_fun: Program,
-    false_fun: Program,
+    name: str,
     axes: int,
     imperative: bool = False,
+    **ways: Program,
 ) -> list[Any]:
-    floats = _floats(true_fun.inputs)
+    program, *_ = ways.values()
+    floats = _floats(program.inputs)
     cotangents = [
         zeros(o) if type(part) is int else fit(part, o.shape, o.dtype)
-        for part, o in zip(g, true_fun.outputs)
+        for part, o in zip(g, program.outputs)
         if o.dtype.kind == "f"
     ]
-    true_fun = true_fun.pullback(floats, imperative=imperative)
-    false_fun = false_fun.pullback(floats, imperative=imperative)
-    parts = bind(
-        cond_p, pred, *operands, *cotangents, true_fun=true_fun, false_fun=false_fun, axes=axes
-    )
+    ways = {key: way.pullback(floats, imperative=imperative) for key, way in ways.items()}
+    parts = bind(primitives[name], index, *operands, *cotangents, axes=axes, **ways)
     pulled = dict(zip(floats, parts))
     return [None, *(pulled.get(i) for i in range(len(operands)))]
 
 
 def _push(
-    tangents: Any,
-    y: Any,
-    pred: Any,
-    *operands: Any,
-    true_fun: Program,
-    false_fun: Program,
-    axes: int,
+    tangents: Any, y: Any, index: Any, *operands: Any, name: str, axes: int, **ways: Program
 ) -> list[Any]:
     moved = tuple(i for i, t in enumerate(tangents[1:]) if t is not None)
     given = [tangents[i + 1] for i in moved]
-    floats = _floats(true_fun.outputs)
-    true_fun, false_fun = true_fun.pushforward(moved), false_fun.pushforward(moved)
-    parts = bind(cond_p, pred, *operands, *given, true_fun=true_fun, false_fun=false_fun, axes=axes)
+    program, *_ = ways.values()
+    floats = _floats(program.outputs)
+    ways = {key: way.pushforward(moved) for key, way in ways.items()}
+    parts = bind(primitives[name], index, *operands, *given, axes=axes, **ways)
     pushed = dict(zip(floats, parts))
     return [pushed.get(i) for i in range(len(y))]
 
 
-def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[Any, ...]:
-    pred, *operands = args
+def _batch(
+    args: Any, batched: Any, size: int, params: dict[str, Any], *, name: str
+) -> tuple[Any, ...]:
+    index, *operands = args
     flags, axes = tuple(batched[1:]), params["axes"]
     if batched[0] or axes:
         if not batched[0]:
-            pred = np.broadcast_to(pred, (size, *pred.shape))
+            index = np.broadcast_to(index, (size, *index.shape))
         operands = [
             o if b else np.broadcast_to(o, (size, *np.shape(o))) for o, b in zip(operands, flags)
         ]
         flags, axes = (True,) * len(operands), axes + 1
-    ways = {name: params[name].batch(size, flags) for name in ("true_fun", "false_fun")}
-    return bind(cond_p, pred, *operands, **ways, axes=axes)  # type: ignore[no-any-return]
+    ways = {key: way.batch(size, flags) for key, way in params.items() if key != "axes"}
+    return bind(primitives[name], index, *operands, axes=axes, **ways)  # type: ignore[no-any-return]
 
 
-def _source(args: list[str], params: dict[str, Any]) -> str:
-    pred, true_fun, false_fun = args[0], params["true_fun"], params["false_fun"]
+def _source(args: list[str], params: dict[str, Any], *, name: str) -> str:
+    ways = {key: value for key, value in params.items() if key != "axes"}
     inside = ", ".join(args[1:])
-    if not params["axes"]:
-        return f"{true_fun}({inside}) if {pred} else {false_fun}({inside})"
-    words = f"true_fun={true_fun}, false_fun={false_fun}, axes={params['axes']}"
-    return f"primitives['cond'].forward({', '.join(args)}, {words})"
+    if name == "cond" and not params["axes"]:
+        first, second = ways.values()
+        return f"{first}({inside}) if {args[0]} else {second}({inside})"
+    words = ", ".join(f"{key}={value}" for key, value in ways.items())
+    return f"primitives[{name!r}].forward({', '.join(args)}, {words}, axes={params['axes']})"
 
 
 def _floats(values: Sequence[Any]) -> tuple[int, ...]:
     return tuple(i for i, v in enumerate(values) if v.dtype.kind == "f")
 
 
-def _declared(name: str, **slots: Any) -> Primitive:
-    return Primitive(
-        name,
-        _forward,
-        jvp=_push,
-        batch=_batch,
-        multiple=True,
-        saves=("none", "value"),
-        source=_source,
-        **slots,
-    )
+def _declared(name: str) -> Primitive:
+    def declare(full_name: str, **slots: Any) -> Primitive:
+        return Primitive(
+            full_name,
+            _forward,
+            jvp=partial(_push, name=name),
+            batch=partial(_batch, name=name),
+            multiple=True,
+            saves=("none", "value"),
+            source=partial(_source, name=name),
+            **slots,
+        )
+
+    pull = partial(_pull, name=name)
+    imperative = declare(f"{name}_imperative", pull_all=partial(pull, imperative=True))
+    return declare(name, pull_all=pull, imperative=imperative)
 
 
-cond_p = _declared(
-    "cond",
-    pull_all=_pull,
-    imperative=_declared("cond_imperative", pull_all=partial(_pull, imperative=True)),
-)
+cond_p = _declared("cond")
+switch_p = _declared("switch")
 
 
-# The function ------------------------------------------------------------------------------------
+# The functions -----------------------------------------------------------------------------------
 
 
 def cond(
@@ -216,15 +207,96 @@ def cond(
     for name, function in (("true_fun", true_fun), ("false_fun", false_fun)):
         if not callable(function):
             raise TypeError(f"cond: {name} must be a function, not {type(function).__name__}")
+    ways = {"true_fun": true_fun, "false_fun": false_fun}
     pred = _predicate(pred)
+    if is_concrete(pred):
+        pred = bool(pred)
+    return _chosen("cond", pred, int(not pred) if type(pred) is bool else None, ways, operands)
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """Apply one of several functions to operands, by an index.
+
+    Parameters
+    ----------
+    index : int, or an integer array or tensor without axes
+        Below 0 it counts as 0, and beyond the last as the last.
+    branches : sequence of callable
+        They take the operands, and return alike, as those of :func:`cond`.
+    *operands
+        Arrays, tensors, or nests of them.
+
+    Returns
+    -------
+    nest of arrays
+        ``branches[index](*operands)``, as arrays of their own.
+
+    Raises
+    ------
+    TypeError
+        If the index is no integer or has axes, if a branch is no function, or if the branches return
+        what is not alike.
+    ValueError
+        If there are no branches.
+
+    See Also
+    --------
+    cond : of two by a truth value; what its notes say holds here, too.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> def power(n, x):
+    ...     return tg.switch(n, [np.ones_like, np.positive, np.square], x)
+    >>> power(2, np.array([1.0, 3.0]))
+    array([1., 9.])
+    >>> tg.vmap(tg.grad(power, argnums=1))(np.array([0, 1, 2]), np.array([3.0, 3.0, 3.0]))
+    array([0., 1., 6.])
+    """
+    branches = list(branches)
+    if not branches:
+        raise ValueError("switch: there must be at least one branch")
+    for k, function in enumerate(branches):
+        if not callable(function):
+            raise TypeError(f"switch: branch {k} must be a function, not {type(function).__name__}")
+    value = index if isinstance(index, Tensor) else np.asarray(index)
+    if value.dtype.kind not in "iu" or value.shape != ():
+        raise TypeError(
+            f"switch: the index must be an integer without axes, and is {value.dtype} of shape "
+            f"{value.shape}. To choose for each example, use tg.vmap; by a truth value, tg.cond"
+        )
+    ways = {f"branch{k}": function for k, function in enumerate(branches)}
+    known = None
+    if is_concrete(value):
+        known = min(max(operator.index(value), 0), len(branches) - 1)
+    return _chosen("switch", value, known, ways, operands)
+
+
+def _chosen(
+    name: str, index: Any, known: int | None, ways: dict[str, Callable[..., Any]], operands: Any
+) -> Any:
+    """Apply one of several functions: the one that is known, or that which the program chooses."""
     leaves, structure = flatten(operands)
-    if _is_concrete(pred):
-        _compare_once(true_fun, false_fun, leaves, structure)
+    names, functions_ = list(ways), list(ways.values())
+    if known is not None:
+        _compare_once(name, ways, leaves, structure)
     else:
-        ways = _recorded(true_fun, false_fun, leaves, structure)
-        if ways is not None:
-            return _entry(pred, ways, [leaf for leaf in leaves if is_operand(leaf)])
-    return _called(true_fun if pred else false_fun, operands)
+        bodies = _recorded(name, ways, leaves, structure)
+        if bodies is not None:
+            given = [leaf for leaf in leaves if is_operand(leaf)]
+            programs, hidden = joined(bodies, len(given))
+            structure = bodies[0].structure
+            if not programs[0].outputs:
+                return unflatten(structure, [])
+            results = bind(
+                primitives[name], index, *given, *hidden, axes=0, **dict(zip(names, programs))
+            )
+            return unflatten(structure, map(plain, results))
+        if name == "cond":
+            known = int(not index)
+        else:
+            known = min(max(operator.index(index), 0), len(ways) - 1)
+    return _called(functions_[known], operands)
 
 
 def _predicate(pred: Any) -> Any:
@@ -242,8 +314,8 @@ def _predicate(pred: Any) -> Any:
     return value if value.dtype.kind == "b" else functions[np.not_equal](value, 0)
 
 
-def _is_concrete(pred: Any) -> bool:
-    """Whether a predicate is one value, for this run and for all that its trace stands for."""
+def is_concrete(pred: Any) -> bool:
+    """Whether a value is one value, for this run and for all that its trace stands for."""
     while isinstance(pred, Tensor):
         if not pred.live_trace.level and state.get().tape is not None:
             return False
@@ -268,119 +340,48 @@ def _called(function: Callable[..., Any], operands: Any) -> Any:
 
 
 def _recorded(
-    true_fun: Callable[..., Any], false_fun: Callable[..., Any], leaves: Any, structure: Structure
-) -> tuple[Body, Body] | None:
-    """Record both branches; None if one of them is no program."""
+    name: str, ways: dict[str, Callable[..., Any]], leaves: Any, structure: Structure
+) -> list[Body] | None:
+    """Record all branches; None if one of them is no program."""
     try:
-        ways = [record_body(f, leaves, structure) for f in (true_fun, false_fun)]
+        bodies = [record_body(function, leaves, structure) for function in ways.values()]
     except (NotRecordable, Exception):
         # Whatever it is, the branch that is taken will say so itself.
         return None
-    return _alike(*ways)
+    return _alike(name, dict(zip(ways, bodies)))
 
 
-#: Pairs of functions that have been compared, and for what operands.
+#: Functions that have been compared, by the first of them: with which others, and for what operands.
 _compared: WeakKeyDictionary[Any, set[Any]] = WeakKeyDictionary()
 
 
 def _compare_once(
-    true_fun: Callable[..., Any], false_fun: Callable[..., Any], leaves: Any, structure: Structure
+    name: str, ways: dict[str, Callable[..., Any]], leaves: Any, structure: Structure
 ) -> None:
-    """Raise if two functions return what is not alike, when they first come with such operands."""
-    first, second = (getattr(f, "__code__", None) for f in (true_fun, false_fun))
-    if first is None or second is None:
+    """Raise if functions return what is not alike, when they first come with such operands."""
+    first, *others = (getattr(f, "__code__", None) for f in ways.values())
+    if first is None or None in others:
         return
     kinds = tuple((np.shape(a), a.dtype) if is_operand(a) else type(a) for a in leaves)
-    seen, key = _compared.setdefault(first, set()), (second, structure, kinds)
+    seen, key = _compared.setdefault(first, set()), (*others, structure, kinds)
     if key not in seen:
         seen.add(key)
-        _recorded(true_fun, false_fun, leaves, structure)
+        _recorded(name, ways, leaves, structure)
 
 
-class _Result(NamedTuple):
-    """What is known of a result: a Python number has no dtype of its own."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    is_number: bool
-
-    @classmethod
-    def of(cls, output: Any, weak: frozenset[Node]) -> _Result:
-        """Describe an output of a program."""
-        if type(output) is Node:
-            return cls(output.shape, output.dtype, output in weak)
-        array = np.asarray(output)
-        return cls(array.shape, array.dtype, type(output) in (float, int))
-
-    def common(self, other: _Result) -> np.dtype[Any] | None:
-        """Return the dtype of a result that is the one or the other, or None if there is none."""
-        if self.shape != other.shape:
-            return None
-        for one, two in ((self, other), (other, self)):
-            if one.is_number and not two.is_number:
-                number = one.dtype.type(0).item()
-                return two.dtype if np.result_type(two.dtype, number) == two.dtype else None
-        return self.dtype if self.dtype == other.dtype else None
-
-    def __repr__(self) -> str:
-        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
-
-
-def _alike(true_body: Body, false_body: Body) -> tuple[Body, Body]:
-    """Check that two branches return alike; Python numbers take the dtype of the other branch."""
-    bodies = true_body, false_body
-    results = [[_Result.of(o, b.program.weak) for o in b.program.outputs] for b in bodies]
-    dtypes = [a.common(b) for a, b in zip(*results)]
-    if true_body.structure != false_body.structure or any(d is None for d in dtypes):
-        shown = [unflatten(b.structure, found) for b, found in zip(bodies, results)]
+def _alike(name: str, bodies: dict[str, Body]) -> list[Body]:
+    """Check that branches return alike; Python numbers take the dtype of the others."""
+    found = {key: results_of(body.program) for key, body in bodies.items()}
+    first, *others = bodies
+    columns = zip(*found.values())
+    dtypes = [common_dtype(column) for column in columns]
+    structures = {key: body.structure for key, body in bodies.items()}
+    differ = any(structures[key] != structures[first] for key in others)
+    if differ or any(dtype is None for dtype in dtypes):
+        shown = [f"{key} returns " + repr(unflatten(structures[key], found[key])) for key in bodies]
+        text = ", ".join([shown[0], *(part.replace(" returns", "") for part in shown[1:])])
         raise TypeError(
-            f"cond: the branches must return alike. true_fun returns {shown[0]!r}, false_fun "
-            f"{shown[1]!r}: structure, shapes and dtypes must be the same"
+            f"{name}: the branches must return alike. {text}: structure, shapes and dtypes must be "
+            "the same"
         )
-    first, second = (b._replace(program=_with_dtypes(b.program, dtypes)) for b in bodies)
-    return first, second
-
-
-def _with_dtypes(program: Program, dtypes: Sequence[Any]) -> Program:
-    """Return a program whose outputs are arrays of given dtypes."""
-    entries, outputs = list(program.entries), []
-    for output, dtype in zip(program.outputs, dtypes):
-        if type(output) is not Node:
-            output = np.asarray(output, dtype)
-        elif output.dtype != dtype:
-            output = entry(primitives["cast"], (output,), {"dtype": dtype}, output.shape, dtype)
-            entries.append(output)
-        outputs.append(output)
-    return Program(program.inputs, entries, outputs, program.weak)
-
-
-def _entry(pred: Any, ways: tuple[Body, Body], operands: list[Any]) -> Any:
-    """Apply the primitive; what the branches read from outside are further operands."""
-    hidden = {key: value for body in ways for key, value in body.hidden.items()}
-    names = ("true_fun", "false_fun")
-    programs = {
-        name: _with_inputs(body, ways, hidden, len(operands)) for name, body in zip(names, ways)
-    }
-    structure = ways[0].structure
-    if not programs["true_fun"].outputs:
-        return unflatten(structure, [])
-    results = bind(cond_p, pred, *operands, *hidden.values(), **programs, axes=0)
-    # Where all lies below the trace of the caller, there are plain arrays, and scalars in NumPy's way.
-    return unflatten(structure, [r[()] if type(r) is np.ndarray else r for r in results])
-
-
-def _with_inputs(
-    body: Body, ways: tuple[Body, Body], hidden: dict[Any, Tensor], count: int
-) -> Program:
-    """Return the program of a branch with inputs for all that any branch reads from outside."""
-    program = body.program
-    inputs, weak = list(program.inputs[:count]), set(program.weak)
-    for key in hidden:
-        owner = next(b for b in (body, *ways) if key in b.hidden)
-        node = owner.program.inputs[count + list(owner.hidden).index(key)]
-        if owner is not body:  # an input that this branch does not use
-            like, node = node, Node(None, (), {}, (), node.shape, node.dtype)
-            if like in owner.program.weak:
-                weak.add(node)
-        inputs.append(node)
-    return Program(inputs, program.entries, program.outputs, weak)
+    return [b._replace(program=with_dtypes(b.program, dtypes)) for b in bodies.values()]  # type: ignore[arg-type]

@@ -1,0 +1,206 @@
+"""Loops: ``scan``, ``fori_loop`` and ``map``, each as one entry whatever the number of trips."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.application import bind
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.pytree import Structure, flatten, paths, unflatten
+from tapegrad.tape.program.bodies import Body
+from tapegrad.tape.transforms.control.alike import joined, plain
+from tapegrad.tape.transforms.control.bodies import shape_of
+from tapegrad.tape.transforms.control.carries import Carry, example_of, kind_of
+from tapegrad.tape.transforms.control.scans import scan_p
+
+__all__ = ["scan"]
+
+
+def scan(
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    *,
+    checkpoint: int | None = None,
+) -> tuple[Any, Any]:
+    """Apply a function to rows of arrays one after another, and carry a state from each to the next.
+
+    It does what this does, as one operation::
+
+        def scan(f, init, xs):
+            carry, ys = init, []
+            for x in xs:
+                carry, y = f(carry, x)
+                ys.append(y)
+            return carry, np.stack(ys)
+
+    Parameters
+    ----------
+    f : callable
+        Takes the carry and a row of `xs`; returns a pair, the next carry and a result.
+    init : nest of arrays and numbers
+        The first carry. `f` must return a carry of the same structure, shapes and dtypes; a Python number
+        takes the dtype that the function gives it.
+    xs : nest of arrays, optional
+        Each has the trips along its first axis.
+    length : int, optional
+        The number of trips, if there are no `xs`.
+    reverse : bool
+        Whether to go from the last row to the first. The results lie as their rows do.
+    checkpoint : int, optional
+        The derivative in reverse mode keeps only what is carried into every so many trips, and computes
+        the trips in between once more; 0 keeps everything. By default it keeps everything as long as
+        that takes at most 128 MB, and every n-th of n * n trips beyond.
+
+    Returns
+    -------
+    carry : nest
+        After the last trip.
+    ys : nest of arrays
+        The results, stacked along a new first axis.
+
+    Raises
+    ------
+    TypeError
+        If `f` is no function or returns no pair, if the carry does not keep its structure, shapes and
+        dtypes, or if `xs` has a leaf without axes.
+    ValueError
+        If the first axes of `xs` differ, or nothing says how many trips there are.
+
+    See Also
+    --------
+    fori_loop, while_loop, map, associative_scan
+
+    Notes
+    -----
+    `f` is recorded once, on example values and with NumPy's warnings off, and what was recorded runs in
+    each trip: under ``jit`` compiled, and neither recording nor compiling depends on the number of trips.
+    So `f` should have no effects. A function that branches by values in Python, writes into an array from
+    outside, or fails on example values cannot be recorded: it is called in each trip, as by ``for``.
+    Operations between Python numbers are those of NumPy.
+
+    Derivatives flow to the first carry, to `xs`, and to the tensors that `f` reads from outside.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> def step(total, x):
+    ...     return total + x, total * x
+    >>> tg.scan(step, 0.0, np.array([1.0, 2.0, 3.0]))
+    (np.float64(6.0), array([0., 2., 9.]))
+    >>> tg.grad(lambda xs: tg.scan(step, 0.0, xs)[1].sum())(np.array([1.0, 2.0, 3.0]))
+    array([5., 4., 3.])
+    """
+    if not callable(f):
+        raise TypeError(f"scan: f must be a function, not {type(f).__name__}")
+    if checkpoint is not None:
+        checkpoint = operator.index(checkpoint)
+        if checkpoint < 0:
+            raise ValueError(f"scan: checkpoint must be at least 0, and is {checkpoint}")
+    rows, structure = flatten(xs)
+    trips = _length(rows, structure, length)
+    return scanned("scan", f, init, rows, structure, trips, bool(reverse), checkpoint)
+
+
+def _length(rows: Sequence[Any], structure: Structure, length: Any) -> int:
+    """Return the number of trips."""
+    sizes = {} if length is None else {"length": operator.index(length)}
+    for row, path in zip(rows, paths(structure)):
+        if not np.shape(row):
+            raise TypeError(
+                f"scan: xs{path} has no axes along which to go; it is of type {type(row).__name__}"
+            )
+        sizes[f"xs{path}"] = np.shape(row)[0]
+    if not sizes:
+        raise ValueError("scan: without xs, length must say how many trips there are")
+    if len({*sizes.values()}) > 1:
+        found = ", ".join(f"{size} ({name})" for name, size in sizes.items())
+        raise ValueError(f"scan: the first axes differ in size: {found}")
+    found = int(next(iter(sizes.values())))
+    if found < 0:
+        raise ValueError(f"scan: length must be at least 0, and is {found}")
+    return found
+
+
+def scanned(
+    loop: str,
+    function: Callable[..., Any],
+    init: Any,
+    rows: list[Any],
+    structure: Structure,
+    length: int,
+    reverse: bool,
+    checkpoint: int | None,
+) -> tuple[Any, Any]:
+    """Scan; `loop` is what errors call it, and `rows` are the leaves of the stacked arguments."""
+    carry = Carry(loop, init)
+    rows = [row if isinstance(row, Tensor) else np.asarray(row) for row in rows]
+    examples = [example_of(kind_of(r, f"{loop}: xs")._replace(shape=r.shape[1:])) for r in rows]
+    body = carry.record(function, examples, (tuple, None, (structure,)), pair=True)
+    if body is None:
+        return _called(carry, function, rows, structure, length, reverse)
+    if not length:
+        empty = [np.empty(s.shape, s.dtype) for s in _shapes_of_results(body, carry)]
+        return unflatten(carry.structure, map(plain, carry.operands)), unflatten(
+            body.structure, empty
+        )
+    (program,), hidden = joined([body], len(carry.leaves) + len(rows))
+    results: list[Any] = []
+    if program.outputs:
+        found = bind(
+            scan_p,
+            *carry.operands,
+            *rows,
+            *hidden,
+            body=program,
+            length=length,
+            carried=len(carry.leaves),
+            stacked=len(rows),
+            reverse=reverse,
+            every=0,
+            checkpoint=checkpoint,
+            variable=None,
+        )
+        results = list(map(plain, found))
+    end = len(carry.leaves)
+    return unflatten(carry.structure, results[:end]), unflatten(body.structure, results[end:])
+
+
+def _shapes_of_results(body: Body, carry: Carry) -> list[Any]:
+    return [shape_of(output, 0) for output in body.program.outputs[len(carry.leaves) :]]
+
+
+def _called(
+    carry: Carry,
+    function: Callable[..., Any],
+    rows: list[Any],
+    structure: Structure,
+    length: int,
+    reverse: bool,
+) -> tuple[Any, Any]:
+    """Call the function in each trip."""
+    if not length:
+        raise TypeError(
+            f"{carry.loop}: without trips, nobody knows what the results are: the function cannot be "
+            "recorded"
+        )
+    state = unflatten(carry.structure, carry.leaves)
+    found: list[Any] = []
+    shape: Any = None
+    for t in reversed(range(length)) if reverse else range(length):
+        out = function(state, unflatten(structure, [row[t] for row in rows]))
+        carry.check_pair(flatten(out)[1])
+        state, result = out
+        state = unflatten(carry.structure, carry.leaves_of(state))
+        leaves, shape = flatten(result)
+        found.append(leaves)
+    if reverse:
+        found.reverse()
+    return state, unflatten(shape, [functions[np.stack](list(column)) for column in zip(*found)])
