@@ -45,7 +45,8 @@ if _TYPE_CHECKING:
     from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
     from tapegrad.tape.transforms.control.branches import cond, switch
-    from tapegrad.tape.transforms.control.loops import scan
+    from tapegrad.tape.transforms.control.loops import fori_loop, scan, while_loop
+    from tapegrad.tape.transforms.control.rows import associative_scan, map
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
     from tapegrad.tape.transforms.jacobians import (
@@ -78,6 +79,10 @@ _LATER = {
     "linearize": "tapegrad.tape.transforms.linear",
     "Operation": "tapegrad.tape.transforms.operations",
     "Program": "tapegrad.tape.program.program",
+    "fori_loop": "tapegrad.tape.transforms.control.loops",
+    "while_loop": "tapegrad.tape.transforms.control.loops",
+    "map": "tapegrad.tape.transforms.control.rows",
+    "associative_scan": "tapegrad.tape.transforms.control.rows",
     "scan": "tapegrad.tape.transforms.control.loops",
     "SkipGradient": "tapegrad.tape.transforms.operations",
     "switch": "tapegrad.tape.transforms.control.branches",
@@ -90,6 +95,7 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.calls",
     "tapegrad.tape.transforms.control.branches",
     "tapegrad.tape.transforms.control.scans",
+    "tapegrad.tape.transforms.control.whiles",
     "tapegrad.tape.transforms.creators",
     "tapegrad.tape.transforms.operations",
 )
@@ -120,10 +126,12 @@ __all__ = [
     "Tensor",
     "TracedArrayError",
     "adapt",
+    "associative_scan",
     "check_grads",
     "cond",
     "elementwise_grad",
     "execute_op",
+    "fori_loop",
     "grad",
     "gradients",
     "hessian",
@@ -134,6 +142,7 @@ __all__ = [
     "jvp",
     "linear_transpose",
     "linearize",
+    "map",
     "mem_guard_off",
     "mem_guard_on",
     "no_autodiff",
@@ -150,4 +159,5 @@ __all__ = [
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]

@@ -34,7 +34,7 @@ from tapegrad.tape.transforms.control.alike import (
 )
 from tapegrad.tape.transforms.control.values import apart, chosen, examples
 
-__all__ = ["cond", "cond_p", "is_concrete", "switch", "switch_p"]
+__all__ = ["cond", "cond_p", "is_concrete", "predicate", "switch", "switch_p"]
 
 
 # The primitives ----------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def cond(
         if not callable(function):
             raise TypeError(f"cond: {name} must be a function, not {type(function).__name__}")
     ways = {"true_fun": true_fun, "false_fun": false_fun}
-    pred = _predicate(pred)
+    pred = predicate(pred, "cond: the predicate")
     if is_concrete(pred):
         pred = bool(pred)
     return _chosen("cond", pred, int(not pred) if type(pred) is bool else None, ways, operands)
@@ -299,14 +299,14 @@ def _chosen(
     return _called(functions_[known], operands)
 
 
-def _predicate(pred: Any) -> Any:
-    """Return a predicate as a bool or a boolean tensor."""
+def predicate(pred: Any, what: str) -> Any:
+    """Return a predicate as a bool or a boolean tensor; `what` is how errors begin."""
     value = pred if isinstance(pred, Tensor) else np.asarray(pred)
     if value.dtype.kind not in "fiub":
-        raise TypeError(f"cond: the predicate must be a truth value, not {type(pred).__name__}")
+        raise TypeError(f"{what} must be a truth value, not {type(pred).__name__}")
     if value.shape != ():
         raise TypeError(
-            f"cond: the predicate must be a scalar, and has shape {value.shape}. To choose element by "
+            f"{what} must be a scalar, and has shape {value.shape}. To choose element by "
             "element, use np.where; to choose for each example, tg.vmap"
         )
     if not isinstance(value, Tensor):

@@ -127,6 +127,15 @@ class Carry:
                 return body._replace(program=with_dtypes(body.program, dtypes))
             self.kinds = kinds
 
+    def record_test(self, function: Callable[..., Any]) -> Body | None:
+        """Record what decides whether there is a further trip; None if it is no program."""
+        try:
+            given = [example_of(kind) for kind in self.kinds]
+            body = record_body(function, given, (tuple, None, (self.structure,)), LoopTrace)
+        except (NotRecordable, Exception):
+            return None
+        return body._replace(program=with_dtypes(body.program, [np.dtype(bool)]))
+
     def _ordered(self, body: Body, pair: bool) -> tuple[Body, list[Result]]:
         """Return a body whose outputs begin with the leaves of the carry in their order."""
         structure, results = body.structure, "-"

@@ -1,4 +1,4 @@
-"""Loops: ``scan``, ``fori_loop`` and ``map``, each as one entry whatever the number of trips."""
+"""Loops: ``scan``, ``fori_loop`` and ``while_loop``, each one entry whatever the number of trips."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from tapegrad.tape.core.pytree import Structure, flatten, paths, unflatten
 from tapegrad.tape.program.bodies import Body
 from tapegrad.tape.transforms.control.alike import joined, plain
 from tapegrad.tape.transforms.control.bodies import shape_of
+from tapegrad.tape.transforms.control.branches import is_concrete, predicate
 from tapegrad.tape.transforms.control.carries import Carry, example_of, kind_of
 from tapegrad.tape.transforms.control.scans import scan_p
+from tapegrad.tape.transforms.control.whiles import while_p
 
-__all__ = ["scan"]
+__all__ = ["fori_loop", "length_of", "scan", "scanned", "while_loop"]
 
 
 def scan(
@@ -105,24 +107,191 @@ def scan(
         if checkpoint < 0:
             raise ValueError(f"scan: checkpoint must be at least 0, and is {checkpoint}")
     rows, structure = flatten(xs)
-    trips = _length(rows, structure, length)
+    trips = length_of("scan", rows, structure, length)
     return scanned("scan", f, init, rows, structure, trips, bool(reverse), checkpoint)
 
 
-def _length(rows: Sequence[Any], structure: Structure, length: Any) -> int:
+def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: Any) -> Any:
+    """Apply a function for each integer of a range, and carry a value from each to the next.
+
+    It does what this does, as one operation::
+
+        def fori_loop(lower, upper, body_fun, init_val):
+            value = init_val
+            for i in range(lower, upper):
+                value = body_fun(i, value)
+            return value
+
+    Parameters
+    ----------
+    lower, upper : int, or integer arrays or tensors without axes
+        The range. Where its ends are known when the loop is recorded, it is a :func:`scan`, else a
+        :func:`while_loop`.
+    body_fun : callable
+        Takes the integer and the value; returns the next value, of the same structure, shapes and dtypes.
+    init_val : nest of arrays and numbers
+
+    Returns
+    -------
+    nest
+        The last value.
+
+    Raises
+    ------
+    TypeError
+        If an end is no integer, if `body_fun` is no function, or if the value does not keep its
+        structure, shapes and dtypes.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> def power(x, n):
+    ...     return tg.fori_loop(0, n, lambda i, y: x * y, 1.0)
+    >>> power(2.0, 10), tg.grad(power)(2.0, 10)
+    (np.float64(1024.0), np.float64(5120.0))
+    """
+    if not callable(body_fun):
+        raise TypeError(f"fori_loop: body_fun must be a function, not {type(body_fun).__name__}")
+    ends = [_end(value, name) for value, name in ((lower, "lower"), (upper, "upper"))]
+    if all(map(is_concrete, ends)):
+        first, last = map(operator.index, ends)
+        rows = [np.arange(first, max(first, last))]
+        trips = len(rows[0])
+
+        def step(value: Any, i: Any) -> tuple[Any, None]:
+            return body_fun(i, value), None
+
+        return scanned("fori_loop", step, init_val, rows, "*", trips, False, None)[0]
+    start, stop = (functions["cast"](end, np.dtype(np.int64)) for end in ends)
+    state = (start[()] if isinstance(start, np.ndarray) else start, init_val)
+
+    def goes_on(state: Any) -> Any:
+        return np.less(state[0], stop)
+
+    def trip(state: Any) -> Any:
+        i, value = state
+        return i + np.int64(1), body_fun(i, value)
+
+    return _while("fori_loop", goes_on, trip, state)[1]
+
+
+def _end(value: Any, name: str) -> Any:
+    """Return an end of a range as an integer or a tensor."""
+    dtype = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype
+    if dtype.kind not in "iu" or np.shape(value) != ():
+        raise TypeError(
+            f"fori_loop: {name} must be an integer without axes, and is {dtype} of shape "
+            f"{np.shape(value)}"
+        )
+    return value
+
+
+def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init_val: Any) -> Any:
+    """Apply a function as long as a condition holds.
+
+    It does what this does, as one operation::
+
+        def while_loop(cond_fun, body_fun, init_val):
+            value = init_val
+            while cond_fun(value):
+                value = body_fun(value)
+            return value
+
+    Parameters
+    ----------
+    cond_fun : callable
+        Takes the value; returns a truth value without axes.
+    body_fun : callable
+        Takes the value; returns the next one, of the same structure, shapes and dtypes.
+    init_val : nest of arrays and numbers
+        A Python number takes the dtype that the function gives it.
+
+    Returns
+    -------
+    nest
+        The first value for which the condition does not hold.
+
+    Raises
+    ------
+    TypeError
+        If one of them is no function, if the condition is no truth value, or if the value does not keep
+        its structure, shapes and dtypes.
+
+    See Also
+    --------
+    scan : where the number of trips is known; its derivatives take less time.
+
+    Notes
+    -----
+    What is said of functions in the notes of :func:`scan` holds here. Under ``vmap`` each example ends by
+    itself.
+
+    The derivative in reverse mode needs no bound on the number of trips: the loop keeps the values before
+    every k-th trip, at most 256 of them, and doubles k whenever these are too many. What lies between is
+    computed once more.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> def root(a):  # Newton's method
+    ...     return tg.while_loop(
+    ...         lambda x: abs(x * x - a) > 1e-12, lambda x: 0.5 * (x + a / x), a
+    ...     )
+    >>> root(2.0), tg.grad(root)(2.0)  # doctest: +ELLIPSIS
+    (np.float64(1.4142135623...), np.float64(0.3535533905...))
+    """
+    for name, function in (("cond_fun", cond_fun), ("body_fun", body_fun)):
+        if not callable(function):
+            raise TypeError(f"while_loop: {name} must be a function, not {type(function).__name__}")
+    return _while("while_loop", cond_fun, body_fun, init_val)
+
+
+def _while(loop: str, cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init: Any) -> Any:
+    carry = Carry(loop, init)
+    alone: Structure = (tuple, None, ())
+    body = carry.record(body_fun, [], alone, pair=False)
+    test = (
+        None if body is None else carry.record_test(lambda value: _goes_on(loop, cond_fun, value))
+    )
+    if body is None or test is None:
+        value = unflatten(carry.structure, carry.leaves)
+        while bool(_goes_on(loop, cond_fun, value)):
+            value = unflatten(carry.structure, carry.leaves_of(body_fun(value)))
+        return value
+    (cond, program), hidden = joined([test, body], len(carry.leaves))
+    results = bind(
+        while_p,
+        *carry.operands,
+        *hidden,
+        cond=cond,
+        body=program,
+        carried=len(carry.leaves),
+        axes=0,
+        shared=(True,) * len(hidden),
+        states=0,
+        variable=None,
+    )
+    return unflatten(carry.structure, map(plain, results))
+
+
+def _goes_on(loop: str, cond_fun: Callable[..., Any], value: Any) -> Any:
+    return predicate(cond_fun(value), f"{loop}: the condition")
+
+
+def length_of(loop: str, rows: Sequence[Any], structure: Structure, length: Any) -> int:
     """Return the number of trips."""
     sizes = {} if length is None else {"length": operator.index(length)}
     for row, path in zip(rows, paths(structure)):
         if not np.shape(row):
             raise TypeError(
-                f"scan: xs{path} has no axes along which to go; it is of type {type(row).__name__}"
+                f"{loop}: xs{path} has no axes along which to go; it is of type {type(row).__name__}"
             )
         sizes[f"xs{path}"] = np.shape(row)[0]
     if not sizes:
         raise ValueError("scan: without xs, length must say how many trips there are")
     if len({*sizes.values()}) > 1:
         found = ", ".join(f"{size} ({name})" for name, size in sizes.items())
-        raise ValueError(f"scan: the first axes differ in size: {found}")
+        raise ValueError(f"{loop}: the first axes differ in size: {found}")
     found = int(next(iter(sizes.values())))
     if found < 0:
         raise ValueError(f"scan: length must be at least 0, and is {found}")
