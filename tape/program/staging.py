@@ -69,6 +69,9 @@ class StagingTrace(Trace):
         Values that are Python numbers, weak in NumPy's promotion.
     problem : str
         Why the recording was ended, or nothing.
+    is_swept : str
+        Whether what is done now is to be swept, by the rules of which mode: entries with several results
+        then give what their pullbacks need, too.
     """
 
     name = "jit"
@@ -82,6 +85,7 @@ class StagingTrace(Trace):
         self.inputs: list[Node] = []
         self.weak: set[Node] = set()
         self.problem = ""
+        self.is_swept = ""
         self.originals = Originals()
         #: What the user passed for each input.
         self.passed: dict[Node, Any] = {}
@@ -153,7 +157,11 @@ class StagingTrace(Trace):
         live: bool,
     ) -> tuple[Tensor, ...]:
         """Append an entry with several results, and the entries that pick them."""
-        kept = primitive.kept(params, links if live else None)
+        kept = primitive.kept(
+            params,
+            links if live and self.is_swept else None,
+            imperative=self.is_swept == "imperative",
+        )
         out = self.compute(primitive, values, kept.params)
         results = [np.asarray(result) for result in out]
         bundle, picked = link_bundle(

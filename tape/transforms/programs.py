@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import belongs, lower
+from tapegrad.tape.array.application import belongs, innermost, lower
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.primitive import Shaped
@@ -31,7 +31,10 @@ def reverse(program: Program, wrt: Sequence[int], *, imperative: bool) -> Progra
 
     def run(*values: Any) -> list[Any]:
         primals, cotangents = values[:count], iter(values[count:])
+        trace = innermost(values)
+        trace.is_swept = "imperative" if imperative else "functional"
         outputs = program(*primals)
+        trace.is_swept = ""
         roots = []
         for out in outputs:
             if _is_float(out):

@@ -1,4 +1,4 @@
-"""Programs that follow from the body of a loop: of tangents, of batches, and the two parts of a pullback.
+"""Programs that follow from the body of a loop: of tangents, of batches, the two parts of a pullback.
 
 A body takes what it carries, rows of what is stacked, and what does not change from trip to trip; it
 returns what it carries to the next trip, and rows of results.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,9 +69,9 @@ def batched_body(
 def dual_body(body: Program, wrt: tuple[int, ...], carried: int, stacked: int) -> Program:
     """Return the body of values and tangents.
 
-    Inputs are what is carried and the tangents of those of it that are in `wrt`, rows and the tangents of
-    those in `wrt`, and so on; outputs are what is carried and its tangents, then rows and the tangents of
-    all that are floats.
+    Inputs are what is carried and the tangents of what is in `wrt` of it, rows and the tangents of what
+    is in `wrt` of them, and so on; outputs are what is carried and its tangents, then rows and the
+    tangents of all that are floats.
     """
 
     def make() -> Program:
@@ -78,7 +79,7 @@ def dual_body(body: Program, wrt: tuple[int, ...], carried: int, stacked: int) -
         tangents = dict(zip(wrt, both.inputs[len(body.inputs) :]))
         inputs: list[Any] = []
         ends = [0, carried, carried + stacked, len(body.inputs)]
-        for start, end in zip(ends, ends[1:]):
+        for start, end in pairwise(ends):
             inputs += both.inputs[start:end]
             inputs += [tangents[i] for i in wrt if start <= i < end]
         count = len(body.outputs)

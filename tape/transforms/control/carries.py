@@ -37,7 +37,7 @@ def kind_of(leaf: Any, what: str) -> Result:
 
 
 def example_of(kind: Result) -> Any:
-    """Return what a function would get for a value of a kind: a number, a scalar of NumPy's, an array."""
+    """Return what a function would get for a value of a kind: a number, a NumPy scalar, an array."""
     if kind.is_number:
         return kind.dtype.type(0).item()
     return np.zeros(kind.shape, kind.dtype)[()]

@@ -48,8 +48,8 @@ def scan(
     f : callable
         Takes the carry and a row of `xs`; returns a pair, the next carry and a result.
     init : nest of arrays and numbers
-        The first carry. `f` must return a carry of the same structure, shapes and dtypes; a Python number
-        takes the dtype that the function gives it.
+        The first carry. `f` must return a carry of the same structure, shapes and dtypes; a Python
+        number takes the dtype that the function gives it.
     xs : nest of arrays, optional
         Each has the trips along its first axis.
     length : int, optional
@@ -83,9 +83,10 @@ def scan(
     Notes
     -----
     `f` is recorded once, on example values and with NumPy's warnings off, and what was recorded runs in
-    each trip: under ``jit`` compiled, and neither recording nor compiling depends on the number of trips.
-    So `f` should have no effects. A function that branches by values in Python, writes into an array from
-    outside, or fails on example values cannot be recorded: it is called in each trip, as by ``for``.
+    each trip: under ``jit`` compiled, and neither recording nor compiling depends on the number of
+    trips. So `f` should have no effects. A function that branches by values in Python, writes into an
+    array from outside, or fails on example values cannot be recorded: it is called in each trip, as by
+    ``for``.
     Operations between Python numbers are those of NumPy.
 
     Derivatives flow to the first carry, to `xs`, and to the tensors that `f` reads from outside.
@@ -128,7 +129,8 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: An
         The range. Where its ends are known when the loop is recorded, it is a :func:`scan`, else a
         :func:`while_loop`.
     body_fun : callable
-        Takes the integer and the value; returns the next value, of the same structure, shapes and dtypes.
+        Takes the integer and the value; returns the next value, of the same structure, shapes and
+        dtypes.
     init_val : nest of arrays and numbers
 
     Returns
@@ -214,8 +216,8 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init_
     Raises
     ------
     TypeError
-        If one of them is no function, if the condition is no truth value, or if the value does not keep
-        its structure, shapes and dtypes.
+        If one of them is no function, if the condition is no truth value, or if the value does not
+        keep its structure, shapes and dtypes.
 
     See Also
     --------
@@ -223,8 +225,8 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init_
 
     Notes
     -----
-    What is said of functions in the notes of :func:`scan` holds here. Under ``vmap`` each example ends by
-    itself.
+    What is said of functions in the notes of :func:`scan` holds here. Under ``vmap`` each example ends
+    by itself.
 
     The derivative in reverse mode needs no bound on the number of trips: the loop keeps the values before
     every k-th trip, at most 256 of them, and doubles k whenever these are too many. What lies between is

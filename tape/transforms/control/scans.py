@@ -1,11 +1,11 @@
 """The primitive of loops whose number of trips is known when they are recorded.
 
-``scan(*carry, *xs, *consts, body, length, carried, stacked, reverse, every, checkpoint, variable)`` gives
-what is carried after the last trip, and the results of all trips, stacked. With `every`, what was carried
-into every so many trips is stacked, too: the pullback of such a loop goes back to there, and computes the
-trips in between once more. `checkpoint` says whether a pullback may choose that: never if it is 0, so
-many trips if it is positive, and if it is None where the memory that is kept would exceed
-:data:`MOST_BYTES`. `variable` is for the pullback alone: which arguments it was asked for.
+``scan(*carry, *xs, *consts, body, length, carried, stacked, reverse, every, checkpoint, variable)``
+gives what is carried after the last trip, and the results of all trips, stacked. With `every`, what was
+carried into every so many trips is stacked, too: the pullback of such a loop goes back to there, and
+computes the trips in between once more. `checkpoint` says whether a pullback may choose that: never if
+it is 0, so many trips if it is positive, and if it is None where the memory that is kept would exceed
+:data:`MOST_BYTES`. `variable` is for the pullback alone: by which rules, and for which arguments.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def _example(
 
 
 def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[Any, ...]:
-    body, carried, stacked = params["body"], params["carried"], params["stacked"]
+    body, carried = params["body"], params["carried"]
     flags = tuple(batched) if size else (True,) * len(batched)
     flags, outputs = carried_along(body, carried, flags, ANY)
     operands = []
@@ -118,7 +119,7 @@ def _joint(tangents: Any, *operands: Any, **params: Any) -> tuple[Any, list[Any]
     filled = {i: zeros(operands[i]) if tangents[i] is None else tangents[i] for i in wrt}
     given: list[Any] = []
     ends = [0, carried, carried + stacked, len(operands)]
-    for start, end in zip(ends, ends[1:]):
+    for start, end in pairwise(ends):
         given += operands[start:end]
         given += [filled[i] for i in wrt if start <= i < end]
     moved = [i for i in wrt if i < carried]

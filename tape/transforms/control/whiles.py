@@ -1,13 +1,13 @@
-"""The primitives of loops whose number of trips is known only when they have run.
+"""The primitive of loops whose number of trips is known only when they have run.
 
-``while(*carry, *consts, cond, body, carried, axes, shared, states)`` goes on as long as ``cond`` says so.
-With `states`, it also gives the number of trips, and states before every k-th trip for a k that it
+``while(*carry, *consts, cond, body, carried, axes, shared, states)`` goes on as long as ``cond`` says
+so. With `states`, it also gives the number of trips, and states before every k-th trip for a k that it
 doubles whenever there are more than so many: what the pullback starts from.
 
-``unwind(trips, every, *states, *carry, *consts, *cotangents, body, pull, ...)`` is that pullback: it goes
-back from the last trip, and computes states in between once more. The derivative of a pullback J'(x) g
-along dx and dg is J'(x) dg and the gradient of (g, J(x) dx): part of the pullback of the loop of values
-and tangents. So it is another unwinding, and there are derivatives of every order.
+``unwind(trips, every, *states, *carry, *consts, *cotangents, body, pull, ...)`` is that pullback: it
+goes back from the last trip, and computes states in between once more. The derivative of a pullback
+J'(x) g along dx and dg is J'(x) dg and the gradient of (g, J(x) dx): part of the pullback of the loop of
+values and tangents. So it is another unwinding, and there are derivatives of every order.
 
 With `axes`, each example has a predicate and a number of trips of its own: all but the consts that are
 `shared` have these axes in front, and the programs are those of batches. An example that has ended never
