@@ -47,7 +47,7 @@ def forward_mode(primitive: Primitive) -> str:
         return ""
     if isinstance(primitive.jvp, str):
         return primitive.jvp
-    return "rule" if primitive.jvp is not None else "transposed vjp"
+    return "rule" if primitive.jvp or primitive.joint else "transposed vjp"
 
 
 def batching(primitive: Primitive) -> str:

@@ -32,7 +32,7 @@ from tapegrad.tape.transforms.control.alike import (
     results_of,
     with_dtypes,
 )
-from tapegrad.tape.transforms.control.values import apart, chosen, examples
+from tapegrad.tape.transforms.control.selection import apart, chosen, examples
 
 __all__ = ["cond", "cond_p", "is_concrete", "predicate", "switch", "switch_p"]
 

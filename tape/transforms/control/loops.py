@@ -14,9 +14,9 @@ from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import Structure, flatten, paths, unflatten
 from tapegrad.tape.program.bodies import Body
 from tapegrad.tape.transforms.control.alike import joined, plain
-from tapegrad.tape.transforms.control.bodies import shape_of
 from tapegrad.tape.transforms.control.branches import is_concrete, predicate
-from tapegrad.tape.transforms.control.carries import Carry, example_of, kind_of
+from tapegrad.tape.transforms.control.carries import Carry, as_operand, example_of, kind_of
+from tapegrad.tape.transforms.control.derived import shape_of
 from tapegrad.tape.transforms.control.scans import scan_p
 from tapegrad.tape.transforms.control.whiles import while_p
 
@@ -164,8 +164,8 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: An
             return body_fun(i, value), None
 
         return scanned("fori_loop", step, init_val, rows, "*", trips, False, None)[0]
-    start, stop = (functions["cast"](end, np.dtype(np.int64)) for end in ends)
-    state = (start[()] if isinstance(start, np.ndarray) else start, init_val)
+    start, stop = (as_operand(end, kind_of(np.int64(0), "")) for end in ends)
+    state = (plain(start), init_val)
 
     def goes_on(state: Any) -> Any:
         return np.less(state[0], stop)
@@ -225,12 +225,12 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init_
 
     Notes
     -----
-    What is said of functions in the notes of :func:`scan` holds here. Under ``vmap`` each example ends
-    by itself.
+    What the notes of :func:`scan` say of functions holds here. Under ``vmap`` each example ends by
+    itself.
 
-    The derivative in reverse mode needs no bound on the number of trips: the loop keeps the values before
-    every k-th trip, at most 256 of them, and doubles k whenever these are too many. What lies between is
-    computed once more.
+    The derivative in reverse mode needs no bound on the number of trips: the loop keeps the values
+    before every k-th trip, at most 256 of them, and doubles k whenever these are too many. What lies
+    between is computed once more.
 
     Examples
     --------

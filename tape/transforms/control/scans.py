@@ -26,14 +26,14 @@ from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.straight import runner
-from tapegrad.tape.transforms.control.bodies import (
+from tapegrad.tape.transforms.control.dependence import ANY, FLOATS, carried_along
+from tapegrad.tape.transforms.control.derived import (
     batched_body,
     dual_body,
     shape_of,
     split_body,
 )
-from tapegrad.tape.transforms.control.dependence import ANY, FLOATS, carried_along
-from tapegrad.tape.transforms.control.values import apart
+from tapegrad.tape.transforms.control.selection import apart
 
 __all__ = ["MOST_BYTES", "scan_p"]
 

@@ -31,9 +31,9 @@ from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.straight import runner
-from tapegrad.tape.transforms.control.bodies import batched_body, dual_body, shape_of
 from tapegrad.tape.transforms.control.dependence import ANY, FLOATS, carried_along, reached
-from tapegrad.tape.transforms.control.values import apart, chosen, examples
+from tapegrad.tape.transforms.control.derived import batched_body, dual_body, shape_of
+from tapegrad.tape.transforms.control.selection import apart, chosen, examples
 
 __all__ = ["MOST_BYTES", "MOST_STATES", "unwind_p", "while_p"]
 
@@ -279,10 +279,14 @@ def _keep(params: Mapping[str, Any], variable: Sequence[bool], imperative: bool)
     carried = params["carried"]
     if params["states"]:
         return Kept(params, rule, 2 * carried + 2, carried)
-    shapes = [shape_of(o) for o in params["body"].outputs]
-    size = sum(math.prod(s.shape) * s.dtype.itemsize for s in shapes)
-    states = max(8, min(MOST_STATES, MOST_BYTES // max(size, 1)) // 2 * 2)
+    states = _most_states([shape_of(o) for o in params["body"].outputs])
     return Kept({**params, "states": states}, rule, carried, carried)
+
+
+def _most_states(carry: Sequence[Any]) -> int:
+    """Return how many states may be kept: an even number."""
+    size = sum(math.prod(c.shape) * c.dtype.itemsize for c in carry)
+    return max(8, min(MOST_STATES, MOST_BYTES // max(size, 1)) // 2 * 2)
 
 
 def _pull(g: Any, y: Any, *operands: Any, imperative: bool = False, **params: Any) -> list[Any]:
@@ -341,7 +345,7 @@ def _unwind(
         starts = range(0, end, every)
         waiting = [(t, [rows[k] for rows in parts.states]) for k, t in enumerate(starts)]
         del parts.states[:]
-    most = MOST_STATES
+    most = _most_states(list(map(np.asarray, parts.carry)))
     while end:
         start, state = waiting.pop()
         skip = -(-(end - start) // most)
