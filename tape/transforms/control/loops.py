@@ -10,7 +10,6 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import Structure, flatten, paths, unflatten
 from tapegrad.tape.program.bodies import Body
 from tapegrad.tape.transforms.control.alike import joined, plain
@@ -374,4 +373,4 @@ def _called(
         found.append(leaves)
     if reverse:
         found.reverse()
-    return state, unflatten(shape, [functions[np.stack](list(column)) for column in zip(*found)])
+    return state, unflatten(shape, [np.stack(column) for column in zip(*found)])
