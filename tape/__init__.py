@@ -45,7 +45,7 @@ if _TYPE_CHECKING:
     from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
     from tapegrad.tape.transforms.control.branches import cond, switch
-    from tapegrad.tape.transforms.control.loops import fori_loop, scan, while_loop
+    from tapegrad.tape.transforms.control.iteration import fori_loop, scan, while_loop
     from tapegrad.tape.transforms.control.rows import associative_scan, map
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
@@ -68,7 +68,7 @@ _LATER = {
     "cond": "tapegrad.tape.transforms.control.branches",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
-    "fori_loop": "tapegrad.tape.transforms.control.loops",
+    "fori_loop": "tapegrad.tape.transforms.control.iteration",
     "grad": "tapegrad.tape.transforms.derivatives",
     "gradients": "tapegrad.tape.transforms.gradients",
     "hessian": "tapegrad.tape.transforms.jacobians",
@@ -84,12 +84,12 @@ _LATER = {
     "SkipGradient": "tapegrad.tape.transforms.operations",
     "Tape": "tapegrad.tape.program.tape",
     "map": "tapegrad.tape.transforms.control.rows",
-    "scan": "tapegrad.tape.transforms.control.loops",
+    "scan": "tapegrad.tape.transforms.control.iteration",
     "switch": "tapegrad.tape.transforms.control.branches",
     "value_and_grad": "tapegrad.tape.transforms.derivatives",
     "vjp": "tapegrad.tape.transforms.derivatives",
     "vmap": "tapegrad.tape.transforms.vectorisation",
-    "while_loop": "tapegrad.tape.transforms.control.loops",
+    "while_loop": "tapegrad.tape.transforms.control.iteration",
 }
 _Registry.waiting = (
     "tapegrad.tape.transforms.calls",

@@ -7,7 +7,8 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.transforms.control import scans, whiles
+from tapegrad.tape.transforms.control import scans
+from tapegrad.tape.transforms.control import trips as bounds
 
 X = np.linspace(0.5, 1.5, 64)
 
@@ -170,7 +171,7 @@ def long_while(trips):
 @pytest.mark.parametrize("trips", [0, 1, 7, 8, 9, 16, 17, 63, 64, 65, 200])
 def test_states_are_thinned_and_computed_again(monkeypatch, trips):
     wanted = tg.grad(in_python(trips))(X), tg.hvp(in_python(trips), (X,), (X,))
-    monkeypatch.setattr(whiles, "MOST_STATES", 8)
+    monkeypatch.setattr(bounds, "MOST_STATES", 8)
     f = long_while(trips)
     np.testing.assert_allclose(tg.grad(f)(X), wanted[0], rtol=1e-10)
     np.testing.assert_allclose(tg.jit(tg.grad(f))(X), wanted[0], rtol=1e-10)
@@ -206,6 +207,6 @@ def test_the_memory_of_a_loop_does_not_grow_with_its_length():
 
 
 def test_states_that_are_large_are_fewer(monkeypatch):
-    monkeypatch.setattr(whiles, "MOST_BYTES", 20 * X.nbytes)
-    monkeypatch.setattr(whiles, "MOST_STATES", 256)
+    monkeypatch.setattr(bounds, "MOST_BYTES", 20 * X.nbytes)
+    monkeypatch.setattr(bounds, "MOST_STATES", 256)
     np.testing.assert_allclose(tg.grad(long_while(100))(X), tg.grad(in_python(100))(X), rtol=1e-10)

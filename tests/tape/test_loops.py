@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from loops import FUNCTIONS, asking, chosen, pair, recurrent, slopes, until
+from iterations import FUNCTIONS, asking, chosen, pair, recurrent, slopes, until
 
 import tapegrad as tg
 from tapegrad.tape.program.printing import run_source

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, unflatten
-from tapegrad.tape.transforms.control.loops import length_of, scanned
+from tapegrad.tape.transforms.control.iteration import length_of, scanned
 from tapegrad.tape.transforms.vectorisation import vmap
 
 __all__ = ["associative_scan", "map"]
