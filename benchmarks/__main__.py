@@ -2,13 +2,14 @@
 
 import argparse
 
-from benchmarks import elementwise, imports, layers, norms
+from benchmarks import elementwise, imports, layers, loops, norms
 from benchmarks.harness import Options, machine, render
 
 SUITES = {
     "elementwise": elementwise.run,
     "imports": imports.run,
     "layers": layers.run,
+    "loops": loops.run,
     "norms": norms.run,
 }
 

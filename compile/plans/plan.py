@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -197,7 +197,7 @@ class _PlanWriter:
             self.bodies.append((name, entry, plan))
             self.compiled += plan.compiled
             self.reused += plan.reused
-            params[name] = partial(_run_body, plan.run)
+            params[name] = _Body(plan.run)
         function = partial(primitive.forward, **params) if params else primitive.forward
         prefix = "np" if hasattr(np, primitive.name) else "run"
         return self.script.refer(function, f"{prefix}_{primitive.name}")
@@ -322,9 +322,27 @@ def _finished(finish: Expression, total: Any) -> Any:
     return evaluate(finish, {"x": total})
 
 
-def _run_body(run: Callable[..., Any], *values: Any) -> Any:
-    """Run the plan of a body, whose inputs are C-contiguous arrays."""
-    return run(*map(_as_c, values))
+class _Body:
+    """The plan of a body, whose inputs are C-contiguous arrays.
+
+    Attributes
+    ----------
+    run : callable
+        Takes the inputs as they must be.
+    """
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self.run = run
+
+    @staticmethod
+    def ready(values: Sequence[Any]) -> list[Any]:
+        """Return values as inputs of the plan; rows of such an array are such, too."""
+        return [_as_c(value) for value in values]
+
+    def __call__(self, *values: Any) -> Any:
+        return self.run(*self.ready(values))
 
 
 def _fresh(node: Node) -> Layout:

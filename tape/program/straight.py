@@ -13,7 +13,7 @@ What runs a program many times, as a loop does its body, runs it so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,21 @@ from tapegrad.tape.core.node import Node
 if TYPE_CHECKING:
     from tapegrad.tape.program.program import Program
 
-__all__ = ["runner", "straight"]
+__all__ = ["parts_of", "runner", "straight"]
 
 
 def runner(body: Any) -> Callable[..., tuple[Any, ...]]:
     """Return what runs the body of an entry: a program in a straight line, a plan as it is."""
     return straight(body) if hasattr(body, "entries") else body  # type: ignore[no-any-return]
+
+
+def parts_of(body: Any) -> tuple[Callable[..., Any], Callable[[Sequence[Any]], Sequence[Any]]]:
+    """Return what runs the body of an entry on operands that are ready, and what makes them so.
+
+    A loop makes ready once what does not change from trip to trip.
+    """
+    ready = getattr(body, "ready", None)
+    return (runner(body), list) if ready is None else (body.run, ready)
 
 
 def straight(program: Program) -> Callable[..., tuple[Any, ...]]:

@@ -25,7 +25,7 @@ from tapegrad.tape.core.primitive import Kept, Primitive, Shaped
 from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
-from tapegrad.tape.program.straight import runner
+from tapegrad.tape.program.straight import parts_of
 from tapegrad.tape.transforms.control.dependence import ANY, FLOATS, carried_along
 from tapegrad.tape.transforms.control.derived import (
     batched_body,
@@ -53,10 +53,10 @@ def _forward(
     checkpoint: int | None = None,
     variable: Any = None,
 ) -> tuple[Any, ...]:
-    step = runner(body)
-    carry: Sequence[Any] = operands[:carried]
-    xs = [np.asarray(x) for x in operands[carried : carried + stacked]]
-    consts = operands[carried + stacked :]
+    run, ready = parts_of(body)
+    carry: Sequence[Any] = ready(operands[:carried])
+    xs = ready([np.asarray(x) for x in operands[carried : carried + stacked]])
+    consts = ready(operands[carried + stacked :])
     states = [_rows(-(-length // every), c) for c in carry] if every else []
     ys: list[Any] = []
     for trip in range(length):
@@ -64,8 +64,8 @@ def _forward(
             for rows, value in zip(states, carry):
                 rows[trip // every] = value
         t = length - 1 - trip if reverse else trip
-        out = step(*carry, *[x[t] for x in xs], *consts)
-        carry = out[:carried]
+        out = run(*carry, *[x[t] for x in xs], *consts)
+        carry = ready(out[:carried])
         ys = ys or [_rows(length, y) for y in out[carried:]]
         for rows, y in zip(ys, out[carried:]):
             rows[t] = y
