@@ -240,7 +240,7 @@ def _link_several(
     out = bind(primitive, *values, **kept.params)
     results = list(map(held, out))
     saved = primitive.save(tuple(results[kept.first :]) or None, values)
-    results = results[: kept.count]
+    results = results[: kept.asked]
     _, nodes = link_bundle(primitive, inputs, kept.rule_params, saved, results)
     return tuple(
         below if node.constant else make(trace, result, node)

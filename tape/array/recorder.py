@@ -323,7 +323,7 @@ def _record_several(
     if not switches.tracking:
         return tuple(Tensor(result, copy=False) for result in results)
     saved = primitive.save(tuple(results[kept.first :]) or None, values) if live else ()
-    results = results[: kept.count]
+    results = results[: kept.asked]
     bundle, picked = link_bundle(
         primitive, inputs, kept.rule_params, saved, results, constant=not live
     )

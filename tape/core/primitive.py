@@ -160,7 +160,7 @@ class Kept(NamedTuple):
         Parameters with which it gives further results, which the pullback needs.
     rule_params : dict
         Parameters for `pull_all`, which finds these results in ``y``.
-    count : int
+    asked : int
         How many of the results are those that were asked for.
     first : int
         The results from here on are what the pullback needs.
@@ -168,7 +168,7 @@ class Kept(NamedTuple):
 
     params: dict[str, Any]
     rule_params: dict[str, Any]
-    count: int
+    asked: int
     first: int
 
 

@@ -179,8 +179,8 @@ class StagingTrace(Trace):
             saved = [a.snapshot() if isinstance(a, Tensor) else o for a, o in zip(args, operands)]
             bundle.saved = primitive.save(None, saved)
             if kept.first < len(new):
-                self._link(bundle, picked[: kept.count], kept.rule_params, new[kept.first :])
-        return new[: kept.count]
+                self._link(bundle, picked[: kept.asked], kept.rule_params, new[kept.first :])
+        return new[: kept.asked]
 
     def _link(self, bundle: Node, picked: list[Node], params: Any, kept: tuple[Any, ...]) -> None:
         """Let the sweep find at the results that were asked for what their pullback needs.

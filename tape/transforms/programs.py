@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.array.application import belongs, innermost, lower
+from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.primitive import Shaped
 from tapegrad.tape.core.reverse import sweep_by_line
+from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.program import Program
@@ -31,7 +32,7 @@ def reverse(program: Program, wrt: Sequence[int], *, imperative: bool) -> Progra
 
     def run(*values: Any) -> list[Any]:
         primals, cotangents = values[:count], iter(values[count:])
-        trace = innermost(values)
+        trace: Any = state.get().body
         trace.is_swept = "imperative" if imperative else "functional"
         outputs = program(*primals)
         trace.is_swept = ""

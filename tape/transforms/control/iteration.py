@@ -293,10 +293,10 @@ def length_of(loop: str, rows: Sequence[Any], structure: Structure, length: Any)
     if len({*sizes.values()}) > 1:
         found = ", ".join(f"{size} ({name})" for name, size in sizes.items())
         raise ValueError(f"{loop}: the first axes differ in size: {found}")
-    found = int(next(iter(sizes.values())))
-    if found < 0:
-        raise ValueError(f"scan: length must be at least 0, and is {found}")
-    return found
+    trips = int(next(iter(sizes.values())))
+    if trips < 0:
+        raise ValueError(f"{loop}: length must be at least 0, and is {trips}")
+    return trips
 
 
 def scanned(

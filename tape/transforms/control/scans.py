@@ -251,6 +251,9 @@ class _Sweep:
         self.operands = operands
         self.carried = [i for i in wrt if i < params["carried"]]
         self.rows = [i for i in wrt if _is_row(i, params)]
+        #: The outputs of the body that have cotangents.
+        kinds = [shape_of(output).dtype.kind for output in self.body.outputs]
+        self.floats = [j for j, kind in enumerate(kinds) if kind == "f"]
 
     def source_of(self, output: int, cotangents: Sequence[Any]) -> tuple[str, Any]:
         """Return where the cotangent of an output of the body comes from."""
@@ -287,64 +290,69 @@ class _Sweep:
         sums : mapping, optional
             Cotangents of what does not change, so far.
         """
-        places = dict(zip(self.wrt, range(len(self.wrt))))
         moved = [i for i in self.wrt if i not in self.carried and i not in self.rows]
-        moved = [i for i in moved if type(pull.outputs[places[i]]) is Node]
+        moved = [i for i in moved if type(pull.outputs[self.wrt.index(i)]) is Node]
+        sums = sums or {}
         rows = [value for name, value in sources if name == "row"]
         extra = [value for value in added if value is not None]
-        consts = [value for name, value in sources if name == "const"]
-        counts = [len(self.carried), len(moved), len(rows), len(extra)]
+        results = bind(
+            scan_p,
+            *(ends[i] for i in self.carried),
+            *(sums.get(i, zeros(self.body.inputs[i])) for i in moved),
+            *rows,
+            *extra,
+            *(value for name, value in sources if name == "const"),
+            body=self.trip(pull, sources, added, moved),
+            length=length,
+            carried=len(self.carried) + len(moved),
+            stacked=len(rows) + len(extra),
+            reverse=reverse,
+            every=0,
+            checkpoint=None,
+            variable=None,
+        )
+        found = {**sums, **dict(zip((*self.carried, *moved, *self.rows), results))}
+        return [found.get(i) for i in range(len(self.operands))]
 
-        def trip(*values: Any) -> list[Any]:
+    def trip(
+        self,
+        pull: Program,
+        sources: Sequence[tuple[str, Any]],
+        added: Sequence[Any],
+        moved: Sequence[int],
+    ) -> Program:
+        """Return the body of the loop that pulls back; `moved` are the consts with cotangents."""
+        flags = [value is not None for value in added]
+        by_name: dict[str, list[Any]] = {"row": [], "const": []}
+        for node, (name, _) in zip(pull.inputs, sources):
+            by_name.get(name, []).append(node)
+        counts = [len(self.carried), len(moved), len(by_name["row"]), sum(flags)]
+
+        def run(*values: Any) -> list[Any]:
             cut = iter(values)
-            carry, totals, row, more = ([next(cut) for _ in range(n)] for n in counts)
-            taken = {"row": iter(row), "const": cut}
-            parts = pull(
-                *(
-                    next(taken[name]) if name in taken else carry[v] if name == "carry" else v
-                    for name, v in sources
-                )
-            )
-            back, more_iter = [parts[places[i]] for i in self.carried], iter(more)
-            for k, value in enumerate(added):
-                back[k] = back[k] + next(more_iter) if value is not None else back[k]
-            grown = [total + parts[places[i]] for i, total in zip(moved, totals)]
-            return [*back, *grown, *(parts[places[i]] for i in self.rows)]
+            carry, totals, rows, more = ([next(cut) for _ in range(n)] for n in counts)
+            taken = {"row": iter(rows), "const": cut}
+            given = [
+                next(taken[name]) if name in taken else carry[v] if name == "carry" else v
+                for name, v in sources
+            ]
+            parts = dict(zip(self.wrt, pull(*given)))
+            further = iter(more)
+            for i, flag in zip(self.carried, flags):
+                parts[i] = parts[i] + next(further) if flag else parts[i]
+            for i, total in zip(moved, totals):
+                parts[i] = total + parts[i]
+            return [parts[i] for i in (*self.carried, *moved, *self.rows)]
 
         def make() -> Program:
-            by_name: dict[str, list[Any]] = {"row": [], "const": []}
-            for node, (name, _) in zip(pull.inputs, sources):
-                by_name.get(name, []).append(node)
             like = [self.body.inputs[i] for i in (*self.carried, *moved)]
             shapes = [Shaped(node.shape, node.dtype) for node in like]
-            more = [s for s, value in zip(shapes, added) if value is not None]
-            return record_program(
-                trip, [*shapes, *by_name["row"], *more, *by_name["const"]], pull.weak
-            )
+            more = [shape for shape, flag in zip(shapes, flags) if flag]
+            inputs = [*shapes, *by_name["row"], *more, *by_name["const"]]
+            return record_program(run, inputs, pull.weak)
 
-        kinds = tuple(name for name, _ in sources)
-        key = ("sweep", kinds, tuple(value is None for value in added))
-        results = iter(
-            bind(
-                scan_p,
-                *(ends[i] for i in self.carried),
-                *((sums or {}).get(i, zeros(self.body.inputs[i])) for i in moved),
-                *rows,
-                *extra,
-                *consts,
-                body=pull.memo(key, make),
-                length=length,
-                carried=len(self.carried) + len(moved),
-                stacked=len(rows) + len(extra),
-                reverse=reverse,
-                every=0,
-                checkpoint=None,
-                variable=None,
-            )
-        )
-        found: dict[int, Any] = dict(sums or {})
-        found |= {i: next(results) for i in (*self.carried, *moved, *self.rows)}
-        return [found.get(i) for i in range(len(self.operands))]
+        key = ("trip back", tuple(name for name, _ in sources), tuple(flags))
+        return pull.memo(key, make)  # type: ignore[no-any-return]
 
 
 def _pull_segments(
@@ -352,60 +360,54 @@ def _pull_segments(
 ) -> list[Any]:
     """Pull back by segments of so many trips, from the states before them."""
     params, operands = sweep.params, sweep.operands
-    carried, stacked, length = params["carried"], params["stacked"], params["length"]
-    backwards = params["reverse"]
-    xs = list(operands[carried : carried + stacked])
-    consts = operands[carried + stacked :]
+    carried, stacked = params["carried"], params["stacked"]
     count = len(sweep.body.outputs)
-    cotangents = list(cotangents)
-    if backwards:  # in the order of the trips
-        xs = [np.flip(x, 0) for x in xs]
-        for j in range(carried, count):
-            cotangents[j] = None if cotangents[j] is None else np.flip(cotangents[j], 0)
-    at_states: list[Any] = cotangents[count:] or [None] * carried
-    whole, rest = divmod(length, every)
-    sums: dict[int, Any] = {}
+    at_states: Sequence[Any] = cotangents[count:] or [None] * carried
+    turn: Any = partial(np.flip, axis=0) if params["reverse"] else _unturned
+    xs = [turn(x) for x in operands[carried : carried + stacked]]  # in the order of the trips
+    consts = operands[carried + stacked :]
+    turned = [None if part is None else turn(part) for part in cotangents[carried:count]]
+    cotangents = [*cotangents[:carried], *turned]
+    whole, rest = divmod(params["length"], every)
+    start = whole * every
     last: dict[int, Any] = {}
-    if rest:
-        start = whole * every
+    if rest:  # the last trips are no whole segment
         pull = _segment_program(params, rest).pullback(sweep.wrt, imperative=sweep.imperative)
-        floats = [j for j, o in enumerate(sweep.body.outputs) if shape_of(o).dtype.kind == "f"]
-        given = [
-            ends[j] if j < carried
-            else zeros(shape_of(sweep.body.outputs[j], rest)) if cotangents[j] is None
-            else cotangents[j][start:]
-            for j in floats
-        ]  # fmt: skip
+        given = []
+        for j in sweep.floats:
+            part = ends[j] if j < carried else cotangents[j]
+            missing = zeros(shape_of(sweep.body.outputs[j], rest))
+            given.append(missing if part is None else part if j < carried else part[start:])
         found = pull(*(s[whole] for s in states), *(x[start:] for x in xs), *consts, *given)
         last = dict(zip(sweep.wrt, found))
         for i in sweep.carried:
             ends[i] = last[i] if at_states[i] is None else last[i] + at_states[i][whole]
-        sums = {i: last[i] for i in sweep.wrt if i >= carried + stacked}
-    parts = [*(ends[i] if i in sweep.carried else sums.get(i) for i in range(len(operands)))]
+    parts: dict[int, Any] = {i: part for i, part in last.items() if i not in sweep.rows}
+    parts.update((i, ends[i]) for i in sweep.carried)
     if whole:
         pull = _segment_program(params, every).pullback(sweep.wrt, imperative=sweep.imperative)
         sources: list[tuple[str, Any]] = [("row", s[:whole]) for s in states]
         sources += [("row", _segments(x, whole, every)) for x in xs]
         sources += [("const", value) for value in consts]
-        for j, output in enumerate(sweep.body.outputs):
-            if shape_of(output).dtype.kind == "f":
-                name, value = sweep.source_of(j, cotangents)
-                if name == "row":
-                    value = _segments(value, whole, every)
-                elif name == "zeros" and j >= carried:
-                    value = zeros(shape_of(output, every))
-                sources.append((name, value))
-        added = [at_states[i] for i in sweep.carried]
-        added = [None if value is None else value[:whole] for value in added]
-        parts = sweep.run(pull, sources, added, whole, ends, True, sums)
+        for j in sweep.floats:
+            name, value = sweep.source_of(j, cotangents)
+            if name == "row":
+                value = _segments(value, whole, every)
+            elif name == "zeros" and j >= carried:
+                value = zeros(shape_of(sweep.body.outputs[j], every))
+            sources.append((name, value))
+        added = [None if at_states[i] is None else at_states[i][:whole] for i in sweep.carried]
+        pulled = sweep.run(pull, sources, added, whole, ends, True, parts)
+        parts = dict(enumerate(pulled))
     for i in sweep.rows:
-        rows = (
-            [] if parts[i] is None else [np.reshape(parts[i], (whole * every, *parts[i].shape[2:]))]
-        )
+        rows = [np.reshape(parts[i], (start, *np.shape(parts[i])[2:]))] if whole else []
         rows += [last[i]] if rest else []
-        parts[i] = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        parts[i] = np.flip(parts[i], 0) if backwards else parts[i]
-    return parts
+        parts[i] = turn(rows[0] if len(rows) == 1 else np.concatenate(rows))
+    return [parts.get(i) for i in range(len(operands))]
+
+
+def _unturned(rows: Any) -> Any:
+    return rows
 
 
 def _segments(value: Any, count: int, every: int) -> Any:
