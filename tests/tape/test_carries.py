@@ -287,6 +287,7 @@ def test_wrong_arguments_say_what_is_wrong(function):
         TypeError, "fori_loop: upper must be an integer", lambda: tg.fori_loop(0, 2.5, step, 0.0)
     )
     raises(TypeError, "body_fun must be a function", lambda: tg.fori_loop(0, 2, A, 0.0))
+    raises(ValueError, "unroll must be at least 1", lambda x: tg.scan(step, 0.0, x, unroll=0), A)
     raises(TypeError, "map: f must be a function", lambda: tg.map(A, A))
     raises(TypeError, "map: xs has no axes", lambda: tg.map(np.sin, 1.0))
     raises(

@@ -263,3 +263,27 @@ def test_numpy_arrays_from_outside_are_read_anew_under_jit():
 def test_a_branch_in_a_loop_is_compiled_with_it():
     text = tg.jit(pair(chosen)[0]).explain(A)
     assert "# The plan of branch2 in switch" in text and "# The plan of true_fun in cond" in text
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("unroll", [2, 3, 5, 7, 9, True])
+def test_unrolled_scans_are_the_same(unroll, reverse):
+    rows = np.random.default_rng(2).normal(size=(7, 3))
+
+    def f(x, rows, **words):
+        def step(c, row):
+            c = np.tanh(c * row + x * np.sum(row))
+            return c, (c * row, np.sum(c))
+
+        c, (ys, sums) = tg.scan(step, x, rows, reverse=reverse, **words)
+        return np.sum(c * ys[0]) + np.sum(ys * np.cos(np.arange(21.0)).reshape(7, 3)) + sums[2]
+
+    wanted = tg.value_and_grad(f, argnums=(0, 1))(A, rows)
+    for words in ({"unroll": unroll}, {"unroll": unroll, "checkpoint": 3}):
+        gradient = tg.value_and_grad(lambda x, rows, w=words: f(x, rows, **w), argnums=(0, 1))
+        for transformed in (gradient, tg.jit(gradient, strict=True)):
+            pairs = zip(tg.tree_leaves(transformed(A, rows)), tg.tree_leaves(wanted))
+            for got, expected in pairs:
+                np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
+    total = tg.fori_loop(0, 10, lambda i, s: s + i, 0.0, unroll=unroll)
+    assert total == 45.0

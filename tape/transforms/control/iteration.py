@@ -17,6 +17,7 @@ from tapegrad.tape.transforms.control.branches import is_concrete, predicate
 from tapegrad.tape.transforms.control.carries import Carry, as_operand, example_of, kind_of
 from tapegrad.tape.transforms.control.derived import shape_of
 from tapegrad.tape.transforms.control.scans import scan_p
+from tapegrad.tape.transforms.control.unrolling import scan_by_blocks
 from tapegrad.tape.transforms.control.whiles import while_p
 
 __all__ = ["fori_loop", "length_of", "scan", "scanned", "while_loop"]
@@ -28,6 +29,7 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    unroll: int | bool = 1,
     *,
     checkpoint: int | None = None,
 ) -> tuple[Any, Any]:
@@ -55,6 +57,9 @@ def scan(
         The number of trips, if there are no `xs`.
     reverse : bool
         Whether to go from the last row to the first. The results lie as their rows do.
+    unroll : int or bool
+        So many trips are computed as one, which compiled loops of small operations gain by; True stands
+        for all.
     checkpoint : int, optional
         The derivative in reverse mode keeps only what is carried into every so many trips, and computes
         the trips in between once more; 0 keeps everything. By default it keeps everything as long as
@@ -108,10 +113,28 @@ def scan(
             raise ValueError(f"scan: checkpoint must be at least 0, and is {checkpoint}")
     rows, structure = flatten(xs)
     trips = length_of("scan", rows, structure, length)
-    return scanned("scan", f, init, rows, structure, trips, bool(reverse), checkpoint)
+    block = _block("scan", unroll, trips)
+    return scanned("scan", f, init, rows, structure, trips, bool(reverse), checkpoint, block)
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: Any) -> Any:
+def _block(loop: str, unroll: int | bool | None, trips: int) -> int:
+    """Return how many trips are one."""
+    if type(unroll) is bool:
+        return max(trips, 1) if unroll else 1
+    block = 1 if unroll is None else operator.index(unroll)
+    if block < 1:
+        raise ValueError(f"{loop}: unroll must be at least 1, and is {unroll}")
+    return block
+
+
+def fori_loop(
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[..., Any],
+    init_val: Any,
+    *,
+    unroll: int | bool | None = None,
+) -> Any:
     """Apply a function for each integer of a range, and carry a value from each to the next.
 
     It does what this does, as one operation::
@@ -131,6 +154,8 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: An
         Takes the integer and the value; returns the next value, of the same structure, shapes and
         dtypes.
     init_val : nest of arrays and numbers
+    unroll : int or bool, optional
+        As for :func:`scan`, where the ends are known; elsewhere it must be left out.
 
     Returns
     -------
@@ -162,7 +187,10 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: An
         def step(value: Any, i: Any) -> tuple[Any, None]:
             return body_fun(i, value), None
 
-        return scanned("fori_loop", step, init_val, rows, "*", trips, False, None)[0]
+        block = _block("fori_loop", unroll, trips)
+        return scanned("fori_loop", step, init_val, rows, "*", trips, False, None, block)[0]
+    if unroll not in (None, 1, False):
+        raise ValueError("fori_loop: only loops whose ends are known can be unrolled")
     start, stop = (as_operand(end, kind_of(np.int64(0), "")) for end in ends)
     state = (plain(start), init_val)
 
@@ -307,9 +335,13 @@ def scanned(
     structure: Structure,
     length: int,
     reverse: bool,
-    checkpoint: int | None,
+    checkpoint: int | None = None,
+    block: int = 1,
 ) -> tuple[Any, Any]:
-    """Scan; `loop` is what errors call it, and `rows` are the leaves of the stacked arguments."""
+    """Scan; `loop` is what errors call it, and `rows` are the leaves of the stacked arguments.
+
+    So many trips as a `block` are one.
+    """
     carry = Carry(loop, init)
     rows = [row if isinstance(row, Tensor) else np.asarray(row) for row in rows]
     examples = [example_of(kind_of(r, f"{loop}: xs")._replace(shape=r.shape[1:])) for r in rows]
@@ -323,7 +355,13 @@ def scanned(
         )
     (program,), hidden = joined([body], len(carry.leaves) + len(rows))
     results: list[Any] = []
-    if program.outputs:
+    if program.outputs and block > 1:
+        operands = carry.operands, rows, hidden
+        by_blocks = scan_by_blocks(
+            program, *operands, length, block, reverse=reverse, checkpoint=checkpoint
+        )
+        results = list(map(plain, by_blocks))
+    elif program.outputs:
         found = bind(
             scan_p,
             *carry.operands,

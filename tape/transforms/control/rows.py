@@ -49,9 +49,7 @@ def map(f: Callable[..., Any], xs: Any, *, batch_size: int | None = None) -> Any
     length = length_of("map", rows, structure, None)
 
     def each(function: Callable[..., Any], rows: list[Any], trips: int) -> Any:
-        return scanned(
-            "map", lambda _, x: ((), function(x)), (), rows, structure, trips, False, None
-        )[1]
+        return scanned("map", lambda _, x: ((), function(x)), (), rows, structure, trips, False)[1]
 
     if batch_size is None:
         return each(f, rows, length)
