@@ -1,8 +1,9 @@
 """Loops as one operation, forward and backward, in float64, against JAX and loops in Python.
 
 Rows: a recurrent network over 50 steps by ``scan``; 10,000 steps of ten numbers by ``scan``, with all
-that its derivative needs kept and by segments of 100; the same by ``while_loop``, which JAX does not
-differentiate in reverse. Times are those of value and gradient together, after the first call.
+that its derivative needs kept, by segments of 100, and unrolled 20 times; the same by ``while_loop``,
+which JAX does not differentiate in reverse. Times are those of value and gradient together, after the
+first call.
 
 The second table is what the first call takes, recording and compiling included, and the third the memory
 that NumPy allocates at the peak of a call.
@@ -20,12 +21,13 @@ from benchmarks.harness import Contestant, Goal, Options, Report, Table, measure
 Call = Callable[[], Any]
 STEPS, SEGMENT = 10_000, 100
 RNN = "rnn T=50, N=32, 64 -> 64"
-LONG, SEGMENTS, WHILE = (
+LONG, SEGMENTS, UNROLLED, WHILE = (
     f"scan of {STEPS:,} steps",
     f"the same, checkpoint={SEGMENT}",
+    "the same, unroll=20",
     f"while_loop of {STEPS:,} steps",
 )
-ROWS = [RNN, LONG, SEGMENTS, WHILE]
+ROWS = [RNN, LONG, SEGMENTS, UNROLLED, WHILE]
 EAGER, JIT, JAX, PYTHON = "tapegrad eager", "tapegrad jit", "jax jit", "tapegrad, Python's loop"
 
 
@@ -70,7 +72,8 @@ def _loss(row: str, numpy: Any, control: Any, checkpoint: Callable[..., Any] | N
         elif row == SEGMENTS:
             last, _ = control.scan(step, start, length=STEPS, checkpoint=SEGMENT)
         else:
-            last, _ = control.scan(step, start, None, length=STEPS)
+            unroll = 20 if row == UNROLLED else 1
+            last, _ = control.scan(step, start, None, length=STEPS, unroll=unroll)
         return numpy.sum(last)
 
     def repeated(x: Any) -> Any:
@@ -194,7 +197,7 @@ def _goals(best: dict[tuple[str, str], float], memory: dict[tuple[str, str], flo
 
     goals = [
         Goal(f"{row}: no slower than jax", best.get((row, JIT)), bound(row, JAX, 1.0), "ms")
-        for row in (RNN, LONG, SEGMENTS)
+        for row in (RNN, LONG, SEGMENTS, UNROLLED)
     ]
     goals += [
         Goal(
