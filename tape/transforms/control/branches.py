@@ -48,18 +48,25 @@ __all__ = ["cond", "cond_p", "is_concrete", "predicate", "switch", "switch_p"]
 
 def _forward(index: Any, *operands: Any, axes: int, **ways: Any) -> tuple[Any, ...]:
     index = np.asarray(index)
+    programs = list(ways.values())
+    if not index.ndim:
+        return apart(runner(programs[_place(index.item(), len(ways))])(*operands), operands)
     index = ~index if index.dtype.kind == "b" else np.clip(index, 0, len(ways) - 1)
-    taken = np.unique(index) if index.size else [0]
-    programs = [runner(way) for way in ways.values()]
-    if len(taken) == 1:
-        return apart(programs[int(taken[0])](*operands), operands)
     results: Any = None
-    for k in taken:
+    for k, program in enumerate(programs):
         flags = index == k
-        parts = programs[int(k)](*(examples(o, flags) for o in operands))
-        first = results is None
-        results = parts if first else [chosen(flags, p, r) for p, r in zip(parts, results)]
+        if flags.any() or not (index.size or k):
+            if flags.all():
+                return apart(runner(program)(*operands), operands)
+            parts = runner(program)(*(examples(o, flags) for o in operands))
+            first = results is None
+            results = parts if first else [chosen(flags, p, r) for p, r in zip(parts, results)]
     return tuple(results)
+
+
+def _place(index: Any, count: int) -> int:
+    """Return which of several programs a value chooses: of two, True the first."""
+    return int(not index) if type(index) is bool else min(max(int(index), 0), count - 1)
 
 
 def _pull(
@@ -209,9 +216,7 @@ def cond(
             raise TypeError(f"cond: {name} must be a function, not {type(function).__name__}")
     ways = {"true_fun": true_fun, "false_fun": false_fun}
     pred = predicate(pred, "cond: the predicate")
-    if is_concrete(pred):
-        pred = bool(pred)
-    return _chosen("cond", pred, int(not pred) if type(pred) is bool else None, ways, operands)
+    return _chosen("cond", pred, ways, operands)
 
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
@@ -266,19 +271,13 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
             f"{value.shape}. To choose for each example, use tg.vmap; by a truth value, tg.cond"
         )
     ways = {f"branch{k}": function for k, function in enumerate(branches)}
-    known = None
-    if is_concrete(value):
-        known = min(max(operator.index(value), 0), len(branches) - 1)
-    return _chosen("switch", value, known, ways, operands)
+    return _chosen("switch", value, ways, operands)
 
 
-def _chosen(
-    name: str, index: Any, known: int | None, ways: dict[str, Callable[..., Any]], operands: Any
-) -> Any:
+def _chosen(name: str, index: Any, ways: dict[str, Callable[..., Any]], operands: Any) -> Any:
     """Apply one of several functions: the one that is known, or that which the program chooses."""
     leaves, structure = flatten(operands)
-    names, functions_ = list(ways), list(ways.values())
-    if known is not None:
+    if is_concrete(index):
         _compare_once(name, ways, leaves, structure)
     else:
         bodies = _recorded(name, ways, leaves, structure)
@@ -288,15 +287,11 @@ def _chosen(
             structure = bodies[0].structure
             if not programs[0].outputs:
                 return unflatten(structure, [])
-            results = bind(
-                primitives[name], index, *given, *hidden, axes=0, **dict(zip(names, programs))
-            )
+            params = dict(zip(ways, programs))
+            results = bind(primitives[name], index, *given, *hidden, axes=0, **params)
             return unflatten(structure, map(plain, results))
-        if name == "cond":
-            known = int(not index)
-        else:
-            known = min(max(operator.index(index), 0), len(ways) - 1)
-    return _called(functions_[known], operands)
+    known = bool(index) if name == "cond" else operator.index(index)
+    return _called([*ways.values()][_place(known, len(ways))], operands)
 
 
 def predicate(pred: Any, what: str) -> Any:
@@ -359,11 +354,11 @@ def _compare_once(
     name: str, ways: dict[str, Callable[..., Any]], leaves: Any, structure: Structure
 ) -> None:
     """Raise if functions return what is not alike, when they first come with such operands."""
-    first, *others = (getattr(f, "__code__", None) for f in ways.values())
-    if first is None or None in others:
+    codes = [getattr(function, "__code__", None) for function in ways.values()]
+    if None in codes:
         return
-    kinds = tuple((np.shape(a), a.dtype) if is_operand(a) else type(a) for a in leaves)
-    seen, key = _compared.setdefault(first, set()), (*others, structure, kinds)
+    kinds = [(np.shape(a), a.dtype) if is_operand(a) else type(a) for a in leaves]
+    seen, key = _compared.setdefault(codes[0], set()), (*codes, structure, *kinds)
     if key not in seen:
         seen.add(key)
         _recorded(name, ways, leaves, structure)
