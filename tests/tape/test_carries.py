@@ -1,12 +1,15 @@
 """What loops carry and take: numbers, structures, and errors that say what is wrong."""
 
 import _thread
+import math
 import re
 import threading
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
 import pytest
+from iterations import OURS, PYTHON
 
 import tapegrad as tg
 
@@ -304,3 +307,30 @@ def test_wrong_arguments_say_what_is_wrong(function):
            lambda x: tg.associative_scan(lambda a, b: a, (x, x[1:])), A)  # fmt: skip
     raises(TypeError, "fn must return what it takes",
            lambda x: tg.associative_scan(lambda a, b: (a, b), x), A)  # fmt: skip
+
+
+def test_what_is_called_in_each_trip_is_an_image_where_the_caller_is_one():
+    def sines(loops, x):
+        c, ys = loops.scan(lambda c, r: (math.sin(c) * float(r), c), 1.0, x)
+        n = loops.fori_loop(0, 3, lambda i, c: math.exp(-c) + float(x[int(i)]), c)
+        d = loops.while_loop(lambda c: math.cosh(c) < 5.0, lambda c: c + math.sqrt(c), n)
+        return d * np.sum(ys * x) + np.sum(loops.map(lambda r: math.tanh(r) * r, x))
+
+    def stores(loops, x):
+        out = np.zeros(3)
+
+        def step(c, i):
+            out[i] = c * x[i]
+            return c + 1.0, None
+
+        loops.scan(step, 1.0, np.arange(3))
+        return np.sum(out * x)
+
+    for function in (sines, stores):
+        x = np.array([0.1, 0.2, 0.3])
+        ours, python = (tg.value_and_grad(partial(function, way)) for way in (OURS, PYTHON))
+        for transformed in (ours, tg.jit(ours)):
+            np.testing.assert_allclose(transformed(x)[0], python(x)[0], rtol=1e-14)
+            np.testing.assert_allclose(transformed(x)[1], python(x)[1], rtol=1e-14)
+    way = tg.grad(lambda x: tg.cond(x > 0, lambda x: math.sin(x), lambda x: x, x))
+    np.testing.assert_allclose(way(0.5), math.cos(0.5))

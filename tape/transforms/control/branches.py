@@ -18,6 +18,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit, zeros
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.node import Node, clock
 from tapegrad.tape.core.primitive import Primitive, functions, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
@@ -291,7 +292,7 @@ def _chosen(name: str, index: Any, ways: dict[str, Callable[..., Any]], operands
             results = bind(primitives[name], index, *given, *hidden, axes=0, **params)
             return unflatten(structure, map(plain, results))
     known = bool(index) if name == "cond" else operator.index(index)
-    return _called([*ways.values()][_place(known, len(ways))], operands)
+    return _called(later.called([*ways.values()][_place(known, len(ways))]), operands)
 
 
 def predicate(pred: Any, what: str) -> Any:

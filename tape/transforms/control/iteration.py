@@ -10,6 +10,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure, flatten, paths, unflatten
 from tapegrad.tape.program.bodies import Body
 from tapegrad.tape.transforms.control.alike import joined, plain
@@ -88,9 +89,9 @@ def scan(
     -----
     `f` is recorded once, on example values and with NumPy's warnings off, and what was recorded runs in
     each trip: under ``jit`` compiled, and neither recording nor compiling depends on the number of
-    trips. So `f` should have no effects. A function that branches by values in Python, writes into an
-    array from outside, or fails on example values cannot be recorded: it is called in each trip, as by
-    ``for``.
+    trips. So `f` should have no effects, and draw no random numbers: they would be the same in all
+    trips. A function that branches by values in Python, writes into an array from outside, or fails on
+    example values cannot be recorded: it is called in each trip, as by ``for``.
     Operations between Python numbers are those of NumPy.
 
     Derivatives flow to the first carry, to `xs`, and to the tensors that `f` reads from outside.
@@ -184,11 +185,11 @@ def fori_loop(
         rows = [np.arange(first, max(first, last))]
         trips = len(rows[0])
 
-        def step(value: Any, i: Any) -> tuple[Any, None]:
-            return body_fun(i, value), None
+        def step(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda value, i: (function(i, value), None)
 
         block = _block("fori_loop", unroll, trips)
-        return scanned("fori_loop", step, init_val, rows, "*", trips, False, None, block)[0]
+        return scanned("fori_loop", body_fun, init_val, rows, "*", trips, block=block, step=step)[0]
     if unroll not in (None, 1, False):
         raise ValueError("fori_loop: only loops whose ends are known can be unrolled")
     start, stop = (as_operand(end, kind_of(np.int64(0), "")) for end in ends)
@@ -197,11 +198,10 @@ def fori_loop(
     def goes_on(state: Any) -> Any:
         return np.less(state[0], stop)
 
-    def trip(state: Any) -> Any:
-        i, value = state
-        return i + np.int64(1), body_fun(i, value)
+    def trip(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda state: (state[0] + np.int64(1), function(*state))
 
-    return _while("fori_loop", goes_on, trip, state)[1]
+    return _while("fori_loop", goes_on, body_fun, state, trip)[1]
 
 
 def _end(value: Any, name: str) -> Any:
@@ -275,17 +275,27 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init_
     return _while("while_loop", cond_fun, body_fun, init_val)
 
 
-def _while(loop: str, cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init: Any) -> Any:
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _while(
+    loop: str,
+    cond_fun: Callable[..., Any],
+    body_fun: Callable[..., Any],
+    init: Any,
+    trip: Callable[..., Callable[..., Any]] = _as_it_is,
+) -> Any:
+    """Loop; `loop` is what errors call it, and `trip` makes of the user's function what a trip does."""
     carry = Carry(loop, init)
     alone: Structure = (tuple, None, ())
-    body = carry.record(body_fun, [], alone, pair=False)
-    test = (
-        None if body is None else carry.record_test(lambda value: _goes_on(loop, cond_fun, value))
-    )
+    body = carry.record(trip(body_fun), [], alone, pair=False)
+    test = None if body is None else carry.record_test(lambda v: _goes_on(loop, cond_fun, v))
     if body is None or test is None:
         value = unflatten(carry.structure, carry.leaves)
-        while bool(_goes_on(loop, cond_fun, value)):
-            value = unflatten(carry.structure, carry.leaves_of(body_fun(value)))
+        goes_on, step = later.called(cond_fun), trip(later.called(body_fun))
+        while bool(_goes_on(loop, goes_on, value)):
+            value = unflatten(carry.structure, carry.leaves_of(step(value)))
         return value
     (cond, program), hidden = joined([test, body], len(carry.leaves))
     results = bind(
@@ -334,20 +344,22 @@ def scanned(
     rows: list[Any],
     structure: Structure,
     length: int,
-    reverse: bool,
+    reverse: bool = False,
     checkpoint: int | None = None,
     block: int = 1,
+    step: Callable[..., Callable[..., Any]] = _as_it_is,
 ) -> tuple[Any, Any]:
     """Scan; `loop` is what errors call it, and `rows` are the leaves of the stacked arguments.
 
-    So many trips as a `block` are one.
+    So many trips as a `block` are one. `step` makes of the user's function what is scanned.
     """
     carry = Carry(loop, init)
     rows = [row if isinstance(row, Tensor) else np.asarray(row) for row in rows]
     examples = [example_of(kind_of(r, f"{loop}: xs")._replace(shape=r.shape[1:])) for r in rows]
-    body = carry.record(function, examples, (tuple, None, (structure,)), pair=True)
+    body = carry.record(step(function), examples, (tuple, None, (structure,)), pair=True)
     if body is None:
-        return _called(carry, function, rows, structure, length, reverse)
+        # Where images run, what is called in each trip is one.
+        return _called(carry, step(later.called(function)), rows, structure, length, reverse)
     if not length:
         empty = [np.empty(s.shape, s.dtype) for s in _shapes_of_results(body, carry)]
         return unflatten(carry.structure, map(plain, carry.operands)), unflatten(

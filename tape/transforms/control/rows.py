@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, unflatten
 from tapegrad.tape.transforms.control.iteration import length_of, scanned
 from tapegrad.tape.transforms.vectorisation import vmap
@@ -48,8 +49,11 @@ def map(f: Callable[..., Any], xs: Any, *, batch_size: int | None = None) -> Any
     rows, structure = flatten(xs)
     length = length_of("map", rows, structure, None)
 
+    def step(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda _, row: ((), function(row))
+
     def each(function: Callable[..., Any], rows: list[Any], trips: int) -> Any:
-        return scanned("map", lambda _, x: ((), function(x)), (), rows, structure, trips, False)[1]
+        return scanned("map", function, (), rows, structure, trips, step=step)[1]
 
     if batch_size is None:
         return each(f, rows, length)
@@ -121,7 +125,7 @@ def associative_scan(
     if not callable(fn):
         raise TypeError(f"associative_scan: fn must be a function, not {type(fn).__name__}")
     leaves, structure = flatten(elems)
-    axis = operator.index(axis)
+    fn, axis = later.called(fn), operator.index(axis)
     sizes = {}
     for leaf, path in zip(leaves, paths(structure)):
         if not -np.ndim(leaf) <= axis < np.ndim(leaf):
