@@ -8,7 +8,9 @@ import pytest
 from iterations import FUNCTIONS, asking, chosen, pair, recurrent, slopes, until
 
 import tapegrad as tg
+from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.printing import run_source
+from tapegrad.tape.transforms.control import sharing
 
 A = np.array([0.9, 1.2, -0.5])
 POINTS = [A, 0.4 * A, -A]
@@ -287,3 +289,42 @@ def test_unrolled_scans_are_the_same(unroll, reverse):
                 np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
     total = tg.fori_loop(0, 10, lambda i, s: s + i, 0.0, unroll=unroll)
     assert total == 45.0
+
+
+def bodies_of(monkeypatch, function, *args):
+    """The bodies of the scans that a call runs."""
+    found = []
+    scan = primitives["scan"]
+    forward = scan.forward
+
+    def noting(*operands, **params):
+        found.append(params["body"])
+        return forward(*operands, **params)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scan, "forward", noting)
+        function(*args)
+    return found
+
+
+def test_what_follows_from_a_body_is_made_once(monkeypatch):
+    def f(x, factor):
+        return np.sum(tg.scan(lambda c, _: (np.sin(c) * factor, c), x, length=3)[1])
+
+    gradient = tg.grad(f)
+    first, again, other = (bodies_of(monkeypatch, gradient, A, k) for k in (2.0, 2.0, 3.0))
+    assert len(first) == 2 and all(a is b for a, b in zip(first, again))
+    assert not any(a is b for a, b in zip(first, other))
+    for factor in (2.0, 3.0, 2.0):
+        slopes = differences(lambda x, k=factor: f(x, k), A)
+        np.testing.assert_allclose(gradient(A, factor), slopes, rtol=1e-6)
+
+
+def test_bodies_that_are_kept_are_few():
+    for k in range(200):
+        tg.fori_loop(0, 2, lambda i, c, k=k: c * k + A[:1], A[:1])
+    assert len(sharing._known) <= sharing._MOST
+    large = np.ones(1000)
+    kept = len(sharing._known)
+    tg.fori_loop(0, 2, lambda i, c: c + large, large)
+    assert len(sharing._known) == kept

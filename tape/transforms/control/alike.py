@@ -12,6 +12,7 @@ from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.bodies import Body
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.transforms.control.sharing import shared
 
 __all__ = ["Result", "common_dtype", "joined", "plain", "results_of", "with_dtypes"]
 
@@ -95,7 +96,7 @@ def joined(bodies: Sequence[Body], count: int) -> tuple[list[Program], list[Tens
                 if like in owner.program.weak:
                     weak.add(node)
             inputs.append(node)
-        programs.append(Program(inputs, program.entries, program.outputs, weak))
+        programs.append(shared(Program(inputs, program.entries, program.outputs, weak)))
     return programs, list(hidden.values())
 
 
