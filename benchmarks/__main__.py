@@ -2,10 +2,11 @@
 
 import argparse
 
-from benchmarks import elementwise, imports, layers, norms
+from benchmarks import control, elementwise, imports, layers, norms
 from benchmarks.harness import Options, machine, render
 
 SUITES = {
+    "control": control.run,
     "elementwise": elementwise.run,
     "imports": imports.run,
     "layers": layers.run,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tapegrad.tape.core.primitive import Primitive, Reduction, primitives
+from tapegrad.tape.core.primitive import Primitive, primitives
+from tapegrad.tape.core.slots import Reduction
 
 PAGE = Path(__file__).with_name("primitives.md")
 
@@ -47,7 +48,7 @@ def forward_mode(primitive: Primitive) -> str:
         return ""
     if isinstance(primitive.jvp, str):
         return primitive.jvp
-    return "rule" if primitive.jvp is not None else "transposed vjp"
+    return "rule" if primitive.jvp or primitive.joint else "transposed vjp"
 
 
 def batching(primitive: Primitive) -> str:

@@ -44,7 +44,9 @@ if _TYPE_CHECKING:
     from tapegrad.tape.program.tape import Tape
     from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
-    from tapegrad.tape.transforms.control import cond
+    from tapegrad.tape.transforms.control.branches import cond, switch
+    from tapegrad.tape.transforms.control.iteration import fori_loop, scan, while_loop
+    from tapegrad.tape.transforms.control.rows import associative_scan, map
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
     from tapegrad.tape.transforms.jacobians import (
@@ -61,10 +63,12 @@ if _TYPE_CHECKING:
 #: Where the names are that are loaded when they are first asked for.
 _LATER = {
     "adapt": "tapegrad.tape.transforms.adaptation",
+    "associative_scan": "tapegrad.tape.transforms.control.rows",
     "check_grads": "tapegrad.tape.transforms.checking",
-    "cond": "tapegrad.tape.transforms.control",
+    "cond": "tapegrad.tape.transforms.control.branches",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
+    "fori_loop": "tapegrad.tape.transforms.control.iteration",
     "grad": "tapegrad.tape.transforms.derivatives",
     "gradients": "tapegrad.tape.transforms.gradients",
     "hessian": "tapegrad.tape.transforms.jacobians",
@@ -79,13 +83,19 @@ _LATER = {
     "Program": "tapegrad.tape.program.program",
     "SkipGradient": "tapegrad.tape.transforms.operations",
     "Tape": "tapegrad.tape.program.tape",
+    "map": "tapegrad.tape.transforms.control.rows",
+    "scan": "tapegrad.tape.transforms.control.iteration",
+    "switch": "tapegrad.tape.transforms.control.branches",
     "value_and_grad": "tapegrad.tape.transforms.derivatives",
     "vjp": "tapegrad.tape.transforms.derivatives",
     "vmap": "tapegrad.tape.transforms.vectorisation",
+    "while_loop": "tapegrad.tape.transforms.control.iteration",
 }
 _Registry.waiting = (
     "tapegrad.tape.transforms.calls",
-    "tapegrad.tape.transforms.control",
+    "tapegrad.tape.transforms.control.branches",
+    "tapegrad.tape.transforms.control.scans",
+    "tapegrad.tape.transforms.control.whiles",
     "tapegrad.tape.transforms.creators",
     "tapegrad.tape.transforms.operations",
 )
@@ -116,10 +126,12 @@ __all__ = [
     "Tensor",
     "TracedArrayError",
     "adapt",
+    "associative_scan",
     "check_grads",
     "cond",
     "elementwise_grad",
     "execute_op",
+    "fori_loop",
     "grad",
     "gradients",
     "hessian",
@@ -130,10 +142,13 @@ __all__ = [
     "jvp",
     "linear_transpose",
     "linearize",
+    "map",
     "mem_guard_off",
     "mem_guard_on",
     "no_autodiff",
     "register_pytree_node",
+    "scan",
+    "switch",
     "tree_flatten",
     "tree_leaves",
     "tree_map",
@@ -144,4 +159,5 @@ __all__ = [
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]

@@ -21,7 +21,7 @@ import numpy as np
 
 from tapegrad.compile.backends.expressions import Call
 from tapegrad.compile.backends.loop_nest import LoopNest
-from tapegrad.tape.core.primitive import Recurrence
+from tapegrad.tape.core.slots import Recurrence
 
 __all__ = ["Backend", "Kernel", "Layout", "current", "using"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import Reduction
+from tapegrad.tape.core.slots import Reduction
 
 __all__ = ["leaves_rows", "reduction_of"]
 

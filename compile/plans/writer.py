@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -125,11 +125,11 @@ class PlanWriter:
         if self._is_recurrence(entry):
             self.recurrence(entry)
             return
-        base = entry.operands[0] if entry.primitive.into is not None else None
-        owned = step is not None and type(base) is Node
-        if owned and self.lifetimes.may_be_overwritten(base, step):
-            self.in_place(entry)
-            return
+        if entry.primitive.into is not None and step is not None:
+            base = entry.operands[0]
+            if type(base) is Node and self.lifetimes.may_be_overwritten(base, step):
+                self.in_place(entry)
+                return
         primitive, params, script = entry.primitive, entry.params, self.script
         # A Python number must be one here, for NumPy's promotion.
         weak = self.program.weak
@@ -206,7 +206,7 @@ class PlanWriter:
             plan = self.build(optimise(body), strict=self.strict)
             self.bodies.append((name, entry, plan))
             self.origins += plan.origins
-            params[name] = partial(_run_body, plan.run)
+            params[name] = _Body(plan.run)
         function = as_called(entry)
         if function is None:
             function = partial(primitive.forward, **params) if params else primitive.forward
@@ -376,9 +376,27 @@ def _finished(finish: Expression, total: Any) -> Any:
     return evaluate(finish, {"x": total})
 
 
-def _run_body(run: Callable[..., Any], *values: Any) -> Any:
-    """Run the plan of a body, whose inputs are C-contiguous arrays."""
-    return run(*map(_as_c, values))
+class _Body:
+    """The plan of a body, whose inputs are C-contiguous arrays.
+
+    Attributes
+    ----------
+    run : callable
+        Takes the inputs as they must be.
+    """
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self.run = run
+
+    @staticmethod
+    def ready(values: Sequence[Any]) -> list[Any]:
+        """Return values as inputs of the plan; rows of such an array are such, too."""
+        return [_as_c(value) for value in values]
+
+    def __call__(self, *values: Any) -> Any:
+        return self.run(*self.ready(values))
 
 
 def _fresh(node: Node) -> Layout:

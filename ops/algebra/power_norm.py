@@ -14,7 +14,8 @@ from tapegrad.ops.declare.axes import Axes, to_back, with_axes
 from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.array.application import bind
-from tapegrad.tape.core.primitive import Primitive, Reduction, functions
+from tapegrad.tape.core.primitive import Primitive, functions
+from tapegrad.tape.core.slots import Reduction
 
 __all__ = ["along", "is_normal", "power_sum", "powers", "root", "vector_norm_p"]
 

@@ -27,7 +27,8 @@ from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
 from tapegrad.ops.reduce.running import backwards, delay, real_dtype
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, Reduction, functions
+from tapegrad.tape.core.primitive import Primitive, functions
+from tapegrad.tape.core.slots import Reduction
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
 __all__ = [

@@ -16,7 +16,8 @@ import numpy as np
 from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, delivered, numpy_source, operand
 from tapegrad.tape.array.application import apply, bind
-from tapegrad.tape.core.primitive import Primitive, Recurrence, functions, implements
+from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.slots import Recurrence
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum"]

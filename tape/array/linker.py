@@ -183,9 +183,11 @@ def _link(
     if body is not None and body.level > trace.level:
         return body.process(primitive, args, params, constant)
     values, nodes = lower_arguments(trace, args)
-    out = bind(primitive, *values, **params)
     if primitive.has_passive_arguments:
         nodes = [n if primitive.differentiable_in(i) else None for i, n in enumerate(nodes)]
+    if primitive.multiple and not constant and nodes.count(None) < len(nodes):
+        return _link_several(trace, primitive, nodes, params, values)
+    out = bind(primitive, *values, **params)
     return link_result(trace, primitive, args, params, constant, values, nodes, out)
 
 
@@ -209,8 +211,6 @@ def link_result(
     if inputs.count(None) == len(inputs):
         return out
     if type(out) is not np.ndarray and not isinstance(out, Tensor):
-        if primitive.multiple:
-            return _link_several(trace, primitive, inputs, params, values, out)
         out = as_result(out, primitive)
     if out.dtype.kind != "f":
         if out.dtype.kind not in "iub":
@@ -234,11 +234,14 @@ def _link_several(
     inputs: list[Any],
     params: Mapping[str, Any],
     values: list[Any],
-    out: tuple[Any, ...],
 ) -> tuple[Any, ...]:
     """Link several results; those that are no floats are what they are below."""
+    kept = primitive.kept(params, inputs)
+    out = bind(primitive, *values, **kept.params)
     results = list(map(held, out))
-    _, nodes = link_bundle(primitive, inputs, params, primitive.save(None, values), results)
+    saved = primitive.save(tuple(results[kept.first :]) or None, values)
+    results = results[: kept.asked]
+    _, nodes = link_bundle(primitive, inputs, kept.rule_params, saved, results)
     return tuple(
         below if node.constant else make(trace, result, node)
         for below, result, node in zip(out, results, nodes)

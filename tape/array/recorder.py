@@ -316,11 +316,17 @@ def _record_several(
             a, locks = graph.locked(a, locks, guard)
         values.append(a)
         inputs.append(node)
-    results = [np.asarray(result) for result in primitive.forward(*values, **params)]
+    # What is on a tape is what was asked for: what a pullback needs is computed once more.
+    keeps = live and switches.tape is None
+    kept = primitive.kept(params, inputs if keeps else None, imperative=True)
+    results = [np.asarray(result) for result in primitive.forward(*values, **kept.params)]
     if not switches.tracking:
         return tuple(Tensor(result, copy=False) for result in results)
-    saved = primitive.save(None, values) if live else ()
-    bundle, picked = link_bundle(primitive, inputs, params, saved, results, constant=not live)
+    saved = primitive.save(tuple(results[kept.first :]) or None, values) if live else ()
+    results = results[: kept.asked]
+    bundle, picked = link_bundle(
+        primitive, inputs, kept.rule_params, saved, results, constant=not live
+    )
     bundle.pins, bundle.locks = tuple(pins), locks
     if switches.tape is not None:
         switches.tape.keep(primitive, args, params, bundle)

@@ -11,19 +11,19 @@ it: ``record`` (by ``tape.array.recorder``), ``link`` (``tape.array.linker``), `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from importlib import import_module
 from itertools import chain, repeat
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tapegrad.tape.core.residuals import uses_of
+from tapegrad.tape.core.slots import Kept, Recurrence, Reduction
 
 __all__ = [
     "Primitive",
-    "Reduction",
     "Registry",
     "Shaped",
     "direct",
@@ -120,53 +120,6 @@ class Shaped:
         return f"Shaped({self.shape}, {self.dtype})"
 
 
-class Reduction(NamedTuple):
-    """How a reduction is computed from one element after another, so that kernels can do it.
-
-    Attributes
-    ----------
-    combine : str
-        NumPy's name of the ufunc that combines two numbers, in any order.
-    initial : float
-        What it starts from.
-    each : str
-        Kernel text of what is combined, for an element ``x``.
-    finish : str
-        Kernel text of the result, for a total ``x``.
-    safe : str
-        Kernel text of whether a total ``x`` is good, if that is not certain. The elements of one that is
-        not are divided by the greatest of their magnitudes, and the result is multiplied by it, which
-        must make no other difference. Only rows of an array, which lie in the cache, are computed so.
-    rounding : str
-        "none" if every order gives the same; "blocks" if long reductions are to be made of short ones,
-        so that errors stay small; "wide" if these are moreover combined in float64.
-    """
-
-    combine: str
-    initial: float
-    each: str = "x"
-    finish: str = "x"
-    safe: str = ""
-    rounding: str = "none"
-
-
-class Recurrence(NamedTuple):
-    """How an element follows from the one before it.
-
-    Attributes
-    ----------
-    start, step : str
-        The first element, and any other from ``t``, the one before; operands are ``{x}``, ``{y}``,
-        ``{z}``.
-    operands : int
-        How many there are.
-    """
-
-    start: str
-    step: str
-    operands: int
-
-
 class Primitive:
     """An operation with rules.
 
@@ -194,7 +147,19 @@ class Primitive:
         transposed.
     multiple : bool
         Whether there are several results. Then `forward`, `batch` and `jvp` return tuples, `pull_all`
-        gets for `g` an array of objects (see ``bundles``), and with `jvp` and `batch` must be there.
+        gets for `g` an array of objects (see ``bundles``), and `batch`, and `jvp` or `joint`,
+        must be there.
+    joint : callable, optional
+        With `multiple`: ``joint(tangents, *args, **params)`` returns the results and their tangents, for
+        what would have to compute the results again to get the tangents.
+    keep : callable, optional
+        With `multiple`: ``keep(params, variable, imperative)`` returns a :class:`Kept`, or None.
+        `variable` says of each argument whether its cotangent may be asked for, and `imperative` whether
+        by the rules that are documented for ``backward()``. Where it was not asked, `pull_all` gets
+        None for ``y``, and may compute what it needs once more.
+    example : callable, optional
+        ``example(*args, **params)`` returns what has the shapes and dtypes of the results, for what is
+        not to be run on examples.
     batch : callable, optional
         ``batch(args, batched, size, params)`` applies the primitive to arguments of which those
         flagged in `batched` carry a batch axis in front, and returns the result with the batch axis
@@ -260,6 +225,9 @@ class Primitive:
         pull_all: Rule | None = None,
         jvp: str | Rule | None = None,
         multiple: bool = False,
+        joint: Rule | None = None,
+        keep: Callable[..., Kept | None] | None = None,
+        example: Callable[..., Any] | None = None,
         batch: Callable[..., Any] | None = None,
         view: bool | str = False,
         batch_params: Callable[..., dict[str, Any]] | None = None,
@@ -287,6 +255,9 @@ class Primitive:
         self.pull_all = pull_all
         self.multiple = multiple
         self.jvp = jvp
+        self.joint = joint
+        self.keep = keep
+        self.example = example
         self.batch = batch
         self.view = bool(view)
         self.shows = view if isinstance(view, str) else ""
@@ -314,7 +285,7 @@ class Primitive:
         self.link: Callable[..., Any] = self._link_first
         #: Pulls a cotangent back through an entry: ``pull_back(node, g, cotangents, owned)``.
         self.pull_back: Callable[..., Any] = self._pull_back_first
-        if multiple and not (callable(jvp) and batch):
+        if multiple and not ((callable(jvp) or joint) and batch):
             raise TypeError(f"{name} has several results, and needs jvp and batch")
         if register:
             if name in primitives:
@@ -362,6 +333,16 @@ class Primitive:
         if "parts" not in known:
             known["parts"] = self.pull_all(*args, **params)
         return known["parts"][index]
+
+    def kept(
+        self, params: Mapping[str, Any], nodes: Sequence[Any] | None, *, imperative: bool = False
+    ) -> Kept:
+        """Return how to apply the primitive, given the nodes of its arguments; None to keep nothing."""
+        found = None
+        if self.keep is not None and nodes is not None:
+            variable = tuple([n is not None and not n.constant for n in nodes])
+            found = self.keep(params, variable, imperative)
+        return found or Kept(dict(params), dict(params), _ANY_NUMBER, _ANY_NUMBER)
 
     def vjp_of(self, index: int) -> Rule:
         """Return the vjp rule of one argument."""

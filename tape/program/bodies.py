@@ -15,15 +15,24 @@ import numpy as np
 
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.staged_values import StagedAppearance, is_number
 from tapegrad.tape.program.staging import StagingTrace
 
-__all__ = ["Body", "BodyTrace", "NotRecordable", "record_body", "record_program"]
+__all__ = [
+    "Body",
+    "BodyTrace",
+    "LoopTrace",
+    "NotRecordable",
+    "is_operand",
+    "record_body",
+    "record_program",
+]
 
 
 class NotRecordable(BaseException):
@@ -69,8 +78,19 @@ class BodyTrace(StagingTrace):
             return primitive.expansion(*mine, **params)
         return super().process(primitive, mine, params, constant)
 
+    def compute(self, primitive: Primitive, values: list[Any], params: Mapping[str, Any]) -> Any:
+        """Find what has the shape and dtype of the result; values are of no importance."""
+        return (primitive.example or primitive.forward)(*values, **params)
+
+    def takes(self, operand: Any) -> bool:
+        """Whether an argument of the function becomes an input."""
+        return is_operand(operand)
+
     def like(self, value: Any) -> Tensor:
         """Return an input that stands for a value: an example of its kind."""
+        if type(value) in (float, int):
+            array = example((), np.asarray(value).dtype)
+            return self.variable(array, original=array.item())
         if value.dtype.kind not in "fiub":
             raise NotRecordable(f"a value of dtype {value.dtype}")
         array = example(np.shape(value), value.dtype)
@@ -116,6 +136,38 @@ class BodyTrace(StagingTrace):
         raise NotRecordable("backward()")
 
 
+class LoopAppearance(StagedAppearance):
+    """How values look in the body of a loop, where a number may be another one in each trip.
+
+    Between Python's numbers, operators compute as NumPy does, and the results are weak in promotion:
+    nothing is asked of the values.
+    """
+
+    __slots__ = ()
+
+    def between_numbers(self, value: Traced, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
+        """Apply an operator; between numbers its result is one, too."""
+        trace: Any = value.live_trace
+        primitive = primitives.get(ufunc.__name__)
+        if primitive is None or not all(is_number(a, trace) for a in args):
+            return NotImplemented
+        out = trace.process(primitive, args, {})
+        if out.dtype.kind in "fi":
+            trace.weak.add(out.node)
+        return out
+
+
+class LoopTrace(BodyTrace):
+    """The trace of the body of a loop."""
+
+    name = "a loop"
+    appearance_of = LoopAppearance
+
+    def takes(self, operand: Any) -> bool:
+        """Whether an argument of the function becomes an input: numbers, too."""
+        return is_operand(operand) or type(operand) in (float, int)
+
+
 class Body(NamedTuple):
     """A recorded function: its program, the structure of its result, the values from outside."""
 
@@ -125,7 +177,10 @@ class Body(NamedTuple):
 
 
 def record_body(
-    function: Callable[..., Any], operands: Sequence[Any], structure: Structure
+    function: Callable[..., Any],
+    operands: Sequence[Any],
+    structure: Structure,
+    kind: type[BodyTrace] = BodyTrace,
 ) -> Body:
     """Record what a function does with arguments like these.
 
@@ -138,13 +193,15 @@ def record_body(
         is.
     structure : Structure
         Of the tuple of arguments.
+    kind : type
+        Of the trace. In loops, Python's numbers are operands, too.
 
     Raises
     ------
     NotRecordable
     """
-    with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
-        given = [trace.like(o) if is_operand(o) else o for o in operands]
+    with new_trace(kind) as trace, np.errstate(all="ignore"):
+        given = [trace.like(o) if trace.takes(o) else o for o in operands]
         result = function(*unflatten(structure, given))
         leaves, out_structure = flatten(result)
         program = _program(trace, leaves)

@@ -18,9 +18,10 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.location import stores_item
 from tapegrad.tape.core.primitive import Primitive, primitives
+from tapegrad.tape.core.state import state
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["StagedAppearance"]
+__all__ = ["StagedAppearance", "is_number"]
 
 
 class StagedAppearance(Appearance):
@@ -104,7 +105,15 @@ class StagedAppearance(Appearance):
     def between_numbers(self, value: Traced, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
         """Apply an operator; between Python numbers its result is one, too."""
         trace = value.live_trace
-        if value.node not in trace.weak or not all(_is_number(a, trace) for a in args):
+        body = state.get().body
+        if body is not None and body.level > trace.level:  # a function is recorded inside
+            args = tuple(
+                a if not isinstance(a, Tensor) or belongs(a, body) else body.lift(a) for a in args
+            )
+            return body.appearance.between_numbers(
+                args[0 if isinstance(args[0], Tensor) else -1], ufunc, args
+            )
+        if value.node not in trace.weak or not all(is_number(a, trace) for a in args):
             return NotImplemented
         if ufunc is np.divmod:
             x, y = (a.value.item() if isinstance(a, Tensor) else a for a in args)
@@ -124,7 +133,7 @@ class StagedAppearance(Appearance):
         return value.live_trace.give_up("it computes with complex numbers")
 
 
-def _is_number(a: Any, trace: Any) -> bool:
+def is_number(a: Any, trace: Any) -> bool:
     """Whether an operand is a Python number, or stands for one."""
     if type(a) is float or type(a) is int or type(a) is bool:
         return True

@@ -24,7 +24,7 @@ from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.core.location import Line, user_location
 from tapegrad.tape.core.node import Node
-from tapegrad.tape.core.primitive import Primitive, primitives
+from tapegrad.tape.core.primitive import Primitive, Shaped, primitives
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
@@ -69,6 +69,9 @@ class StagingTrace(Trace):
         Values that are Python numbers, weak in NumPy's promotion.
     problem : str
         Why the recording was ended, or nothing.
+    is_swept : str
+        Whether what is done now is to be swept, by the rules of which mode: entries with several results
+        then give what their pullbacks need, too.
     """
 
     name = "jit"
@@ -82,6 +85,7 @@ class StagingTrace(Trace):
         self.inputs: list[Node] = []
         self.weak: set[Node] = set()
         self.problem = ""
+        self.is_swept = ""
         self.originals = Originals()
         #: What the user passed for each input.
         self.passed: dict[Node, Any] = {}
@@ -122,10 +126,10 @@ class StagingTrace(Trace):
             elif not isinstance(a, (int, float, complex, np.generic)):
                 values[i] = np.asarray(values[i])
             operands.append(values[i])
-        out = bind(primitive, *values, **params)
         if primitive.multiple:
             live = live and not constant
-            return self._several(primitive, args, operands, links, params, out, live)
+            return self._several(primitive, args, values, operands, links, params, live)
+        out = self.compute(primitive, values, params)
         if type(out) is not np.ndarray:
             out = np.asarray(out)
         node = Node(primitive, tuple(links), dict(params), (), out.shape, out.dtype)
@@ -146,28 +150,53 @@ class StagingTrace(Trace):
         self,
         primitive: Primitive,
         args: tuple[Any, ...],
+        values: list[Any],
         operands: list[Any],
         links: list[Node | None],
         params: Mapping[str, Any],
-        out: tuple[Any, ...],
         live: bool,
     ) -> tuple[Tensor, ...]:
         """Append an entry with several results, and the entries that pick them."""
+        kept = primitive.kept(
+            params,
+            links if live and self.is_swept else None,
+            imperative=self.is_swept == "imperative",
+        )
+        out = self.compute(primitive, values, kept.params)
         results = [np.asarray(result) for result in out]
         bundle, picked = link_bundle(
-            primitive, tuple(links), dict(params), (), results, constant=not live
+            primitive, tuple(links), kept.params, (), results, constant=not live
         )
         bundle.operands = tuple(operands)
         bundle.where = user_location()
-        if live:
-            saved = [a.snapshot() if isinstance(a, Tensor) else o for a, o in zip(args, operands)]
-            bundle.saved = primitive.save(None, saved)
         self.entries.append(bundle)
         for node in picked:
             node.operands = (bundle,)
             node.where = bundle.where
             self.entries.append(node)
-        return tuple(make(self, result, node) for result, node in zip(results, picked))
+        new = tuple(make(self, result, node) for result, node in zip(results, picked))
+        if live:
+            saved = [a.snapshot() if isinstance(a, Tensor) else o for a, o in zip(args, operands)]
+            bundle.saved = primitive.save(None, saved)
+            if kept.first < len(new):
+                self._link(bundle, picked[: kept.asked], kept.rule_params, new[kept.first :])
+        return new[: kept.asked]
+
+    def _link(self, bundle: Node, picked: list[Node], params: Any, kept: tuple[Any, ...]) -> None:
+        """Let the sweep find at the results that were asked for what their pullback needs.
+
+        The bundle itself is the entry that gives all of them, and may be differentiated as such.
+        """
+        saved = (kept, *bundle.saved[1:])
+        asked = Node(bundle.primitive, bundle.inputs, params, saved, (len(picked),), bundle.dtype)
+        asked.number, asked.owner = bundle.number, bundle.owner
+        for node in picked:
+            node.inputs = (asked,)
+            node.saved = (None, Shaped(asked.shape, asked.dtype))
+
+    def compute(self, primitive: Primitive, values: list[Any], params: Mapping[str, Any]) -> Any:
+        """Apply a primitive to what lies below the trace."""
+        return bind(primitive, *values, **params)
 
     def _cut(self, result: Any) -> Any:
         """Let no gradient flow to a result, in this run and in those of its program."""

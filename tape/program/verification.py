@@ -63,9 +63,10 @@ def _check(entry: Node, weak: Any) -> None:
     if entry in _known or (entry.primitive.masks and _has_mask(entry)):
         return
     args = [_example(o, weak) if type(o) is Node else o for o in entry.operands]
+    run = entry.primitive.example or entry.primitive.forward
     try:
         with np.errstate(all="ignore"):
-            out = entry.primitive.forward(*args, **entry.params)
+            out = run(*args, **entry.params)
     except Exception as error:
         raise AssertionError(f"{entry} cannot be computed: {error}") from error
     if entry.primitive.multiple:

@@ -51,14 +51,19 @@ class JVPTrace(Trace):
             tangents = [
                 t if primitive.differentiable_in(i) else None for i, t in enumerate(tangents)
             ]
+        moving = any(tangent is not None for tangent in tangents)
+        if primitive.joint is not None and moving and not constant:
+            return self._several(*primitive.joint(tangents, *primals, **params))
         out = bind(primitive, *primals, **params)
         if constant:
             return without_history(out)
-        if all(tangent is None for tangent in tangents):
+        if not moving:
             return out
         if type(out) is not np.ndarray and not isinstance(out, Tensor):
             if primitive.multiple:
-                return self._several(primitive, tangents, out, primals, params)
+                results = list(map(held, out))
+                rule: Any = primitive.jvp
+                return self._several(out, rule(tangents, results, *primals, **params))
             out = as_result(out, primitive)
         if out.dtype.kind != "f":
             if out.dtype.kind not in "iub":
@@ -69,15 +74,11 @@ class JVPTrace(Trace):
         tangent = push_forward(primitive, tangents, out, primals, params)
         return make_result(self, primitive, args, params, primals[0], out, tangent)
 
-    def _several(
-        self, primitive: Primitive, tangents: list[Any], out: Any, primals: list[Any], params: Any
-    ) -> tuple[Any, ...]:
+    def _several(self, out: Any, pushed: Any) -> tuple[Any, ...]:
         """Give each of several results its tangent; those that are no floats have none."""
-        results = list(map(held, out))
-        pushed = primitive.jvp(tangents, results, *primals, **params)  # type: ignore[operator,misc]
         return tuple(
             below if r.dtype.kind != "f" else make(self, r, _fitted(t, r))
-            for below, r, t in zip(out, results, pushed)
+            for below, r, t in zip(out, map(held, out), pushed)
         )
 
     def variable(self, value: Any, *, original: Any = None, tangent: Any = None) -> Tensor:

@@ -172,6 +172,8 @@ def _by_tensors(roots: list[tuple[Node, Any]]) -> dict[Node, Any]:
     twins: dict[Node, Node] = {}
     for node in order:
         values = node.saved
+        if values and node.primitive.multiple:  # what it kept is computed again, of tensors
+            values = (None, *values[1:])
         if values:
             made = zip((node, *node.inputs), values)
             values = tuple([_as_tensor(source, value, tensors) for source, value in made])

@@ -23,6 +23,8 @@ from tapegrad.tape.core.residuals import uses_of
 from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
+from tapegrad.tape.transforms.control.dependence import ANY, carried_along
+from tapegrad.tape.transforms.control.unwinding import unwind_p
 from tapegrad.tape.transforms.pullbacks import Pullback, pull_from, push_through
 from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 from tapegrad.tape.transforms.transformed import spelled
@@ -247,9 +249,16 @@ def _nonlinear(
     programs = [value for value in params.values() if isinstance(value, Program)]
     if not programs:
         return None if _is_linear(primitive, places) else primitive
-    for program in programs:  # of a jitted function, or of branches: they take the last arguments
-        first = count - len(program.inputs)
-        moving = {program.inputs[i - first] for i in places if i >= first}
+    if primitive is unwind_p:  # it pulls cotangents back, which are the last arguments
+        moved = sum(i < params["carried"] for i in params["wrt"])
+        return None if min(places) >= count - moved else primitive
+    # Those of a jitted function, of branches, of loops take the last arguments.
+    first = count - len(programs[0].inputs)
+    flags: Sequence[bool] = [i + first in places for i in range(count - first)]
+    if "carried" in params:
+        flags, _ = carried_along(params["body"], params["carried"], flags, ANY)
+    for program in programs:
+        moving = {node for node, flag in zip(program.inputs, flags) if flag}
         for entry in program.entries:
             inside = [i for i, o in enumerate(entry.operands) if type(o) is Node and o in moving]
             if inside:

@@ -15,6 +15,7 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.primitive import Shaped
 from tapegrad.tape.core.reverse import sweep_by_line
+from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.program import Program
@@ -31,7 +32,10 @@ def reverse(program: Program, wrt: Sequence[int], *, imperative: bool) -> Progra
 
     def run(*values: Any) -> list[Any]:
         primals, cotangents = values[:count], iter(values[count:])
+        trace: Any = state.get().body
+        trace.is_swept = "imperative" if imperative else "functional"
         outputs = program(*primals)
+        trace.is_swept = ""
         roots = []
         for out in outputs:
             if _is_float(out):

@@ -17,7 +17,7 @@ from tapegrad.compile.backends import llvm
 from tapegrad.compile.backends.expressions import Expression, evaluate, names
 from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced
-from tapegrad.tape.core.primitive import Recurrence
+from tapegrad.tape.core.slots import Recurrence
 
 # The kernels of the two are to be compared, so that both take the same.
 DTYPES, supports, gains, combines = llvm.DTYPES, llvm.supports, llvm.gains, llvm.combines

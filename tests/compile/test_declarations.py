@@ -8,7 +8,8 @@ import tapegrad as tg
 from tapegrad.compile.backends.llvm import parts
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.ops.reduce.reductions import reduction
-from tapegrad.tape.core.primitive import Primitive, Reduction
+from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.slots import Reduction
 from tapegrad.tape.program.verification import verify
 
 

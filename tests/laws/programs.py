@@ -90,6 +90,13 @@ def _run(statements: Any, v: list[Any], trail: list[Any]) -> None:
             a, threshold, yes, no, b = rest
             ways = [_way(UNARY[name], v[a]) for name in (yes, no)]
             v.append(tg.cond(np.sum(v[a]) > threshold, *ways, v[b]))
+        elif kind == "scan":
+            name, a, b, reverse, checkpoint = rest
+            step = _trip(UNARY[name], v[a])
+            v += tg.scan(step, v[a], v[b], reverse=reverse, checkpoint=checkpoint)
+        elif kind == "while":
+            name, a, threshold, most = rest
+            v.append(tg.while_loop(*_trips(UNARY[name], v[a], threshold, most), (0, v[a]))[1])
         elif kind == "copy":
             v.append(np.copy(v[rest[0]]))
         elif kind == "zeros":
@@ -120,6 +127,28 @@ def _run(statements: Any, v: list[Any], trail: list[Any]) -> None:
 def _way(function: Any, outside: Any) -> Any:
     """A branch that reads a value from outside, too."""
     return lambda x: function(x) * np.cos(np.sum(outside))
+
+
+def _trip(function: Any, outside: Any) -> Any:
+    """A step of a scan that reads a value from outside, too."""
+
+    def step(carry: Any, row: Any) -> Any:
+        carry = function(carry) * np.cos(np.sum(row)) + 0.1 * np.sum(outside)
+        return carry, np.sum(np.sin(carry)) * row
+
+    return step
+
+
+def _trips(function: Any, outside: Any, threshold: float, most: int) -> Any:
+    """The condition and the body of a loop whose length depends on the values."""
+
+    def goes_on(state: Any) -> Any:
+        return (state[0] < most) & (np.sum(state[1]) > threshold)
+
+    def body(state: Any) -> Any:
+        return state[0] + 1, function(state[1]) * np.cos(np.sum(outside))
+
+    return goes_on, body
 
 
 def _run_block(kind: str, rest: Any, v: list[Any], trail: list[Any]) -> None:
@@ -182,7 +211,18 @@ class _Scope:
         return statement
 
     def statement(self, depth: int) -> Any:
-        kinds = ["unary", "binary", "reduce", "view", "take", "copy", "zeros", "cond"]
+        kinds = [
+            "unary",
+            "binary",
+            "reduce",
+            "view",
+            "take",
+            "copy",
+            "zeros",
+            "cond",
+            "scan",
+            "while",
+        ]
         kinds += 2 * ["set", "in place", "in part", "into"] + ["set where"]
         kinds += ["loop", "branch", "times"] if depth else []
         return getattr(self, "_" + self.draw(st.sampled_from(kinds)).replace(" ", "_"))(depth)
@@ -236,6 +276,20 @@ class _Scope:
         b = self.pick()
         names = self.name(UNARY), self.name(UNARY)
         return self.make(("cond", self.pick(), threshold, *names, b), self.shapes[b])
+
+    def _scan(self, depth: int) -> Any:
+        a, b = self.pick(), self.pick(lambda i, s: len(s) > 0)
+        if b is None:
+            return self._copy(depth)
+        checkpoint = self.draw(st.sampled_from([None, 1, 2]))
+        statement = ("scan", self.name(UNARY), a, b, self.draw(st.booleans()), checkpoint)
+        return self.make(self.make(statement, self.shapes[a]), self.shapes[b])
+
+    def _while(self, depth: int) -> Any:
+        a = self.pick()
+        threshold = self.draw(st.sampled_from([-1.0, 0.0, 0.5]))
+        most = self.draw(st.integers(0, 3))
+        return self.make(("while", self.name(UNARY), a, threshold, most), self.shapes[a])
 
     def _copy(self, depth: int) -> Any:
         a = self.pick()

@@ -170,6 +170,32 @@ def _masked(x: Any) -> Any:
     return np.where(x > 0.1, np.tanh(x), x * x - 0.3 * x)
 
 
+def _scan(x: Any) -> Any:
+    total, ys = tg.scan(lambda c, row: (np.sin(c * row) + x[0], c * x), np.sum(x), x, checkpoint=2)
+    return total * ys[2]
+
+
+def _scan_in_python(x: Any) -> Any:
+    total, ys = np.sum(x), []
+    for row in x:
+        ys.append(total * x)
+        total = np.sin(total * row) + x[0]
+    return total * ys[2]
+
+
+def _while(x: Any) -> Any:
+    return tg.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, np.sin(s[1]) * x + s[1]), (0, x))[
+        1
+    ]
+
+
+def _while_in_python(x: Any) -> Any:
+    y = x
+    for _ in range(3):
+        y = np.sin(y) * x + y
+    return y
+
+
 _A = np.array([[0.3, -0.7, 0.2], [1.1, 0.4, -0.5], [-0.2, 0.6, 0.9]])
 
 SCALAR = {
@@ -190,9 +216,11 @@ VECTOR = {
     "outer": lambda x: np.sum(np.sin(x[:, None] * x), axis=0) + np.var(x),
     "gathered": lambda x: np.sqrt(1.5 + x[np.array([0, 2, 2])] ** 2) * np.mean(x),
 }
+LOOPS = {"scan": (_scan, _scan_in_python), "while": (_while, _while_in_python)}
 BOTTOM = [
     *(Function(name, f, f, (), np.shape(f(0.5))) for name, f in SCALAR.items()),
     *(Function(name, f, f, (3,), np.shape(f(np.ones(3)))) for name, f in VECTOR.items()),
+    *(Function(name, *both, (3,), (3,)) for name, both in LOOPS.items()),
 ]
 
 

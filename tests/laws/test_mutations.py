@@ -21,7 +21,7 @@ from tapegrad.tape.core import cotangents
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
-from tapegrad.tape.transforms import control
+from tapegrad.tape.transforms.control import branches
 
 
 def _application(name: str, recipe: int) -> Application:
@@ -285,14 +285,50 @@ def test_a_wrong_rule_of_cond_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
 
     check(0.5)
     check(-0.5)
-    pull = control.cond_p.pull_all
+    pull = branches.cond_p.pull_all
 
     def crossed(*args: Any, true_fun: Any, false_fun: Any, **params: Any) -> Any:
         return pull(*args, true_fun=false_fun, false_fun=true_fun, **params)
 
-    _replace(monkeypatch, control.cond_p, "pull_all", crossed)
+    _replace(monkeypatch, branches.cond_p, "pull_all", crossed)
     _expect_failure(check, 0.5)
     _expect_failure(check, -0.5)
+
+
+def _loops(x: Any) -> Any:
+    """A scan and a loop, both of which read a value from outside."""
+    total, rows = tg.scan(lambda c, row: (c * np.cos(row) + np.sum(x), c * x), x, x)
+    return tg.while_loop(lambda c: np.sum(c) < 9.0, lambda c: 2 * c + x * x, total)[0] + np.sum(
+        rows
+    )
+
+
+def _check_loops() -> None:
+    x = np.array([0.3, 0.5])
+    slopes = [_difference_along(_loops, x, t) for t in np.eye(2)]
+    for gradient in (tg.grad(_loops), tg.jit(tg.grad(_loops))):
+        checks.assert_near(gradient(x), slopes, 1e-6, "gradient")
+    checks.assert_near(tg.jvp(_loops, (x,), (x,))[1], slopes @ x, 1e-6, "tangent")
+
+
+def _difference_along(f: Any, x: Any, t: Any) -> Any:
+    return (f(x + 1e-6 * t) - f(x - 1e-6 * t)) / 2e-6
+
+
+@pytest.mark.parametrize("name", ["scan", "while", "unwind"])
+def test_a_lost_cotangent_of_what_a_loop_reads_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _check_loops()
+    primitive = primitives[name]
+    rule = primitive.pull_all if name != "unwind" else primitive.forward
+
+    def losing(*args: Any, **params: Any) -> Any:
+        *found, last = rule(*args, **params)
+        return [*found, np.zeros_like(last) if name == "unwind" else None]
+
+    _replace(monkeypatch, primitive, "pull_all" if name != "unwind" else "forward", losing)
+    _expect_failure(_check_loops)
 
 
 def test_a_wrong_stack_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,11 +51,34 @@ REMEMBERED: dict[str, Any] = {
     "a branch below a branch": (
         (
             ("cond", 0, 0.0, "sin", "square", 1),
-            ("set", 1, "head", 0),
+            ("set", 1, "all", 0),
             ("branch", 1, 0.0, (("cond", 1, 0.5, "tanh", "abs", 2),), (("unary", "exp", 2),)),
             ("cond", 2, -1.0, "rectify", "root", 2),
         ),
         [(3,), (2, 3)],
+    ),
+    "a scan of rows and a loop below a branch": (
+        (
+            ("scan", "tanh", 0, 1, True, 2),
+            (
+                "branch",
+                2,
+                0.0,
+                (("while", "sin", 0, -1.0, 3),),
+                (("scan", "root", 1, 0, False, None),),
+            ),
+            ("while", "square", 3, 0.0, 2),
+        ),
+        [(3,), (2, 3)],
+    ),
+    "a buffer that a loop reads after it is written": (
+        (
+            ("zeros", 0),
+            ("set", 1, "all", 0),
+            ("scan", "sin", 1, 1, False, None),
+            ("set", 1, "all", 2),
+        ),
+        [(3,)],
     ),
     "a buffer in a loop": (
         (("zeros", 0), ("loop", 3, (("unary", "sin", 1), ("in part", "+=", 1, "head", 0)))),

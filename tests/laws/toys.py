@@ -17,8 +17,9 @@ from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.tape.array.application import bind, detached, held, lower_arguments
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.later import later
-from tapegrad.tape.core.primitive import Primitive, Reduction
+from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten
+from tapegrad.tape.core.slots import Reduction
 from tapegrad.tape.core.trace import Trace, new_trace
 from tapegrad.tape.core.traced import Traced
 from tapegrad.tape.program.bodies import record_body

@@ -197,6 +197,21 @@ def test_branches_that_are_chosen_when_the_program_runs_follow_the_rule_of_their
         assert imperative(-X).tolist() == functional(X).tolist() == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("how", IMPERATIVE)
+def test_loops_follow_the_rule_of_their_sweep(how: str) -> None:
+    def scanned(x: Any) -> Any:
+        return tg.scan(lambda c, row: (np.maximum(c, c) + row, None), 1.0, x)[0]
+
+    def repeated(x: Any) -> Any:
+        way = lambda s: (s[0] + 1, tg.switch(s[0], [np.sin, lambda c: np.maximum(c, c)], s[1]))
+        return np.sum(tg.while_loop(lambda s: s[0] < 2, way, (0, x))[1])
+
+    np.testing.assert_array_equal(IMPERATIVE[how](scanned, X), [0.0, 0.0, 0.0, 1.0])
+    np.testing.assert_array_equal(IMPERATIVE[how](repeated, X), np.zeros(4))
+    np.testing.assert_array_equal(tg.grad(scanned)(X), np.ones(4))
+    np.testing.assert_allclose(tg.grad(repeated)(X), np.cos(X))
+
+
 @pytest.mark.parametrize("function", [tg.maximum, tg.minimum])
 def test_backward_gives_the_gradient_to_the_second_operand_if_any_is_nan(function: Any) -> None:
     x, y = tg.tensor([np.nan, 1.0, np.nan]), tg.tensor([1.0, np.nan, np.nan])

@@ -232,3 +232,61 @@ def test_what_is_not_linear_is_refused_and_named(f, what):
         for _ in range(2):
             with pytest.raises(ValueError, match=f"the function is not linear: .*{what}"):
                 tg.linear_transpose(function, X)
+
+
+def running(c, x):
+    return c + 2 * x, c * 3
+
+
+def in_python(x):
+    c, ys = 0.0, []
+    for row in x:
+        c, y = running(c, row)
+        ys.append(y)
+    return np.stack(ys)
+
+
+LOOPS = {
+    "scan": (lambda x: tg.scan(running, 0.0, x)[1], in_python),
+    "while_loop": (
+        lambda x: tg.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 2 + x), (0, x))[1],
+        lambda x: 15 * x,
+    ),
+    "switch": (lambda x: tg.switch(1, [np.sin, lambda x: 4 * x], x), lambda x: 4 * x),
+    "pullback": (
+        lambda g: tg.vjp(
+            lambda x: tg.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, np.sin(s[1])), (0, x))[
+                1
+            ],
+            np.ones(3),
+        )[1](g)[0],
+        lambda g: tg.vjp(lambda x: np.sin(np.sin(np.sin(x))), np.ones(3))[1](g)[0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_are_transposed(name):
+    ours, python = LOOPS[name]
+    x, g = np.array([1.0, -2.0, 0.5]), np.array([0.3, 1.0, -1.0])
+    for f in (ours, tg.jit(ours)):
+        np.testing.assert_allclose(
+            tg.linear_transpose(f, x)(g)[0], tg.linear_transpose(python, x)(g)[0]
+        )
+    np.testing.assert_allclose(tg.linearize(ours, x)[1](x), python(x))
+
+
+def test_a_loop_is_not_linear_if_it_multiplies_what_it_carries():
+    for f in (
+        lambda x: tg.scan(lambda c, row: (c * row, None), 1.0, x)[0],
+        lambda x: tg.scan(lambda c, row: ((c[0] * c[1], c[1] + row), None), (0.0, 0.0), x)[0][0],
+        lambda x: tg.while_loop(
+            lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, 1.0 + 0 * x)
+        )[1],
+    ):
+        with pytest.raises(ValueError, match=r"it applies multiply"):
+            tg.linear_transpose(f, np.ones(3))
+    with pytest.raises(ValueError, match=r"it applies less"):
+        tg.linear_transpose(
+            lambda x: tg.while_loop(lambda s: s[0] < 3, lambda s: s * 2, x), np.ones(3)
+        )

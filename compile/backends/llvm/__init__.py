@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.llvm.dialect import TYPES, combines, gains, supports
 from tapegrad.compile.backends.loop_nest import LoopNest
-from tapegrad.tape.core.primitive import Recurrence
+from tapegrad.tape.core.slots import Recurrence
 
 __all__ = [
     "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "recurrence", "repeats",

@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.compile.backends.llvm.dialect import TYPES
 from tapegrad.compile.backends.llvm.kernels import compile_source
 from tapegrad.compile.backends.llvm.translation import Parameter
-from tapegrad.tape.core.primitive import Recurrence
+from tapegrad.tape.core.slots import Recurrence
 
 __all__ = ["recurrence"]
 
