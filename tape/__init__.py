@@ -45,6 +45,7 @@ if _TYPE_CHECKING:
     from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
     from tapegrad.tape.transforms.control import cond
+    from tapegrad.tape.transforms.custom import custom_jvp, custom_vjp
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
     from tapegrad.tape.transforms.jacobians import (
@@ -63,6 +64,8 @@ _LATER = {
     "adapt": "tapegrad.tape.transforms.adaptation",
     "check_grads": "tapegrad.tape.transforms.checking",
     "cond": "tapegrad.tape.transforms.control",
+    "custom_jvp": "tapegrad.tape.transforms.custom",
+    "custom_vjp": "tapegrad.tape.transforms.custom",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
     "grad": "tapegrad.tape.transforms.derivatives",
@@ -87,6 +90,7 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.calls",
     "tapegrad.tape.transforms.control",
     "tapegrad.tape.transforms.creators",
+    "tapegrad.tape.transforms.custom",
     "tapegrad.tape.transforms.operations",
 )
 for _name in ("called", "read"):
@@ -118,6 +122,8 @@ __all__ = [
     "adapt",
     "check_grads",
     "cond",
+    "custom_jvp",
+    "custom_vjp",
     "elementwise_grad",
     "execute_op",
     "grad",

@@ -18,7 +18,6 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
-from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import StagingTrace
@@ -65,7 +64,7 @@ class BodyTrace(StagingTrace):
         mine = tuple(
             self.lift(a) if isinstance(a, Tensor) and not belongs(a, self) else a for a in args
         )
-        if primitive.expansion is not None and any(bodies(params)):
+        if primitive.call and primitive.expansion is not None:
             return primitive.expansion(*mine, **params)
         return super().process(primitive, mine, params, constant)
 

@@ -207,8 +207,8 @@ class LinearAppearance(Appearance):
         if kind in ("text", "repr"):
             return value.value
         raise ValueError(
-            "linear_transpose: the function is not linear: Python takes the value of what depends on "
-            f"its arguments ({kind}), at {user_location()}"
+            f"{value.live_trace.name}: the function is not linear: Python takes the value of what "
+            f"depends on its arguments ({kind}), at {user_location()}"
         )
 
     def is_lost(self, value: Traced) -> bool:
@@ -234,8 +234,8 @@ class LinearTrace(ReverseTrace):
         culprit = _nonlinear(primitive, places, len(args), params)
         if culprit:
             raise ValueError(
-                f"linear_transpose: the function is not linear: it applies {culprit.name} to what "
-                f"depends on its arguments, at {user_location()}"
+                f"{self.name}: the function is not linear: it applies {culprit.name} to what depends "
+                f"on its arguments, at {user_location()}"
             )
         return super().process(primitive, args, params, constant)
 

@@ -24,9 +24,12 @@ from tapegrad.tape.core.primitive import Primitive, primitives
 #: Primitives that stand for a user's function: they have no arguments of their own to sample.
 ELSEWHERE = {
     "cond_imperative": "backward() through cond, tests/ops/test_ties.py",
-    "custom": "users' operations, tests/tape",
-    "custom_jvp": "users' operations, tests/tape",
-    "custom_vjp": "users' operations, tests/tape",
+    "operation": "users' operations, tests/tape",
+    "operation_jvp": "users' operations, tests/tape",
+    "operation_vjp": "users' operations, tests/tape",
+    "custom_jvp": "users' rules, tests/tape/test_custom_rules.py",
+    "custom_vjp": "users' rules, tests/tape/test_custom_rules.py",
+    "own_rule": "one call of a function with a rule, tests/tape/test_custom_rules.py",
     "cond": "branches that are functions, tests/tape/test_control.py",
     "jit_call": "grad, jvp and vmap of jitted functions, test_transform_stacks.py",
     "jit_call_imperative": "backward() through jitted functions, tests/ops/test_ties.py",
