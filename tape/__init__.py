@@ -44,6 +44,7 @@ if _TYPE_CHECKING:
     from tapegrad.tape.program.tape import Tape
     from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
+    from tapegrad.tape.transforms.checkpointing import checkpoint, remat
     from tapegrad.tape.transforms.control import cond
     from tapegrad.tape.transforms.custom import custom_jvp, custom_vjp
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
@@ -63,6 +64,7 @@ if _TYPE_CHECKING:
 _LATER = {
     "adapt": "tapegrad.tape.transforms.adaptation",
     "check_grads": "tapegrad.tape.transforms.checking",
+    "checkpoint": "tapegrad.tape.transforms.checkpointing",
     "cond": "tapegrad.tape.transforms.control",
     "custom_jvp": "tapegrad.tape.transforms.custom",
     "custom_vjp": "tapegrad.tape.transforms.custom",
@@ -78,6 +80,7 @@ _LATER = {
     "jvp": "tapegrad.tape.transforms.derivatives",
     "linear_transpose": "tapegrad.tape.transforms.linear",
     "linearize": "tapegrad.tape.transforms.linear",
+    "remat": "tapegrad.tape.transforms.checkpointing",
     "Operation": "tapegrad.tape.transforms.operations",
     "Program": "tapegrad.tape.program.program",
     "SkipGradient": "tapegrad.tape.transforms.operations",
@@ -88,6 +91,7 @@ _LATER = {
 }
 _Registry.waiting = (
     "tapegrad.tape.transforms.calls",
+    "tapegrad.tape.transforms.checkpointing",
     "tapegrad.tape.transforms.control",
     "tapegrad.tape.transforms.creators",
     "tapegrad.tape.transforms.custom",
@@ -121,6 +125,7 @@ __all__ = [
     "TracedArrayError",
     "adapt",
     "check_grads",
+    "checkpoint",
     "cond",
     "custom_jvp",
     "custom_vjp",
@@ -140,6 +145,7 @@ __all__ = [
     "mem_guard_on",
     "no_autodiff",
     "register_pytree_node",
+    "remat",
     "tree_flatten",
     "tree_leaves",
     "tree_map",

@@ -35,6 +35,7 @@ from tapegrad.tape.program.bodies import (
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.own_rules import (
+    Deeper,
     Standing,
     cotangents_of,
     is_differentiated,
@@ -308,7 +309,10 @@ class _Custom(ABC):
                 standing.trace = None if not call.operands else _own_trace(call.operands)
         if standing.trace is None:
             return call.run(self.function)
-        return self._differentiated(call, standing.trace)
+        try:
+            return self._differentiated(call, standing.trace)
+        except Deeper:
+            return self._entry(call)
 
     @abstractmethod
     def _check_rule(self) -> None:

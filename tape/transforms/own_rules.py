@@ -33,6 +33,7 @@ from tapegrad.tape.transforms.linear import LinearTrace
 from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 
 __all__ = [
+    "Deeper",
     "Standing",
     "cotangents_of",
     "is_differentiated",
@@ -46,6 +47,19 @@ __all__ = [
     "together",
     "transposed_at",
 ]
+
+
+class Deeper(BaseException):
+    """A function reads a value of a trace that is further in than those of its arguments.
+
+    Attributes
+    ----------
+    trace : Trace
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = trace
 
 
 class Standing:
@@ -248,6 +262,8 @@ def _linked_in_memory(call: _Linked, leaves: Sequence[Any], residuals: Sequence[
 
 def _below(result: Any, trace: Trace) -> Any:
     """Return a result as it is below the trace; it belongs to it if it depends on values from outside."""
+    if isinstance(result, Tensor) and result.live_trace.level > trace.level:
+        raise Deeper(result.live_trace)
     return lower(result.snapshot(), trace) if belongs(result, trace) else result
 
 

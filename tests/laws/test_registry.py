@@ -27,6 +27,8 @@ ELSEWHERE = {
     "operation": "users' operations, tests/tape",
     "operation_jvp": "users' operations, tests/tape",
     "operation_vjp": "users' operations, tests/tape",
+    "checkpoint": "blocks that are functions, tests/tape/test_checkpoint.py",
+    "checkpoint_imperative": "backward() through checkpoint, tests/tape/test_checkpoint.py",
     "custom_jvp": "users' rules, tests/tape/test_custom_rules.py",
     "custom_vjp": "users' rules, tests/tape/test_custom_rules.py",
     "own_rule": "one call of a function with a rule, tests/tape/test_custom_rules.py",

@@ -345,6 +345,9 @@ def test_what_is_read_from_outside_has_the_derivative_of_the_code(rule):
     assert tg.jvp(one, (2.0, 3.0), (1.0, 1.0))[1] == 23.0
     assert tg.jvp(tg.jit(one), (2.0, 3.0), (1.0, 1.0))[1] == 23.0
     assert tg.grad(one, 0)(2.0, 3.0) == 3.0
+    inner = tg.grad(lambda x: tg.grad(lambda y: one(y, x) * x)(2.0))
+    assert inner(3.0) == 6.0  # the derivative of the code, x * x
+    assert tg.jvp(lambda x: tg.grad(lambda y: one(y, x) * x)(2.0), (3.0,), (1.0,))[1] == 6.0
     y, x = tg.tensor(2.0), tg.tensor(3.0)
     if rule == "vjp":
         f = tg.custom_vjp(lambda x: x * y)
