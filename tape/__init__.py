@@ -49,6 +49,7 @@ if _TYPE_CHECKING:
     from tapegrad.tape.transforms.custom import custom_jvp, custom_vjp
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
+    from tapegrad.tape.transforms.implicit import custom_linear_solve, custom_root, fixed_point
     from tapegrad.tape.transforms.jacobians import (
         elementwise_grad,
         hessian,
@@ -67,9 +68,12 @@ _LATER = {
     "checkpoint": "tapegrad.tape.transforms.checkpointing",
     "cond": "tapegrad.tape.transforms.control",
     "custom_jvp": "tapegrad.tape.transforms.custom",
+    "custom_linear_solve": "tapegrad.tape.transforms.implicit",
+    "custom_root": "tapegrad.tape.transforms.implicit",
     "custom_vjp": "tapegrad.tape.transforms.custom",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
+    "fixed_point": "tapegrad.tape.transforms.implicit",
     "grad": "tapegrad.tape.transforms.derivatives",
     "gradients": "tapegrad.tape.transforms.gradients",
     "hessian": "tapegrad.tape.transforms.jacobians",
@@ -95,6 +99,7 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.control",
     "tapegrad.tape.transforms.creators",
     "tapegrad.tape.transforms.custom",
+    "tapegrad.tape.transforms.implicit",
     "tapegrad.tape.transforms.operations",
 )
 for _name in ("called", "read"):
@@ -128,9 +133,12 @@ __all__ = [
     "checkpoint",
     "cond",
     "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
     "custom_vjp",
     "elementwise_grad",
     "execute_op",
+    "fixed_point",
     "grad",
     "gradients",
     "hessian",

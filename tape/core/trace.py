@@ -45,6 +45,8 @@ class Trace(ABC):
     keeps_graph = False
     #: Whether all that is done while it runs is its own, also between values from outside.
     records_all = False
+    #: Whether each of its values has one below it that may take its place when the trace has ended.
+    lowers = True
     #: What makes the appearance of a trace's values.
     appearance_of: Callable[[], Appearance] = Appearance
 
@@ -127,6 +129,9 @@ class Trace(ABC):
     @abstractmethod
     def clear(self, value: Traced) -> None:
         """Forget how a value was made; a trace that keeps no graph does nothing."""
+
+    def stored_outside(self, shape: tuple[int, ...]) -> None:
+        """Refuse that a value was stored into an array from outside, where none below may lie."""
 
     def close(self) -> None:
         """End the trace."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
@@ -44,6 +45,9 @@ class BodyTrace(StagingTrace):
 
     name = "a branch"
     records_all = True
+    #: Whether its values are examples, which tell shapes and dtypes alone.
+    has_examples = True
+    lowers = False
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -110,6 +114,10 @@ class BodyTrace(StagingTrace):
         if not own:
             raise NotRecordable("the function writes into an array from outside")
 
+    def stored_outside(self, shape: tuple[int, ...]) -> None:
+        """Refuse, as `enter` does."""
+        raise NotRecordable("the function writes into an array from outside")
+
     def backward(self, tensor: Traced, grad: Any) -> None:
         """Refuse: gradients that are left at tensors are no results."""
         raise NotRecordable("backward()")
@@ -144,7 +152,7 @@ def record_body(
     """
     with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
         given = [trace.like(o) if is_operand(o) else o for o in operands]
-        result = function(*unflatten(structure, given))
+        result = later.read(trace, function, unflatten(structure, given), {})
         leaves, out_structure = flatten(result)
         program = _program(trace, leaves)
     return Body(program, out_structure, trace.hidden)

@@ -30,7 +30,6 @@ from tapegrad.tape.array.replacements import (
     wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
@@ -105,8 +104,9 @@ class Reader(Imaging):
             # A nest of its own: what the user keeps of it is exchanged.
             if self._exchange is None and self.promotions is None:
                 return result
-            leaves, structure = flatten(result)
-            return unflatten(structure, [self.see(leaf) for leaf in leaves])
+            # What is returned is no reference to an array from outside (see `_lower`).
+            result = self.seen(result)
+            return result  # noqa: RET504
         except BaseException as error:
             if self.outer is None:
                 explain_refusal(error)
@@ -115,14 +115,29 @@ class Reader(Imaging):
         finally:
             self._finish()
 
+    def seen(self, result: Any) -> Any:
+        """Return a result in which tensors stand for promoted arrays, as these are now."""
+        leaves, structure = flatten(result)
+        seen = [self.see(leaf) for leaf in leaves]
+        return unflatten(
+            structure, [s if s is leaf else s.snapshot() for s, leaf in zip(seen, leaves)]
+        )
+
     def _finish(self) -> None:
         if self._exchange is not None:
             self._exchange.finish(self._plain)
             if self.outer is not None:
                 self.outer.exchange.join(self._exchange)
         if self.promotions is not None:
+            trace = self.trace
             for owner, tensor in self.promotions:
-                self._lower(owner, tensor)
+                if trace is not None and not trace.lowers and tensor.live_trace is trace:
+                    # The table, twice, its iteration and the names here; views count, too.
+                    if sys.getrefcount(owner) > 5 and id(owner) not in self.lent:
+                        trace.stored_outside(owner.shape)
+                    tensor.adopt(Tensor(owner, constant=True))  # nobody will see it again
+                else:
+                    self._lower(owner, tensor)
             if self.outer is None:
                 self.unwatch()
 
@@ -132,15 +147,6 @@ class Reader(Imaging):
             tensor.__class__ = Tensor
         trace = self.trace
         if trace is not None and tensor.live_trace is trace:
-            if trace.appearance.hidden_axes:
-                # The table, its iteration and this call's names; views count, too.
-                if sys.getrefcount(owner) > 6 and id(owner) not in self.lent:
-                    raise TracedArrayError(
-                        "a value that vmap batches was stored into an array from outside, of shape "
-                        f"{owner.shape}, which has no place for the examples. Return it instead"
-                    )
-                tensor.adopt(Tensor(owner, constant=True))  # nobody will see it again
-                return
             below = tensor.value
             tensor.adopt(below if isinstance(below, Tensor) else Tensor(below, constant=True))
         if self.outer is None and id(owner) not in self.lent and owner.flags.writeable:

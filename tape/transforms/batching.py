@@ -11,6 +11,7 @@ from tapegrad.tape.array.application import bind, detached, held, lower_argument
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.checks import as_result, refuse_result
+from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace
@@ -65,6 +66,7 @@ class BatchTrace(Trace):
     """The trace of ``vmap``; its tensors hide the batch axis of the value below."""
 
     name = "vmap"
+    lowers = False
     appearance_of = BatchAppearance
 
     def __init__(self, level: int, size: int) -> None:
@@ -142,6 +144,13 @@ class BatchTrace(Trace):
 
     def clear(self, tensor: Traced) -> None:
         """There is no graph at this level."""
+
+    def stored_outside(self, shape: tuple[int, ...]) -> None:
+        """An array has no place for the examples."""
+        raise TracedArrayError(
+            f"a value that vmap batches was stored into an array from outside, of shape {shape}, which "
+            "has no place for the examples. Return it instead"
+        )
 
 
 def stacked(outs: list[Any]) -> Any:

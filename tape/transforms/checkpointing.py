@@ -15,10 +15,10 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind, held, lower_arguments, make_result
 from tapegrad.tape.array.tensor import Tensor, make
+from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
-from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.core.state import state
@@ -26,6 +26,7 @@ from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.bodies import BodyTrace, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staged_values import StagedAppearance
+from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.linear import LinearTrace
 from tapegrad.tape.transforms.own_rules import (
@@ -52,7 +53,9 @@ recompute_p = Primitive(
     (lambda g, y, x, cotangent: g, None),
     jvp="linear",
     batch=lambda args, batched, size, params: bind(
-        recompute_p, args[0] if batched[0] else np.broadcast_to(args[0], (size, *args[0].shape)), args[1]
+        recompute_p,
+        args[0] if batched[0] else np.broadcast_to(args[0], (size, *args[0].shape)),
+        args[1],
     ),
     source=lambda args, params: f"np.array({args[0]})  # when {args[1]} is known",
 )
@@ -73,9 +76,7 @@ def _pulled_again(
     """
     first = next((c for c in cotangents if c is not None), None)
     if first is not None and any(map(is_followed, (*values, *cotangents))):
-        values = [
-            bind(recompute_p, v, first) if held(v).dtype.kind == "f" else v for v in values
-        ]
+        values = [bind(recompute_p, v, first) if held(v).dtype.kind == "f" else v for v in values]
     return pulled_through(program, values, cotangents, imperative=imperative)
 
 
@@ -143,6 +144,7 @@ class NotingTrace(BodyTrace):
     """
 
     name = "checkpoint"
+    has_examples = False
     appearance_of = NotingAppearance
 
     def __init__(self, level: int, below: Any) -> None:
@@ -315,7 +317,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
                 return _linked(function, leaves, operands, structure, trace)
         except NotRecordable:
             pass
-        return later.called(function)(*args, **kwargs)
+        return run(function, *args, **kwargs)
 
     return checkpointed
 
@@ -330,10 +332,7 @@ def _is_followed(operands: Sequence[Any], trace: Any) -> bool:
 
 
 def _entry(function: Any, leaves: Any, operands: Any, structure: Any) -> Any:
-    def run(args: Any, kwargs: Any) -> Any:
-        return later.called(function)(*args, **kwargs)
-
-    body = record_body(run, leaves, structure)
+    body = record_body(lambda args, kwargs: run(function, *args, **kwargs), leaves, structure)
     if not body.program.outputs:
         return unflatten(body.structure, [])
     results = bind(checkpoint_p, *operands, *body.hidden.values(), program=body.program)

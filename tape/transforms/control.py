@@ -23,6 +23,7 @@ from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.python.running import run
 
 __all__ = ["cond", "cond_p"]
 
@@ -254,7 +255,7 @@ def _is_concrete(pred: Any) -> bool:
 def _called(function: Callable[..., Any], operands: Any) -> Any:
     """Call a branch; what it returns is copied where it is not new."""
     start = clock()
-    leaves, structure = flatten(function(*operands))
+    leaves, structure = flatten(run(function, *operands))
     own: list[Any] = []
     for leaf in leaves:
         if isinstance(leaf, Tensor):

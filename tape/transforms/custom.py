@@ -21,7 +21,6 @@ import numpy as np
 from tapegrad.tape.array.application import bind, held
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import InvalidGradient
-from tapegrad.tape.core.later import later
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, spread, unflatten
@@ -33,6 +32,7 @@ from tapegrad.tape.program.bodies import (
     record_program,
 )
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.own_rules import (
     Deeper,
@@ -223,11 +223,11 @@ def _summed(pullback: Any, shared: list[bool]) -> Any:
     if not any(shared):
         return pullback
 
-    def run(*values: Any) -> list[Any]:
+    def summed(*values: Any) -> list[Any]:
         parts = pullback(*values)
         return [np.sum(p, axis=0) if s else p for p, s in zip(parts, shared)]
 
-    return record_program(run, pullback.inputs, pullback.weak)
+    return record_program(summed, pullback.inputs, pullback.weak)
 
 
 def _expanded(*values: Any, fun: Program, **rule: Any) -> tuple[Any, ...]:
@@ -433,7 +433,7 @@ class _Call:
         moving = iter(self.args if args is None else args)
         count = len(self.args) + len(self.fixed)
         full = [self.fixed[i] if i in self.fixed else next(moving) for i in range(count)]
-        return later.called(function)(*full)
+        return run(function, *full)
 
     def below(self, trace: Any) -> tuple[Any, ...]:
         """Return the arguments as they are below a trace."""
@@ -548,7 +548,7 @@ class custom_vjp(_Custom):  # a decorator
     def _run_bwd(self, call: _Call, residuals: Any, cotangent: Any) -> list[Any]:
         """Return the cotangent of each operand, or None."""
         assert self._bwd is not None
-        parts = later.called(self._bwd)(*call.first, residuals, cotangent)
+        parts = run(self._bwd, *call.first, residuals, cotangent)
         count = len(call.args)
         if type(parts) not in (tuple, list) or len(parts) != count:
             shown = f"{len(parts)}" if isinstance(parts, tuple | list) else type(parts).__name__
@@ -713,7 +713,7 @@ class custom_jvp(_Custom):  # a decorator
             total: list[Any] = [np.zeros(shape_of(leaf), dtype_of(leaf)) for leaf in leaves]
             for rule, t in zip(jvps, tangents):
                 if rule is not None:
-                    part = later.called(rule)(t, out, *primals)
+                    part = run(rule, t, out, *primals)
                     found = flatten_like(structure, part, "defjvps: a rule's tangent")
                     total = [a + b for a, b in zip(total, found)]
             return out, unflatten(structure, total)
@@ -737,7 +737,7 @@ class custom_jvp(_Custom):  # a decorator
             )
             filled.append(zero if t is None else t)
         moving = unflatten(call.structure, filled)
-        both = later.called(self._jvp)(*call.first, args, moving)
+        both = run(self._jvp, *call.first, args, moving)
         if type(both) not in (tuple, list) or len(both) != 2:
             raise TypeError(
                 f"the jvp of {call.name} must return a pair, the result and its tangent; it returned a "

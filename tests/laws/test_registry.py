@@ -31,6 +31,8 @@ ELSEWHERE = {
     "checkpoint_imperative": "backward() through checkpoint, tests/tape/test_checkpoint.py",
     "custom_jvp": "users' rules, tests/tape/test_custom_rules.py",
     "custom_vjp": "users' rules, tests/tape/test_custom_rules.py",
+    "implicit": "equations that are functions, tests/tape/test_implicit.py",
+    "solution": "solvers that are functions, tests/tape/test_implicit.py",
     "own_rule": "one call of a function with a rule, tests/tape/test_custom_rules.py",
     "cond": "branches that are functions, tests/tape/test_control.py",
     "jit_call": "grad, jvp and vmap of jitted functions, test_transform_stacks.py",
