@@ -50,6 +50,7 @@ if _TYPE_CHECKING:
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
     from tapegrad.tape.transforms.implicit import custom_linear_solve, custom_root, fixed_point
+    from tapegrad.tape.transforms.inspection import ShapeDtypeStruct, eval_shape, make_tape
     from tapegrad.tape.transforms.jacobians import (
         elementwise_grad,
         hessian,
@@ -60,6 +61,7 @@ if _TYPE_CHECKING:
     from tapegrad.tape.transforms.linear import hvp, linear_transpose, linearize
     from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
     from tapegrad.tape.transforms.vectorisation import vmap
+    from tapegrad.tape.transforms.watching import debug_nans
 
 #: Where the names are that are loaded when they are first asked for.
 _LATER = {
@@ -74,6 +76,10 @@ _LATER = {
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
     "execute_op": "tapegrad.tape.transforms.operations",
     "fixed_point": "tapegrad.tape.transforms.implicit",
+    "ShapeDtypeStruct": "tapegrad.tape.transforms.inspection",
+    "eval_shape": "tapegrad.tape.transforms.inspection",
+    "make_tape": "tapegrad.tape.transforms.inspection",
+    "debug_nans": "tapegrad.tape.transforms.watching",
     "grad": "tapegrad.tape.transforms.derivatives",
     "gradients": "tapegrad.tape.transforms.gradients",
     "hessian": "tapegrad.tape.transforms.jacobians",
@@ -123,6 +129,7 @@ __all__ = [
     "NonScalarOutputError",
     "Operation",
     "Program",
+    "ShapeDtypeStruct",
     "SkipGradient",
     "Tape",
     "TapegradError",
@@ -136,7 +143,9 @@ __all__ = [
     "custom_linear_solve",
     "custom_root",
     "custom_vjp",
+    "debug_nans",
     "elementwise_grad",
+    "eval_shape",
     "execute_op",
     "fixed_point",
     "grad",
@@ -149,6 +158,7 @@ __all__ = [
     "jvp",
     "linear_transpose",
     "linearize",
+    "make_tape",
     "mem_guard_off",
     "mem_guard_on",
     "no_autodiff",

@@ -132,6 +132,10 @@ class Trace(ABC):
 
     def stored_outside(self, shape: tuple[int, ...]) -> None:
         """Refuse that a value was stored into an array from outside, where none below may lie."""
+        raise TracedArrayError(
+            f"a value that {self.name} batches was stored into an array from outside, of shape {shape}, "
+            "which has no place for the examples. Return it instead"
+        )
 
     def close(self) -> None:
         """End the trace."""

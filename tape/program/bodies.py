@@ -86,6 +86,11 @@ class BodyTrace(StagingTrace):
             is_number = looks.stands_for_number(value)
         return self.variable(array, original=array[()] if is_number else None)
 
+    def number(self, value: float | int) -> Tensor:
+        """Return an input that stands for one of Python's numbers."""
+        array = example((), np.dtype(type(value)))
+        return self.variable(array, original=array.item())
+
     def lift(self, value: Traced) -> Any:
         """Return the input that stands for a value from outside."""
         lent = super().lift(value)
@@ -132,7 +137,11 @@ class Body(NamedTuple):
 
 
 def record_body(
-    function: Callable[..., Any], operands: Sequence[Any], structure: Structure
+    function: Callable[..., Any],
+    operands: Sequence[Any],
+    structure: Structure,
+    *,
+    numbers: bool = False,
 ) -> Body:
     """Record what a function does with arguments like these.
 
@@ -145,6 +154,8 @@ def record_body(
         is.
     structure : Structure
         Of the tuple of arguments.
+    numbers : bool
+        Whether Python's numbers among the arguments become inputs, too.
 
     Raises
     ------
@@ -152,6 +163,8 @@ def record_body(
     """
     with new_trace(BodyTrace) as trace, np.errstate(all="ignore"):
         given = [trace.like(o) if is_operand(o) else o for o in operands]
+        if numbers:
+            given = [trace.number(o) if type(o) in (float, int) else o for o in given]
         result = later.read(trace, function, unflatten(structure, given), {})
         leaves, out_structure = flatten(result)
         program = _program(trace, leaves)

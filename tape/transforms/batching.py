@@ -11,7 +11,6 @@ from tapegrad.tape.array.application import bind, detached, held, lower_argument
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.checks import as_result, refuse_result
-from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace
@@ -144,13 +143,6 @@ class BatchTrace(Trace):
 
     def clear(self, tensor: Traced) -> None:
         """There is no graph at this level."""
-
-    def stored_outside(self, shape: tuple[int, ...]) -> None:
-        """An array has no place for the examples."""
-        raise TracedArrayError(
-            f"a value that vmap batches was stored into an array from outside, of shape {shape}, which "
-            "has no place for the examples. Return it instead"
-        )
 
 
 def stacked(outs: list[Any]) -> Any:

@@ -23,6 +23,7 @@ from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Traced, new_trace
+from tapegrad.tape.core.watching import watching
 from tapegrad.tape.program.bodies import BodyTrace, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staged_values import StagedAppearance
@@ -188,6 +189,9 @@ class NotingTrace(BodyTrace):
                 values[i] = value.item()
             operands.append(value if link is None else link)
         out = self._computed(primitive, values, params)
+        watch = watching.get()
+        if watch is not None:
+            watch.applied(primitive, values, out)
         where = user_location()
         if primitive.multiple:
             return self._several_noted(primitive, tuple(operands), params, out, where)

@@ -84,7 +84,7 @@ class Standing:
         self._recording: StagingTrace | None = None
         top = innermost(tensors) if tensors else None
         body = current.body
-        if body is not None and (top is None or top.level <= body.level):
+        if isinstance(body, BodyTrace) and (top is None or top.level <= body.level):
             self.is_entry, self._recording = True, body
         elif top is not None:
             asking = [trace for t in tensors for trace in _asking(t)]
