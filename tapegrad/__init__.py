@@ -75,6 +75,7 @@ if _TYPE_CHECKING:
     )
     from tapegrad.clipping import clip_by_global_norm, clip_by_norm
     from tapegrad.compile import Jit, jit
+    from tapegrad.integration import odeint
     from tapegrad.io import load, save
     from tapegrad.nnet import sliding_window_view
     from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
@@ -152,6 +153,7 @@ _LATER = {
     "linearize": "tape",
     "load": "io",
     "remat": "tape",
+    "odeint": "integration",
     "save": "io",
     "sliding_window_view": "nnet",
     "value_and_grad": "tape",
@@ -258,6 +260,7 @@ __all__ = [
     "newaxis",
     "nnet",
     "no_autodiff",
+    "odeint",
     "operation_base",
     "pi",
     "random",

@@ -125,3 +125,16 @@ def test_other_threads_are_not_watched():
         thread.start()
         thread.join()
     assert found == [-np.inf]
+
+
+def test_inside_of_a_compiled_function():
+    @tg.jit
+    def f(x):
+        with tg.debug_nans():
+            return tg.grad(lambda x: np.sum(np.log(x)))(x)
+
+    for _ in range(3):
+        np.testing.assert_allclose(f(X + 1), 1 / (X + 1))
+    for _ in range(2):
+        with pytest.raises(FloatingPointError):
+            f(X)
