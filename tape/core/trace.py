@@ -130,6 +130,9 @@ class Trace(ABC):
     def clear(self, value: Traced) -> None:
         """Forget how a value was made; a trace that keeps no graph does nothing."""
 
+    def draw(self) -> None:  # noqa: B027  # most traces have one example
+        """Random numbers are about to be drawn by the function that runs under this trace."""
+
     def stored_outside(self, shape: tuple[int, ...]) -> None:
         """Refuse that a value was stored into an array from outside, where none below may lie."""
         raise TracedArrayError(

@@ -239,12 +239,22 @@ class Reader(Imaging):
             found = replacement_of(function)
             if found is not None:
                 return None if self.promotions is not None or wants_arguments(found) else found
+        elif kind is MethodType and type(function.__self__).__name__ in _GENERATORS:
+            self.draw()
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
         if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
+
+    def draw(self) -> None:
+        """Tell all traces that random numbers are drawn."""
+        reader: Reader | None = self
+        while reader is not None:
+            if reader.trace is not None:
+                reader.trace.draw()
+            reader = reader.outer
 
     def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
         computes = type(function) is np.ufunc and not names and len(args) <= function.nin
@@ -417,6 +427,8 @@ class Reader(Imaging):
         return value
 
 
+#: The classes of NumPy's generators of random numbers, which need not be loaded.
+_GENERATORS = frozenset({"Generator", "RandomState"})
 _WITH_LISTS: dict[Any, Any] = {}
 
 

@@ -15,7 +15,7 @@ from tapegrad.tape.python.gate import Gate, current
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.reading import Reader
 
-__all__ = ["called", "promoted", "read", "run", "unread"]
+__all__ = ["called", "promoted", "read", "run", "seen", "unread"]
 
 
 def read(
@@ -69,7 +69,11 @@ def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) ->
 
 def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call the image of a function; in what it returns, tensors stand for promoted arrays."""
-    result = called(function)(*args, **kwargs)
+    return seen(called(function)(*args, **kwargs))
+
+
+def seen(result: Any) -> Any:
+    """Return what an image has returned with tensors in place of promoted arrays."""
     gate = current.get()
     if isinstance(gate, Reader) and gate.promotions is not None:
         return gate.seen(result)

@@ -144,6 +144,10 @@ class BatchTrace(Trace):
     def clear(self, tensor: Traced) -> None:
         """There is no graph at this level."""
 
+    def draw(self) -> None:
+        """Make ``vmap`` run the examples one by one: each draws its own."""
+        raise NeedsLoop
+
 
 def stacked(outs: list[Any]) -> Any:
     """Stack the results of the examples; they may differ in shape, as ``x[x > 0]`` does."""
