@@ -47,6 +47,8 @@ class Trace(ABC):
     records_all = False
     #: Whether each of its values has one below it that may take its place when the trace has ended.
     lowers = True
+    #: The user's function that runs under the trace, if that is known.
+    function: Any = None
     #: What makes the appearance of a trace's values.
     appearance_of: Callable[[], Appearance] = Appearance
 
@@ -148,11 +150,24 @@ class Trace(ABC):
 
 def leaked(value: Traced) -> LeakedTensorError:
     """Return the error for a value whose trace has ended."""
+    trace = value.live_trace
     return LeakedTensorError(
-        f"a tensor traced by {value.live_trace.name} is used after that transformation ended "
+        f"a tensor traced by {trace.name}{_of(trace.function)} is used after that transformation ended "
         f"(seen at {user_location()}). Return it from the function instead: as part of the result, "
         "or as an auxiliary value with has_aux=True."
     )
+
+
+def _of(function: Any) -> str:
+    """Return the function of a trace as text, and where it stands."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    if function is None:
+        return ""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    name = getattr(function, "__qualname__", None) or repr(function)
+    where = "" if code is None else f", {code.co_filename}:{code.co_firstlineno}"
+    return f" of {name.rpartition('<locals>.')[2]}{where},"
 
 
 @contextmanager

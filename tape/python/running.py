@@ -37,6 +37,8 @@ def read(
     nest
         What the function returned, in which tensors stand for promoted arrays.
     """
+    if trace is not None:
+        trace.function = function
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
     outer = current.get()

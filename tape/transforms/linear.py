@@ -30,6 +30,7 @@ from tapegrad.tape.transforms.values import (
     below,
     dtype_of,
     floats_only,
+    place_of,
     require_scalar,
     shape_of,
 )
@@ -76,10 +77,11 @@ class _Linear:
         """Return the tangent of the result."""
         what = "linearize: the tangents must be as the primals"
         leaves = flatten_like(self._structure, tangents, what)
-        for t, primal in zip(leaves, self._inputs):
+        for i, (t, primal) in enumerate(zip(leaves, self._inputs)):
             if shape_of(t) != shape_of(primal):
                 raise ValueError(
-                    f"linearize: a tangent has shape {shape_of(t)}, its primal {shape_of(primal)}"
+                    f"linearize: the tangent{place_of(self._structure, i)} has shape {shape_of(t)}, its "
+                    f"primal {shape_of(primal)}"
                 )
         return self._push(unflatten(self._structure, leaves))[0]
 
