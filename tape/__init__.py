@@ -104,8 +104,8 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.checkpointing",
     "tapegrad.tape.transforms.control",
     "tapegrad.tape.transforms.creators",
-    "tapegrad.tape.transforms.custom",
-    "tapegrad.tape.transforms.implicit",
+    "tapegrad.tape.transforms.custom_entries",
+    "tapegrad.tape.transforms.equations",
     "tapegrad.tape.transforms.operations",
 )
 for _name in ("called", "read"):

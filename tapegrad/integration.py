@@ -1,9 +1,9 @@
 """Ordinary differential equations: ``odeint``.
 
-The method is that of Dormand and Prince, of order 5 with an error estimate of order 4; between the steps the
-solution is the polynomial of order 4 of Hairer, Nørsett and Wanner (Solving Ordinary Differential Equations
-I, second edition, sections II.4 to II.6, whose coefficients these are). Derivatives go through the steps that
-were taken; how long the steps are is no function of anything.
+The method is that of Dormand and Prince, of order 5 with an error estimate of order 4; between the
+steps the solution is the polynomial of order 4 of Hairer, Nørsett and Wanner (Solving Ordinary
+Differential Equations I, second edition, sections II.4 to II.6, whose coefficients these are).
+Derivatives go through the steps that were taken; how long the steps are is no function of anything.
 """
 
 from __future__ import annotations
@@ -96,9 +96,10 @@ def odeint(
 
     Notes
     -----
-    It has derivatives by `y0`, by `args`, by `t`, and by what `func` reads from outside. They are those of
-    the numerical solution: of the steps, whose lengths count as constants. Reverse mode keeps the
-    residuals of all steps; put :func:`tapegrad.checkpoint` around pieces of the time, to keep less.
+    It has derivatives by `y0`, by `args`, by `t`, and by what `func` reads from outside. They are
+    those of the numerical solution: of the steps, whose lengths count as constants. Reverse mode keeps
+    the residuals of all steps; put :func:`tapegrad.checkpoint` around pieces of the time, to keep
+    less.
 
     Under ``jit``, that a step was accepted is a guard: calls that take other steps are recorded anew.
     Batches are solved one by one.

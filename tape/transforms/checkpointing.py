@@ -274,8 +274,8 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that keeps only its arguments for the reverse sweep, and is run again in it.
 
     Residuals take memory from the time at which they are computed until the sweep has used them. A
-    function made of checkpointed blocks keeps the arguments of the blocks, and the residuals of one block
-    at a time; that costs one more run of each block.
+    function made of checkpointed blocks keeps the arguments of the blocks, and the residuals of one
+    block at a time; that costs one more run of each block.
 
     Parameters
     ----------
@@ -289,12 +289,12 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Notes
     -----
-    What the function does in the first run is what is run again: random numbers are not drawn anew. What it
-    reads from outside and is being differentiated is kept as an argument is.
+    What the function does in the first run is what is run again: random numbers are not drawn anew.
+    What it reads from outside and is being differentiated is kept as an argument is.
 
-    Forward mode keeps no residuals, and runs the function as it is. Under ``jit``, the second run is part
-    of the plan, and starts from copies of the arguments that are made when the cotangents are known: equal
-    expressions of the two runs are not merged. Within each run all is fused as elsewhere.
+    Forward mode keeps no residuals, and runs the function as it is. Under ``jit``, the second run is
+    part of the plan, and starts from copies of the arguments that are made when the cotangents are
+    known: equal expressions of the two runs are not merged. Within each run all is fused as elsewhere.
 
     A function that can be no program (it writes into an array from outside, or makes a plain number of a
     value) is run as without ``checkpoint``.

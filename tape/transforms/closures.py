@@ -1,8 +1,9 @@
 """Functions apart from the tensors that they close over.
 
-A solver of somebody's works on arrays, and closes over what it needs: a matrix, a tolerance. Where such a
-value is traced, the solver must be called with the array that lies below it: so functions are taken
-apart into the tensors in their closures, defaults and partial arguments, and put together with others.
+A solver of somebody's works on arrays, and closes over what it needs: a matrix, a tolerance. Where
+such a value is traced, the solver must be called with the array that lies below it: so functions are
+taken apart into the tensors in their closures, defaults and partial arguments, and put together with
+others.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ def _recorded(function: Callable[..., Any], args: Any, kwargs: Any, what: str) -
         )
     except NotRecordable as reason:
         raise TypeError(
-            f"{what}({spelled(function)}): there is no one program that does what the function does for all "
-            f"such arguments: {reason}"
+            f"{what}({spelled(function)}): there is no one program that does what the function does for "
+            f"all such arguments: {reason}"
         ) from None
 
 

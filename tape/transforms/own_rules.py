@@ -261,7 +261,7 @@ def _linked_in_memory(call: _Linked, leaves: Sequence[Any], residuals: Sequence[
 
 
 def _below(result: Any, trace: Trace) -> Any:
-    """Return a result as it is below the trace; it belongs to it if it depends on values from outside."""
+    """Return a result as it is below the trace, whose own it is if it depends on values from outside."""
     if isinstance(result, Tensor) and result.live_trace.level > trace.level:
         raise Deeper(result.live_trace)
     return lower(result.snapshot(), trace) if belongs(result, trace) else result
@@ -290,7 +290,7 @@ def pushed(trace: JVPTrace, results: Sequence[Any], tangents: Sequence[Any]) -> 
     return out
 
 
-# Derivatives of functions, one cotangent or tangent at a time --------------------------------------------
+# Derivatives of functions, one cotangent or tangent at a time -------------------------------------
 
 
 def cotangents_of(g: Any, results: Sequence[Any]) -> list[Any]:
@@ -358,7 +358,7 @@ def pulled_through(
     return [found.get(v.node) if belongs(v, trace) else None for v in given]
 
 
-# Programs of several functions ---------------------------------------------------------------------------
+# Programs of several functions --------------------------------------------------------------------
 
 
 def together(bodies: Sequence[Body], counts: Sequence[int]) -> tuple[list[Program], list[Tensor]]:

@@ -132,9 +132,7 @@ def pull_from(
     given none, that the pullback needs.
     """
     leaves, structure_in = flatten(primals)
-    values = [
-        differentiable(leaf, what, structure_in, i) for i, leaf in enumerate(leaves)
-    ]
+    values = [differentiable(leaf, what, structure_in, i) for i, leaf in enumerate(leaves)]
     if deferred:
         values = [_own(value) for value in values]
     with new_trace(kind) as trace:

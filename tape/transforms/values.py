@@ -45,7 +45,7 @@ def as_value(leaf: Any, what: str) -> Any:
 
 
 def place_of(structure: Structure, index: int) -> str:
-    """Return where a leaf lies in a nest, as text; nothing if the nest is one value, alone or in a tuple."""
+    """Return where a leaf lies in a nest, as text; nothing if it is all there is."""
     where = paths(structure)[index]
     return f" at {where}" if where not in ("", "[0]") else ""
 

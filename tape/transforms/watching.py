@@ -81,8 +81,8 @@ class _Nans:
                 ]
                 if not _is_finite(result.node) and all(map(_is_finite, (*args, *tangents))):
                     raise FloatingPointError(
-                        f"the forward derivative of {primitive.name} made {_what(result.node)} of finite "
-                        f"numbers, at {user_location()}\n  tangent of the result: "
+                        f"the forward derivative of {primitive.name} made {_what(result.node)} of "
+                        f"finite numbers, at {user_location()}\n  tangent of the result: "
                         f"{_described(result.node)}\n"
                         + _listed("argument", args)
                         + _listed("tangent", tangents)
@@ -182,8 +182,8 @@ class debug_nans:  # a context manager and a decorator
     Notes
     -----
     Looked at is what is done with tensors and traced values, forward and backward. What plain NumPy does
-    with plain arrays is not; `np.errstate` is for that. Inside, ``jit`` runs functions as they are. Other
-    threads and tasks are not affected.
+    with plain arrays is not; `np.errstate` is for that. Inside, ``jit`` runs functions as they are.
+    Other threads and tasks are not affected.
 
     Examples
     --------

@@ -6,7 +6,7 @@ import pytest
 import tapegrad as tg
 
 X = np.ones(3)
-FIRST = lambda d: d["a"] * 1.0  # noqa: E731
+FIRST = lambda d: d["a"] * 1.0
 
 CASES = {
     "another structure of tangents": (

@@ -78,19 +78,19 @@ TRANSFORMS = {
     "reverse over reverse": lambda f: lambda x, w: tg.jacrev(tg.grad(f, 1))(x, w),
     "reverse over forward": lambda f: lambda x, w: tg.jacrev(tg.jacfwd(f), 1)(x, w),
     "jit of hessian": lambda f: tg.jit(tg.hessian(f)),
-    "batch of gradients": lambda f: lambda x, w: tg.vmap(tg.grad(f), (0, None))(
-        np.stack([x, 2 * x]), w
+    "batch of gradients": lambda f: (
+        lambda x, w: tg.vmap(tg.grad(f), (0, None))(np.stack([x, 2 * x]), w)
     ),
-    "gradient of a batch": lambda f: lambda x, w: tg.grad(
-        lambda w: np.sum(tg.vmap(f, (0, None))(np.stack([x, 2 * x]), w))
-    )(w),
+    "gradient of a batch": lambda f: (
+        lambda x, w: tg.grad(lambda w: np.sum(tg.vmap(f, (0, None))(np.stack([x, 2 * x]), w)))(w)
+    ),
 }
 
 
 @every
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_values_and_derivatives_are_those_of_the_function(block, transform):
-    if block is numbers and transform in ("grad of jit", "jit of jvp") or (
+    if (block is numbers and transform in ("grad of jit", "jit of jvp")) or (
         block is branches and "batch" in transform
     ):
         pytest.skip("jit asks for the values")

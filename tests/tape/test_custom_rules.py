@@ -166,7 +166,7 @@ def test_imperative_tensors_and_tapes(f):
     np.testing.assert_allclose(tape.gradient(loss, [t])[0], gradient(X))
     program = tape.program([t], [loss])
     program.verify()
-    value, pulled = program.reverse()(X + 1, np.array(1.0))
+    _, pulled = program.reverse()(X + 1, np.array(1.0))
     np.testing.assert_allclose(pulled, gradient(X + 1))
     np.testing.assert_allclose(program.forward()(X, np.ones(3))[1], np.sum(gradient(X)))
     np.testing.assert_allclose(program.compile()(X)[0], np.sum(np.sin(X) * X**3))

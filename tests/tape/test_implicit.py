@@ -70,8 +70,8 @@ TRANSFORMS = {
     "reverse over reverse": lambda f: tg.jit(tg.jacrev(tg.jacrev(f, (0, 1)))),
     "batch": lambda f: lambda a, b: tg.vmap(f, (0, None))(np.stack([a, 2 * a]), b),
     "batch of both": lambda f: lambda a, b: tg.vmap(f)(np.stack([a, 2 * a]), np.stack([b, -b])),
-    "batch of jacobians": lambda f: lambda a, b: tg.vmap(tg.jacrev(f, (0, 1)), (None, 0))(
-        a, np.stack([b, -b])
+    "batch of jacobians": lambda f: (
+        lambda a, b: tg.vmap(tg.jacrev(f, (0, 1)), (None, 0))(a, np.stack([b, -b]))
     ),
     "gradient of batches": lambda f: tg.grad(
         lambda a, b: np.sum(
@@ -146,7 +146,7 @@ def test_nests():
 
         def solve(function, right):
             flat, back = np.array([right["x"], right["y"][0]]), lambda v: {"x": v[0], "y": [v[1]]}
-            of = lambda v: (lambda out: np.array([out["x"], out["y"][0]]))(function(back(v)))  # noqa: E731
+            of = lambda v: (lambda out: np.array([out["x"], out["y"][0]]))(function(back(v)))
             return back(dense(of, flat))
 
         out = tg.custom_linear_solve(matvec, {"x": b, "y": [1.0]}, solve, solve)
@@ -223,7 +223,7 @@ def test_brentq():
     optimize = pytest.importorskip("scipy.optimize")
 
     def kepler(m, e):
-        solve = lambda f, guess: optimize.brentq(f, 0.0, 7.0)  # noqa: E731
+        solve = lambda f, guess: optimize.brentq(f, 0.0, 7.0)
         return tg.custom_root(lambda x: x - e * np.sin(x) - m, m, solve, lambda g, y: y / g(1.0))
 
     x = kepler(1.0, 0.3)
@@ -240,7 +240,7 @@ def test_root():
     optimize = pytest.importorskip("scipy.optimize")
 
     def crossing(a):
-        f = lambda x: np.stack([x[0] ** 2 + x[1] ** 2 - a, x[0] - x[1]])  # noqa: E731
+        f = lambda x: np.stack([x[0] ** 2 + x[1] ** 2 - a, x[0] - x[1]])
         return tg.custom_root(f, np.ones(2), lambda f, x: optimize.root(f, x, tol=1e-12).x, dense)
 
     wanted = 1 / np.sqrt(8 * 3.0)
@@ -333,4 +333,6 @@ def test_spsolve():
     np.testing.assert_allclose(hessian, hessian.T, atol=1e-12)
     step = np.array([1e-5, 0, 0, 0, 0])
     slope = tg.grad(lambda data: np.sum(spsolve(data, b)))
-    np.testing.assert_allclose(hessian[0], (slope(data + step) - slope(data - step)) / 2e-5, rtol=1e-6)
+    np.testing.assert_allclose(
+        hessian[0], (slope(data + step) - slope(data - step)) / 2e-5, rtol=1e-6
+    )

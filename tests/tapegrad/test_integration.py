@@ -25,8 +25,8 @@ TRANSFORMS = {
     "reverse": lambda f: tg.jacrev(f, (0, 1, 2)),
     "forward": lambda f: tg.jacfwd(f, (0, 1, 2)),
     "forward over reverse": lambda f: tg.jacfwd(tg.jacrev(f, (0, 1, 2)), 2),
-    "batch": lambda f: lambda y, t, r: tg.vmap(f, (0, None, 0))(
-        np.stack([y, 2 * y]), t, np.stack([r, 3 * r])
+    "batch": lambda f: (
+        lambda y, t, r: tg.vmap(f, (0, None, 0))(np.stack([y, 2 * y]), t, np.stack([r, 3 * r]))
     ),
 }
 
