@@ -74,7 +74,7 @@ if _TYPE_CHECKING:
         typing,
     )
     from tapegrad.clipping import clip_by_global_norm, clip_by_norm
-    from tapegrad.compile import Jit, jit
+    from tapegrad.compile import Jit, clear_cache, jit
     from tapegrad.integration import odeint
     from tapegrad.io import load, save
     from tapegrad.nnet import sliding_window_view
@@ -122,10 +122,12 @@ _LATER = {
     "Jit": "compile",
     "Operation": "tape",
     "Program": "tape",
+    "ShapeDtypeStruct": "tape",
     "Tape": "tape",
     "adapt": "tape",
     "check_grads": "tape",
     "checkpoint": "tape",
+    "clear_cache": "compile",
     "clip_by_global_norm": "clipping",
     "clip_by_norm": "clipping",
     "cond": "tape",
@@ -133,13 +135,11 @@ _LATER = {
     "custom_linear_solve": "tape",
     "custom_root": "tape",
     "custom_vjp": "tape",
+    "debug_nans": "tape",
     "elementwise_grad": "tape",
+    "eval_shape": "tape",
     "execute_op": "tape",
     "fixed_point": "tape",
-    "ShapeDtypeStruct": "tape",
-    "eval_shape": "tape",
-    "make_tape": "tape",
-    "debug_nans": "tape",
     "grad": "tape",
     "gradients": "tape",
     "hessian": "tape",
@@ -152,8 +152,9 @@ _LATER = {
     "linear_transpose": "tape",
     "linearize": "tape",
     "load": "io",
-    "remat": "tape",
+    "make_tape": "tape",
     "odeint": "integration",
+    "remat": "tape",
     "save": "io",
     "sliding_window_view": "nnet",
     "value_and_grad": "tape",
@@ -215,6 +216,7 @@ __all__ = [
     "bool_",
     "check_grads",
     "checkpoint",
+    "clear_cache",
     "clip_by_global_norm",
     "clip_by_norm",
     "computational_graph",
