@@ -32,8 +32,9 @@ class Closure:
     Examples
     --------
     >>> import tapegrad as tg
-    >>> scale = tg.tensor(2.0)
-    >>> closure = Closure(lambda x: x * scale)
+    >>> def scaled(scale):
+    ...     return lambda x: x * scale
+    >>> closure = Closure(scaled(tg.tensor(2.0)))
     >>> closure.tensors
     [Tensor(2.)]
     >>> closure.given([10.0])(1.0)

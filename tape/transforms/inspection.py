@@ -114,7 +114,7 @@ def make_tape(function: Callable[..., Any]) -> Callable[..., Program]:
     >>> program(np.array([1.0, 2.0, 3.0]))
     (array([2., 4., 6.]),)
     >>> [entry.primitive.name for entry in program.entries]
-    ['power', 'multiply']
+    ['multiply', 'multiply']
     """
 
     @transformed(make_tape, function)
