@@ -48,16 +48,19 @@ __all__ = ["checkpoint", "checkpoint_p", "recompute_p", "remat"]
 
 # The entries -------------------------------------------------------------------------------------------
 
+
+def _batch_again(args: Any, batched: Any, size: int, params: dict[str, Any]) -> Any:
+    x, cotangent = args
+    whole = x if batched[0] else np.broadcast_to(x, (size, *np.shape(x)))
+    return bind(recompute_p, whole, cotangent)
+
+
 recompute_p = Primitive(
     "recompute",
     lambda x, cotangent: np.array(x),
     (lambda g, y, x, cotangent: g, None),
     jvp="linear",
-    batch=lambda args, batched, size, params: bind(
-        recompute_p,
-        args[0] if batched[0] else np.broadcast_to(args[0], (size, *args[0].shape)),
-        args[1],
-    ),
+    batch=_batch_again,
     source=lambda args, params: f"np.array({args[0]})  # when {args[1]} is known",
 )
 

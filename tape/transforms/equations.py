@@ -80,8 +80,8 @@ class Equation(NamedTuple):
     ----------
     function : callable
         Takes the leaves of x, and of theta.
-    count : int
-        The number of leaves of x.
+    number : int
+        Of the leaves of x.
     solve, transposed : Solver or None
         For J v = y, and for the transpose.
     derivative : callable or None
@@ -89,7 +89,7 @@ class Equation(NamedTuple):
     """
 
     function: Any
-    count: int
+    number: int
     solve: Solver
     transposed: Solver | None
     derivative: Any = None
@@ -97,17 +97,17 @@ class Equation(NamedTuple):
     @property
     def tangent(self) -> Flat:
         """``tangent(*v, *x, *theta)`` is J v."""
-        return self.derivative or _Tangent(self.function, self.count)
+        return self.derivative or _Tangent(self.function, self.number)  # type: ignore[return-value]
 
 
 class _Tangent(NamedTuple):
     """The derivative of F by x, along a direction: a function of direction, x and theta."""
 
     function: Any
-    count: int
+    number: int
 
     def __call__(self, *values: Any) -> list[Any]:
-        n = self.count
+        n = self.number
         tangents = [*values[:n], *[None] * (len(values) - 2 * n)]
         return pushed_through(self.function, values[n:], tangents)
 
@@ -116,10 +116,10 @@ class _Transposed(NamedTuple):
     """The transpose of a linear function of its first arguments."""
 
     function: Any
-    count: int
+    number: int
 
     def __call__(self, *values: Any) -> list[Any]:
-        n = self.count
+        n = self.number
         rest = values[n:]
         found = transposed_at(
             lambda vs: self.function(*vs, *rest), list(map(held, values[:n])), values[:n]
@@ -131,10 +131,10 @@ class _Linear(NamedTuple):
     """The equation A v - y = 0: a function of v, y and what A depends on."""
 
     function: Any
-    count: int
+    number: int
 
     def __call__(self, *values: Any) -> list[Any]:
-        n = self.count
+        n = self.number
         return [a - y for a, y in zip(self.function(*values[:n], *values[2 * n :]), values[n:])]
 
 
@@ -142,10 +142,10 @@ class _OfLinear(NamedTuple):
     """Its derivative: A v, as a function of the direction, v, y, and what A depends on."""
 
     function: Any
-    count: int
+    number: int
 
     def __call__(self, *values: Any) -> Sequence[Any]:
-        n = self.count
+        n = self.number
         return self.function(*values[:n], *values[3 * n :])  # type: ignore[no-any-return]
 
 
@@ -229,7 +229,7 @@ def _example_shape(value: Any, place: int, levels: Levels) -> tuple[int, ...]:
 
 def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[Any, ...]:
     """Note which operands are batches; what is solved for is one in any case."""
-    n = params["equation"].count if "equation" in params else params["counts"][0]
+    n = params["equation"].number if "equation" in params else params["counts"][0]
     flags = tuple(b or i < n for i, b in enumerate(batched))
     args = [
         np.broadcast_to(a, (size, *np.shape(a))) if f and not b else a
@@ -250,7 +250,7 @@ solution_p = Primitive(
 
 
 def _found(*values: Any, equation: Equation, levels: Levels, theta: int) -> tuple[Any, ...]:
-    return tuple(np.array(x) for x in values[: equation.count])
+    return tuple(np.array(x) for x in values[: equation.number])
 
 
 def linear_solution(
@@ -279,7 +279,7 @@ def linear_solution(
 def _pull(
     g: Any, y: Any, *values: Any, equation: Equation, levels: Levels, theta: int
 ) -> list[Any]:
-    n = equation.count
+    n = equation.number
     if equation.transposed is None:
         raise TypeError(
             "custom_linear_solve: reverse mode solves the transposed equation; give it transpose_solve, "
@@ -307,7 +307,7 @@ def _pull(
 def _push(
     tangents: Any, y: Any, *values: Any, equation: Equation, levels: Levels, theta: int
 ) -> Any:
-    n = equation.count
+    n = equation.number
     given, tensors = values[n : n + theta], values[n + theta :]
     # For whoever differentiates below, x is a function of what it depends on.
     x = bind(implicit_p, *values, equation=equation, levels=levels, theta=theta)

@@ -388,11 +388,10 @@ def together(bodies: Sequence[Body], counts: Sequence[int]) -> tuple[list[Progra
         known = dict(zip(body.hidden, program.inputs[count:]))
         inputs, weak = list(program.inputs[:count]), set(program.weak)
         for key, (_, like, is_weak) in hidden.items():
-            node = known.get(key)
-            if node is None:
-                node = Node(None, (), {}, (), like.shape, like.dtype)
-                weak.update([node] if is_weak else [])
-            inputs.append(node)
+            own = known.get(key) or Node(None, (), {}, (), like.shape, like.dtype)
+            if key not in known and is_weak:
+                weak.add(own)
+            inputs.append(own)
         programs.append(Program(inputs, program.entries, program.outputs, weak))
     return programs, [value for value, _, _ in hidden.values()]
 
