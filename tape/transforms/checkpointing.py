@@ -299,6 +299,8 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     part of the plan, and starts from copies of the arguments that are made when the cotangents are
     known: equal expressions of the two runs are not merged. Within each run all is fused as elsewhere.
 
+    A call is checkpointed if something among its arguments is traced, or an imperative variable.
+
     A function that can be no program (it writes into an array from outside, or makes a plain number of a
     value) is run as without ``checkpoint``.
 

@@ -101,7 +101,7 @@ class custom_vjp(Custom):  # a decorator
             self._undefined("defvjp(fwd, bwd)")
 
     def _run_fwd(self, call: Call, args: tuple[Any, ...]) -> tuple[Any, Any]:
-        both = call.run(self._fwd, args)  # type: ignore[arg-type]
+        both = call.run(self.rule("_fwd"), args)
         if type(both) not in (tuple, list) or len(both) != 2:
             raise TypeError(
                 f"the fwd of {call.name} must return a pair, the result and the residuals; it returned "
@@ -111,8 +111,7 @@ class custom_vjp(Custom):  # a decorator
 
     def _run_bwd(self, call: Call, residuals: Any, cotangent: Any) -> list[Any]:
         """Return the cotangent of each operand, or None."""
-        assert self._bwd is not None
-        parts = run(self._bwd, *call.first, residuals, cotangent)
+        parts = run(self.rule("_bwd"), *call.first, residuals, cotangent)
         count = len(call.args)
         if type(parts) not in (tuple, list) or len(parts) != count:
             shown = f"{len(parts)}" if isinstance(parts, tuple | list) else type(parts).__name__
@@ -284,7 +283,6 @@ class custom_jvp(Custom):  # a decorator
 
     def _push(self, call: Call, args: tuple[Any, ...], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """Return the result, and a tangent for each of its leaves, for a tangent of each operand."""
-        assert self._jvp is not None
         given = iter(tangents)
         filled = []
         for leaf in call.leaves:
@@ -295,7 +293,7 @@ class custom_jvp(Custom):  # a decorator
             )
             filled.append(zero if t is None else t)
         moving = unflatten(call.structure, filled)
-        both = run(self._jvp, *call.first, args, moving)
+        both = run(self.rule("_jvp"), *call.first, args, moving)
         if type(both) not in (tuple, list) or len(both) != 2:
             raise TypeError(
                 f"the jvp of {call.name} must return a pair, the result and its tangent; it returned a "

@@ -19,6 +19,7 @@ from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, paths, unflatten
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
+from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.custom_entries import Deferred
 from tapegrad.tape.transforms.own_rules import (
@@ -99,6 +100,10 @@ class Custom(ABC):
             return self._differentiated(call, standing.trace)
         except Deeper:
             return self._entry(call)
+
+    def rule(self, name: str) -> Any:
+        """Return a rule; that it is this one is noted where the call is recorded."""
+        return current.get().attribute(self, name)()
 
     @abstractmethod
     def _check_rule(self) -> None:

@@ -28,6 +28,7 @@ from tapegrad.tape.transforms.batching import BatchTrace
 from tapegrad.tape.transforms.closures import Closure
 from tapegrad.tape.transforms.forward_mode import JVPTrace
 from tapegrad.tape.transforms.own_rules import cotangents_of, pulled_through, transposed_at
+from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 
 __all__ = ["Equation", "Solver", "implicit_p", "linear_solution", "solution_p"]
 
@@ -121,9 +122,8 @@ class _Transposed(NamedTuple):
     def __call__(self, *values: Any) -> list[Any]:
         n = self.number
         rest = values[n:]
-        found = transposed_at(
-            lambda vs: self.function(*vs, *rest), list(map(held, values[:n])), values[:n]
-        )
+        likes = list(map(held, values[:n]))
+        found = transposed_at(lambda vs: self.function(*vs, *rest), likes, values[:n], ReverseTrace)
         return [np.zeros_like(v) if g is None else g for g, v in zip(found, values[:n])]
 
 

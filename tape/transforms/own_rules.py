@@ -18,6 +18,7 @@ from tapegrad.tape.array.application import belongs, held, innermost, lower
 from tapegrad.tape.array.tensor import Tensor, make, pin_of
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.cotangents import fit, total, zeros
+from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
@@ -225,6 +226,11 @@ def linked(
     residuals : sequence
         What the rule needs: it may not be written into meanwhile.
     """
+    if isinstance(trace, LinearTrace):
+        raise ValueError(
+            f"{trace.name}: the function is not linear, as far as can be told: it applies a function "
+            f"with a rule of its own to what depends on its arguments, at {user_location()}"
+        )
     outside = [r for r in results if belongs(r, trace) and not trace.is_constant(r)]
     places = [i for i, r in enumerate(results) if any(r is o for o in outside)]
 
@@ -312,7 +318,10 @@ class _RuleTrace(LinearTrace):
 
 
 def transposed_at(
-    function: Callable[[list[Any]], Sequence[Any]], likes: Sequence[Any], cotangents: Sequence[Any]
+    function: Callable[[list[Any]], Sequence[Any]],
+    likes: Sequence[Any],
+    cotangents: Sequence[Any],
+    kind: type[ReverseTrace] = _RuleTrace,
 ) -> list[Any]:
     """Return what the transpose of a linear function gives for cotangents of its results.
 
@@ -324,8 +333,10 @@ def transposed_at(
     likes : sequence
     cotangents : sequence
         None stands for zeros.
+    kind : type
+        What traces the function: by default, what refuses a function that is not linear.
     """
-    with new_trace(_RuleTrace) as trace:
+    with new_trace(kind) as trace:
         variables = [trace.variable(np.zeros(like.shape, like.dtype)) for like in likes]
         roots = [
             (r.node, np.broadcast_to(t, r.shape))

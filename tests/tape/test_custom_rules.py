@@ -450,3 +450,19 @@ def test_jit_reads_what_rules_read():
     assert gradient(1.0) == 2.0
     scale[0] = 5.0
     assert gradient(1.0) == 5.0
+
+
+@every
+def test_nobody_takes_a_custom_function_for_linear(f):
+    with pytest.raises(ValueError, match="a rule of its own"):
+        tg.linear_transpose(lambda x: f(x, 2.0), X)
+
+
+def test_jit_notices_another_rule():
+    f = tg.custom_vjp(lambda x: x * 1.0)
+    holder = [f]
+    for make in (lambda f: tg.jit(tg.grad(f)), lambda f: tg.grad(tg.jit(f))):
+        gradient = make(lambda x: holder[0](x) * 1.0)
+        for factor in (2.0, 3.0):
+            f.defvjp(lambda x: (x * 1.0, None), lambda _, g, factor=factor: (g * factor,))
+            assert gradient(1.0) == factor

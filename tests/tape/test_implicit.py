@@ -189,6 +189,21 @@ def test_an_equation_that_asks_for_values():
     np.testing.assert_allclose(tg.vmap(tg.grad(root))(np.array([8.0, 27.0])), [1 / 12, 1 / 27])
 
 
+def test_a_solution_inside_of_an_equation():
+    def root(a):  # x * cbrt(x) = a, of which the cube root is found by a solver, too
+        return tg.custom_root(
+            lambda x: x * cube_root(x) - a, 1.0, bisected, lambda g, y: y / g(1.0)
+        )
+
+    a, power = 5.0, 0.75
+    np.testing.assert_allclose(root(a), a**power)
+    np.testing.assert_allclose(tg.grad(root)(a), power * a ** (power - 1))
+    np.testing.assert_allclose(tg.jacfwd(root)(a), power * a ** (power - 1))
+    np.testing.assert_allclose(tg.jit(tg.grad(root))(a), power * a ** (power - 1))
+    second = power * (power - 1) * a ** (power - 2)
+    np.testing.assert_allclose(tg.grad(tg.grad(root))(a), second, rtol=1e-6)
+
+
 def test_errors():
     with pytest.raises(TypeError, match="custom_root: solve must be a function"):
         tg.custom_root(np.sin, 1.0, 3, 4)
