@@ -90,10 +90,8 @@ TRANSFORMS = {
 @every
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_values_and_derivatives_are_those_of_the_function(block, transform):
-    if (block is numbers and transform in ("grad of jit", "jit of jvp")) or (
-        block is branches and "batch" in transform
-    ):
-        pytest.skip("jit asks for the values")
+    if block is numbers and transform == "grad of jit":
+        pytest.skip("float() of a value raises there without checkpoint, too")
     make = TRANSFORMS[transform]
     wanted = tg.tree_leaves(make(loss_of(block))(X, W))
     got = make(loss_of(tg.checkpoint(block)))
