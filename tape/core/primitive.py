@@ -213,6 +213,9 @@ class Primitive:
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
+    call : bool
+        Whether its derivatives are those of its expansion, which recordings of bodies may write out
+        at once.
     """
 
     def __init__(
@@ -246,6 +249,7 @@ class Primitive:
         expansion: Callable[..., Any] | None = None,
         imperative: Primitive | None = None,
         source: Callable[..., str] | None = None,
+        call: bool = False,
         register: bool = True,
     ) -> None:
         self.name = name
@@ -279,6 +283,7 @@ class Primitive:
         self.expansion = expansion
         self.imperative = imperative or self
         self.source = source
+        self.call = call
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
         #: Does the same inside ``grad``: ``link(trace, args, params, constant)``.

@@ -23,6 +23,7 @@ from tapegrad.tape.transforms.values import (
     below,
     differentiable,
     give_back,
+    place_of,
     refuse_foreign,
     split_aux,
 )
@@ -67,12 +68,13 @@ class Pullback:
             what = "vjp: the cotangent must have the structure of the function's result"
             leaves = flatten_like(self._structure_out, cotangent, what)
         roots = []
-        for g, (node, value) in zip(leaves, self._outputs):
+        for i, (g, (node, value)) in enumerate(zip(leaves, self._outputs)):
             shape = np.shape(value)
             g = g if isinstance(g, Tensor) else np.asarray(g)
             if g.shape != shape:
+                place = place_of(self._structure_out, i)
                 raise ValueError(
-                    f"vjp: a cotangent has shape {g.shape}, the result it belongs to {shape}"
+                    f"vjp: the cotangent{place} has shape {g.shape}, the result it belongs to {shape}"
                 )
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
@@ -130,7 +132,7 @@ def pull_from(
     given none, that the pullback needs.
     """
     leaves, structure_in = flatten(primals)
-    values = [differentiable(leaf, what) for leaf in leaves]
+    values = [differentiable(leaf, what, structure_in, i) for i, leaf in enumerate(leaves)]
     if deferred:
         values = [_own(value) for value in values]
     with new_trace(kind) as trace:
@@ -179,11 +181,14 @@ def push_through(
     directions = flatten_like(structure, tangents, f"{what}: the tangents must be as the primals")
     with new_trace(JVPTrace) as trace:
         duals = []
-        for leaf, direction in zip(leaves, directions):
-            value = differentiable(leaf, what)
+        for i, (leaf, direction) in enumerate(zip(leaves, directions)):
+            value = differentiable(leaf, what, structure, i)
             t = as_value(direction, what)
             if t.shape != value.shape:
-                raise ValueError(f"{what}: a tangent has shape {t.shape}, its primal {value.shape}")
+                place = place_of(structure, i)
+                raise ValueError(
+                    f"{what}: the tangent{place} has shape {t.shape}, its primal {value.shape}"
+                )
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
         result, aux = split_aux(

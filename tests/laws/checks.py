@@ -215,6 +215,7 @@ IN_NUMPY = {
     "absolute_strict": np.absolute,
     "frexp_exponent": lambda x: np.frexp(x)[1],
     "cast": lambda x, dtype: x.astype(dtype),
+    "recompute": lambda x, cotangent: np.copy(x),
     "reshape": lambda x, shape: np.reshape(x, shape),
     "basic_index": lambda x, spec: x[thaw_index(spec)],
     "embed": _scatter,

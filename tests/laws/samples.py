@@ -96,6 +96,9 @@ one("tan", -1.2, 1.2)
 one("arccosh", 1.2, 3.0)
 one("floor ceil trunc rint spacing frexp_exponent", 0.1, 0.4)
 
+for _p, _q in PAIRS:
+    add("recompute", lambda rng, p=_p, q=_q: ((array(rng, p), array(rng, q)), {}))
+
 two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
 two("power float_power", (0.3, 2.0), (-2.0, 2.0))
