@@ -18,6 +18,7 @@ from tapegrad.tape.core.errors import (
     LeakedTensorError,
     MyGradException,
     NonScalarOutputError,
+    PatternError,
     TapegradError,
     TracedArrayError,
 )
@@ -56,10 +57,17 @@ if _TYPE_CHECKING:
     )
     from tapegrad.tape.transforms.linear import hvp, linear_transpose, linearize
     from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
+    from tapegrad.tape.transforms.sparsity import (
+        CompressedRows,
+        sparse_hessian,
+        sparse_jacobian,
+        sparsity,
+    )
     from tapegrad.tape.transforms.vectorisation import vmap
 
 #: Where the names are that are loaded when they are first asked for.
 _LATER = {
+    "CompressedRows": "tapegrad.tape.transforms.sparsity",
     "adapt": "tapegrad.tape.transforms.adaptation",
     "check_grads": "tapegrad.tape.transforms.checking",
     "cond": "tapegrad.tape.transforms.control",
@@ -78,6 +86,9 @@ _LATER = {
     "Operation": "tapegrad.tape.transforms.operations",
     "Program": "tapegrad.tape.program.program",
     "SkipGradient": "tapegrad.tape.transforms.operations",
+    "sparse_hessian": "tapegrad.tape.transforms.sparsity",
+    "sparse_jacobian": "tapegrad.tape.transforms.sparsity",
+    "sparsity": "tapegrad.tape.transforms.sparsity",
     "Tape": "tapegrad.tape.program.tape",
     "value_and_grad": "tapegrad.tape.transforms.derivatives",
     "vjp": "tapegrad.tape.transforms.derivatives",
@@ -103,12 +114,14 @@ def __getattr__(name: str) -> _Any:
 
 
 __all__ = [
+    "CompressedRows",
     "InvalidBackprop",
     "InvalidGradient",
     "LeakedTensorError",
     "MyGradException",
     "NonScalarOutputError",
     "Operation",
+    "PatternError",
     "Program",
     "SkipGradient",
     "Tape",
@@ -134,6 +147,9 @@ __all__ = [
     "mem_guard_on",
     "no_autodiff",
     "register_pytree_node",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "tree_flatten",
     "tree_leaves",
     "tree_map",

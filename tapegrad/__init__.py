@@ -43,6 +43,7 @@ from tapegrad.tape import (
     InvalidGradient,
     LeakedTensorError,
     NonScalarOutputError,
+    PatternError,
     TapegradError,
     Tensor,
     TracedArrayError,
@@ -79,6 +80,7 @@ if _TYPE_CHECKING:
     from tapegrad.nnet import sliding_window_view
     from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
     from tapegrad.tape import (
+        CompressedRows,
         Operation,
         Program,
         Tape,
@@ -97,6 +99,9 @@ if _TYPE_CHECKING:
         jvp,
         linear_transpose,
         linearize,
+        sparse_hessian,
+        sparse_jacobian,
+        sparsity,
         value_and_grad,
         vjp,
         vmap,
@@ -107,6 +112,7 @@ __version__ = "0.1.0"
 #: What is loaded when it is first asked for, so that the rest is there sooner: these names, these
 #: modules, and the functions of ``tapegrad.ops``.
 _LATER = {
+    "CompressedRows": "tape",
     "Jit": "compile",
     "Operation": "tape",
     "Program": "tape",
@@ -132,6 +138,9 @@ _LATER = {
     "load": "io",
     "save": "io",
     "sliding_window_view": "nnet",
+    "sparse_hessian": "tape",
+    "sparse_jacobian": "tape",
+    "sparsity": "tape",
     "value_and_grad": "tape",
     "vjp": "tape",
     "vmap": "tape",
@@ -173,14 +182,17 @@ def __dir__() -> list[str]:
 
 
 _later.places["compile"] = "tapegrad.compile", "compile_program"
+_later.places["jit"] = "tapegrad.compile", "jit"
 
 __all__ = [
+    "CompressedRows",
     "InvalidBackprop",
     "InvalidGradient",
     "Jit",
     "LeakedTensorError",
     "NonScalarOutputError",
     "Operation",
+    "PatternError",
     "Program",
     "Tape",
     "TapegradError",
@@ -232,6 +244,9 @@ __all__ = [
     "register_pytree_node",
     "save",
     "sliding_window_view",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "tensor_creation",
     "tensor_manip",
     "tree_flatten",

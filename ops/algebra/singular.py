@@ -12,6 +12,7 @@ import numpy as np
 
 from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dependence import leading
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array
 
@@ -87,6 +88,7 @@ def _of_matrices(name: str, forward: Any, rules: Any, **slots: Any) -> Primitive
         rules,
         batch=lambda args, batched, size, params: bind(primitive, args[0], **params),
         family="opaque",
+        dependence=leading(2),
         **slots,
     )
     return primitive

@@ -20,6 +20,7 @@ from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.ops.elementwise.special_rules import sc
 from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.core.dependence import Applied, Labels, along_axis, by_place, dense, over_axes
 from tapegrad.tape.core.primitive import Primitive
 
 __all__ = ["MAKERS"]
@@ -75,12 +76,20 @@ def _batch(primitive: Callable[[], Primitive]) -> Function:
     return batch
 
 
+def _along_axes_dependence(applied: Applied, index: int) -> Labels:
+    if "keepdims" not in applied.params:
+        return along_axis(applied, index)
+    whole = len(applied.args[index].shape) == max(len(a.shape) for a in applied.args)
+    return (over_axes if whole else dense)(applied, index)
+
+
 def _along_axes(name: str, forward: Function, composition: Function, count: int) -> Primitive:
     full = f"scipy.special.{name}"
     made: list[Primitive] = []
     primitive = Composed(
-        full, forward, composition, count, batch=_batch(lambda: made[0]), source=_source(full)
-    )
+        full, forward, composition, count, batch=_batch(lambda: made[0]), source=_source(full),
+        dependence=_along_axes_dependence,
+    )  # fmt: skip
     made.append(primitive)
     return primitive
 
@@ -156,6 +165,7 @@ def _make_multigammaln(function: Function) -> Function:
         1,
         batch=lambda args, batched, size, params: bind(primitive, *args, **params),
         source=_source("scipy.special.multigammaln"),
+        dependence=by_place,
     )
 
     def multigammaln(a: Any, d: Any) -> Any:
@@ -222,6 +232,7 @@ def _make_diric(function: Function) -> Function:
         1,
         batch=lambda args, batched, size, params: bind(primitive, *args, **params),
         source=_source("scipy.special.diric"),
+        dependence=by_place,
     )
 
     def diric(x: Any, n: Any) -> Any:
