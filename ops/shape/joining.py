@@ -45,6 +45,7 @@ concatenate_p: Primitive = Primitive(
     source=_listed("concatenate"),
 )
 
+
 @moving
 def _stack_dependence(applied: Applied, index: int) -> Labels:
     """What is moved; the shapes of constants are not kept, but all are alike."""

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
-    "MOVING", "OF_FAMILY", "Applied", "Dependence", "Labels", "agreeing", "along_axis", "by_place", "dense",
-    "kept_axes", "labels_of", "leading", "moved", "moving", "over_axes", "pairs_of_axes",
+    "MOVING", "OF_FAMILY", "Applied", "Dependence", "Labels", "agreeing", "along_axis", "by_place",
+    "dense", "in_order", "kept_axes", "labels_of", "leading", "moved", "moving", "over_axes",
+    "pairs_of_axes",
 ]  # fmt: skip
 
 #: Of the elements of the argument, and of those of the result, in C order; -1 is no label.
@@ -56,6 +57,11 @@ Dependence = Callable[[Applied, int], Labels]
 def labels_of(applied: Applied, index: int) -> Labels:
     """Return how the result of an application depends on one of its arguments."""
     return applied.primitive.dependence(applied, index)  # type: ignore[no-any-return]
+
+
+def in_order(labels: Any, shape: tuple[int, ...]) -> Any:
+    """Return labels as an array, also those that stand for themselves."""
+    return np.arange(math.prod(shape), dtype=np.int32) if labels is None else labels
 
 
 def agreeing(

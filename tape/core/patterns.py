@@ -1,8 +1,8 @@
 """Patterns: of which columns of a sparse matrix the rows have elements, row by element of an array.
 
-Most values of a program depend on few inputs each, by index maps. So a pattern is a list of *layers*, each
-of which names one column for each row (or none), and, where rows differ too much for that, pairs of rows
-and columns. All that is done with them is indexing by whole arrays.
+Most values of a program depend on few inputs each, by index maps. So a pattern is a list of *layers*,
+each of which names one column for each row (or none), and, where rows differ too much for that, pairs of
+rows and columns. All that is done with them is indexing by whole arrays.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class Pattern:
         lengths = np.bincount(rows, minlength=self.count + 1)  # the last stands for -1
         starts = np.cumsum(lengths) - lengths
         wanted = lengths[index]
+        _refuse_many(int(wanted.sum()))
         places = np.arange(wanted.sum()) - np.repeat(np.cumsum(wanted) - wanted, wanted)
         new_rows = np.repeat(np.arange(len(index), dtype=np.int32), wanted)
         return new_rows, columns[np.repeat(starts[index], wanted) + places]
@@ -159,6 +160,15 @@ class Pattern:
         return columns, _ends(np.bincount(rows, minlength=self.count))
 
 
+def _refuse_many(number: int) -> None:
+    """Raise if there are more elements than can be counted by the integers of sparse matrices."""
+    if number > np.iinfo(np.int32).max:
+        raise MemoryError(
+            f"this derivative is nearly dense: it has, or an intermediate one has, {number:,} elements "
+            "that may not be zero. Use products with vectors: tg.vjp, tg.jvp, tg.hvp"
+        )
+
+
 def _ends(lengths: Any) -> Any:
     indptr = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=indptr[1:])
@@ -169,7 +179,9 @@ def _sorted_pairs(rows: Any, columns: Any) -> Any:
     """Return distinct pairs in ascending order, without those that belong to no row."""
     if len(rows) and rows.min() < 0:
         columns, rows = columns[rows >= 0], rows[rows >= 0]
-    keys = np.unique((rows.astype(np.int64) << 32) | columns)
+    keys = (rows.astype(np.int64) << 32) | columns
+    keys.sort(kind="stable")  # the pairs are runs in order, mostly
+    keys = keys[np.diff(keys, prepend=-1) != 0]
     return (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
 
 

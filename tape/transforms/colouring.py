@@ -68,13 +68,18 @@ def symmetrically_coloured(
     degrees = np.bincount(rows, minlength=count)
     order = np.argsort(-degrees, kind="stable")
     many = int(np.argmin(np.arange(count) + degrees[order])) if count else 0
-    heavy = np.zeros(count, bool)
-    heavy[order[:many]] = True
-    light = ~(heavy[rows] | heavy[columns])
-    colours = coloured(rows[light], columns[light], shapes)
-    first = int(colours[~heavy].max(initial=-1)) + 1
-    colours[heavy] = first + np.arange(many)
+    if many:
+        heavy = np.zeros(count, bool)
+        heavy[order[:many]] = True
+        light = ~(heavy[rows] | heavy[columns])
+        colours = coloured(rows[light], columns[light], shapes)
+        first = int(colours[~heavy].max(initial=-1)) + 1
+        colours[heavy] = first + np.arange(many)
+    else:  # all elements are alone on either side
+        colours = coloured(rows, columns, shapes)
     low, high = np.minimum(rows, columns), np.maximum(rows, columns)
+    if not many:
+        return colours, colours[low], high
     width = first + many
     met = np.bincount(columns * width + colours[rows], minlength=count * width)
     alone = met[high * width + colours[low]] == 1
@@ -97,6 +102,10 @@ def _regular(items: Any, constraints: Any, shapes: Sequence[tuple[int, ...]]) ->
         if found is None:
             return None
         parts.append((start, stop, own_items, own_constraints, *found))
+    if len(parts) == 1:
+        start, stop, _, _, own, _ = parts[0]
+        colours[start:stop] = own
+        return colours
     height = int(constraints.max(initial=-1)) + 1
     width = sum(number for *_, number in parts)
     if width * height > _LARGEST_TABLE:
@@ -148,7 +157,9 @@ def _moduli(bound: int, ndim: int) -> Iterator[tuple[int, tuple[int, ...]]]:
     for number in range(max(bound, 1), bound + 3):
         yield number, ()
         if 1 < ndim < 4:
-            yield from ((number, (*s, 1)) for s in itertools.product(range(number), repeat=ndim - 1))
+            yield from (
+                (number, (*s, 1)) for s in itertools.product(range(number), repeat=ndim - 1)
+            )
 
 
 def _by_place(shape: tuple[int, ...], number: int, steps: tuple[int, ...]) -> Any:

@@ -2,8 +2,8 @@
 
 A :class:`Graph` is what a pullback sweeps, as a linear list of entries. Its *pattern* follows from what
 the primitives declare about dependence. A :class:`Scheme` says which sums of rows, or of columns, to
-compute, and where each element of the matrix is found in them. It belongs to one list of entries with the
-same indices: another branch gives another list, and another scheme.
+compute, and where each element of the matrix is found in them. It belongs to one list of entries with
+the same indices: another branch gives another list, and another scheme.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.bundles import output_p
-from tapegrad.tape.core.dependence import MOVING, Applied, dense, labels_of
+from tapegrad.tape.core.dependence import MOVING, Applied, labels_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.patterns import Pattern, compressed_rows
 from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.program.content import bodies
 from tapegrad.tape.transforms.colouring import coloured, least, symmetrically_coloured
 from tapegrad.tape.transforms.pullbacks import Pullback
 from tapegrad.tape.transforms.reverse_mode import ReverseTrace
@@ -30,16 +31,14 @@ __all__ = ["FlatTrace", "Graph", "Scheme", "scheme_of"]
 
 
 class FlatTrace(ReverseTrace):
-    """A recording in which what is made of other functions is written out, down to what is known."""
+    """A recording in which the calls of programs are written out."""
 
     def process(
         self, primitive: Primitive, args: Any, params: Any, constant: bool | None = None
     ) -> Any:
-        """Link the result, or those of the expansion of a primitive that says nothing itself."""
-        if primitive.dependence is dense and primitive.expansion is not None and not constant:
-            out = primitive.expansion(*args, **params)
-            if out is not NotImplemented:
-                return out
+        """Link the result, or those of the entries of a program that is called."""
+        if primitive.expansion is not None and any(bodies(params)):
+            return primitive.expansion(*args, **params)
         return super().process(primitive, args, params, constant)
 
 
@@ -246,7 +245,8 @@ def scheme_of(graph: Graph, *, symmetric: bool) -> Scheme:
         indptr = np.searchsorted(rows, np.arange(height + 1)).astype(np.int32)
         colours, colour, column = symmetrically_coloured(rows, indices, sizes)
         places = [colour * count + column]
-        way, number, ends = "rows", int(colours.max(initial=-1)) + 1, ()
+        way, ends = "rows", ()
+        number = int(colours[rows].max(initial=-1)) + 1
     else:
         ways = sorted(_ways(graph, rows, indices, indptr, count), key=lambda way: way.least)
         best = ways[0]
@@ -263,9 +263,10 @@ def _symmetrised(rows: Any, columns: Any, count: int) -> Any:
     """Return the pattern with the transposed one, in order."""
     keys = rows.astype(np.int64) * count + columns
     other = columns.astype(np.int64) * count + rows
-    other.sort()
-    if not np.array_equal(keys, other):
-        keys = np.union1d(keys, other)
+    other.sort(kind="stable")
+    if np.array_equal(keys, other):
+        return rows, columns
+    keys = np.union1d(keys, other)
     return keys // count, (keys % count).astype(np.int32)
 
 
@@ -293,7 +294,7 @@ class _Way:
 
     @cached_property
     def number(self) -> int:
-        return int(self.colours.max(initial=-1)) + 1
+        return int(self.colours[self._of[0]].max(initial=-1)) + 1
 
     def places(self) -> list[Any]:
         return self._places(self.colours)

@@ -1,8 +1,8 @@
 """Sparse derivatives: patterns of jacobians and hessians, and sparse matrices from few vectors.
 
 A matrix has a row for each element of the results and a column for each element of the arguments, those
-of nests one after the other. A hessian is the jacobian of a gradient, whose graph knows what is linear: no
-derivative of it depends on the arguments.
+of nests one after the other. A hessian is the jacobian of a gradient, whose graph knows what is
+linear: no derivative of it depends on the arguments.
 """
 
 from __future__ import annotations
@@ -103,9 +103,10 @@ def sparsity(
     if order not in (1, 2):
         raise ValueError(f"sparsity: order must be 1 (jacobian) or 2 (hessian), not {order!r}")
     what = "sparsity"
+    options = {"argnums": argnums, "has_aux": has_aux, "order": order, "triple": triple}
+    made = transformed(sparsity, function, **options, adapt=adapt)
     choice, check = Choice(what, argnums), floats_only(what, function)
-    chosen = function if adapt else AsIs(function)
-    first = grad(function, argnums, has_aux, adapt=adapt) if order == 2 else chosen
+    first = _differentiated(function, order == 2, argnums, has_aux, adapt)
 
     def run(partial: Callable[..., Any], primals: tuple[Any, ...]) -> tuple[Any, Any]:
         _, pullback, aux = pull_from(partial, primals, has_aux, what, check, kind=FlatTrace)
@@ -118,15 +119,7 @@ def sparsity(
         shape = len(indptr) - 1, sum(node.size for node in graph.inputs)
         return CompressedRows(np.ones(len(indices), bool), indices, indptr, shape), aux
 
-    @transformed(
-        sparsity,
-        function,
-        argnums=argnums,
-        has_aux=has_aux,
-        order=order,
-        triple=triple,
-        adapt=adapt,
-    )
+    @made
     def pattern_of(*args: Any, **kwargs: Any) -> Any:
         rows, aux = choice.run(run, first, args, kwargs)
         pattern = _delivered(rows, triple, what)
@@ -161,8 +154,8 @@ def sparse_jacobian(
     has_aux : bool
         Whether `function` returns ``(result, aux)``; then ``(jacobian, aux)`` is returned.
     triple : bool
-        Whether to return :class:`CompressedRows`, as without SciPy, and not SciPy's ``csr_array``. Inside
-        other transformations there is nothing else, since SciPy's matrices hold no traced values.
+        Whether to return :class:`CompressedRows`, as without SciPy, and not SciPy's ``csr_array``.
+        Inside other transformations there is nothing else, since SciPy's matrices hold no traced values.
     compiled : bool
         Whether to compile the evaluation, as :func:`tapegrad.jit` does.
     check : bool
@@ -209,8 +202,7 @@ def sparse_jacobian(
         "argnums": argnums, "has_aux": has_aux, "triple": triple, "compiled": compiled,
         "check": check, "chunk": chunk, "adapt": adapt,
     }  # fmt: skip
-    chosen = function if adapt else AsIs(function)
-    return _sparse(sparse_jacobian, function, chosen, False, **options)
+    return _sparse(sparse_jacobian, function, False, **options)
 
 
 def sparse_hessian(
@@ -261,16 +253,27 @@ def sparse_hessian(
         "argnums": argnums, "has_aux": has_aux, "triple": triple, "compiled": compiled,
         "check": check, "chunk": chunk, "adapt": adapt,
     }  # fmt: skip
-    gradient = grad(function, argnums, has_aux, adapt=adapt)
-    return _sparse(sparse_hessian, function, gradient, True, **options)
+    return _sparse(sparse_hessian, function, True, **options)
+
+
+def _differentiated(
+    function: Any, symmetric: bool, argnums: Argnums, has_aux: bool, adapt: bool
+) -> Callable[..., Any]:
+    """Return the function of which the jacobian is meant: for a hessian, the gradient."""
+    if symmetric:
+        return grad(function, argnums, has_aux, adapt=adapt)
+    return function if adapt else AsIs(function)
 
 
 def _sparse(
-    make: Callable[..., Any], function: Any, first: Any, symmetric: bool, **options: Any
+    make: Callable[..., Any], function: Any, symmetric: bool, **options: Any
 ) -> Callable[..., Any]:
-    """Return what computes the jacobian of `first`, which was made of `function`."""
+    """Return what ``make(function, **options)`` is."""
+    made = transformed(make, function, **options)
     what, has_aux, chunk = make.__name__, options["has_aux"], options["chunk"]
-    choice, floats = Choice(what, options["argnums"]), floats_only(what, function)
+    argnums = options["argnums"]
+    choice, floats = Choice(what, argnums), floats_only(what, function)
+    first = _differentiated(function, symmetric, argnums, has_aux, options["adapt"])
     check_chunk(what, chunk)
     schemes: list[Scheme] = []
 
@@ -293,7 +296,7 @@ def _sparse(
     else:
         whole = None
 
-    @transformed(make, function, **options)
+    @made
     def matrix_of(*args: Any, **kwargs: Any) -> Any:
         if whole is not None:
             out = whole(*args, **kwargs)
@@ -392,9 +395,12 @@ def _compare(rows: CompressedRows, along: list[Any], pushed: list[Any], what: st
     terms = rows.data * vector[rows.indices]
     at = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     product, size = (np.bincount(at, t, rows.shape[0]) for t in (terms, np.abs(terms)))
-    tolerance = math.sqrt(np.finfo(np.result_type(rows.data, 0.0)).eps)
+    eps = float(np.finfo(rows.data.dtype).eps)
+    least = (
+        1e3 * eps * max(1.0, np.max(np.abs(rows.data), initial=0.0))
+    )  # differences of large terms
     with np.errstate(invalid="ignore"):
-        wrong = np.abs(product - expected) > tolerance * (size + np.abs(expected))
+        wrong = np.abs(product - expected) > least + math.sqrt(eps) * (size + np.abs(expected))
     if wrong.any():
         i = int(np.argmax(wrong))
         raise PatternError(

@@ -73,6 +73,36 @@ def test_the_declared_pattern_is_exact_for(name: str) -> None:
 )
 def test_more_is_known_than_that_all_depends_on_all_for(name: str) -> None:
     assert primitives[name].dependence is not dense
-    assert any(
-        not declared.all() for app in samples_of(name) for _, declared, _ in patterns(app)
-    )
+    assert any(not declared.all() for app in samples_of(name) for _, declared, _ in patterns(app))
+
+
+def whole(rows: Any) -> Any:
+    """A sparse matrix as an array."""
+    matrix = np.zeros(rows.shape)
+    matrix[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices] = rows.data
+    return matrix
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_sparse_derivatives_are_the_dense_ones_of(name: str) -> None:
+    for app in samples_of(name):
+        wrt = tuple(range(len(app.wrt)))
+        widths = [p.size for p in app.primals]
+        y = app.forward()
+        jacobian = tg.sparse_jacobian(app.function, wrt, triple=True, check=True)(*app.primals)
+        dense_blocks = tg.jacrev(app.function, wrt)(*app.primals)
+        blocks = [np.reshape(b, (y.size, w)) for b, w in zip(dense_blocks, widths)]
+        np.testing.assert_allclose(whole(jacobian), np.concatenate(blocks, 1), 1e-9, 1e-10)
+
+        def scalar(*primals: Any, app: Application = app) -> Any:
+            return np.sum(np.sin(app.function(*primals)) * 1.5)
+
+        hessian = whole(tg.sparse_hessian(scalar, wrt, triple=True)(*app.primals))
+        dense_rows = tg.hessian(scalar, wrt)(*app.primals)
+        rows = [
+            np.concatenate([np.reshape(b, (h, w)) for b, w in zip(row, widths)], 1)
+            for row, h in zip(dense_rows, widths)
+        ]
+        expected = np.concatenate(rows)
+        scale = 1 + np.max(np.abs(expected), initial=0.0)
+        np.testing.assert_allclose(hessian, expected, 1e-7, 1e-9 * scale)
