@@ -149,15 +149,30 @@ class Pattern:
     def rows(self) -> tuple[Any, Any]:
         """Return the pattern as compressed rows: (indices, indptr), with ascending columns."""
         if self.pairs is None and self.layers:
-            stack = np.stack(self.layers, axis=1)
-            if stack.shape[1] > 1:
-                stack.sort(axis=1)
-            filled = stack >= 0
-            filled[:, 1:] &= stack[:, 1:] != stack[:, :-1]
-            lengths = np.count_nonzero(filled, axis=1)
+            stack = _sorted_rows(self.layers)
+            filled = np.empty(stack.shape, bool)
+            lengths = np.zeros(self.count, np.int32)
+            for k in range(stack.shape[1]):
+                own = stack[:, k] >= 0 if k == 0 else stack[:, k] > np.maximum(stack[:, k - 1], -1)
+                filled[:, k] = own
+                lengths += own
             return stack[filled], _ends(lengths)
         rows, columns = _sorted_pairs(*self._all_pairs())
         return columns, _ends(np.bincount(rows, minlength=self.count))
+
+
+def _sorted_rows(layers: list[Any]) -> Any:
+    """Return layers as the columns of a matrix whose rows ascend."""
+    if len(layers) > _FEW_LAYERS:
+        stack = np.stack(layers, axis=1)
+        stack.sort(axis=1)
+        return stack
+    layers = list(layers)
+    for last in range(len(layers) - 1, 0, -1):  # short rows are sorted by comparing whole layers
+        for k in range(last):
+            low, high = layers[k], layers[k + 1]
+            layers[k], layers[k + 1] = np.minimum(low, high), np.maximum(low, high)
+    return np.stack(layers, axis=1)
 
 
 def _refuse_many(number: int) -> None:

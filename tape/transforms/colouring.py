@@ -68,22 +68,17 @@ def symmetrically_coloured(
     degrees = np.bincount(rows, minlength=count)
     order = np.argsort(-degrees, kind="stable")
     many = int(np.argmin(np.arange(count) + degrees[order])) if count else 0
-    if many:
-        heavy = np.zeros(count, bool)
-        heavy[order[:many]] = True
-        light = ~(heavy[rows] | heavy[columns])
-        colours = coloured(rows[light], columns[light], shapes)
-        first = int(colours[~heavy].max(initial=-1)) + 1
-        colours[heavy] = first + np.arange(many)
-    else:  # all elements are alone on either side
-        colours = coloured(rows, columns, shapes)
     low, high = np.minimum(rows, columns), np.maximum(rows, columns)
     if not many:
+        colours = coloured(rows, columns, shapes)
         return colours, colours[low], high
-    width = first + many
-    met = np.bincount(columns * width + colours[rows], minlength=count * width)
-    alone = met[high * width + colours[low]] == 1
-    return colours, np.where(alone, colours[low], colours[high]), np.where(alone, high, low)
+    heavy = np.zeros(count, bool)
+    heavy[order[:many]] = True
+    light = ~(heavy[rows] | heavy[columns])
+    colours = coloured(rows[light], columns[light], shapes)
+    colours[heavy] = int(colours[~heavy].max(initial=-1)) + 1 + np.arange(many)
+    other = heavy[high] & ~heavy[low]
+    return colours, np.where(other, colours[high], colours[low]), np.where(other, low, high)
 
 
 # Regular colourings ------------------------------------------------------------------------------
@@ -140,7 +135,7 @@ def _regular_block(items: Any, constraints: Any, shape: tuple[int, ...]) -> Any:
     """Return colours of the elements of an array by their places, and the number of colours."""
     bound = least(constraints)
     height = int(constraints.max()) + 1
-    few = np.nonzero(constraints < constraints[0] + _TRIED_FIRST)[0][:_TRIED_FIRST]
+    few = slice(_TRIED_FIRST)
     for number, steps in itertools.islice(_moduli(bound, len(shape)), _MOST_TRIED):
         if number * height > _LARGEST_TABLE:
             return None
@@ -175,7 +170,7 @@ def _by_place(shape: tuple[int, ...], number: int, steps: tuple[int, ...]) -> An
 def _is_valid(colours: Any, constraints: Any, number: int, height: int) -> bool:
     """Whether no constraint meets a colour twice."""
     met = np.zeros(number * height, bool)
-    met[constraints.astype(np.int64) * number + colours] = True
+    met[constraints + colours * height] = True
     return bool(np.count_nonzero(met) == len(constraints))
 
 

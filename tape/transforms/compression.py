@@ -238,13 +238,12 @@ def scheme_of(graph: Graph, *, symmetric: bool) -> Scheme:
     count = sum(map(math.prod, sizes))
     indices, indptr = compressed_rows(graph.patterns(graph.inputs))
     height = len(indptr) - 1
-    rows = np.repeat(np.arange(height), np.diff(indptr))
+    rows = np.repeat(np.arange(height, dtype=np.int32), np.diff(indptr))
     identity = (graph.text, graph.indices)
     if symmetric:
-        rows, indices = _symmetrised(rows, indices, height)
-        indptr = np.searchsorted(rows, np.arange(height + 1)).astype(np.int32)
+        rows, indices, indptr = _symmetrised(rows, indices, indptr)
         colours, colour, column = symmetrically_coloured(rows, indices, sizes)
-        places = [colour * count + column]
+        places = [_flat(colour, count, column)]
         way, ends = "rows", ()
         number = int(colours[rows].max(initial=-1)) + 1
     else:
@@ -259,15 +258,15 @@ def scheme_of(graph: Graph, *, symmetric: bool) -> Scheme:
     return Scheme(indices, indptr, shape, way, colours, number, places, ends, identity)
 
 
-def _symmetrised(rows: Any, columns: Any, count: int) -> Any:
+def _symmetrised(rows: Any, columns: Any, indptr: Any) -> Any:
     """Return the pattern with the transposed one, in order."""
-    keys = rows.astype(np.int64) * count + columns
-    other = columns.astype(np.int64) * count + rows
-    other.sort(kind="stable")
-    if np.array_equal(keys, other):
-        return rows, columns
-    keys = np.union1d(keys, other)
-    return keys // count, (keys % count).astype(np.int32)
+    count = len(indptr) - 1
+    order = np.argsort(columns, kind="stable")  # of the transposed pattern
+    if np.array_equal(columns[order], rows) and np.array_equal(rows[order], columns):
+        return rows, columns, indptr
+    keys = np.union1d(rows * np.int64(count) + columns, columns * np.int64(count) + rows)
+    rows, columns = (keys // count).astype(np.int32), (keys % count).astype(np.int32)
+    return rows, columns, np.searchsorted(rows, np.arange(count + 1)).astype(np.int32)
 
 
 class _Way:
@@ -304,15 +303,18 @@ def _ways(graph: Graph, rows: Any, columns: Any, indptr: Any, count: int) -> lis
     height = len(indptr) - 1
     inputs = [node.shape for node in graph.inputs]
     ways = [
-        _Way("rows", rows, columns, graph.shapes, lambda colours: [colours[rows] * count + columns]),
-        _Way(
-            "columns", columns, rows, inputs, lambda colours: [colours[columns] * height + rows]
-        ),
-    ]  # fmt: skip
+        _Way("rows", rows, columns, graph.shapes, lambda c: [_flat(c[rows], count, columns)]),
+        _Way("columns", columns, rows, inputs, lambda c: [_flat(c[columns], height, rows)]),
+    ]
     if min(way.least for way in ways) > 1:
         cut = _cut(graph, rows, columns, count)
         ways += [cut] if cut is not None else []
     return ways
+
+
+def _flat(colours: Any, width: int, places: Any) -> Any:
+    """Return places in a flat compressed matrix."""
+    return colours.astype(np.int64) * width + places
 
 
 def _cut(graph: Graph, rows: Any, columns: Any, count: int) -> _Way | None:
@@ -322,12 +324,11 @@ def _cut(graph: Graph, rows: Any, columns: Any, count: int) -> _Way | None:
         return None
     inner, indptr = compressed_rows(graph.patterns(ends))
     inner_rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    rows = rows.astype(np.int64)
     if (moved[inner] < 0).any():  # constants among the moved elements have no column
         kept = moved[inner] >= 0
         inner, inner_rows = inner[kept], inner_rows[kept]
-    targets = np.searchsorted(
-        rows * count + columns.astype(np.int64), inner_rows * count + moved[inner].astype(np.int64)
-    )
+    targets = np.searchsorted(rows * count + columns, inner_rows * count + moved[inner])
     order = np.argsort(targets, kind="stable")
     targets = targets[order]
     starts = np.searchsorted(targets, np.arange(len(columns)))
@@ -335,7 +336,7 @@ def _cut(graph: Graph, rows: Any, columns: Any, count: int) -> _Way | None:
     width = len(moved)
 
     def places(colours: Any) -> list[Any]:
-        found = colours[inner_rows[order]] * width + inner[order]
+        found = _flat(colours[inner_rows[order]], width, inner[order])
         parts = []
         for k in range(int(repeated.max(initial=0)) + 1):
             part = np.full(len(columns), -1, np.int64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -421,5 +420,6 @@ def _delivered(rows: CompressedRows, triple: bool, what: str) -> Any:
             f"matrices cannot hold. Pass triple=True, for (data, indices, indptr, shape); to compile "
             f"the evaluation, {what}(f, compiled=True)"
         )
-    sparse: Any = import_module("scipy.sparse")
+    from scipy import sparse  # an extra
+
     return sparse.csr_array((rows.data, rows.indices.copy(), rows.indptr.copy()), rows.shape)
