@@ -80,6 +80,8 @@ _LATER = (
 _Registry.waiting = (
     *_LATER,
     "tapegrad.ops.algebra.norms",
+    "tapegrad.ops.algebra.systems",
+    "tapegrad.ops.algebra.decompositions",
     "tapegrad.ops.numpy.fft",
     "tapegrad.ops.algebra.total_norm",
     "tapegrad.ops.layers.convolution",

@@ -362,6 +362,43 @@ for _s, _summed, _across in (
             (distinct(rng, s) * (1 + array(rng, s, 0.0, 0.1)),),  # so that no sums are equal
             {"summed": a, "across": b, "keepdims": k, "least": least, "even": e},
         ))  # fmt: skip
+
+
+def _regular(rng: Generator, shape: tuple[int, ...]) -> Any:
+    """Matrices of full rank, square ones far from singular."""
+    return array(rng, shape, -0.5, 0.5) + 2 * np.eye(*shape[-2:])
+
+
+def _apart(rng: Generator, shape: tuple[int, ...]) -> Any:
+    """Matrices whose eigenvalues and singular values are apart."""
+    return array(rng, shape, -0.2, 0.2) + np.eye(*shape[-2:]) * np.arange(1.0, shape[-1] + 1)
+
+
+_STACKS = ((2, 2), (3, 3), (1, 1), (2, 2, 2), (0, 2, 2), (2, 1, 3, 3))
+for _s in _STACKS:
+    for _name in ("inv", "det", "logabsdet", "det_sign", "cofactor"):
+        add(_name, lambda rng, s=_s: ((_regular(rng, s),), {}))
+    add("cholesky", lambda rng, s=_s: ((_regular(rng, s),), {}))
+    for _name in ("eigh_packed", "svd_thin"):
+        add(_name, lambda rng, s=_s: ((_apart(rng, s),), {}))
+    add("undetermined", lambda rng, s=_s: (
+        (array(rng, s), np.zeros((*s[:-2], 1, 1), bool)), {}
+    ))  # fmt: skip
+for _s in ((3, 2), (2, 2), (2, 3, 1), (1, 1)):
+    add("qr_packed", lambda rng, s=_s: ((_regular(rng, s),), {}))
+for _s in ((3, 2), (2, 2), (2, 3), (2, 3, 2)):
+    add("pinv", lambda rng, s=_s: ((_regular(rng, s),), {"rcond": 1e-15}))
+    add("matrix_rank", lambda rng, s=_s: ((_regular(rng, s),), {"tol": 0.1}))
+    add("svd_thin", lambda rng, s=_s: ((_apart(rng, s),), {}))
+for _s, _columns in (((3, 2), 1), ((2, 2), 2), ((2, 3), 2)):
+    add("lstsq", lambda rng, s=_s, k=_columns: (
+        (_regular(rng, s), array(rng, (s[0], k))), {"rcond": None}
+    ))  # fmt: skip
+for _s, _t in (
+    ((2, 2), (2, 1)), ((3, 3), (3, 2)), ((2, 2, 2), (2, 3)), ((2, 2), (2, 2, 1)),
+    ((2, 1, 2, 2), (3, 2, 2)), ((0, 2, 2), (2, 1)),
+):  # fmt: skip
+    add("solve", lambda rng, s=_s, t=_t: ((_regular(rng, s), array(rng, t)), {}))
 add("kinked", lambda rng: (
     (array(rng, (2, 3)), array(rng, (2, 1)), array(rng, (2, 3)), array(rng, (2, 1)) > 3),
     {"axis": (-1,), "tangent": False},
