@@ -22,7 +22,7 @@ import numpy as np
 
 from tapegrad.ops.layers.workers import in_threads, processors
 from tapegrad.tape.array.application import bind
-from tapegrad.tape.core.dependence import Applied, Labels, leading, moved
+from tapegrad.tape.core.dependence import Applied, Labels, leading, moved, reading
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array, Params
 
@@ -158,6 +158,7 @@ def _by_window(applied: Applied, index: int) -> Labels:
     return leading(len(applied.params["pool"]))(applied, index)
 
 
+@reading
 def _put_dependence(applied: Applied, index: int) -> Labels:
     """Every element is added to the one that it would be taken from."""
     numbers = np.arange(math.prod(applied.shape), dtype=np.int32).reshape(applied.shape)

@@ -18,7 +18,7 @@ from tapegrad.tape.array.mutation import note_latent_view, place, write
 from tapegrad.tape.array.originals import copied
 from tapegrad.tape.array.paths import HOLE, Hole, Path, Spec, freeze_index, thaw_index
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.dependence import Applied, Labels, moved, moving
+from tapegrad.tape.core.dependence import Applied, Labels, moved, moving, reading
 from tapegrad.tape.core.primitive import Primitive, Shaped, functions, implements, primitives
 from tapegrad.tape.core.types import Array, Params
 from tapegrad.tape.transforms.batching import stacked
@@ -171,11 +171,12 @@ def _batch_scatter(
     return bind(scatter_add_p, *args, shape=(size, *params["shape"]), spec=(_ALL, *spec))
 
 
+@reading
 def _scatter_dependence(applied: Applied, index: int) -> Labels:
     """Every element is added to the one that a gather would take it from."""
     shape = applied.params["shape"]
     numbers = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
-    return numbers[thaw_index(applied.params["spec"], applied.args[1:])].reshape(-1), None
+    return numbers[thaw_index(applied.params["spec"], tuple(applied.args[1:]))].reshape(-1), None
 
 
 scatter_add_p: Primitive = Primitive(

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
-    "MOVING", "OF_FAMILY", "Applied", "Dependence", "Labels", "agreeing", "along_axis", "by_place",
-    "dense", "in_order", "kept_axes", "labels_of", "leading", "moved", "moving", "over_axes",
-    "pairs_of_axes",
+    "MOVING", "OF_FAMILY", "READING", "Applied", "Dependence", "Labels", "agreeing", "along_axis",
+    "by_place", "dense", "in_order", "kept_axes", "labels_of", "leading", "moved", "moving",
+    "over_axes", "pairs_of_axes", "reading",
 ]  # fmt: skip
 
 #: Of the elements of the argument, and of those of the result, in C order; -1 is no label.
@@ -38,8 +38,8 @@ class Applied(NamedTuple):
     ----------
     primitive : Primitive
     args : sequence
-        What has the shapes of the arguments; None for constants of which nothing is known, arrays for
-        integers and booleans.
+        What has the shapes of the arguments; None for constants of which nothing is known; arrays for
+        integers and booleans, if they are read (:func:`reading`).
     shape : tuple of int
         Of the result.
     params : mapping
@@ -142,12 +142,23 @@ def pairs_of_axes(*pairs_of_arguments: Sequence[tuple[int, int]]) -> Dependence:
     return paired
 
 
-def moving(rule: Dependence) -> Dependence:
-    """Declare that who has this dependence does nothing but to move elements, and to add constants."""
-    MOVING.add(rule)
+def reading(rule: Dependence) -> Dependence:
+    """Declare that a dependence reads the values of integer and boolean arguments."""
+    READING.add(rule)
     return rule
 
 
+def moving(rule: Dependence) -> Dependence:
+    """Declare that who has this dependence does nothing but to move elements, and to add constants.
+
+    It may read integers and booleans.
+    """
+    MOVING.add(rule)
+    return reading(rule)
+
+
+#: The dependences that follow from values of integers and booleans; all others, from shapes alone.
+READING: set[Dependence] = set()
 #: The dependences of what only moves elements.
 MOVING: set[Dependence] = set()
 

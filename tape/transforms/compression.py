@@ -18,7 +18,7 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.bundles import output_p
-from tapegrad.tape.core.dependence import MOVING, Applied, labels_of
+from tapegrad.tape.core.dependence import MOVING, READING, Applied, labels_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.patterns import Pattern, compressed_rows
 from tapegrad.tape.core.primitive import Primitive
@@ -66,18 +66,19 @@ class Graph:
     @cached_property
     def text(self) -> list[Any]:
         """What the entries are, and the indices among their operands, to be compared with others."""
-        numbers = self._numbers
+        numbers: dict[Any, int] = dict(self._numbers)
         parts: list[Any] = [tuple(node.shape for node in self.inputs), self.shapes]
         parts.append([numbers.get(node) for node in self.outputs])
         for node in self.nodes:
             links = tuple([numbers.get(source) for source in node.inputs])
-            parts.append((node.primitive, node.params, links, node.shape))
+            kept = tuple([getattr(s, "shape", None) for s in node.saved[1:]])
+            parts.append((node.primitive, node.params, links, node.shape, kept))
         return parts
 
     @cached_property
     def indices(self) -> list[Any]:
-        """The integers and booleans that entries keep."""
-        return [_known(s) for node in self.nodes for s in node.saved[1:] if _is_index(s)]
+        """The integers and booleans that dependences read."""
+        return [_known(s) for n in self.nodes if _reads(n) for s in n.saved[1:] if _is_index(s)]
 
     def patterns(self, leaves: Sequence[Node]) -> list[Pattern]:
         """Return the patterns of the results, whose columns are the elements of `leaves`."""
@@ -131,23 +132,24 @@ class Graph:
         return ends, np.concatenate(places) if places else np.zeros(0, np.int32)
 
 
+def _reads(node: Node) -> bool:
+    return node.primitive is not None and node.primitive.dependence in READING
+
+
 def _is_index(saved: Any) -> bool:
     return isinstance(saved, np.ndarray | Tensor) and saved.dtype.kind in "iub"
 
 
 def _known(saved: Any) -> Any:
-    """Return what is known of an argument: integers and booleans by value, others by shape."""
-    if isinstance(saved, Tensor) and saved.dtype.kind in "iub":
-        return np.array(saved.consume("index"))
-    return np.array(saved) if _is_index(saved) else saved
+    """Return indices by value, as they are now."""
+    return np.array(saved.consume("index") if isinstance(saved, Tensor) else saved)
 
 
 def _applied(node: Node) -> Applied:
-    saved = node.saved[1 : len(node.inputs) + 1]
-    args = [
-        s if link is None else link
-        for link, s in zip(node.inputs, [*map(_known, saved), *[None] * len(node.inputs)])
-    ]
+    reads, args = _reads(node), []
+    for link, saved in zip(node.inputs, node.saved[1:]):
+        known = saved if link is None else link
+        args.append(_known(known) if reads and _is_index(known) else known)
     return Applied(node.primitive, args, node.shape, node.params)
 
 
@@ -243,19 +245,16 @@ def scheme_of(graph: Graph, *, symmetric: bool) -> Scheme:
     if symmetric:
         rows, indices, indptr = _symmetrised(rows, indices, indptr)
         colours, colour, column = symmetrically_coloured(rows, indices, sizes)
-        places = [_flat(colour, count, column)]
-        way, ends = "rows", ()
         number = int(colours[rows].max(initial=-1)) + 1
+        found: Any = "rows", colours, number, [_flat(colour, count, column)], ()
     else:
         ways = sorted(_ways(graph, rows, indices, indptr, count), key=lambda way: way.least)
         best = ways[0]
         for way in ways[1:]:
-            if way.least < best.number:
-                best = min(best, way, key=lambda way: way.number)
-        way, colours, number, ends = best.name, best.colours, best.number, best.ends
-        places = best.places()
-    shape = (height, count)
-    return Scheme(indices, indptr, shape, way, colours, number, places, ends, identity)
+            if way.least < best.number and way.number < best.number:
+                best = way
+        found = best.name, best.colours, best.number, best.places(), best.ends
+    return Scheme(indices, indptr, (height, count), *found, identity)
 
 
 def _symmetrised(rows: Any, columns: Any, indptr: Any) -> Any:

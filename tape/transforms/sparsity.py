@@ -303,7 +303,8 @@ def _sparse(
         else:
             rows, aux = choice.run(run, first, args, kwargs)
         if options["check"]:
-            _compare(rows, *choice.run(test, first, args, kwargs), f"{what}({spelled(function)})")
+            along, pushed = choice.run(test, first, args, kwargs)
+            _compare(rows, along, pushed, f"{what}({spelled(function)})")
         matrix = _delivered(rows, options["triple"], what)
         return (matrix, aux) if has_aux else matrix
 

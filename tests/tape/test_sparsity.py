@@ -275,6 +275,32 @@ def test_a_scheme_is_made_once(monkeypatch: Any) -> None:
     assert len(count) == 1
 
 
+def test_constants_of_other_shapes_are_another_pattern() -> None:
+    front = [2]
+
+    def function(x: Any) -> Any:
+        k = front[0]
+        return np.concatenate([np.ones(k), x**2, np.ones(3 - k)]) * 2.0
+
+    sparse = tg.sparse_jacobian(function, triple=True)
+    for k in (2, 0, 3):
+        front[0] = k
+        np.testing.assert_allclose(dense(sparse(X)), jacobian_of(function, X))
+
+
+def test_what_values_are_chosen_is_no_part_of_the_pattern(monkeypatch: Any) -> None:
+    count = []
+    before = sparsity.scheme_of
+    monkeypatch.setattr(sparsity, "scheme_of", lambda *a, **k: count.append(1) or before(*a, **k))
+    sparse = tg.sparse_jacobian(lambda x: np.where(x > 0, x**2, -x) * x[::-1], triple=True)
+    compiled = tg.sparse_jacobian(sparse.function, triple=True, compiled=True)
+    for x in (X, -X, X[::-1]):
+        expected = jacobian_of(sparse.function, x)
+        np.testing.assert_allclose(dense(sparse(x)), expected)
+        np.testing.assert_allclose(dense(compiled(x)), expected)
+    assert len(count) == 2
+
+
 # Other transformations ---------------------------------------------------------------------------
 
 
