@@ -12,11 +12,10 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from tapegrad.ops import algebra, elementwise, numpy, reduce, shape
+from tapegrad.ops import algebra, elementwise, reduce, shape
 from tapegrad.ops.algebra import *
 from tapegrad.ops.declare.conversion import asarray, astensor, tensor
 from tapegrad.ops.elementwise import *
-from tapegrad.ops.numpy import *
 from tapegrad.ops.reduce import *
 from tapegrad.ops.shape import *
 from tapegrad.tape.core.primitive import Registry as _Registry
@@ -26,10 +25,13 @@ if _TYPE_CHECKING:
     from tapegrad.ops.algebra.calculus import *
     from tapegrad.ops.algebra.contraction import *
     from tapegrad.ops.algebra.polynomials import *
-    from tapegrad.ops.numpy import callbacks
+    from tapegrad.ops.numpy import callbacks, creation, queries
     from tapegrad.ops.numpy.callbacks import *
-    from tapegrad.ops.reduce import nan_reductions, quantiles, running, statistics
+    from tapegrad.ops.numpy.creation import *
+    from tapegrad.ops.numpy.queries import *
+    from tapegrad.ops.reduce import nan_reductions, numpy_reductions, quantiles, running, statistics
     from tapegrad.ops.reduce.nan_reductions import *
+    from tapegrad.ops.reduce.numpy_reductions import *
     from tapegrad.ops.reduce.quantiles import *
     from tapegrad.ops.reduce.running import *
     from tapegrad.ops.reduce.statistics import *
@@ -43,17 +45,19 @@ if _TYPE_CHECKING:
 __all__ = ["asarray", "astensor", "tensor"]
 __all__ += algebra.__all__
 __all__ += elementwise.__all__
-__all__ += numpy.__all__
 __all__ += reduce.__all__
 __all__ += shape.__all__
 if _TYPE_CHECKING:
     __all__ += calculus.__all__
     __all__ += callbacks.__all__
     __all__ += contraction.__all__
+    __all__ += creation.__all__
     __all__ += joining.__all__
     __all__ += nan_reductions.__all__
+    __all__ += numpy_reductions.__all__
     __all__ += polynomials.__all__
     __all__ += quantiles.__all__
+    __all__ += queries.__all__
     __all__ += rearranging.__all__
     __all__ += running.__all__
     __all__ += selecting.__all__
@@ -63,6 +67,9 @@ if _TYPE_CHECKING:
 
 #: Modules of which all that they offer is offered here, when it is first asked for.
 _LATER = (
+    "tapegrad.ops.reduce.numpy_reductions",
+    "tapegrad.ops.numpy.creation",
+    "tapegrad.ops.numpy.queries",
     "tapegrad.ops.shape.joining",
     "tapegrad.ops.shape.selecting",
     "tapegrad.ops.reduce.running",

@@ -75,7 +75,7 @@ if _TYPE_CHECKING:
         typing,
     )
     from tapegrad.clipping import clip_by_global_norm, clip_by_norm
-    from tapegrad.compile import Jit, jit
+    from tapegrad.compile import Jit, clear_cache, jit
     from tapegrad.io import load, save
     from tapegrad.nnet import sliding_window_view
     from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
@@ -119,6 +119,7 @@ _LATER = {
     "Tape": "tape",
     "adapt": "tape",
     "check_grads": "tape",
+    "clear_cache": "compile",
     "clip_by_global_norm": "clipping",
     "clip_by_norm": "clipping",
     "cond": "tape",
@@ -201,6 +202,7 @@ __all__ = [
     "adapt",
     "bool_",
     "check_grads",
+    "clear_cache",
     "clip_by_global_norm",
     "clip_by_norm",
     "computational_graph",

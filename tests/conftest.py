@@ -6,6 +6,9 @@ By default the same examples are drawn at every run, so that two runs of the sam
 chosen tests: ``tests/deep.py`` runs long sets in slices, each in a process of its own.
 """
 
+import os
+import tempfile
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -26,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Kernels of another run would change what is compiled in this one, and these would fill the user's.
+    config.kernels = tempfile.TemporaryDirectory()  # type: ignore[attr-defined]
+    os.environ["TAPEGRAD_CACHE_DIR"] = config.kernels.name  # type: ignore[attr-defined]
     if not config.getoption("hypothesis_profile", default=None):
         explores = config.getoption("--explore") or config.getoption("--deep")
         settings.load_profile("explore" if explores else "steady")

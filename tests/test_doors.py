@@ -246,16 +246,16 @@ REFUSED = """
 import sys
 class Refuse:
     def find_spec(name, path=None, target=None):
-        if name.split(".")[0] in ("numba", "llvmlite"):
+        if name.split(".")[0] in {refused}:
             raise {error}
 sys.meta_path.insert(0, Refuse)
 """
 OLD = """
 import sys, types
-old = sys.modules["numba"] = types.ModuleType("numba")
-old.__version__, old.version_info = "0.61.2", (0, 61, 2)
+old = sys.modules["llvmlite"] = types.ModuleType("llvmlite")
+old.__version__ = "0.44.0"
 """
-WITHOUT_NUMBA = """
+WITHOUT_LLVM = """
 import warnings, numpy as np, tapegrad as tg
 def f(x):
     return np.sum(np.sin(x) * x)
@@ -291,18 +291,35 @@ except RuntimeError as error:
 @pytest.mark.parametrize(
     "before, reason",
     [
-        (REFUSED.format(error="ImportError('not there')"), "numba cannot be imported (not there)"),
-        (REFUSED.format(error="OSError('libLLVM')"), "numba cannot be imported (libLLVM)"),
-        (OLD, "numba 0.61.2 is too old: it takes 0.62 or newer"),
+        (
+            REFUSED.format(refused=("numba", "llvmlite"), error="ImportError('not there')"),
+            "llvmlite cannot be imported (not there)",
+        ),
+        (
+            REFUSED.format(refused=("numba", "llvmlite"), error="OSError('libLLVM')"),
+            "llvmlite cannot be imported (libLLVM)",
+        ),
+        (OLD, "llvmlite 0.44.0 is too old: it takes 0.45, of numba 0.62"),
     ],
     ids=["missing", "broken", "old"],
 )
-def test_without_numba_jit_runs_functions_as_they_are_with_one_warning(
+def test_without_llvm_jit_runs_functions_as_they_are_with_one_warning(
     before: str, reason: str
 ) -> None:
-    assert fresh(before + WITHOUT_NUMBA).splitlines() == [
+    assert fresh(before + WITHOUT_LLVM).splitlines() == [
         f"f is run without compiling: {reason}",
         f"RuntimeWarning: jit runs functions as they are: {reason}",
         "<string>",
         f"jit(f, strict=True): {reason}",
     ]
+
+
+def test_numba_itself_is_not_needed() -> None:
+    code = REFUSED.format(refused=("numba",), error="ImportError('too new a NumPy')")
+    code += """
+import numpy as np, tapegrad as tg
+f = tg.jit(lambda x: np.sum(np.sin(x) * x), strict=True)
+f(np.ones(3))
+print(f.stats().kernels_compiled)
+"""
+    assert fresh(code) == "1\n"

@@ -5,24 +5,27 @@ names of dtypes and functions, buffers, threads) stays behind them.
 
 >>> from tapegrad.compile.backends import interface
 >>> interface.current().__name__
-'tapegrad.compile.backends.numba'
+'tapegrad.compile.backends.llvm'
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Call
 from tapegrad.compile.backends.loop_nest import LoopNest
 
-__all__ = ["Backend", "Kernel", "current", "using"]
+__all__ = ["Backend", "Kernel", "Layout", "current", "using"]
+
+#: Sizes, strides and dtype of an array.
+Layout: TypeAlias = "tuple[tuple[int, ...], tuple[int, ...], np.dtype[Any]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +44,15 @@ class Kernel:
         functions it uses. Then all is to be done again by `exact`, which takes the same arguments.
     source : str
         For people who ask what is run.
-    new : bool
-        Whether the nest had to be compiled, and was not known in this process.
+    origin : str
+        "compiled" if that was to be done, "loaded" if it was on disk, "known" if in this process.
     """
 
     call: Callable[..., Any]
     leading: tuple[int, ...]
     exact: Callable[..., Any] | None
     source: str
-    new: bool
+    origin: str
 
 
 class Backend(Protocol):
@@ -75,12 +78,18 @@ class Backend(Protocol):
     def combines(self, function: str) -> bool:
         """Whether a reduction can combine with a function of two numbers."""
 
+    def same_layouts(self, layouts: Sequence[Layout]) -> Callable[..., bool]:
+        """Return a function that takes as many arrays, and says whether they are laid out so.
+
+        A layout is sizes, strides and dtype.
+        """
+
     def compile(self, nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
         """Return the kernel of a nest for the sizes of its loops."""
 
 
 #: The back end in use, or the name of its module in this folder: the one setting.
-_setting: Any = os.environ.get("TAPEGRAD_BACKEND", "numba")
+_setting: Any = os.environ.get("TAPEGRAD_BACKEND", "llvm")
 
 
 def current() -> Backend:

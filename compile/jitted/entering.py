@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compile.backends import interface
 from tapegrad.compile.jitted.nests import SETTLED, is_traced, take_apart
 from tapegrad.compile.jitted.recording import Recording, overlap
 from tapegrad.tape.core.kinds import Exact, Fields, NamedItems, kinds
@@ -22,6 +23,9 @@ from tapegrad.tape.python.ledger import Check
 from tapegrad.tape.python.places import ABSENT, Place
 
 __all__ = ["AS_IT_IS", "MISS", "entrance"]
+
+#: From how many arrays on it is worth to compare their layouts by machine code, which is loaded for it.
+MANY = 16
 
 #: What the generated function returns when a check fails.
 MISS = object()
@@ -61,6 +65,8 @@ class _Writer:
         }
         #: The names of what places hold.
         self.known: dict[Place, str] = {}
+        #: What must be an array, by its name here, and how it must be laid out.
+        self.arrays: dict[str, tuple[Any, ...]] = {}
         self._constants: dict[int, str] = {}
 
     def constant(self, value: Any) -> str:
@@ -95,6 +101,7 @@ class _Writer:
         if not all(self.argument(t, child, leaves) for t, child in zip(texts, children)):
             del self.lines[start:]
             self.leaves.clear()
+            self.arrays.clear()
             apart = self.constant(take_apart)
             self.lines.append(f"leaves, structure = {apart}((args, kwargs))")
             self.require(f"structure == {self.constant(structure)}")
@@ -107,7 +114,7 @@ class _Writer:
         self.lines.append(f"{name} = {text}")
         kind = type(leaf)
         if kind is np.ndarray:
-            self.array(name, (leaf.shape, leaf.strides, leaf.dtype))
+            self.arrays[name] = (leaf.shape, leaf.strides, leaf.dtype)
         elif kind is int and is_traced(leaf):
             self.require(f"type({name}) is {self.constant(int)} and {-(2**63)} <= {name} < {2**63}")
         elif is_traced(leaf):
@@ -224,7 +231,7 @@ class _Writer:
         if check.kind == "type":
             self.require(f"type({name}) is {self.constant(seen)}")
         elif check.kind == "array":
-            self.array(name, seen)
+            self.arrays[name] = seen
         elif check.kind == "length":
             self.require(f"len({name}) == {seen}")
         elif check.kind in ("with", "apart"):
@@ -236,6 +243,16 @@ class _Writer:
             )
         else:
             self.require(f"{self.constant(check.test)}({name}, {self.constant(seen)})")
+
+    def layouts(self) -> None:
+        """Check what has to be an array; many of them are compared by machine code."""
+        backend = interface.current()
+        if len(self.arrays) < MANY or not backend.usable():
+            for name, layout in self.arrays.items():
+                self.array(name, layout)
+        else:
+            compared = self.constant(backend.same_layouts(list(self.arrays.values())))
+            self.require(f"{compared}({', '.join(self.arrays)})")
 
     def absent(self, place: Place) -> None:
         owner, key, step = place.owner, place.key, place.step
@@ -256,13 +273,15 @@ class _Writer:
         self.require(f"{mode}(None) is None or {quiet}()")
         for check in recording.checks:
             self.check(check)
+        self.layouts()
         if recording.plan is None:
             return self.function(f"return {self.constant(AS_IT_IS)}")
         leaves = recording.arguments
         inputs = []
         for i in recording.traced:
             inputs.append(self.input(self.leaves[i], type(leaves[i]) is np.ndarray))
-        inputs += [self.input(self.place(place), False) for place in recording.captured]
+        for name in map(self.place, recording.captured):
+            inputs.append(self.input(name, name in self.arrays))
         if recording.boundary.writes:
             written = " and ".join(
                 f"{inputs[i]}.flags.writeable" for i in recording.boundary.writes

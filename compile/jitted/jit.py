@@ -12,6 +12,7 @@ import inspect
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -66,6 +67,7 @@ class Stats(NamedTuple):
 
     traces: int
     kernels_compiled: int
+    kernels_loaded: int
     kernels_reused: int
     eager_calls: int
 
@@ -89,8 +91,7 @@ class Jit:
         self._signatures: dict[Any, _Signature] = {}
         self._mutex = threading.RLock()
         self._traces = 0
-        self._compiled = 0
-        self._reused = 0
+        self._origins: Counter[str] = Counter()
         self._eager_calls = 0
         #: The way into the recording that held last.
         self._fast: Callable[..., Any] | None = None
@@ -227,8 +228,7 @@ class Jit:
         with self._mutex:
             self._traces += 1
             if recording.plan is not None:
-                self._compiled += recording.plan.compiled
-                self._reused += recording.plan.reused
+                self._origins += recording.plan.origins
             signature.variants = [recording, *signature.variants]
         return recording, run.result
 
@@ -297,8 +297,15 @@ class Jit:
         return self if instance is None else JitMethod(self, instance)
 
     def stats(self) -> Stats:
-        """Return counts: traces, kernels compiled, kernels reused, calls that were run eagerly."""
-        return Stats(self._traces, self._compiled, self._reused, self._eager_calls)
+        """Return counts: traces, kernels compiled, loaded from disk, reused, calls run eagerly."""
+        origins = self._origins
+        return Stats(
+            self._traces,
+            origins["compiled"],
+            origins["loaded"],
+            origins["known"],
+            self._eager_calls,
+        )
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """Return what a call with these arguments executes: the tape, the plan, the kernels.

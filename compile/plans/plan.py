@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -77,8 +78,8 @@ class Plan:
         What is executed by NumPy because it has no lowering.
     bodies : list of (str, Node, Plan)
         The plans of the programs that are parameters of entries: the parameter, the entry, its plan.
-    compiled, reused : int
-        Kernels compiled for this plan, and found compiled.
+    origins : Counter
+        How many kernels were "compiled" for this plan, "loaded" from disk, or "known" in this process.
     """
 
     run: Callable[..., Any]
@@ -86,8 +87,12 @@ class Plan:
     kernels: list[KernelStep]
     library_steps: list[Node] = field(default_factory=list)
     bodies: list[tuple[str, Node, Plan]] = field(default_factory=list)
-    compiled: int = 0
-    reused: int = 0
+    origins: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def compiled(self) -> int:
+        """How many kernels had to be compiled."""
+        return self.origins["compiled"]
 
 
 class _PlanWriter:
@@ -114,8 +119,7 @@ class _PlanWriter:
         self.library_steps: list[Node] = []
         self.bodies: list[tuple[str, Node, Plan]] = []
         self.by_library: set[Node] = set()
-        self.compiled = 0
-        self.reused = 0
+        self.origins: Counter[str] = Counter()
 
     def inputs(self) -> None:
         """Name the inputs."""
@@ -195,8 +199,7 @@ class _PlanWriter:
         for name, body in bodies(entry.params):
             plan = build(optimise(body), strict=self.strict)
             self.bodies.append((name, entry, plan))
-            self.compiled += plan.compiled
-            self.reused += plan.reused
+            self.origins += plan.origins
             params[name] = partial(_run_body, plan.run)
         function = partial(primitive.forward, **params) if params else primitive.forward
         prefix = "np" if hasattr(np, primitive.name) else "run"
@@ -206,8 +209,7 @@ class _PlanWriter:
         """Write the call of a kernel, and the arrays that it fills."""
         call = lower(group, self.layouts, self.program.weak, needed)
         kernel = current().compile(call.nest, call.sizes)
-        self.compiled += kernel.new
-        self.reused += not kernel.new
+        self.origins[kernel.origin] += 1
         name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
         self.script.gap()
         self.script.comment(
@@ -371,8 +373,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         writer.kernels,
         writer.library_steps,
         writer.bodies,
-        writer.compiled,
-        writer.reused,
+        writer.origins,
     )
 
 

@@ -39,11 +39,17 @@ class Images:
         Which instructions ask the gate.
     never
         Packages whose functions run as they are.
+
+    Attributes
+    ----------
+    own : set
+        Functions of tensors that were seen to run as they are.
     """
 
     def __init__(self, level: Level, never: frozenset[str] = NEVER) -> None:
         self.level = level
         self.never = never
+        self.own: set[FunctionType] = set()
         self._codes: dict[int, CodeType | None] = {}
         self._alive: dict[int, weakref.ref[CodeType]] = {}
 

@@ -238,7 +238,7 @@ class Ledger:
         return self._seen[place]
 
     def _read(self, value: Any, place: Place) -> Any:
-        kind = type(value)
+        kind: type = type(value)
         if isinstance(value, np.ndarray) and not isinstance(value, Tensor):
             return self._array(value, place)
         if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in "fiub"):

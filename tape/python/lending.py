@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.kinds import kinds
 from tapegrad.tape.core.pytree import flatten
 from tapegrad.tape.python.promotion import owner_of
 
@@ -19,8 +20,21 @@ WRITERS: frozenset[Any] = frozenset(
 
 def owners_in(arguments: Any) -> dict[int, Any]:
     """Return the arrays that own the memory of those in a nest, by their ids."""
-    arrays = (leaf for leaf in flatten(arguments)[0] if isinstance(leaf, np.ndarray))
-    return {id(owner): owner for owner in map(owner_of, arrays)}
+    found: dict[int, Any] = {}
+    waiting = [arguments]
+    while waiting:
+        tree = waiting.pop()
+        kind = type(tree)
+        if kind is tuple or kind is list:
+            waiting.extend(tree)
+        elif kind is dict:
+            waiting.extend(tree.values())
+        elif issubclass(kind, np.ndarray):  # `isinstance` would ask a tensor what it stands for
+            owner = owner_of(tree)
+            found[id(owner)] = owner
+        elif kinds[kind] is not None:
+            waiting.extend(leaf for leaf in flatten(tree)[0] if leaf is not tree)
+    return found
 
 
 def written_by(

@@ -191,7 +191,8 @@ class Permissions(Reads):
     def _silent(self, function: Any, position: int, value: Any) -> Any:
         """Return a value that code of C's may ask; elements that come one by one are looked at then."""
         if isinstance(value, (GeneratorType, *_ITERATORS)) and not isinstance(value, np.nditer):
-            return map(partial(self._silent, function, 1), value)
+            elements: Any = value
+            return map(partial(self._silent, function, 1), elements)
         kind = type(value)
         seen = position == 0 and calls.is_shown(function) and kind not in CONTAINERS
         code = is_code(value) and module_of(function) in (

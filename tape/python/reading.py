@@ -13,7 +13,7 @@ import operator
 import sys
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, MethodWrapperType
 from typing import Any, ClassVar
 
@@ -78,6 +78,7 @@ class Reader(Imaging):
         #: What stands for objects of the caller's, and these, by id.
         self.originals = {id(given): (given, own) for given, own in originals}
         self._exchange: Exchange | None = None
+        self._lent: dict[int, Any] | None = None
 
     @property
     def exchange(self) -> Exchange:
@@ -86,11 +87,13 @@ class Reader(Imaging):
             self._exchange = Exchange()
         return self._exchange
 
-    @cached_property
+    @property
     def lent(self) -> dict[int, Any]:
         """The callers' arrays, by the id of what owns their memory."""
-        found = owners_in(self.arguments)
-        return found if self.outer is None else {**self.outer.lent, **found}
+        if self._lent is None:
+            found = owners_in(self.arguments)
+            self._lent = found if self.outer is None else {**self.outer.lent, **found}
+        return self._lent
 
     def begin(self, function: Any) -> None:
         """A function is about to be run that the transformation was given."""
@@ -215,6 +218,8 @@ class Reader(Imaging):
         kind = type(function)
         if kind is np.ufunc:
             return None if self.promotions is not None or self.lent else function
+        if kind is MethodType and function.__func__ in self.images.own and self.promotions is None:
+            return function
         if kind is BuiltinFunctionType or kind is type or kind is _DISPATCHED:
             if kind is BuiltinFunctionType and isinstance(
                 function.__self__, (np.ndarray, np.ufunc, *_CONTAINERS)
@@ -236,6 +241,8 @@ class Reader(Imaging):
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
+        if kind is MethodType and answer is function and type(function.__self__) is Tensor:
+            self.images.own.add(function.__func__)
         if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
@@ -420,6 +427,8 @@ def _of_lists(function: Any) -> Any:
     if made is None:
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            if not kwargs and args and type(args[0]) is Tensor:
+                return function(*args)
             gate = current.get()
             if "out" in kwargs and isinstance(gate, Reader) and gate.lent:
                 return gate.call_with(function, args, kwargs)()

@@ -60,7 +60,7 @@ _COMPUTING = tuple(
 
 
 #: What the class of a named tuple has for each part.
-_NAMED_PART = type(namedtuple("_Example", "part").part)  # type: ignore[arg-type]
+_NAMED_PART = type(namedtuple("_Example", "part").part)  # type: ignore[attr-defined]
 
 
 class Reads(Reader):

@@ -64,7 +64,7 @@ def speaks(value: Any, depth: int = 0) -> bool:
     >>> speaks([1.0, (2.0, Loud())]), speaks([1.0])
     (True, False)
     """
-    kind = type(value)
+    kind: type = type(value)
     if kind in PLAIN or isinstance(value, Tensor):
         return False
     if kind in (list, tuple, set, frozenset):

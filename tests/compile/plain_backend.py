@@ -7,19 +7,19 @@ blocks, no buffers and no threads. So it tells whether those of another back end
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends import numba
+from tapegrad.compile.backends import llvm
 from tapegrad.compile.backends.expressions import Expression, evaluate, names
-from tapegrad.compile.backends.interface import Kernel
+from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.loop_nest import LoopNest, Reduced
 
 # The kernels of the two are to be compared, so that both take the same.
-DTYPES, supports, gains, combines = numba.DTYPES, numba.supports, numba.gains, numba.combines
+DTYPES, supports, gains, combines = llvm.DTYPES, llvm.supports, llvm.gains, llvm.combines
 problems: list[str] = []
 
 Index = tuple[int, ...]
@@ -30,9 +30,15 @@ def usable() -> bool:
     return True
 
 
+def same_layouts(layouts: Sequence[Layout]) -> Callable[..., bool]:
+    """Compare as the layouts are written."""
+    expected = list(layouts)
+    return lambda *arrays: [(a.shape, a.strides, a.dtype) for a in arrays] == expected
+
+
 def compile(nest: LoopNest, sizes: Index) -> Kernel:
     """Return a nest as a callable."""
-    return Kernel(lambda *given: _Run(nest, sizes, given)(), (), None, str(nest), True)
+    return Kernel(lambda *given: _Run(nest, sizes, given)(), (), None, str(nest), "compiled")
 
 
 class _Run:

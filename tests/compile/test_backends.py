@@ -16,7 +16,7 @@ from test_row_kernels import SHAPES, random_program
 import tapegrad as tg
 from tapegrad.compile.backends.expressions import Call, calls, evaluate, parse
 from tapegrad.compile.backends.interface import current, using
-from tapegrad.compile.backends.numba.vecmath import ULPS
+from tapegrad.compile.backends.llvm.vecmath import ULPS
 from tapegrad.compile.fusion import elements, groups
 from tapegrad.compile.plans.plan import build
 from tapegrad.tape.core.node import Node, entry

@@ -5,7 +5,7 @@ import pytest
 from staged import names, optimised, recording_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import parts
+from tapegrad.compile.backends.llvm import parts
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.ops.reduce.reductions import reduction
 from tapegrad.tape.core.primitive import Primitive, Reduction

@@ -78,7 +78,13 @@ def test_stats_are_a_named_tuple_of_four_counts():
     jitted = tg.jit(lambda x: np.sin(x) * 2)
     jitted(X)
     stats = jitted.stats()
-    assert stats._fields == ("traces", "kernels_compiled", "kernels_reused", "eager_calls")
+    assert stats._fields == (
+        "traces",
+        "kernels_compiled",
+        "kernels_loaded",
+        "kernels_reused",
+        "eager_calls",
+    )
     assert stats.traces == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from staged import recording_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import loops, parts
+from tapegrad.compile.backends.llvm import loops, parts
 
 RNG = np.random.default_rng(7)
 SHAPES = [(5,), (3, 4), (2, 3, 4), (2, 3, 2, 3)]

@@ -5,7 +5,7 @@ import pytest
 from staged import recording_of, steps_of
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba import parts
+from tapegrad.compile.backends.llvm import parts
 
 X = np.random.default_rng(0).normal(size=(5, 7))
 

@@ -17,7 +17,7 @@ import numpy as np
 from windows import REFERENCES, SUMMED
 
 import tapegrad as tg
-from tapegrad.compile.backends.numba.vecmath import ULPS
+from tapegrad.compile.backends.llvm.vecmath import ULPS
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.mutation import place
 from tapegrad.tape.array.paths import locate, thaw_index

@@ -1,6 +1,6 @@
 """arctan, arctan2, arcsin and arccos: an identity reduces the argument, then a polynomial."""
 
-from tapegrad.compile.backends.numba.vecmath.emit import (
+from tapegrad.compile.backends.llvm.vecmath.emit import (
     Formula,
     Scalar,
     constant,

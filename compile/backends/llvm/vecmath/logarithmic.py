@@ -2,7 +2,7 @@
 
 import math
 
-from tapegrad.compile.backends.numba.vecmath.emit import (
+from tapegrad.compile.backends.llvm.vecmath.emit import (
     Formula,
     Scalar,
     bits,
@@ -18,7 +18,7 @@ from tapegrad.compile.backends.numba.vecmath.emit import (
     two_sum,
     where,
 )
-from tapegrad.compile.backends.numba.vecmath.exponential import exp, exp2
+from tapegrad.compile.backends.llvm.vecmath.exponential import exp, exp2
 
 INF = float("inf")
 

@@ -1,6 +1,6 @@
 """Measures accuracy, speed and compile time: the tables of `docs/vecmath.md`.
 
-    python -m tapegrad.compile.backends.numba.vecmath.measure [name ...]
+    python -m tapegrad.compile.backends.llvm.vecmath.measure [name ...]
 
 The exact result is taken from `numpy.longdouble`, which has 64 bits on x86-64.
 """
@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES
-from tapegrad.compile.backends.numba.vecmath.formulas import FORMULAS, lookup
+from tapegrad.compile.backends.llvm import machine
+from tapegrad.compile.backends.llvm.kernels import module
+from tapegrad.compile.backends.llvm.translation import Parameter
+from tapegrad.compile.backends.llvm.vecmath import LIMITS, NAMES
+from tapegrad.compile.backends.llvm.vecmath.formulas import FORMULAS
 
 # As the first number of a pair and as the second, each with each.
 SPECIAL = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5, 2.5, 1e-10, 1e-30, 1e30, 2.0**52, 2.0**53 + 2, np.inf]
@@ -25,24 +27,24 @@ def arity(name: str) -> int:
     return FORMULAS[name][1]
 
 
-def kernel(function: Callable | None, count: int, dtype: str) -> Callable:
-    """Compile a loop that applies a function of `count` arguments to contiguous arrays."""
-    assert function is not None
-    if count == 1:
+def loop(name: str, dtype: str) -> str:
+    """Return the module of a loop that applies a function to contiguous arrays."""
+    arrays = ["x", "y"][: arity(name)]
+    suffix = "f32" if dtype == "float32" else "f64"
+    elements = ", ".join(f"{array}[i0]" for array in arrays)
+    text = (
+        f"def kernel(n0, {', '.join(arrays)}, out):\n"
+        f"    for i0 in range(n0):\n"
+        f"        out[i0] = {name}_{suffix}({elements})\n"
+    )
+    parameters = [Parameter(array, dtype, 1) for array in (*arrays, "out")]
+    return module(text, (Parameter("n0", "int64"), *parameters))
 
-        def loop(x, out):  # type: ignore[no-untyped-def]
-            for i in range(x.size):
-                out[i] = function(x[i])
 
-    else:
-
-        def loop(x, y, out):  # type: ignore[no-untyped-def, misc]
-            for i in range(x.size):
-                out[i] = function(x[i], y[i])
-
-    array = numba.from_dtype(np.dtype(dtype))[::1]
-    signature = numba.void(*[array] * (count + 1))
-    return numba.njit(signature, nogil=True, error_model="numpy")(loop)
+def kernel(name: str, dtype: str) -> Callable[..., None]:
+    """Compile such a loop; it takes the arrays, the last one for the results."""
+    code = machine.load(machine.object_code(loop(name, dtype)))
+    return lambda *arrays: code(arrays[0].size, *arrays)
 
 
 def special_points(dtype: str) -> NDArray:
@@ -125,12 +127,12 @@ def nanoseconds(function: Callable, *arguments: NDArray) -> float:
     return best / repeat / size * 1e9
 
 
-def compile_time(function: Callable | None, count: int, dtype: str) -> float:
+def compile_time(name: str, dtype: str) -> float:
     """Return the milliseconds for compiling one loop: the best of five."""
     best = np.inf
     for _ in range(5):
         start = time.perf_counter()
-        kernel(function, count, dtype)
+        kernel(name, dtype)
         best = min(best, time.perf_counter() - start)
     return best * 1e3
 
@@ -138,16 +140,15 @@ def compile_time(function: Callable | None, count: int, dtype: str) -> float:
 def main() -> None:
     """Print a table for each type."""
     for dtype in ("float64", "float32"):
-        plain = compile_time(lookup("absolute", dtype), 1, dtype)
+        plain = compile_time("absolute", dtype)
         print(f"\n{dtype} (compile time: beyond the {plain:.0f} ms of `absolute`)\n")
         print("| function | ulp | ns, 1000 | NumPy | ns, 1e6 | NumPy | compile, ms |")
         print("|---|---|---|---|---|---|---|")
         for name in sys.argv[1:] or sorted(NAMES):
-            count, function = arity(name), lookup(name, dtype)
-            loop = kernel(function, count, dtype)
+            function = kernel(name, dtype)
             arguments = points(name, dtype, 100_000)
             out = np.empty_like(arguments[0])
-            loop(*arguments, out)
+            function(*arguments, out)
             error = errors(name, out, arguments).max()
             row = [f"{error:.2f}"]
             for size in (1000, 1_000_000):
@@ -155,9 +156,9 @@ def main() -> None:
                 low = 1.0 if name == "arccosh" else 0.0
                 inputs = [random.uniform(low, low + 1, size).astype(dtype) for _ in arguments]
                 inputs.append(np.empty_like(inputs[0]))
-                row.append(f"{nanoseconds(loop, *inputs):.2f}")
+                row.append(f"{nanoseconds(function, *inputs):.2f}")
                 row.append(f"{nanoseconds(getattr(np, name), *inputs):.2f}")
-            extra = compile_time(function, count, dtype) - plain
+            extra = compile_time(name, dtype) - plain
             print(f"| {name} | {' | '.join(row)} | {extra:.0f} |", flush=True)
 
 

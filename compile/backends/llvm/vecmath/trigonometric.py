@@ -6,8 +6,8 @@ beyond which n is not known well enough. When a kernel uses both sin and cos of 
 the work.
 """
 
-from tapegrad.compile.backends.numba.vecmath import LIMITS
-from tapegrad.compile.backends.numba.vecmath.emit import (
+from tapegrad.compile.backends.llvm.vecmath import LIMITS
+from tapegrad.compile.backends.llvm.vecmath.emit import (
     Formula,
     Scalar,
     bits,
@@ -61,7 +61,7 @@ def _odd(n: Scalar) -> Scalar:
 
 def _sign(n: Scalar) -> Scalar:
     """Return the second lowest bit in the place of the sign."""
-    return (n & 2) << (n.code.type.width - 2)
+    return (n & 2) << (n.width - 2)
 
 
 def sin(x: Scalar) -> Scalar:

@@ -1,7 +1,7 @@
 """power, cbrt and hypot, and the functions that are one or two instructions."""
 
-from tapegrad.compile.backends.numba.vecmath import intrinsics
-from tapegrad.compile.backends.numba.vecmath.emit import (
+from tapegrad.compile.backends.llvm.vecmath import intrinsics
+from tapegrad.compile.backends.llvm.vecmath.emit import (
     Formula,
     Scalar,
     clamp,
@@ -15,8 +15,8 @@ from tapegrad.compile.backends.numba.vecmath.emit import (
     two_product,
     where,
 )
-from tapegrad.compile.backends.numba.vecmath.exponential import LIMITS, exp_of_sum
-from tapegrad.compile.backends.numba.vecmath.logarithmic import log_parts, normalise
+from tapegrad.compile.backends.llvm.vecmath.exponential import LIMITS, exp_of_sum
+from tapegrad.compile.backends.llvm.vecmath.logarithmic import log_parts, normalise
 
 INF = float("inf")
 NAN = float("nan")
@@ -88,9 +88,9 @@ FORMULAS: dict[str, tuple[Formula, int]] = {
     "absolute": (abs, 1),
     "fabs": (abs, 1),
     "copysign": (copysign, 2),
-    "maximum": (intrinsics.maximum_formula, 2),
-    "minimum": (intrinsics.minimum_formula, 2),
-    "fmax": (intrinsics.fmax_formula, 2),
-    "fmin": (intrinsics.fmin_formula, 2),
+    "maximum": (intrinsics.maximum, 2),
+    "minimum": (intrinsics.minimum, 2),
+    "fmax": (intrinsics.fmax, 2),
+    "fmin": (intrinsics.fmin, 2),
     **{name: (intrinsics.rounding(name), 1) for name in ("rint", "floor", "ceil", "trunc")},
 }

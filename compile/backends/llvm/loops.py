@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Call, Expression, Name, calls, substitute
-from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value
-from tapegrad.compile.backends.numba.dialect import (
+from tapegrad.compile.backends.llvm.dialect import (
     TYPES,
     ExpressionWriter,
     is_dear,
     limit_of,
     number,
 )
+from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value
 
 __all__ = ["BLOCK", "Source", "has_limits", "write"]
 

@@ -4,7 +4,7 @@ The first product of the reduction is exact and the second rounds once, by fused
 Results below the normal range are rounded once, by a scaling in two steps.
 """
 
-from tapegrad.compile.backends.numba.vecmath.emit import (
+from tapegrad.compile.backends.llvm.vecmath.emit import (
     Formula,
     Scalar,
     clamp,

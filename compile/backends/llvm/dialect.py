@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.backends.expressions import Call, Cast, Constant, Expression, Name
-from tapegrad.compile.backends.numba.vecmath import LIMITS, NAMES
+from tapegrad.compile.backends.llvm.vecmath import LIMITS, NAMES
 
 __all__ = [
     "TYPES",

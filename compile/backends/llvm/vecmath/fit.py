@@ -1,6 +1,6 @@
 """Computes the polynomials and constants of `coefficients.py`, with no more than `decimal`.
 
-    python -m tapegrad.compile.backends.numba.vecmath.fit > coefficients.py
+    python -m tapegrad.compile.backends.llvm.vecmath.fit > coefficients.py
 
 Each polynomial is a least-squares fit on Chebyshev nodes, which is within a small factor of the
 minimax polynomial. For float32 the coefficients are rounded one by one, lowest order first, and

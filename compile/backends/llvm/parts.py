@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.compile.backends.expressions import calls
+from tapegrad.compile.backends.llvm.dialect import is_dear
 from tapegrad.compile.backends.loop_nest import LoopNest, Reduced
-from tapegrad.compile.backends.numba.dialect import is_dear
 from tapegrad.tape.core.threads import pool
 
 __all__ = ["WORTH_DIVIDING", "InParts", "parts_of"]
