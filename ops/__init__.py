@@ -97,6 +97,8 @@ _Registry.waiting = (
     "tapegrad.ops.layers.pooling",
     "tapegrad.ops.layers.recurrent",
     "tapegrad.ops.elementwise.exponents",
+    "tapegrad.ops.elementwise.error_functions",
+    "tapegrad.ops.elementwise.entropies",
     "tapegrad.ops.numpy.methods",
     "tapegrad.ops.numpy.conversions",
     "tapegrad.ops.numpy.elementwise_calls",

@@ -23,7 +23,7 @@ from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import Applied, Labels, along_axis, by_place, dense, over_axes
 from tapegrad.tape.core.primitive import Primitive
 
-__all__ = ["MAKERS"]
+__all__ = ["MAKERS", "log_softmax_of", "logsumexp_of", "softmax_of"]
 
 Function = Callable[..., Any]
 
@@ -37,17 +37,19 @@ def _largest(a: Any, axis: Any) -> Any:
     return np.where(np.isfinite(top), top, 0.0)
 
 
-def _softmax(x: Any, *, axis: Any) -> Any:
+def softmax_of(x: Any, *, axis: Any) -> Any:
+    """Return powers of e, divided by their sum."""
     powers = np.exp(x - _largest(x, axis))
     return powers / np.sum(powers, axis=axis, keepdims=True)
 
 
-def _log_softmax(x: Any, *, axis: Any) -> Any:
+def log_softmax_of(x: Any, *, axis: Any) -> Any:
+    """Return the logarithm of :func:`softmax_of`."""
     shifted = x - _largest(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
-def _logsumexp(a: Any, *weights: Any, axis: Any, keepdims: bool, signed: bool) -> Any:
+def logsumexp_of(a: Any, *weights: Any, axis: Any, keepdims: bool, signed: bool) -> Any:
     """The logarithm of the sum of ``weight * exp(a)``, or of its magnitude."""
     for b in weights:  # what counts nothing need not be finite
         a = np.where(np.logical_and(b == 0, np.logical_not(np.isfinite(a))), -np.inf, a)
@@ -123,8 +125,8 @@ def _make_logsumexp(function: Function) -> Function:
         result = function(a, axis=axis, b=b, keepdims=keepdims, return_sign=signed)
         return result[0] if signed else result
 
-    plain = _along_axes("logsumexp", forward, _logsumexp, 1)
-    weighted = _along_axes("logsumexp_weighted", forward, _logsumexp, 2)
+    plain = _along_axes("logsumexp", forward, logsumexp_of, 1)
+    weighted = _along_axes("logsumexp_weighted", forward, logsumexp_of, 2)
 
     def logsumexp(
         a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
@@ -244,8 +246,8 @@ def _make_diric(function: Function) -> Function:
 #: The functions of ``scipy.special`` that are no ufuncs, and what makes their counterparts of SciPy's.
 MAKERS: dict[str, Callable[[Function], Function]] = {
     "logsumexp": _make_logsumexp,
-    "softmax": lambda function: _make_softmax(function, _softmax),
-    "log_softmax": lambda function: _make_softmax(function, _log_softmax),
+    "softmax": lambda function: _make_softmax(function, softmax_of),
+    "log_softmax": lambda function: _make_softmax(function, log_softmax_of),
     "softplus": lambda function: lambda x, **kwargs: np.logaddexp(0, x, **kwargs),
     "multigammaln": _make_multigammaln,
     "diric": _make_diric,

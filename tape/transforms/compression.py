@@ -193,6 +193,8 @@ class Scheme:
 
     Attributes
     ----------
+    graph : tuple
+        The text and the indices of the graph to which it belongs.
     indices, indptr : array
         Its pattern, by compressed rows.
     shape : tuple of int
@@ -207,11 +209,10 @@ class Scheme:
         those below 0 count nothing.
     ends : tuple of int
         The nodes on the frontier, by number.
-    graph : tuple
-        The text and the indices of the graph to which it belongs.
         What it belongs to.
     """
 
+    graph: tuple[Any, Any]
     indices: Any
     indptr: Any
     shape: tuple[int, int]
@@ -220,7 +221,6 @@ class Scheme:
     number: int
     places: list[Any]
     ends: tuple[int, ...]
-    graph: tuple[Any, Any]
 
     def fits(self, graph: Graph) -> bool:
         """Whether a graph is the one of the scheme, but for its numbers."""
@@ -246,15 +246,15 @@ def scheme_of(graph: Graph, *, symmetric: bool) -> Scheme:
         rows, indices, indptr = _symmetrised(rows, indices, indptr)
         colours, colour, column = symmetrically_coloured(rows, indices, sizes)
         number = int(colours[rows].max(initial=-1)) + 1
-        found: Any = "rows", colours, number, [_flat(colour, count, column)], ()
+        way: Any = "rows", colours, number, [_flat(colour, count, column)], ()
     else:
         ways = sorted(_ways(graph, rows, indices, indptr, count), key=lambda way: way.least)
         best = ways[0]
-        for way in ways[1:]:
-            if way.least < best.number and way.number < best.number:
-                best = way
-        found = best.name, best.colours, best.number, best.places(), best.ends
-    return Scheme(indices, indptr, (height, count), *found, identity)
+        for other in ways[1:]:
+            if other.least < best.number and other.number < best.number:
+                best = other
+        way = best.name, best.colours, best.number, best.places(), best.ends
+    return Scheme(identity, indices, indptr, (height, count), *way)
 
 
 def _symmetrised(rows: Any, columns: Any, indptr: Any) -> Any:
