@@ -99,6 +99,7 @@ _Registry.waiting = (
     "tapegrad.ops.elementwise.exponents",
     "tapegrad.ops.elementwise.error_functions",
     "tapegrad.ops.elementwise.entropies",
+    "tapegrad.ops.elementwise.gamma_functions",
     "tapegrad.ops.numpy.methods",
     "tapegrad.ops.numpy.conversions",
     "tapegrad.ops.numpy.elementwise_calls",

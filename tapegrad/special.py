@@ -34,12 +34,14 @@ from tapegrad.ops.elementwise.error_functions import (
     ndtr,
     ndtri,
 )
+from tapegrad.ops.elementwise.gamma_functions import digamma, gammaln, polygamma, zeta
 from tapegrad.ops.elementwise.special_functions import log_softmax_of, logsumexp_of, softmax_of
 from tapegrad.tape.core.types import ArrayLike, AxisLike
 
 __all__ = [
-    "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "expit", "log_expit", "log_ndtr",
-    "log_softmax", "logit", "logsumexp", "ndtr", "ndtri", "rel_entr", "softmax", "xlog1py", "xlogy",
+    "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "expit", "gammaln", "log_expit",
+    "log_ndtr", "log_softmax", "logit", "logsumexp", "ndtr", "ndtri", "polygamma", "rel_entr",
+    "softmax", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from tapegrad.ops.elementwise.special_own import own
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.types import Array
 
-__all__ = ["erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
+__all__ = ["chebyshev", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
 
 #: Chebyshev coefficients of (1 + 2 x) exp(x^2) erfc(x) as a function of (x - 3.75) / (x + 3.75).
 _SCALED = (
@@ -74,7 +74,7 @@ _ROOT_2PI = math.sqrt(2.0 * math.pi)
 _SPLIT = 134217729.0  # 2^27 + 1, which cuts a float64 into halves
 
 
-def _chebyshev(coefficients: tuple[float, ...], t: Any) -> Any:
+def chebyshev(coefficients: tuple[float, ...], t: Any) -> Any:
     """Return the sum of a Chebyshev series, by Clenshaw's recurrence."""
     last, before = 0.0, 0.0
     for c in coefficients[:0:-1]:
@@ -95,7 +95,7 @@ def _scaled(x: Any) -> Any:
     """Return ``exp(x**2) * erfc(x)`` for x of at least 0."""
     far = x > 1e15
     near = np.where(far, 1.0, x)
-    value = _chebyshev(_SCALED, (near - 3.75) / (near + 3.75)) / (1.0 + 2.0 * near)
+    value = chebyshev(_SCALED, (near - 3.75) / (near + 3.75)) / (1.0 + 2.0 * near)
     with np.errstate(over="ignore"):
         return np.where(far, 1.0 / (x * _ROOT_PI), value)
 
@@ -103,7 +103,7 @@ def _scaled(x: Any) -> Any:
 def _small(x: Any) -> Any:
     """Return erf(x) for magnitudes of at most 1."""
     near = np.clip(x, -1.0, 1.0)
-    return near * _chebyshev(_SMALL, 2.0 * near * near - 1.0)
+    return near * chebyshev(_SMALL, 2.0 * near * near - 1.0)
 
 
 def _erf(x: Any) -> Any:
@@ -165,14 +165,14 @@ def _ndtri(p: Any) -> Any:
     tail = np.where(inside, np.minimum(p, 1.0 - p), 0.25)
     far = _ndtri_of_tail(tail)
     y = np.where(inside, p - 0.5, 0.0)
-    near = _erfinv_near(2.0 * np.clip(y, -0.25, 0.25)) * _ROOT_2
-    x = np.where(np.abs(y) < 0.25, near, np.copysign(far, y))
+    near = _erfinv_near(2.0 * np.clip(y, -0.375, 0.375)) * _ROOT_2
+    x = np.where(np.abs(y) < 0.375, near, np.copysign(far, y))
     edge = np.where(p == 0, -np.inf, np.where(p == 1, np.inf, np.nan))
     return np.where(inside, x, edge)
 
 
 def _erfinv_near(y: Any) -> Any:
-    """Return x with erf(x) == y for magnitudes of y of at most 1/2, by Halley's method."""
+    """Return x with erf(x) == y for magnitudes of y of at most 3/4, by Halley's method."""
     x = y * (0.5 * _ROOT_PI)
     for _ in range(6):
         step = (_small(x) - y) * (0.5 * _ROOT_PI) * np.exp(x * x)
@@ -182,18 +182,18 @@ def _erfinv_near(y: Any) -> Any:
 
 def _erfinv(y: Any) -> Any:
     size = np.abs(y)
-    near = _erfinv_near(np.clip(y, -0.5, 0.5))
+    near = _erfinv_near(np.clip(y, -0.75, 0.75))
     tail = np.where(size < 1, 0.5 * (1.0 - size), 0.25)
-    x = np.where(size <= 0.5, near, np.copysign(_ROOT_HALF * _ndtri_of_tail(tail), y))
+    x = np.where(size <= 0.75, near, np.copysign(_ROOT_HALF * _ndtri_of_tail(tail), y))
     return np.where(size < 1, x, np.where(size == 1, np.copysign(np.inf, y), np.nan))
 
 
 def _erfcinv(y: Any) -> Any:
-    near = _erfinv_near(np.clip(1.0 - y, -0.5, 0.5))
+    near = _erfinv_near(np.clip(1.0 - y, -0.75, 0.75))
     tail = 0.5 * np.minimum(y, 2.0 - y)
     inside = (y > 0) & (y < 2)
     far = _ROOT_HALF * _ndtri_of_tail(np.where(inside, np.maximum(tail, 5e-324), 0.25))
-    x = np.where(np.abs(1.0 - y) <= 0.5, near, np.copysign(far, 1.0 - y))
+    x = np.where(np.abs(1.0 - y) <= 0.75, near, np.copysign(far, 1.0 - y))
     edge = np.where(y == 0, np.inf, np.where(y == 2, -np.inf, np.nan))
     return np.where(inside, x, edge)
 

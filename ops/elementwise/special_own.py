@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import check_operand, operand
 from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.appearance import is_differentiated
 from tapegrad.tape.core.primitive import Primitive, Rule
 from tapegrad.tape.core.types import Array, ArrayLike
 
@@ -42,8 +43,13 @@ class Special:
                 f"{self.__name__}() takes {len(self.primitive.vjps or ())} arguments, got {len(args)}"
             )
         operands = tuple(operand(a) for a in args)
-        for a in operands:
+        for i, a in enumerate(operands):
             check_operand(a, self.__name__)
+            if not self.primitive.differentiable_in(i) and is_differentiated(a):
+                raise TypeError(
+                    f"tapegrad knows no derivative of {self.__name__} by argument {i}; if none is "
+                    "meant, pass tg.stop_gradient(...)"
+                )
         return apply(self.primitive, operands)
 
     def __repr__(self) -> str:
@@ -61,7 +67,7 @@ def own(
     def forward(*args: Array) -> Any:
         dtype = np.result_type(*args)
         dtype = dtype if dtype.kind == "f" else np.dtype(float)
-        with np.errstate(divide="ignore", invalid="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
             return compute(*(np.asarray(a, float) for a in args)).astype(dtype)
 
     primitive = elementwise(

@@ -91,14 +91,19 @@ one("sigmoid stop_gradient")
 one("radians degrees conjugate sinc copy isnan isfinite isinf signbit")
 one("absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
 one("sqrt log log2 log10", 0.3, 3.0)
-one("log1p arcsin arccos arctanh", -0.8, 0.8)
+one("log1p arcsin arccos arctanh erfinv", -0.8, 0.8)
 one("tan", -1.2, 1.2)
 one("arccosh", 1.2, 3.0)
 one("floor ceil trunc rint spacing frexp_exponent", 0.1, 0.4)
 
 one("erf erfc erfcx ndtr log_ndtr expit log_expit", -1.7, 1.8)
-one("erfinv", -0.9, 0.9)
+one("gammaln digamma", 0.3, 4.0)
 one("ndtri logit erfcinv entr", 0.1, 0.9)
+two("zeta", (1.5, 4.0), (0.4, 2.0))
+for _p, _q in PAIRS:
+    add("polygamma", lambda rng, p=_p, q=_q: (
+        (rng.integers(0, 4, p), array(rng, q, 0.4, 2.0)), {}
+    ))  # fmt: skip
 two("xlogy xlog1py rel_entr", (0.2, 2.0), (0.3, 2.0))
 two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
@@ -380,9 +385,8 @@ def _apart(rng: Generator, shape: tuple[int, ...]) -> Any:
 
 _STACKS = ((2, 2), (3, 3), (1, 1), (2, 2, 2), (0, 2, 2), (2, 1, 3, 3))
 for _s in _STACKS:
-    for _name in ("inv", "det", "logabsdet", "det_sign", "cofactor"):
+    for _name in ("inv", "det", "logabsdet", "det_sign", "cofactor", "cholesky"):
         add(_name, lambda rng, s=_s: ((_regular(rng, s),), {}))
-    add("cholesky", lambda rng, s=_s: ((_regular(rng, s),), {}))
     for _name in ("eigh_packed", "svd_thin"):
         add(_name, lambda rng, s=_s: ((_apart(rng, s),), {}))
     add("undetermined", lambda rng, s=_s: (

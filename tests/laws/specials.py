@@ -23,7 +23,34 @@ def _each(function: Callable[..., float]) -> Callable[..., Any]:
     return apply
 
 
+def _zeta(s: float, q: float) -> float:
+    """Many terms, and the integral over the others."""
+    end = q + 2000
+    last = end ** (1 - s) / (s - 1) + 0.5 * end**-s + s * end ** (-s - 1) / 12
+    return math.fsum((q + k) ** -s for k in range(2000)) + last
+
+
+def _digamma(x: float) -> float:
+    """By recurrence, and the first terms of the expansion."""
+    z = x + 200
+    return (
+        math.log(z)
+        - 0.5 / z
+        - z**-2 / 12
+        + z**-4 / 120
+        - math.fsum(1 / (x + k) for k in range(200))
+    )
+
+
+def _polygamma(n: float, x: float) -> float:
+    return _digamma(x) if n == 0 else (-1) ** (n + 1) * math.factorial(int(n)) * _zeta(n + 1, x)
+
+
 REFERENCES = {
+    "gammaln": _each(math.lgamma),
+    "digamma": _each(_digamma),
+    "zeta": _each(_zeta),
+    "polygamma": _each(_polygamma),
     "erf": _each(math.erf),
     "erfc": _each(math.erfc),
     "erfcx": _each(lambda x: math.exp(x * x) * math.erfc(x)),
