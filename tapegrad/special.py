@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.ops.declare.axes import all_axes
 from tapegrad.ops.declare.ufunc import as_tensor
+from tapegrad.ops.elementwise.bessel_functions import i0, i0e, i1, i1e, j0, j1
 from tapegrad.ops.elementwise.entropies import (
     entr,
     expit,
@@ -39,9 +40,10 @@ from tapegrad.ops.elementwise.special_functions import log_softmax_of, logsumexp
 from tapegrad.tape.core.types import ArrayLike, AxisLike
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "expit", "gammaln", "log_expit",
-    "log_ndtr", "log_softmax", "logit", "logsumexp", "ndtr", "ndtri", "polygamma", "rel_entr",
-    "softmax", "xlog1py", "xlogy", "zeta",
+    "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "expit", "gammaln", "i0",
+    "i0e", "i1", "i1e", "j0", "j1", "log_expit", "log_ndtr", "log_softmax", "logit",
+    "logsumexp", "ndtr", "ndtri", "polygamma", "rel_entr", "softmax", "xlog1py", "xlogy",
+    "zeta",
 ]  # fmt: skip
 
 

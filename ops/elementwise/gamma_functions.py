@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.elementwise.error_functions import chebyshev
-from tapegrad.ops.elementwise.special_own import own
+from tapegrad.ops.elementwise.special_own import Special, own
 from tapegrad.tape.array.application import bind
 
 __all__ = ["digamma", "gammaln", "polygamma", "zeta"]
@@ -216,21 +216,21 @@ def _polygamma(n: Any, x: Any) -> Any:
 
 # The functions -----------------------------------------------------------------------------------
 
-gammaln = own(
+gammaln: Special = own(
     "gammaln", _gammaln, "log(abs(gamma(x)))", "The logarithm of the magnitude of the gamma function.",
     lambda g, y, x: g * bind(digamma.primitive, x),
 )  # fmt: skip
-digamma = own(
+digamma: Special = own(
     "digamma", _digamma, "gamma'(x) / gamma(x)", "The derivative of gammaln.",
     lambda g, y, x: g * _trigamma(x),
 )  # fmt: skip
-polygamma = own(
+polygamma: Special = own(
     "polygamma", _polygamma, "n-th derivative of digamma",
     "The derivatives of digamma for integers n, and x above 0; nan elsewhere.",
     None,
     lambda g, y, n, x: g * bind(polygamma.primitive, n + 1, x),
 )  # fmt: skip
-zeta = own(
+zeta: Special = own(
     "zeta", _zeta, "sum of (q + k)**-x for k = 0, 1, ...",
     "Hurwitz's zeta function for x above 1 and q above 0; nan elsewhere.",
     None,

@@ -87,9 +87,9 @@ def two(
 # Elementwise -------------------------------------------------------------------------------------
 
 one("positive negative square exp exp2 expm1 sin cos tanh sinh cosh arctan arcsinh deg2rad rad2deg")
-one("sigmoid stop_gradient")
+one("sigmoid stop_gradient i0 i1 j0 j1")
 one("radians degrees conjugate sinc copy isnan isfinite isinf signbit")
-one("absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
+one("i0e i1e absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
 one("sqrt log log2 log10", 0.3, 3.0)
 one("log1p arcsin arccos arctanh erfinv", -0.8, 0.8)
 one("tan", -1.2, 1.2)

@@ -46,7 +46,21 @@ def _polygamma(n: float, x: float) -> float:
     return _digamma(x) if n == 0 else (-1) ** (n + 1) * math.factorial(int(n)) * _zeta(n + 1, x)
 
 
+def _bessel(order: int, sign: float, x: float) -> float:
+    """The power series (DLMF 10.2.2 and 10.25.2)."""
+    terms = [
+        (sign * x * x / 4) ** k / (math.factorial(k) * math.factorial(k + order)) for k in range(40)
+    ]
+    return (x / 2) ** order * math.fsum(terms)
+
+
 REFERENCES = {
+    "i0": _each(lambda x: _bessel(0, 1, x)),
+    "i1": _each(lambda x: _bessel(1, 1, x)),
+    "i0e": _each(lambda x: _bessel(0, 1, x) * math.exp(-abs(x))),
+    "i1e": _each(lambda x: _bessel(1, 1, x) * math.exp(-abs(x))),
+    "j0": _each(lambda x: _bessel(0, -1, x)),
+    "j1": _each(lambda x: _bessel(1, -1, x)),
     "gammaln": _each(math.lgamma),
     "digamma": _each(_digamma),
     "zeta": _each(_zeta),

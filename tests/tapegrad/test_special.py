@@ -150,6 +150,12 @@ def drawn(low: float, high: float) -> Any:
         ("digamma", lambda mp, x: mp.digamma(x), (drawn(0, 20),), ULPS),
         ("zeta", lambda mp, x, q: mp.zeta(x, q), (drawn(1.1, 8), drawn(0.1, 9)[::-1]), 16),
         ("polygamma", lambda mp, n, x: mp.psi(int(n), x), (np.arange(300) % 6, drawn(0.1, 9)), 16),
+        ("i0", lambda mp, x: mp.besseli(0, x), (drawn(-20, 20),), 16),
+        ("i1", lambda mp, x: mp.besseli(1, x), (drawn(-20, 20),), 16),
+        ("i0e", lambda mp, x: mp.exp(-abs(x)) * mp.besseli(0, x), (drawn(-20, 40),), 16),
+        ("i1e", lambda mp, x: mp.exp(-abs(x)) * mp.besseli(1, x), (drawn(-20, 40),), 16),
+        ("j0", lambda mp, x: mp.besselj(0, x), (drawn(-20, 40),), 16),
+        ("j1", lambda mp, x: mp.besselj(1, x), (drawn(-20, 40),), 16),
         ("xlogy", lambda mp, x, y: x * mp.log(y), (drawn(0.1, 9), drawn(0.1, 9)[::-1]), ULPS),
         ("xlog1py", lambda mp, x, y: x * mp.log1p(y), (drawn(0.1, 9), drawn(-0.9, 9)[::-1]), ULPS),
         ("rel_entr", lambda mp, x, y: x * mp.log(x / y), (drawn(1, 2), drawn(1, 2)[::-1]), ULPS),
@@ -163,15 +169,15 @@ def test_values_agree_with_those_of_many_digits(
     with mpmath.workdps(50):
         for k, values in enumerate(zip(*args, strict=True)):
             expected = exact(mpmath, *(mpmath.mpf(float(v)) for v in values))
-            near_root = name == "digamma" and abs(expected) < 0.1
+            near_root = name in ("digamma", "j0", "j1") and abs(expected) < 0.1
             close = abs(mpmath.mpf(float(got[k])) - expected) <= 4 * 2.3e-16
             assert (near_root and close) or ulps(got[k], str(expected)) <= bound, values
 
 
 PLACES = np.array([0.0, -0.0, 1, -1, 2, np.inf, -np.inf, np.nan, 1e300, 0.5, -0.5, -2, 5e-324])
 LIKE_SCIPY = [
-    "entr", "erf", "erfc", "erfcx", "erfinv", "expit", "log_expit", "log_ndtr", "logit", "ndtr",
-    "ndtri", "digamma", "rel_entr", "xlog1py", "xlogy",
+    "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "expit", "i0e", "i1e", "log_expit",
+    "log_ndtr", "logit", "ndtr", "ndtri", "rel_entr", "xlog1py", "xlogy",
 ]  # fmt: skip
 
 
@@ -181,7 +187,8 @@ def test_hard_places_are_as_in_scipy(name: str) -> None:
     scipy = pytest.importorskip("scipy.special")
     function = getattr(scipy, name)
     args = (PLACES,) if function.nin == 1 else tuple(np.meshgrid(PLACES, PLACES))
-    np.testing.assert_allclose(getattr(special, name)(*args).data, function(*args), 1e-13)
+    got = getattr(special, name)(*args).data
+    np.testing.assert_allclose(got, function(*args), 1e-13, 5e-324)
 
 
 def test_poles_and_ends_of_gamma_functions() -> None:
@@ -212,6 +219,18 @@ def test_derivatives_at_hard_places() -> None:
     assert tg.grad(tg.grad(special.log_ndtr))(-1e3) == pytest.approx(-1, rel=1e-5)
     assert tg.grad(special.log_expit)(-800.0) == 1
     assert tg.grad(special.expit)(-800.0) == 0
+
+
+def test_bessel_functions_are_differentiated_at_0_and_beyond_their_series() -> None:
+    x = np.array([-9.0, -2.0, -0.3, 0.2, 0.49, 0.51, 1.0, 4.0, 12.0])
+    for name in ("i0", "i0e", "i1", "i1e", "j0", "j1"):
+        tg.check_grads(getattr(special, name), (x,), order=2)
+    third = tg.grad(tg.grad(tg.grad(special.i1)))(0.0)
+    assert third == pytest.approx(3 / 8)
+    assert tg.grad(tg.grad(tg.grad(special.j1)))(0.0) == pytest.approx(-3 / 8)
+    np.testing.assert_array_equal(special.i1([-np.inf, 0.0, np.inf]).data, [-np.inf, 0, np.inf])
+    np.testing.assert_array_equal(special.j0([-np.inf, 0.0, np.inf]).data, [0, 1, 0])
+    assert np.isfinite(special.i0(713.0).data)
 
 
 def test_sums_of_powers_are_safe() -> None:
