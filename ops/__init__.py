@@ -100,6 +100,7 @@ _Registry.waiting = (
     "tapegrad.ops.elementwise.error_functions",
     "tapegrad.ops.elementwise.entropies",
     "tapegrad.ops.elementwise.gamma_functions",
+    "tapegrad.ops.elementwise.gamma_function",
     "tapegrad.ops.elementwise.bessel_functions",
     "tapegrad.ops.numpy.methods",
     "tapegrad.ops.numpy.conversions",

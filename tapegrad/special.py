@@ -35,12 +35,13 @@ from tapegrad.ops.elementwise.error_functions import (
     ndtr,
     ndtri,
 )
+from tapegrad.ops.elementwise.gamma_function import gamma
 from tapegrad.ops.elementwise.gamma_functions import digamma, gammaln, polygamma, zeta
 from tapegrad.ops.elementwise.special_functions import log_softmax_of, logsumexp_of, softmax_of
 from tapegrad.tape.core.types import ArrayLike, AxisLike
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "expit", "gammaln", "i0",
+    "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "expit", "gamma", "gammaln", "i0",
     "i0e", "i1", "i1e", "j0", "j1", "log_expit", "log_ndtr", "log_softmax", "logit",
     "logsumexp", "ndtr", "ndtri", "polygamma", "rel_entr", "softmax", "xlog1py", "xlogy",
     "zeta",

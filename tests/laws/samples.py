@@ -97,7 +97,7 @@ one("arccosh", 1.2, 3.0)
 one("floor ceil trunc rint spacing frexp_exponent", 0.1, 0.4)
 
 one("erf erfc erfcx ndtr log_ndtr expit log_expit", -1.7, 1.8)
-one("gammaln digamma", 0.3, 4.0)
+one("gamma gammaln digamma", 0.3, 4.0)
 one("ndtri logit erfcinv entr", 0.1, 0.9)
 two("zeta", (1.5, 4.0), (0.4, 2.0))
 for _p, _q in PAIRS:

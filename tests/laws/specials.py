@@ -61,6 +61,7 @@ REFERENCES = {
     "i1e": _each(lambda x: _bessel(1, 1, x) * math.exp(-abs(x))),
     "j0": _each(lambda x: _bessel(0, -1, x)),
     "j1": _each(lambda x: _bessel(1, -1, x)),
+    "gamma": _each(math.gamma),
     "gammaln": _each(math.lgamma),
     "digamma": _each(_digamma),
     "zeta": _each(_zeta),

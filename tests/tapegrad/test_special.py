@@ -59,6 +59,13 @@ EXACT: dict[str, dict[float, str]] = {
         0.3: "-0.4814101615884812051736",
         4.0: "-0.0000316717433774892638602733",
     },
+    "gamma": {
+        1e-300: "9.99999999999999974940908e+299",
+        -0.5: "-3.54490770181103205459633",
+        2.5: "1.32934038817913702047363",
+        -20.7: "-1.90405072510440006652662e-19",
+        170.5: "5.56209241455999961070581e+305",
+    },
     "gammaln": {
         1e-05: "11.5129196928958256256173",
         0.4: "0.796677817701783709670574",
@@ -146,6 +153,7 @@ def drawn(low: float, high: float) -> Any:
         ("erfinv", lambda mp, x: mp.erfinv(x), (drawn(-1, 1),), ULPS),
         ("ndtr", lambda mp, x: mp.erfc(-x / mp.sqrt(2)) / 2, (drawn(-37, 5),), ULPS),
         ("log_ndtr", lambda mp, x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2), (drawn(-50, 8),), ULPS),
+        ("gamma", lambda mp, x: mp.gamma(x), (drawn(-170, 171),), ULPS),
         ("gammaln", lambda mp, x: mp.loggamma(x).real, (drawn(0, 20),), ULPS),
         ("digamma", lambda mp, x: mp.digamma(x), (drawn(0, 20),), ULPS),
         ("zeta", lambda mp, x, q: mp.zeta(x, q), (drawn(1.1, 8), drawn(0.1, 9)[::-1]), 16),
@@ -200,11 +208,16 @@ def test_poles_and_ends_of_gamma_functions() -> None:
     np.testing.assert_array_equal(special.zeta([1.0, 2.0], [1.0, 0.0]).data, np.inf)
     assert np.isnan(special.zeta(0.5, 1.0).data)
     assert np.isnan(special.polygamma(1.5, 1.0).data)
+    places = [0.0, -0.0, 1.0, 171.0, 172.0, np.inf]
+    expected = [np.inf, -np.inf, 1.0, 7.257415615307994e306, np.inf, np.inf]
+    np.testing.assert_allclose(special.gamma(places).data, expected, 1e-15)
+    assert np.isnan(special.gamma([-1.0, -np.inf, np.nan]).data).all()
+    assert special.gamma(-200.5).data == 0
 
 
 def test_derivatives_hold_to_second_order() -> None:
     x = np.array([-2.5, -0.7, 0.3, 0.8, 3.1])
-    for name in ("erf", "erfc", "erfcx", "ndtr", "log_ndtr", "expit", "log_expit", "digamma",
+    for name in ("gamma", "erf", "erfc", "erfcx", "ndtr", "log_ndtr", "expit", "log_expit", "digamma",
                  "gammaln"):  # fmt: skip
         tg.check_grads(getattr(special, name), (x,), order=2)
     tg.check_grads(lambda q: special.zeta(2.5, q), (np.array([0.5, 3.0]),), order=2)
