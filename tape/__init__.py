@@ -18,6 +18,7 @@ from tapegrad.tape.core.errors import (
     LeakedTensorError,
     MyGradException,
     NonScalarOutputError,
+    PatternError,
     TapegradError,
     TracedArrayError,
 )
@@ -62,11 +63,18 @@ if _TYPE_CHECKING:
     )
     from tapegrad.tape.transforms.linear import hvp, linear_transpose, linearize
     from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
+    from tapegrad.tape.transforms.sparsity import (
+        CompressedRows,
+        sparse_hessian,
+        sparse_jacobian,
+        sparsity,
+    )
     from tapegrad.tape.transforms.vectorisation import vmap
     from tapegrad.tape.transforms.watching import debug_nans
 
 #: Where the names are that are loaded when they are first asked for.
 _LATER = {
+    "CompressedRows": "tapegrad.tape.transforms.sparsity",
     "adapt": "tapegrad.tape.transforms.adaptation",
     "associative_scan": "tapegrad.tape.transforms.control.rows",
     "check_grads": "tapegrad.tape.transforms.checking",
@@ -98,6 +106,9 @@ _LATER = {
     "remat": "tapegrad.tape.transforms.checkpointing",
     "ShapeDtypeStruct": "tapegrad.tape.transforms.inspection",
     "SkipGradient": "tapegrad.tape.transforms.operations",
+    "sparse_hessian": "tapegrad.tape.transforms.sparsity",
+    "sparse_jacobian": "tapegrad.tape.transforms.sparsity",
+    "sparsity": "tapegrad.tape.transforms.sparsity",
     "Tape": "tapegrad.tape.program.tape",
     "map": "tapegrad.tape.transforms.control.rows",
     "scan": "tapegrad.tape.transforms.control.iteration",
@@ -132,12 +143,14 @@ def __getattr__(name: str) -> _Any:
 
 
 __all__ = [
+    "CompressedRows",
     "InvalidBackprop",
     "InvalidGradient",
     "LeakedTensorError",
     "MyGradException",
     "NonScalarOutputError",
     "Operation",
+    "PatternError",
     "Program",
     "ShapeDtypeStruct",
     "SkipGradient",
@@ -178,6 +191,9 @@ __all__ = [
     "register_pytree_node",
     "remat",
     "scan",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "switch",
     "tree_flatten",
     "tree_leaves",

@@ -43,6 +43,7 @@ from tapegrad.tape import (
     InvalidGradient,
     LeakedTensorError,
     NonScalarOutputError,
+    PatternError,
     TapegradError,
     Tensor,
     TracedArrayError,
@@ -69,6 +70,7 @@ if _TYPE_CHECKING:
         nnet,
         operation_base,
         random,
+        special,
         tensor_creation,
         tensor_manip,
         typing,
@@ -80,6 +82,7 @@ if _TYPE_CHECKING:
     from tapegrad.nnet import sliding_window_view
     from tapegrad.ops import *  # noqa: F403  # the NumPy-facing functions, listed in ops.__all__
     from tapegrad.tape import (
+        CompressedRows,
         Operation,
         Program,
         ShapeDtypeStruct,
@@ -113,6 +116,9 @@ if _TYPE_CHECKING:
         map,
         remat,
         scan,
+        sparse_hessian,
+        sparse_jacobian,
+        sparsity,
         switch,
         value_and_grad,
         vjp,
@@ -125,6 +131,7 @@ __version__ = "0.1.0"
 #: What is loaded when it is first asked for, so that the rest is there sooner: these names, these
 #: modules, and the functions of ``tapegrad.ops``.
 _LATER = {
+    "CompressedRows": "tape",
     "Jit": "compile",
     "Operation": "tape",
     "Program": "tape",
@@ -168,6 +175,9 @@ _LATER = {
     "scan": "tape",
     "sliding_window_view": "nnet",
     "switch": "tape",
+    "sparse_hessian": "tape",
+    "sparse_jacobian": "tape",
+    "sparsity": "tape",
     "value_and_grad": "tape",
     "vjp": "tape",
     "vmap": "tape",
@@ -183,6 +193,7 @@ _MODULES = frozenset(
         "nnet",
         "operation_base",
         "random",
+        "special",
         "tensor_creation",
         "tensor_manip",
         "typing",
@@ -210,14 +221,17 @@ def __dir__() -> list[str]:
 
 
 _later.places["compile"] = "tapegrad.compile", "compile_program"
+_later.places["jit"] = "tapegrad.compile", "jit"
 
 __all__ = [
+    "CompressedRows",
     "InvalidBackprop",
     "InvalidGradient",
     "Jit",
     "LeakedTensorError",
     "NonScalarOutputError",
     "Operation",
+    "PatternError",
     "Program",
     "ShapeDtypeStruct",
     "Tape",
@@ -286,6 +300,10 @@ __all__ = [
     "save",
     "scan",
     "sliding_window_view",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
+    "special",
     "switch",
     "tensor_creation",
     "tensor_manip",

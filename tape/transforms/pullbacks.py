@@ -22,6 +22,7 @@ from tapegrad.tape.transforms.values import (
     as_value,
     below,
     differentiable,
+    dtype_of,
     give_back,
     place_of,
     refuse_foreign,
@@ -96,10 +97,46 @@ class Pullback:
         pulled = unflatten(self._structure_in, _apart(grads))
         return pulled[0] if self.alone else pulled
 
+    def ends(self) -> tuple[list[Node], list[Node | None], list[tuple[int, ...]]]:
+        """Return the nodes of the arguments, those of the results (None for constants), and the shapes
+        of these."""
+        inputs = [node for node, _ in self._inputs]
+        return inputs, [node for node, _ in self._outputs], [np.shape(v) for _, v in self._outputs]
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of the results, which is that of cotangents."""
+        return self._structure_out
+
+    @property
+    def structure_in(self) -> Structure:
+        """The structure of the tuple of arguments."""
+        return self._structure_in
+
+    def dtypes(self) -> list[np.dtype[Any]]:
+        """Return the dtypes of the results."""
+        return [dtype_of(value) for _, value in self._outputs]
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that a sweep walks, arguments included, in the order of execution."""
+        roots = [node for node, _ in self._outputs if node is not None]
+        return sorted(reachable(roots, variable=True), key=lambda node: node.number)
+
     def numbers(self) -> int:
         """Return how many numbers there are in the graph that a sweep walks."""
-        roots = [node for node, _ in self._outputs if node is not None]
-        return sum(node.size for node in reachable(roots, variable=True))
+        return sum(node.size for node in self.nodes())
+
+    def up_to(self, nodes: list[Node]) -> Pullback:
+        """Return the pullback to values in between, a tuple of arrays; the graph ends at them now."""
+        for node in nodes:
+            node.inputs = ()
+        part = Pullback.__new__(Pullback)
+        for name in self.__slots__:
+            setattr(part, name, getattr(self, name))
+        part._inputs = [(node, np.zeros(0)) for node in nodes]
+        part._structure_in = flatten((0,) * len(nodes))[1]
+        part.alone = False
+        return part
 
     def __repr__(self) -> str:
         return f"<pullback to {len(self._inputs)} arrays>"

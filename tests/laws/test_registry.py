@@ -147,14 +147,18 @@ def differentiable(law: Any) -> Any:
 
 
 def _vmap(app: Application, rng: Any) -> None:
-    """Three examples: the arguments as they are, and with their values in another order."""
+    """Three examples: the arguments as they are, and with their values in another order; matrices that
+    must be positive definite, by another factor."""
+
+    def other(a: Any) -> Any:
+        if app.primitive.name == "cholesky":
+            return a * rng.uniform(0.5, 2)
+        return rng.permutation(a.ravel()).reshape(a.shape)
+
     others = [
         Application(
             app.primitive,
-            tuple(
-                rng.permutation(a.ravel()).reshape(a.shape) if a.dtype.kind == "f" else a
-                for a in app.args
-            ),
+            tuple(other(a) if a.dtype.kind == "f" else a for a in app.args),
             app.params,
         )
         for _ in range(2)
