@@ -8,11 +8,17 @@ import logging
 import math
 import numbers
 import pickle
+import subprocess
+import sys
+from types import FunctionType
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.tape.array import replacements
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import functions
 
 # ruff: noqa: UP031
 
@@ -207,3 +213,30 @@ def test_a_filled_array_is_the_array():
         )
 
     np.testing.assert_array_equal(tg.grad(f)(X), [2.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "converted",
+    ["x.item()", "x.tolist()", "x.copy()", "x.astype(float)", "copy.copy(x)", "copy.deepcopy(x)",
+     "x.__copy__()", "x.__deepcopy__({})", "float(x)", "np.float64(x)", "math.sqrt(x * x)"],
+)  # fmt: skip
+def test_the_first_thing_that_a_process_does_is_no_cut(converted):
+    code = (
+        "import copy, math, numpy as np, tapegrad as tg\n"
+        f"f = lambda x: {converted} * x\n"
+        "t = tg.tensor(0.7)\n"
+        "tg.adapt(f)(t).backward()\n"
+        "print(float(t.grad))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    np.testing.assert_allclose(float(done.stdout), 1.4)
+
+
+def test_every_method_of_tensors_that_is_replaced_is_known_as_converting():
+    held = {f for f in vars(Tensor).values() if type(f) is FunctionType}
+    for base in Tensor.__mro__[1:-1]:
+        held |= {f for f in vars(base).values() if type(f) is FunctionType}
+    replaced = {f for f in held if type(functions.find(f)) is replacements.Replacement}
+    assert replaced and replaced <= replacements._CONVERTING
