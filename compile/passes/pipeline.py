@@ -183,9 +183,9 @@ def merge_equal(program: Program) -> Program:
         except TypeError:  # a parameter that cannot be compared
             rewriter.keep(entry, inputs)
             continue
-        # Two results of the function may not become one array, or views of one.
+        # Two results of the function may not become one array, or views of one; numbers may.
         alike = (earlier in rewriter.weak) == (entry in rewriter.weak)
-        if earlier is not None and alike and entry not in seen:
+        if earlier is not None and alike and (entry not in seen or entry.shape == ()):
             rewriter.known[entry] = earlier
             continue
         new = rewriter.keep(entry, inputs)
