@@ -80,6 +80,8 @@ def overwritable(group: Group) -> list[Node]:
     for entry in group.entries:
         windows = windows_of(entry) or ()
         read_elsewhere.update(o for o, w in zip(entry.operands, windows) if w and type(o) is Node)
+    # A view shows an element at another place.
+    read_elsewhere.update(base_of(o) for o in group.operands if base_of(o) is not o)
     return [
         node
         for entry in group.entries
