@@ -97,6 +97,27 @@ def test_what_is_read_through_a_view_in_the_same_kernel_is_not_overwritten():
     np.testing.assert_allclose(p, wanted)
 
 
+def test_what_users_code_may_have_given_back_is_not_overwritten():
+    class Same(tg.Operation):
+        def __call__(self, x):
+            self.variables = (x,)
+            return x.data
+
+        def backward_var(self, grad, index, **kwargs):
+            return grad
+
+    def f(x):
+        a = np.exp(x)
+        b = tg.execute_op(Same, a)
+        c = a * 2 + np.cumsum(a)
+        return b + np.cumsum(c)
+
+    compiled, wanted = tg.jit(f), np.asarray(f(X))
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(X), wanted, rtol=1e-10)
+    assert compiled.stats().eager_calls == 0
+
+
 def test_functions_that_may_run_again_keep_what_they_read():
     def f(x):
         a = np.floor(x * 1e12)
