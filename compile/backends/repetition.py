@@ -1,0 +1,146 @@
+"""What a loop of many trips does, before it is code: steps that read and write places in memory.
+
+A loop knows arrays by their number among those that it is given; where in them the values of a trip lie
+is known beforehand, and how this moves from trip to trip. So nothing has to be allocated while it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from tapegrad.compile.backends.loop_nest import LoopNest
+
+__all__ = ["Buffer", "Copy", "Fill", "Loop", "Move", "Place", "Product", "Run", "Running", "Step"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """A piece of memory: so many bytes behind the beginning of an array that the loop is given."""
+
+    array: int
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value in memory.
+
+    Attributes
+    ----------
+    buffer : Buffer
+    offset : int
+        Bytes from the beginning of the buffer to the first element.
+    shape, strides : tuple of int
+    dtype : numpy.dtype
+    """
+
+    buffer: Buffer
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The call of a kernel, in one part.
+
+    Attributes
+    ----------
+    nest : LoopNest
+    sizes : tuple of int
+    bounds : tuple of int
+        Of its windows.
+    arguments : tuple of Place
+        What it reads, then what it fills.
+    returned : tuple of Place
+        Where the numbers go that it returns.
+    """
+
+    nest: LoopNest
+    sizes: tuple[int, ...]
+    bounds: tuple[int, ...]
+    arguments: tuple[Place, ...]
+    returned: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """The same number in all elements of a contiguous place."""
+
+    target: Place
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The bytes of one contiguous place in another."""
+
+    source: Place
+    target: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Products of matrices, in stacks: of places with three axes.
+
+    The last axes of `second` and of `target` lie side by side in memory.
+    """
+
+    first: Place
+    second: Place
+    target: Place
+
+
+Step: TypeAlias = Run | Fill | Copy | Product
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How a buffer moves from trip to trip: by `step` bytes after the first, by `back` after the next."""
+
+    step: int
+    back: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Steps, many times.
+
+    Attributes
+    ----------
+    before : tuple of Step
+        What is done once.
+    question : tuple of Step
+        What is done before each trip to know whether there is one.
+    answer : Place or None
+        Where a truth value says so after that; None if there always is one.
+    steps : tuple of Step
+        What is done in each trip.
+    moves : dict of Buffer to Move
+        What does not lie where it did after a trip.
+    """
+
+    before: tuple[Step, ...]
+    question: tuple[Step, ...]
+    answer: Place | None
+    steps: tuple[Step, ...]
+    moves: dict[Buffer, Move]
+
+
+class Running(Protocol):
+    """A loop that has begun."""
+
+    #: Whether an argument was too large for a function, so that the results are wrong.
+    beyond: bool
+
+    def go(self, trips: int) -> int:
+        """Make so many trips more, or as many as there are; return how many these were."""
