@@ -7,7 +7,7 @@ results' rows. Python starts it, and asks it for some trips at a time, so that C
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ import numpy as np
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.backends.repetition import Buffer, Loop, Move, Place, Running
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.plans.trips import POOL, SCRATCH, Memory, Steps, Unfit
+from tapegrad.compile.plans.trips import POOL, Memory, Steps, Unfit
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
-__all__ = ["Beyond", "Repeated", "repeated"]
+__all__ = ["Beyond", "Repeated", "Trips"]
 
 #: How many trips are made before the time is looked at, and the seconds of a longer run.
 FIRST_TRIPS = 64
@@ -109,7 +109,10 @@ class Repeated:
                     raise Unfit("what is carried changes its kind")
                 target = self.others[k] = self.memory.scratch(state.shape, state.dtype)
                 way = target.buffer.start - state.buffer.start
-                self.moves[state.buffer], self.moves[target.buffer] = Move(way, -way), Move(-way, way)
+                self.moves[state.buffer], self.moves[target.buffer] = (
+                    Move(way, -way),
+                    Move(-way, way),
+                )
             else:
                 given = len(body.inputs) - self.carried
                 shape, dtype = self.like[k]
@@ -200,16 +203,3 @@ class Trips:
 def _like(output: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     value = output if type(output) is Node else np.asarray(output)
     return value.shape, value.dtype
-
-
-def repeated(body: Program, carried: int, stacked: int, **how: Any) -> Repeated | None:
-    """Return a body as machine code for many trips; None if Python must do something in it."""
-    try:
-        return Repeated(body, carried, stacked, **how)
-    except Unfit:
-        return None
-
-
-def ready(nodes: Sequence[Any], values: Sequence[Any]) -> Iterator[Any]:
-    for node, value in zip(nodes, values):
-        yield np.asarray(value, node.dtype, order="C")

@@ -35,7 +35,7 @@ def _tile(kind: str, rows: int, *, masked: bool) -> Iterator[str]:
         f"define internal void @{_tile_name(kind, rows, masked)}(ptr %a, i64 %a.row, i64 %a.column, "
         f"ptr %b, i64 %b.row, ptr %c, i64 %c.row, i64 %k{mask}) nounwind {{"
     )
-    yield f"start:\nbr label %next\nnext:\n%i = phi i64 [ 0, %start ], [ %i.next, %next ]"
+    yield "start:\nbr label %next\nnext:\n%i = phi i64 [ 0, %start ], [ %i.next, %next ]"
     yield "%a.k = phi ptr [ %a, %start ], [ %a.next, %next ]"
     yield "%b.k = phi ptr [ %b, %start ], [ %b.next, %next ]"
     for r in range(rows):
@@ -121,7 +121,7 @@ def _product(kind: str) -> Iterator[str]:
     for x in "abc":
         yield f"%{x}.s = phi ptr [ %{x}, %start ], [ %{x}.s.next, %done ]"
     yield "%s.more = icmp slt i64 %s, %stacks\nbr i1 %s.more, label %across, label %out"
-    yield f"across:\n%j = phi i64 [ 0, %stack ], [ %j.next, %block.end ]"
+    yield "across:\n%j = phi i64 [ 0, %stack ], [ %j.next, %block.end ]"
     for x in "bc":
         yield f"%{x}.j = getelementptr {number}, ptr %{x}.s, i64 %j"
     yield f"%j.next = add i64 %j, {width}\n%j.fits = icmp sle i64 %j.next, %n"

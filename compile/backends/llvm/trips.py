@@ -67,9 +67,14 @@ end:
 
 define internal void @loops(i64 %work, ptr %table, i64 %length) noinline nounwind {{
 start:
-  {"".join(f'''
+  {
+    "".join(
+        f'''
   %{name}.at = getelementptr i64, ptr %table, i64 {i}
-  %{name} = load {"i64" if name in ("trips", "made") else "ptr"}, ptr %{name}.at''' for name, i in _AT.items())}
+  %{name} = load {"i64" if name in ("trips", "made") else "ptr"}, ptr %{name}.at'''
+        for name, i in _AT.items()
+    )
+}
   call void @run(ptr %before, ptr %before.end)
   %asks = icmp ne ptr %answer, null
   br label %trip
