@@ -6,6 +6,8 @@ is known beforehand, and how this moves from trip to trip. So nothing has to be 
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -13,12 +15,24 @@ import numpy as np
 
 from tapegrad.compile.backends.loop_nest import LoopNest
 
-__all__ = ["Buffer", "Copy", "Fill", "Loop", "Move", "Place", "Product", "Run", "Running", "Step"]
+__all__ = [
+    "Buffer",
+    "Code",
+    "Copy",
+    "Fill",
+    "Loop",
+    "Move",
+    "Place",
+    "Product",
+    "Run",
+    "Running",
+    "Step",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
-    """A piece of memory: so many bytes behind the beginning of an array that the loop is given."""
+    """A piece of memory: so many bytes behind where an array begins that the loop is given."""
 
     array: int
     start: int = 0
@@ -134,6 +148,16 @@ class Loop:
     answer: Place | None
     steps: tuple[Step, ...]
     moves: dict[Buffer, Move]
+
+
+class Code(Protocol):
+    """A loop as machine code."""
+
+    #: How many of its kernels were "compiled", "loaded", or "known".
+    origins: Counter[str]
+
+    def start(self, arrays: Sequence[Any]) -> Running:
+        """Begin the loop with certain arrays."""
 
 
 class Running(Protocol):

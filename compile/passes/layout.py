@@ -55,13 +55,23 @@ class Layout:
 
     def of_view(self, primitive: Primitive, params: Any) -> Layout | None:
         """Return the layout of a view of such an array, or None if NumPy copies."""
-        return self.place_of_view(primitive, params)[0]
+        if primitive.shows == "reshaped":
+            return self.reshaped(params["shape"])
+        return self._shown(lambda probe: primitive.forward(probe, **params))[0]
 
     def place_of_view(self, primitive: Primitive, params: Any) -> tuple[Layout | None, int]:
         """Return the layout of a view, and how many bytes it begins after the array."""
         if primitive.shows == "reshaped":
             return self.reshaped(params["shape"]), 0
-        return self._shown(lambda probe: primitive.forward(probe, **params))
+        if primitive.batch_params is None:
+            return self._shown(lambda probe: primitive.forward(probe, **params))
+        # One element alone would be a number, which does not tell where it lay.
+        behind = primitive.batch_params(params, len(self.shape), 1)
+        many = Layout((1, *self.shape), (0, *self.strides), self.dtype)
+        layout, offset = many._shown(lambda probe: primitive.forward(probe, **behind))
+        if layout is None:
+            return None, 0
+        return Layout(layout.shape[1:], layout.strides[1:], self.dtype), offset
 
     def reshaped(self, shape: tuple[int, ...]) -> Layout | None:
         """Return the layout in another shape, or None if NumPy copies."""

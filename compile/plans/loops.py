@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,16 +22,26 @@ from tapegrad.tape.program.program import Program
 
 __all__ = ["looped"]
 
-Results = tuple[Any, ...]
+Results: TypeAlias = "tuple[Any, ...]"
+Optimise: TypeAlias = "Callable[[Program], Program]"
 
 #: How many trips of a loop that keeps states are made at a time, and how many bytes of states.
 MOST_TRIPS = 4096
 MOST_BYTES = 1 << 20
 
 
-def looped(
-    entry: Node, programs: Mapping[str, Program], optimise: Callable[[Program], Program]
-) -> Callable[..., Results] | None:
+class Runner(Protocol):
+    """What runs the primitive of a loop, without its parameters."""
+
+    @property
+    def loops(self) -> Sequence[Repeated]:
+        """The loops that it is made of."""
+
+    def __call__(self, *operands: Any) -> Results:
+        """Return what the primitive returns."""
+
+
+def looped(entry: Node, programs: Mapping[str, Program], optimise: Optimise) -> Runner | None:
     """Return what runs a loop, without its parameters; None if it is none.
 
     Parameters
@@ -68,6 +78,10 @@ class _Scan:
             params["body"], params["carried"], params["stacked"], reverse=params["reverse"]
         )
         self.length, self.every = params["length"], params["every"]
+
+    @property
+    def loops(self) -> Sequence[Repeated]:
+        return (self.loop,)
 
     def __call__(self, *operands: Any) -> Results:
         loop, length, every = self.loop, self.length, self.every
@@ -123,6 +137,10 @@ class _While:
         else:
             self.loop = Repeated(body, self.carried, 0, reverse=False, question=cond)
 
+    @property
+    def loops(self) -> Sequence[Repeated]:
+        return (self.kept.loop if self.states else self.loop,)
+
     def __call__(self, *operands: Any) -> Results:
         carry, consts = operands[: self.carried], operands[self.carried :]
         if not self.states:
@@ -173,9 +191,7 @@ class _Thinned:
 class _Unwinding:
     """The pullback of a loop of unknown length: segments that are made once more, and then gone back."""
 
-    def __init__(
-        self, params: Mapping[str, Any], pull: Program, optimise: Callable[..., Program]
-    ) -> None:
+    def __init__(self, params: Mapping[str, Any], pull: Program, optimise: Optimise) -> None:
         self.carried, self.wrt, self.hinted = params["carried"], params["wrt"], params["hinted"]
         body = params["body"]
         self.inputs = body.inputs
@@ -184,6 +200,10 @@ class _Unwinding:
         floats = [i for i in range(self.carried) if body.inputs[i].dtype.kind == "f"]
         back = _trip_back(pull, self.carried, self.wrt, floats)
         self.back = Repeated(optimise(back), len(self.wrt), self.carried, reverse=True)
+
+    @property
+    def loops(self) -> Sequence[Repeated]:
+        return (self.kept.loop, self.back)
 
     def __call__(self, trips: Any, *rest: Any) -> Results:
         hints = rest[: (1 + self.carried) * self.hinted]

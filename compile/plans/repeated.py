@@ -7,13 +7,13 @@ results' rows. Python starts it, and asks it for some trips at a time, so that C
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tapegrad.compile.backends.interface import current
-from tapegrad.compile.backends.repetition import Buffer, Loop, Move, Place, Running
+from tapegrad.compile.backends.repetition import Buffer, Code, Loop, Move, Place
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.plans.trips import POOL, Memory, Steps, Unfit
 from tapegrad.tape.core.node import Node
@@ -62,7 +62,7 @@ class Repeated:
         for i, node in enumerate(body.inputs[carried:], carried):
             inputs.append(self._row(i - carried, node) if i in rows else self._given(i, node))
         still = {place.buffer for place in inputs[carried + stacked :]}
-        steps = Steps(self.memory, still)
+        steps = Steps(self.memory, still, self.moves)
         asked: tuple[Any, Any] = (), None
         if question is not None:
             steps.program(question, [*self.states, *inputs[carried:]], {})
@@ -75,10 +75,10 @@ class Repeated:
             steps.copy(steps.place_of(value), target)
         loop = Loop(tuple(steps.once), *asked, tuple(steps.each), self.moves)
         self.pool = np.frombuffer(bytes(steps.memory.pool), np.uint8)
-        start = current().loop(loop)
-        if start is None:
+        code = current().loop(loop)
+        if code is None:
             raise Unfit("the back end leaves it to Python")
-        self.start: Callable[[Sequence[Any]], Running] = start
+        self.code: Code = code
 
     # Places ---------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Trips:
         if of.reverse:
             for i in turned:
                 given[i] = given[i][::-1]
-        self.running = of.start([self.scratch, of.pool, *given])
+        self.running = of.code.start([self.scratch, of.pool, *given])
 
     def _at(self, place: Place) -> Any:
         return np.ndarray(place.shape, place.dtype, self.scratch, place.buffer.start)

@@ -7,7 +7,7 @@ along. What does not depend on what is carried or stacked is computed once, befo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from tapegrad.compile.backends.repetition import (
     Buffer,
     Copy,
     Fill,
+    Move,
     Place,
     Product,
     Run,
@@ -97,6 +98,8 @@ class Steps:
     memory : Memory
     still : set of Buffer
         What no trip changes; what is made of this alone is added.
+    moves : mapping of Buffer
+        What moves from trip to trip.
 
     Attributes
     ----------
@@ -104,9 +107,9 @@ class Steps:
         What is done before the first trip, and in every trip.
     """
 
-    def __init__(self, memory: Memory, still: set[Buffer]) -> None:
+    def __init__(self, memory: Memory, still: set[Buffer], moves: Mapping[Buffer, Move]) -> None:
         self.memory = memory
-        self.still = still
+        self.still, self.moves = still, moves
         self.once: list[Step] = []
         self.each: list[Step] = []
         self.places: dict[Node, Place] = {}
@@ -161,8 +164,7 @@ class Steps:
 
     def _add(self, sources: Sequence[Place], targets: Sequence[Place], steps: list[Step]) -> None:
         """Append steps where they belong: what reads and writes nothing that moves is done once."""
-        homes = {place.buffer for place in self.homes.values()}
-        own = all(t.buffer.array == SCRATCH and t.buffer not in homes for t in targets)
+        own = all(t.buffer.array == SCRATCH and t.buffer not in self.moves for t in targets)
         if own and all(place.buffer in self.still for place in sources):
             self.once += steps
             self.still.update(target.buffer for target in targets)

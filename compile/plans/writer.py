@@ -18,7 +18,7 @@ from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
-from tapegrad.compile.plans.loops import looped
+from tapegrad.compile.plans.loops import Runner, looped
 from tapegrad.compile.plans.memory import (
     LARGE,
     Lifetimes,
@@ -217,10 +217,12 @@ class PlanWriter:
         prefix = "np" if hasattr(np, primitive.name) else "run"
         loop = self._loop(entry, programs)
         if loop is not None:
+            for part in loop.loops:
+                self.origins += part.code.origins
             function, prefix = partial(_tried, loop, function), "loop"
         return self.script.refer(function, f"{prefix}_{primitive.name}")
 
-    def _loop(self, entry: Node, programs: dict[str, Program]) -> Callable[..., Any] | None:
+    def _loop(self, entry: Node, programs: dict[str, Program]) -> Runner | None:
         """Return what runs a loop as one piece of machine code, if there is such."""
         try:
             return looped(entry, programs, optimise)

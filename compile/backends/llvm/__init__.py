@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.llvm.dialect import TYPES, combines, gains, supports
 from tapegrad.compile.backends.loop_nest import LoopNest
-from tapegrad.compile.backends.repetition import Loop, Running
+from tapegrad.compile.backends.repetition import Code, Loop
 from tapegrad.tape.core.slots import Recurrence
 
 __all__ = [
@@ -60,8 +60,8 @@ def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]
 
 
-def loop(steps: Loop) -> Callable[[Sequence[Any]], Running] | None:
-    """Return what begins a loop."""
+def loop(steps: Loop) -> Code | None:
+    """Return a loop as machine code."""
     module = importlib.import_module("tapegrad.compile.backends.llvm.trips")
     return module.loop(steps)  # type: ignore[no-any-return]
 

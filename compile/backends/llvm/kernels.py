@@ -69,10 +69,10 @@ def _compiled(nest: LoopNest) -> tuple[_Compiled, str]:
     return known, origin
 
 
-def step_of(nest: LoopNest) -> tuple[Callable[..., Any], bool]:
-    """Return the machine code of a nest, for its address as a step, and whether it returns a flag."""
-    known, _ = _compiled(nest)
-    return known.code, known.limited
+def step_of(nest: LoopNest) -> tuple[Callable[..., Any], bool, str]:
+    """Return the machine code of a nest, whether it returns a flag, and where it comes from."""
+    known, origin = _compiled(nest)
+    return known.code, known.limited, origin
 
 
 class _Exact:

@@ -9,6 +9,7 @@ addresses in the table. Each call of a loop has a table of its own.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -34,7 +35,7 @@ from tapegrad.compile.backends.repetition import (
     Step,
 )
 
-__all__ = ["TripTable"]
+__all__ = ["TripTable", "loop"]
 
 #: The cells at the beginning of the table: how many trips to make; where the steps of the question begin,
 #: where its answer lies, where the steps of a trip begin and end; where the moves begin and end; how many
@@ -189,6 +190,7 @@ class TripTable:
         #: Cells that hold the address of a number, which comes at the end.
         self.numbers: list[tuple[int, int]] = []
         self.held: list[Any] = [_code()]
+        self.origins: Counter[str] = Counter()
         self.moves = loop.moves
         self.work = 0
         self._mark("before")
@@ -265,7 +267,8 @@ class TripTable:
             self.values[begin : begin + 2] = code, CELL * (len(self.values) - begin)
 
     def _run(self, step: Run) -> int:
-        code, flagged = step_of(step.nest)
+        code, flagged, origin = step_of(step.nest)
+        self.origins[origin] += 1
         self.held.append(code)
         self.work += max(1, *step.sizes, int(np.prod(step.sizes))) if step.sizes else 1
         numbers = [0] * step.nest.turned + [*step.sizes, *step.bounds]
@@ -337,9 +340,9 @@ def _count(place: Place) -> int:
     return int(np.prod(place.shape, dtype=int))
 
 
-def loop(steps: Loop) -> Callable[[Sequence[Any]], Running] | None:
-    """Return what begins a loop; None if a kernel of it is worth several threads."""
+def loop(steps: Loop) -> TripTable | None:
+    """Return a loop as machine code; None if a kernel of it is worth several threads."""
     runs = [s for s in (*steps.before, *steps.question, *steps.steps) if isinstance(s, Run)]
     if any(parts_of(run.nest, run.sizes) > 1 for run in runs):
         return None
-    return TripTable(steps).start
+    return TripTable(steps)
