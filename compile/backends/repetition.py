@@ -16,26 +16,24 @@ import numpy as np
 from tapegrad.compile.backends.loop_nest import LoopNest
 
 __all__ = [
-    "Buffer",
-    "Code",
-    "Copy",
-    "Fill",
-    "Loop",
-    "Move",
-    "Place",
-    "Product",
-    "Run",
-    "Running",
-    "Step",
-]
+    "Buffer", "Code", "Copy", "Fill", "Loop", "Move", "Place", "Product", "Repeat", "Run", "Running", "Step",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
-    """A piece of memory: so many bytes behind where an array begins that the loop is given."""
+    """A piece of memory: so many bytes behind where an array begins that the loop is given.
+
+    Attributes
+    ----------
+    array, start : int
+    within : Buffer, optional
+        A buffer of a loop around this one; where that moves, this does so, too.
+    """
 
     array: int
     start: int = 0
+    within: Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,15 @@ class Product:
     target: Place
 
 
-Step: TypeAlias = Run | Fill | Copy | Product
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """So many trips of a loop inside of another; what this does once is done by the other one."""
+
+    loop: Loop
+    trips: int
+
+
+Step: TypeAlias = "Run | Fill | Copy | Product | Repeat"
 
 
 @dataclass(frozen=True, slots=True)

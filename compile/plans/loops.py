@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.repeated import Repeated, Trips
 from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.node import Node
@@ -23,7 +24,6 @@ from tapegrad.tape.program.program import Program
 __all__ = ["looped"]
 
 Results: TypeAlias = "tuple[Any, ...]"
-Optimise: TypeAlias = "Callable[[Program], Program]"
 
 #: How many trips of a loop that keeps states are made at a time, and how many bytes of states.
 MOST_TRIPS = 4096
@@ -41,7 +41,7 @@ class Runner(Protocol):
         """Return what the primitive returns."""
 
 
-def looped(entry: Node, programs: Mapping[str, Program], optimise: Optimise) -> Runner | None:
+def looped(entry: Node, programs: Mapping[str, Program]) -> Runner | None:
     """Return what runs a loop, without its parameters; None if it is none.
 
     Parameters
@@ -49,8 +49,6 @@ def looped(entry: Node, programs: Mapping[str, Program], optimise: Optimise) -> 
     entry : Node
     programs : dict of str to Program
         The parameters of the entry that are programs, after all passes.
-    optimise : callable
-        All passes.
 
     Raises
     ------
@@ -66,7 +64,7 @@ def looped(entry: Node, programs: Mapping[str, Program], optimise: Optimise) -> 
     if name == "while" and not params["axes"]:
         return _While(params)
     if name == "unwind" and not params["axes"]:
-        return _Unwinding(params, entry.params["pull"], optimise)
+        return _Unwinding(params, entry.params["pull"])
     return None
 
 
@@ -191,7 +189,7 @@ class _Thinned:
 class _Unwinding:
     """The pullback of a loop of unknown length: segments that are made once more, and then gone back."""
 
-    def __init__(self, params: Mapping[str, Any], pull: Program, optimise: Optimise) -> None:
+    def __init__(self, params: Mapping[str, Any], pull: Program) -> None:
         self.carried, self.wrt, self.hinted = params["carried"], params["wrt"], params["hinted"]
         body = params["body"]
         self.inputs = body.inputs

@@ -20,19 +20,22 @@ from tapegrad.compile.backends.repetition import (
     Buffer,
     Copy,
     Fill,
+    Loop,
     Move,
     Place,
     Product,
+    Repeat,
     Run,
     Step,
 )
 from tapegrad.compile.fusion.groups import Group, needed_outside, partition
 from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout, contiguous_strides
+from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
-__all__ = ["POOL", "SCRATCH", "Memory", "Steps", "Unfit"]
+__all__ = ["POOL", "LoopSteps", "Memory", "Unfit", "contiguous", "kind_of"]
 
 #: Of the arrays that a loop gets, the first holds what lives for a trip, the second constants.
 SCRATCH, POOL = 0, 1
@@ -40,6 +43,10 @@ SCRATCH, POOL = 0, 1
 ALIGNED = 64
 #: Multiplications of a product from which on the library's are faster.
 MOST_MULTIPLICATIONS = 1 << 19
+
+
+#: Trips of a loop inside of another: all of them are made before Ctrl-C is heard.
+MOST_INNER_TRIPS = 1 << 13
 
 
 class Unfit(Exception):
@@ -63,20 +70,21 @@ class Memory:
 
     def scratch(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Place:
         """Return a place for a new value."""
-        place = _contiguous(Buffer(SCRATCH, self.size), shape, dtype)
+        place = contiguous(Buffer(SCRATCH, self.size), shape, dtype)
         self.size += -(-math.prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
         return place
 
     def constant(self, value: Any) -> Place:
         """Return the place of a constant."""
         array = np.asarray(value)
-        place = _contiguous(Buffer(POOL, len(self.pool)), array.shape, array.dtype)
+        place = contiguous(Buffer(POOL, len(self.pool)), array.shape, array.dtype)
         data = array.tobytes()
         self.pool += data.ljust(-(-len(data) // ALIGNED) * ALIGNED, b"\0")
         return place
 
 
-def _contiguous(buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Place:
+def contiguous(buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Place:
+    """Return the place of a C-contiguous array at the beginning of a buffer."""
     return Place(buffer, 0, shape, contiguous_strides(shape, dtype.itemsize), dtype)
 
 
@@ -103,17 +111,20 @@ class Steps:
 
     Attributes
     ----------
-    once, each : list of Step
-        What is done before the first trip, and in every trip.
+    once : list of (sources, targets, steps)
+        What is done before the first trip: what it reads and writes, and its steps.
+    each : list of Step
+        What is done in every trip.
     """
 
     def __init__(self, memory: Memory, still: set[Buffer], moves: Mapping[Buffer, Move]) -> None:
         self.memory = memory
         self.still, self.moves = still, moves
-        self.once: list[Step] = []
+        self.once: list[tuple[Sequence[Place], Sequence[Place], list[Step]]] = []
         self.each: list[Step] = []
         self.places: dict[Node, Place] = {}
         self.homes: dict[Node, Place] = {}
+        self.bundles: dict[Node, list[Place]] = {}
         self._constants: dict[int, tuple[Any, Place]] = {}
 
     def program(self, program: Program, inputs: Sequence[Place], homes: dict[Node, Place]) -> None:
@@ -139,6 +150,11 @@ class Steps:
                 self._view(step.entry)
             elif step.entry.primitive.name == "matmul":
                 self._product(step.entry)
+            elif step.entry.primitive.name in ("scan", "scan_imperative"):
+                self._loop(step.entry)
+            elif step.entry.primitive.name == "output":
+                bundle, index = step.entry.operands[0], step.entry.params["index"]
+                self.places[step.entry] = self.bundles[bundle][index]
             else:
                 raise Unfit(f"{step.entry.primitive.name} is no kernel")
 
@@ -148,7 +164,6 @@ class Steps:
             return self.places[value]
         if id(value) not in self._constants:
             self._constants[id(value)] = value, self.memory.constant(value)
-            self.still.add(self._constants[id(value)][1].buffer)
         return self._constants[id(value)][1]
 
     def copy(self, source: Place, target: Place) -> None:
@@ -165,11 +180,14 @@ class Steps:
     def _add(self, sources: Sequence[Place], targets: Sequence[Place], steps: list[Step]) -> None:
         """Append steps where they belong: what reads and writes nothing that moves is done once."""
         own = all(t.buffer.array == SCRATCH and t.buffer not in self.moves for t in targets)
-        if own and all(place.buffer in self.still for place in sources):
-            self.once += steps
+        if own and all(map(self._is_still, sources)):
+            self.once.append((sources, targets, steps))
             self.still.update(target.buffer for target in targets)
         else:
             self.each += steps
+
+    def _is_still(self, place: Place) -> bool:
+        return place.buffer.array == POOL or place.buffer in self.still
 
     # Entries --------------------------------------------------------------------------------------
 
@@ -242,13 +260,115 @@ class Steps:
         target = self._new(entry)
         a, b = _in_stacks(a, column=False), _in_stacks(b, column=True)
         stacks, rows, columns = max(a.shape[0], b.shape[0]), a.shape[1], b.shape[2]
-        if columns == 1 and rows > 1 and a.buffer in self.still:
+        if columns == 1 and rows > 1 and self._is_still(a):
             a, b, rows, columns = _transposed(b), _transposed(a), columns, rows
         if columns > 1 and b.strides[2] != b.itemsize:
             b = self._packed(b)
-        made = _contiguous(target.buffer, (stacks, rows, columns), target.dtype)
+        made = contiguous(target.buffer, (stacks, rows, columns), target.dtype)
         factors = [_repeated(x, stacks) for x in (a, b)]
         self._add(factors, [target], [Product(*factors, made)])
+
+    def _loop(self, entry: Node) -> None:
+        """Write a loop of a known number of trips."""
+        params, length = entry.params, entry.params["length"]
+        if params["every"] or not 0 < length <= MOST_INNER_TRIPS:
+            raise Unfit("a long loop, or one that keeps states")
+        body, carried = optimise(params["body"]), params["carried"]
+        places = [self.place_of(operand) for operand in entry.operands]
+        rest = carried + params["stacked"]
+        rows = [self._turned(place, params) for place in places[carried:rest]]
+        made = [kind_of(output) for output in body.outputs[carried:]]
+        results = [self.memory.scratch((length, *shape), dtype) for shape, dtype in made]
+        out = [self._turned(place, params) for place in results]
+        loop = LoopSteps(self.memory, body, rows, out, places[rest:], reverse=params["reverse"])
+        for sources, targets, steps in loop.once:
+            self._add(sources, targets, steps)
+        self.each += [_copied(*pair) for pair in zip(places, loop.states)]
+        self.each.append(Repeat(loop.loop, length))
+        self.bundles[entry] = [*(loop.others if length % 2 else loop.states), *results]
+
+    def _turned(self, place: Place, params: Mapping[str, Any]) -> Place:
+        """Return the place of the first row of an array that an inner loop comes to."""
+        place = place if _layout(place).contiguous else self._packed(place)
+        row = contiguous_strides(place.shape, place.itemsize)[0]
+        first = row * (params["length"] - 1) if params["reverse"] else 0
+        own = place.buffer
+        buffer = Buffer(own.array, own.start + place.offset + first, own)
+        return contiguous(buffer, place.shape[1:], place.dtype)
+
+
+class LoopSteps:
+    """Writes the steps of the body of a loop.
+
+    Parameters
+    ----------
+    memory : Memory
+    body : Program
+        After all passes. It takes what is carried, rows, and what does not change, and returns what is
+        carried and rows.
+    rows, out : sequence of Place
+        Where rows are taken, and put, in the first trip; in buffers of their own.
+    consts : sequence of Place
+    reverse : bool
+        Whether rows are taken, and put, from the last to the first.
+    question : Program, optional
+        Takes what is carried and what does not change; returns whether there is one more trip.
+
+    Attributes
+    ----------
+    states, others : list of Place
+        Where what is carried lies before the first trip, and after an odd number of trips.
+    loop : Loop
+    once : list of (sources, targets, steps)
+        What is done before the first trip.
+    """
+
+    def __init__(
+        self, memory: Memory, body: Program, rows: Sequence[Place], out: Sequence[Place],
+        consts: Sequence[Place], *, reverse: bool, question: Program | None = None,
+    ) -> None:  # fmt: skip
+        self.memory, self.body = memory, body
+        self.moves: dict[Buffer, Move] = {}
+        carried = body.inputs[: len(body.inputs) - len(rows) - len(consts)]
+        self.states = [memory.scratch(node.shape, node.dtype) for node in carried]
+        self.others = list(self.states)
+        for place in (*rows, *out):
+            size = math.prod(place.shape) * place.itemsize
+            self.moves[place.buffer] = Move(-size, -size) if reverse else Move(size, size)
+        steps = Steps(memory, {place.buffer for place in consts}, self.moves)
+        targets = [*(self._partner(k) for k in range(len(carried))), *out]
+        asked: tuple[Any, Any] = (), None
+        if question is not None:
+            steps.program(question, [*self.states, *consts], {})
+            answer = steps.place_of(question.outputs[0])
+            asked, steps.each = (tuple(steps.each), answer), []
+        pairs = [(o, t) for o, t in zip(body.outputs, targets) if t is not None]
+        homes = {o: t for o, t in reversed(pairs) if type(o) is Node}
+        steps.program(body, [*self.states, *rows, *consts], homes)
+        for output, target in pairs:
+            if steps.place_of(output) is not target:
+                steps.copy(steps.place_of(output), target)
+        before = tuple(step for _, _, found in steps.once for step in found)
+        self.loop = Loop(before, *asked, tuple(steps.each), self.moves)
+        self.once = steps.once
+
+    def _partner(self, k: int) -> Place | None:
+        """Return where something carried is put for the next trip; None if it stays as it is."""
+        state, output = self.states[k], self.body.outputs[k]
+        if output is self.body.inputs[k]:
+            return None
+        if (state.shape, state.dtype) != kind_of(output):
+            raise Unfit("what is carried changes its kind")
+        place = self.others[k] = self.memory.scratch(state.shape, state.dtype)
+        way = place.buffer.start - state.buffer.start
+        self.moves[state.buffer], self.moves[place.buffer] = Move(way, -way), Move(-way, way)
+        return place
+
+
+def kind_of(output: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and dtype of an output of a program."""
+    value = output if type(output) is Node else np.asarray(output)
+    return value.shape, value.dtype
 
 
 def _copied(source: Place, target: Place) -> Step:

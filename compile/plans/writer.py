@@ -225,7 +225,7 @@ class PlanWriter:
     def _loop(self, entry: Node, programs: dict[str, Program]) -> Runner | None:
         """Return what runs a loop as one piece of machine code, if there is such."""
         try:
-            return looped(entry, programs, optimise)
+            return looped(entry, programs)
         except Unfit:
             return None
         except Exception as error:

@@ -81,7 +81,9 @@ def several(scan, loop, x):
     def step(carry, row):
         a, b, s, n, flag = carry
         total = np.sum(a * row)
-        return (b, a + 0.1 * total, s * 0.5 + total, n + 1, np.logical_not(flag)), np.where(flag, a, b) * n
+        return (b, a + 0.1 * total, s * 0.5 + total, n + 1, np.logical_not(flag)), np.where(
+            flag, a, b
+        ) * n
 
     carry, ys = scan(step, (x, x * 2.0, np.float64(1.0), np.int64(0), np.bool_(True)), ROWS)
     return np.sum(carry[0] * carry[1]) * carry[2] + np.sum(ys) + carry[3] * x[0]

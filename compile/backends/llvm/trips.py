@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -28,8 +28,10 @@ from tapegrad.compile.backends.repetition import (
     Copy,
     Fill,
     Loop,
+    Move,
     Place,
     Product,
+    Repeat,
     Run,
     Running,
     Step,
@@ -37,14 +39,24 @@ from tapegrad.compile.backends.repetition import (
 
 __all__ = ["TripTable", "loop"]
 
-#: The cells at the beginning of the table: how many trips to make; where the steps of the question begin,
-#: where its answer lies, where the steps of a trip begin and end; where the moves begin and end; how many
-#: trips were made; where what is done once begins and ends; the flag.
-_HEAD = (
-    "trips", "question", "answer", "steps", "steps.end", "moves", "moves.end", "made", "before",
-    "before.end", "flag",
-)  # fmt: skip
+#: The first cells of a loop: how many trips to make, and how many were made; where the steps of the
+#: question begin, where its answer lies, where the steps of a trip begin and end; where the moves begin
+#: and end.
+_LOOP = ("trips", "made", "question", "answer", "steps", "steps.end", "moves", "moves.end")
+#: The first cells of the table: those of a loop, and where what is done once begins and ends, and the flag.
+_HEAD = (*_LOOP, "before", "before.end", "flag")
 _AT = {name: i for i, name in enumerate(_HEAD)}
+
+
+def _cells(names: Sequence[str]) -> str:
+    """Return the code that reads the cells of a table or of a loop."""
+    lines = []
+    for name in names:
+        type_ = "i64" if name in ("trips", "made", "flag") else "ptr"
+        lines.append(f"  %{name}.at = getelementptr i64, ptr %cells, i64 {_AT[name]}")
+        lines.append(f"  %{name} = load {type_}, ptr %{name}.at")
+    return "\n".join(lines)
+
 
 _TEXT = f"""
 define internal void @run(ptr %from, ptr %to) nounwind {{
@@ -66,17 +78,16 @@ end:
   ret void
 }}
 
-define internal void @loops(i64 %work, ptr %table, i64 %length) noinline nounwind {{
-start:
-  {
-    "".join(
-        f'''
-  %{name}.at = getelementptr i64, ptr %table, i64 {i}
-  %{name} = load {"i64" if name in ("trips", "made") else "ptr"}, ptr %{name}.at'''
-        for name, i in _AT.items()
-    )
-}
+define internal void @loops(i64 %work, ptr %cells, i64 %length) noinline nounwind {{
+{_cells(("before", "before.end"))}
   call void @run(ptr %before, ptr %before.end)
+  call void @repeat(ptr %cells)
+  ret void
+}}
+
+define internal void @repeat(ptr %cells) noinline nounwind {{
+start:
+{_cells(_LOOP)}
   %asks = icmp ne ptr %answer, null
   br label %trip
 trip:
@@ -116,6 +127,47 @@ moved:
   br label %trip
 end:
   store i64 %t, ptr %made.at
+  ret void
+}}
+
+; A loop inside of another: then all is as it was before, so that it may be run again.
+define void @inner(ptr %cells) nounwind {{
+start:
+  call void @repeat(ptr %cells)
+{_cells(("made", "moves", "moves.end"))}
+  %odd = and i64 %made, 1
+  %is.odd = icmp ne i64 %odd, 0
+  br label %move
+move:
+  %m = phi ptr [ %moves, %start ], [ %m.next, %moved ]
+  %m.done = icmp uge ptr %m, %moves.end
+  br i1 %m.done, label %end, label %moving
+moving:
+  %cell = load ptr, ptr %m
+  %step.at = getelementptr i64, ptr %m, i64 1
+  %step = load i64, ptr %step.at
+  %back.at = getelementptr i64, ptr %m, i64 2
+  %back = load i64, ptr %back.at
+  %m.next = getelementptr i64, ptr %m, i64 3
+  %was = load i64, ptr %cell
+  %forth = icmp eq i64 %step, %back
+  br i1 %forth, label %rewind, label %swing
+rewind:
+  %way = mul i64 %made, %step
+  %first = sub i64 %was, %way
+  store i64 %first, ptr %cell
+  br label %moved
+swing:
+  br i1 %is.odd, label %return, label %moved
+return:
+  %other = add i64 %was, %step
+  store i64 %other, ptr %cell
+  store i64 %back, ptr %step.at
+  store i64 %step, ptr %back.at
+  br label %moved
+moved:
+  br label %move
+end:
   ret void
 }}
 
@@ -183,47 +235,53 @@ class TripTable:
     """
 
     def __init__(self, loop: Loop) -> None:
-        self.values: list[int] = [0] * len(_HEAD)
+        self.values: list[int] = []
         #: For each cell the array whose address is added: 0 for none, 1 for the table itself.
-        self.arrays: list[int] = [0] * len(_HEAD)
-        self.moving: list[tuple[int, Buffer]] = []
+        self.arrays: list[int] = []
+        #: Of the loops around a step what moves, and the cells that do.
+        self.around: list[tuple[Mapping[Buffer, Move], list[tuple[int, Move]]]] = []
         #: Cells that hold the address of a number, which comes at the end.
         self.numbers: list[tuple[int, int]] = []
         self.held: list[Any] = [_code()]
         self.origins: Counter[str] = Counter()
-        self.moves = loop.moves
         self.work = 0
-        self._mark("before")
+        self._cells(*[0] * len(_HEAD))
+        self._mark(_AT["before"])
         self._steps(loop.before)
-        self._mark("before.end")
-        self.work = 0  # of a trip
-        self._mark("question")
-        self._steps(loop.question)
-        self._mark("steps")
-        self._steps(loop.steps)
-        self._mark("steps.end")
-        if loop.answer is not None:
-            at = _AT["answer"]
-            self.arrays[at] = loop.answer.buffer.array + 2
-            self.values[at] = loop.answer.buffer.start + loop.answer.offset
-            self._note(at, loop.answer.buffer)
-        self._mark("moves")
-        for cell, buffer in self.moving:
-            move = loop.moves[buffer]
-            self._own(CELL * cell)
-            self._cells(move.step, move.back)
-        self._mark("moves.end")
+        self._mark(_AT["before.end"])
+        self.work = self._loop(0, loop)
         for cell, value in self.numbers:
             self.values[cell] = CELL * len(self.values)
             self._cells(value)
         self.table = np.array(self.values, np.int64)
         self.which = np.array(self.arrays, np.intp)
 
+    def _loop(self, head: int, loop: Loop) -> int:
+        """Write the steps of a loop whose first cells are there; return how much a trip has to do."""
+        before, self.work = self.work, 0
+        moving: list[tuple[int, Move]] = []
+        self.around.append((loop.moves, moving))
+        self._mark(head + _AT["question"])
+        self._steps(loop.question)
+        self._mark(head + _AT["steps"])
+        self._steps(loop.steps)
+        self._mark(head + _AT["steps.end"])
+        if loop.answer is not None:
+            self._address(head + _AT["answer"], loop.answer)
+        self.around.pop()
+        self._mark(head + _AT["moves"])
+        for cell, move in moving:
+            self._own(CELL * cell)
+            self._cells(move.step, move.back)
+        self._mark(head + _AT["moves.end"])
+        work, self.work = self.work, before
+        return work
+
     # Cells ----------------------------------------------------------------------------------------
 
-    def _mark(self, name: str) -> None:
-        """Let a cell of the head hold the address of what comes next."""
-        self.values[_AT[name]], self.arrays[_AT[name]] = CELL * len(self.values), 1
+    def _mark(self, cell: int) -> None:
+        """Let a cell hold the address of what comes next."""
+        self.values[cell], self.arrays[cell] = CELL * len(self.values), 1
 
     def _cells(self, *values: int) -> None:
         self.values += values
@@ -236,13 +294,19 @@ class TripTable:
 
     def _place(self, place: Place) -> None:
         """Append the address of a place."""
-        self._note(len(self.values), place.buffer)
-        self.values.append(place.buffer.start + place.offset)
-        self.arrays.append(place.buffer.array + 2)
+        self._cells(0)
+        self._address(len(self.values) - 1, place)
 
-    def _note(self, cell: int, buffer: Buffer) -> None:
-        if buffer in self.moves:
-            self.moving.append((cell, buffer))
+    def _address(self, cell: int, place: Place) -> None:
+        """Let a cell hold the address of a place, and move with it."""
+        buffer: Buffer | None = place.buffer
+        self.values[cell] = place.buffer.start + place.offset
+        self.arrays[cell] = place.buffer.array + 2
+        while buffer is not None:
+            for moves, moving in self.around:
+                if buffer in moves:
+                    moving.append((cell, moves[buffer]))
+            buffer = buffer.within
 
     # Steps ----------------------------------------------------------------------------------------
 
@@ -262,8 +326,13 @@ class TripTable:
                 self._place(step.target)
                 bits = np.array(step.value, step.target.dtype).tobytes().ljust(CELL, b"\0")
                 self._cells(_count(step.target), *struct.unpack("=q", bits))
-            else:
+            elif isinstance(step, Product):
                 code = self._product(step)
+            else:
+                code = _address("inner")
+                self._cells(*[0] * len(_LOOP))
+                self.values[begin + 2 + _AT["trips"]] = step.trips
+                self.work += step.trips * self._loop(begin + 2, step.loop)
             self.values[begin : begin + 2] = code, CELL * (len(self.values) - begin)
 
     def _run(self, step: Run) -> int:
@@ -342,7 +411,13 @@ def _count(place: Place) -> int:
 
 def loop(steps: Loop) -> TripTable | None:
     """Return a loop as machine code; None if a kernel of it is worth several threads."""
-    runs = [s for s in (*steps.before, *steps.question, *steps.steps) if isinstance(s, Run)]
-    if any(parts_of(run.nest, run.sizes) > 1 for run in runs):
-        return None
-    return TripTable(steps)
+    return TripTable(steps) if _is_small(steps) else None
+
+
+def _is_small(loop: Loop) -> bool:
+    for step in (*loop.before, *loop.question, *loop.steps):
+        if isinstance(step, Repeat) and not _is_small(step.loop):
+            return False
+        if isinstance(step, Run) and parts_of(step.nest, step.sizes) > 1:
+            return False
+    return True
