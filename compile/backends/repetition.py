@@ -16,7 +16,8 @@ import numpy as np
 from tapegrad.compile.backends.loop_nest import LoopNest
 
 __all__ = [
-    "Buffer", "Code", "Copy", "Fill", "Loop", "Move", "Place", "Product", "Repeat", "Run", "Running", "Step",
+    "Buffer", "Code", "Copy", "Loop", "Move", "Place", "Product", "Repeat", "Run", "Running",
+    "Step",
 ]  # fmt: skip
 
 
@@ -85,14 +86,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
-    """The same number in all elements of a contiguous place."""
-
-    target: Place
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class Copy:
     """The bytes of one contiguous place in another."""
 
@@ -120,12 +113,12 @@ class Repeat:
     trips: int
 
 
-Step: TypeAlias = "Run | Fill | Copy | Product | Repeat"
+Step: TypeAlias = "Run | Copy | Product | Repeat"
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """How a buffer moves from trip to trip: by `step` bytes after the first, by `back` after the next."""
+    """How a buffer moves: by `step` bytes after the first trip, by `back` after the next, and so on."""
 
     step: int
     back: int

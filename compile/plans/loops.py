@@ -1,7 +1,7 @@
 """Loops in plans: what runs the primitives of loops, where their bodies are machine code.
 
-Each does what the primitive's own function does (``tape/transforms/control/``), to which it leaves a call
-in which an argument is too large for the fast form of a function.
+Each does what the primitive's own function does (``tape/transforms/control/``), to which it leaves a
+call in which an argument is too large for the fast form of a function.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Value
 from tapegrad.compile.backends.repetition import (
     Buffer,
     Copy,
-    Fill,
     Loop,
     Move,
     Place,
@@ -33,6 +32,7 @@ from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout, contiguous_strides
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.tape.core.node import Node
+from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.program import Program
 
 __all__ = ["POOL", "LoopSteps", "Memory", "Unfit", "contiguous", "kind_of"]
@@ -152,6 +152,8 @@ class Steps:
                 self._product(step.entry)
             elif step.entry.primitive.name in ("scan", "scan_imperative"):
                 self._loop(step.entry)
+            elif step.entry.primitive.name == "embed":
+                self._embed(step.entry)
             elif step.entry.primitive.name == "output":
                 bundle, index = step.entry.operands[0], step.entry.params["index"]
                 self.places[step.entry] = self.bundles[bundle][index]
@@ -215,7 +217,8 @@ class Steps:
         for part in call.partials:
             filled.append(self._filled(Passed(part.value, part.shape), call, after))
             if part.initial is not None:
-                before.append(Fill(filled[-1], part.initial))
+                start = self.memory.constant(np.full(part.shape, part.initial, part.value.dtype))
+                before.append(Copy(start, filled[-1]))
         returned = [
             self._filled(Passed(node, node.shape), call, after, exactly=True)
             for node in call.returned
@@ -245,6 +248,17 @@ class Steps:
         if exactly or place.shape == out.shape:
             return place
         return _shown(place, _layout(place).reshaped(out.shape))
+
+    def _embed(self, entry: Node) -> None:
+        """Write an array of zeros of which a part is something else."""
+        part, target = self.place_of(entry.operands[0]), self._new(entry)
+        zeros = self.memory.constant(np.zeros(target.shape, target.dtype))
+        slots = {"spec": entry.params["spec"]}
+        layout, offset = _layout(target).place_of_view(primitives["basic_index"], slots)
+        place = _shown(target, layout, offset)
+        if part.shape != place.shape or part.dtype != place.dtype:
+            raise Unfit("a part of another kind")
+        self._add([zeros, part], [target], [Copy(zeros, target), _copied(part, place)])
 
     def _product(self, entry: Node) -> None:
         """Write a product so that the elements of the second factor lie side by side in rows."""
@@ -372,9 +386,8 @@ def kind_of(output: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _copied(source: Place, target: Place) -> Step:
-    """Return the step that copies to a contiguous place."""
-    expected = contiguous_strides(source.shape, source.itemsize)
-    if all(n == 1 or s == t for n, s, t in zip(source.shape, source.strides, expected)):
+    """Return the step that copies to a place."""
+    if _layout(source).contiguous and _layout(target).contiguous:
         return Copy(source, target)
     return _elementwise(Name("a0", source.dtype), source, target)
 
@@ -384,12 +397,13 @@ def _elementwise(expression: Expression, source: Place, target: Place) -> Run:
     if source.dtype not in current().DTYPES:
         raise Unfit("a dtype that kernels do not know")
     loops = tuple(range(len(source.shape)))
+    whole = _layout(target).contiguous
     nest = LoopNest(
         len(loops),
         0,
         False,
         (Argument("a0", source.dtype, loops, contiguous=not loops, in_rows=not loops),),
-        (Argument("o0", target.dtype, loops),) if loops else (),
+        (Argument("o0", target.dtype, loops, whole, whole),) if loops else (),
         (Value("t0", expression, 0, False, "o0" if loops else ""),),
         (),
         () if loops else ("t0",),

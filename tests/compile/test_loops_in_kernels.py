@@ -120,7 +120,7 @@ def views(scan, loop, x):
 
     def step(c, row):
         m = np.outer(row, c)
-        c = np.concatenate([c[1:], m.T[:1, 2] * x[0]]) + m.reshape(9)[3:6] * 0.1
+        c = np.concatenate([c[1:], m.T[:1, 2] * x[0]]) + m.reshape(9)[::4] * 0.1
         return c, (c[::-1], np.broadcast_to(c[:1], (2, 1)))
 
     c, (ys, zs) = scan(step, x, ROWS)
@@ -162,10 +162,40 @@ def never(scan, loop, x):
     return np.sum(loop(lambda c: c[0] > 100.0, lambda c: c * 2.0, x) * x)
 
 
+def nested(scan, loop, x):
+    """Loops inside of loops: over rows of rows, backwards, with a state of both."""
+    blocks = np.stack([ROWS[:3], ROWS[2:5], ROWS[4:]])
+
+    def step(carry, block):
+        a, b = carry
+
+        def inner(c, row):
+            c = c * np.cos(row * a) + b
+            return c, c * row
+
+        last, forth = scan(inner, a, block)
+        first, back = scan(lambda c, row: (c + row * last, c * x), last, forth, None, True)
+        return (first, last - b), (np.sum(back), forth[1])
+
+    (a, b), (sums, rows) = scan(step, (x, x * x), blocks)
+    return np.sum(a * b) + np.sum(sums) + np.sum(rows * ROWS[:3])
+
+
+def inside_until(scan, loop, x):
+    """A scan in each trip of a loop of unknown length."""
+
+    def step(state):
+        y, n = state
+        return scan(lambda c, row: (c * 0.8 + 0.01 * np.tanh(row * c), None), y, ROWS)[0], n + 1.0
+
+    y, n = loop(lambda state: np.sum(state[0] ** 2) > 1e-3, step, (x, 0.0))
+    return np.sum(y * x) * n
+
+
 SCANS = [
-    elementwise, with_rows, from_the_end, rows_apart, several, reductions, products, views, unchanged,
+    elementwise, with_rows, from_the_end, rows_apart, several, reductions, products, views, unchanged, nested,
 ]  # fmt: skip
-FUNCTIONS = [*SCANS, counted, until, never]
+FUNCTIONS = [*SCANS, counted, until, never, inside_until]
 by_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 
 
@@ -291,6 +321,8 @@ def test_loops_of_unknown_length_keep_states_as_without_kernels(trips):
 
     compiled = tg.jit(tg.value_and_grad(f))
     x = np.array([0.5, 1.0, -0.5])
+    for few in (2, 3):  # what is recorded then serves for all
+        compiled(x, few)
     value, gradient = compiled(x, trips)
     assert in_kernels(compiled, x, trips)
     c = np.ones(3)
@@ -496,13 +528,12 @@ def test_a_long_loop_is_interrupted():
 
 def test_the_lock_is_given_up():
     compiled = tg.jit(lambda x, n: tg.fori_loop(0, n, lambda i, c: c + np.sin(c) * 1e-3, x))
-    compiled(1.0, 3)
-    done = threading.Event()
-    thread = threading.Thread(target=lambda: (compiled(1.0, 5_000_000), done.set()))
+    for trips in (3, 4):  # what is recorded then serves for all
+        compiled(1.0, trips)
+    thread = threading.Thread(target=compiled, args=(1.0, 5_000_000))
     thread.start()
     count = 0
-    while not done.is_set():
+    while thread.is_alive():
         count += 1
         time.sleep(0.001)
-    thread.join()
     assert count > 5

@@ -1,29 +1,28 @@
 """Products of small matrices, as instructions: steps of loops that call no library.
 
-Four rows of the result, each of 64 bytes, stay in registers while the sums run along the inner axis; what
-is left over at the edges is done row by row, and with a mask. An element is the same sum in the same
-order wherever it stands.
+Four rows of the result, each of 64 bytes, stay in registers while the sums run along the inner axis;
+what is left over at the edges is done row by row, and with a mask. An element is the same sum in the
+same order wherever it stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["CELLS", "TEXT", "name"]
+from tapegrad.compile.backends.llvm.entry import entry
+from tapegrad.compile.backends.llvm.translation import Function
+
+__all__ = ["CELLS", "module"]
 
 #: What the step takes: of each array its address and its strides in bytes (of the first along rows,
-#: columns and stacks, of the others along rows and stacks), then the sizes: rows, inner, columns, stacks.
+#: columns and stacks, of the others along rows and stacks), then how many rows, terms of a sum, columns
+#: and stacks there are.
 CELLS = (
     "a", "a.row", "a.column", "a.stack", "b", "b.row", "b.stack", "c", "c.row", "c.stack",
     "m", "k", "n", "stacks",
 )  # fmt: skip
 _TYPES = {"float64": ("double", "f64", 8), "float32": ("float", "f32", 16)}
 _ROWS = 4
-
-
-def name(kind: str) -> str:
-    """Return the name of the function for a kind of number."""
-    return f"product_{_TYPES[kind][1]}"
 
 
 def _tile(kind: str, rows: int, *, masked: bool) -> Iterator[str]:
@@ -92,19 +91,20 @@ def _columns(kind: str, *, masked: bool) -> Iterator[str]:
     yield f"{own}:\nbr label %{own}.many"
     for rows, label, following in ((_ROWS, "many", "one"), (1, "one", "end")):
         first = f"[ 0, %{own} ]" if label == "many" else f"[ %{own}.many.i, %{own}.many ]"
-        yield f"{own}.{label}:\n%{own}.{label}.i = phi i64 {first}, [ %{own}.{label}.next, %{own}.{label}.do ]"
-        yield f"%{own}.{label}.next = add i64 %{own}.{label}.i, {rows}"
-        yield f"%{own}.{label}.fits = icmp sle i64 %{own}.{label}.next, %m"
-        yield f"br i1 %{own}.{label}.fits, label %{own}.{label}.do, label %{own}.{following}"
-        yield f"{own}.{label}.do:"
+        here = f"{own}.{label}"
+        yield f"{here}:\n%{here}.i = phi i64 {first}, [ %{here}.next, %{here}.do ]"
+        yield f"%{here}.next = add i64 %{here}.i, {rows}"
+        yield f"%{here}.fits = icmp sle i64 %{here}.next, %m"
+        yield f"br i1 %{here}.fits, label %{here}.do, label %{own}.{following}"
+        yield f"{here}.do:"
         for x, origin in (("a", "%a.s"), ("c", "%c.j")):
-            yield f"%{own}.{label}.{x}.far = mul i64 %{own}.{label}.i, %{x}.row"
-            yield f"%{own}.{label}.{x} = getelementptr i8, ptr {origin}, i64 %{own}.{label}.{x}.far"
+            yield f"%{here}.{x}.far = mul i64 %{here}.i, %{x}.row"
+            yield f"%{here}.{x} = getelementptr i8, ptr {origin}, i64 %{here}.{x}.far"
         yield (
-            f"call void @{_tile_name(kind, rows, masked)}(ptr %{own}.{label}.a, {given}, "
-            f"ptr %{own}.{label}.c, i64 %c.row, i64 %k{mask})"
+            f"call void @{_tile_name(kind, rows, masked)}(ptr %{here}.a, {given}, "
+            f"ptr %{here}.c, i64 %c.row, i64 %k{mask})"
         )
-        yield f"br label %{own}.{label}"
+        yield f"br label %{here}"
 
 
 def _product(kind: str) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _product(kind: str) -> Iterator[str]:
     for masked in (False, True):
         for rows in (_ROWS, 1):
             yield from _tile(kind, rows, masked=masked)
-    yield f"define void @{name(kind)}(ptr %cells) nounwind {{\nstart:"
+    yield "define void @step(ptr %cells) nounwind {\nstart:"
     for i, cell in enumerate(CELLS):
         type_ = "ptr" if cell in "abc" else "i64"
         yield f"%{cell}.at = getelementptr i64, ptr %cells, i64 {i}"
@@ -151,7 +151,8 @@ def _declarations(kind: str) -> Iterator[str]:
     yield f"declare void {store}({vector}, ptr, i32, <{width} x i1>)"
 
 
-#: The functions for all kinds.
-TEXT = "\n".join(
-    line for kind in _TYPES for part in (_declarations, _product) for line in part(kind)
-)
+def module(kind: str) -> str:
+    """Return the module of the function ``step`` for a kind of number."""
+    lines = [line for part in (_declarations, _product) for line in part(kind)]
+    nothing = "define internal void @loops() {\nret void\n}"  # Python has no business here
+    return "\n".join([*lines, nothing, entry(Function(nothing, ()), (), ())])

@@ -8,7 +8,6 @@ addresses in the table. Each call of a loop has a table of its own.
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -26,7 +25,6 @@ from tapegrad.compile.backends.llvm.translation import Function, Parameter
 from tapegrad.compile.backends.repetition import (
     Buffer,
     Copy,
-    Fill,
     Loop,
     Move,
     Place,
@@ -43,7 +41,7 @@ __all__ = ["TripTable", "loop"]
 #: question begin, where its answer lies, where the steps of a trip begin and end; where the moves begin
 #: and end.
 _LOOP = ("trips", "made", "question", "answer", "steps", "steps.end", "moves", "moves.end")
-#: The first cells of the table: those of a loop, and where what is done once begins and ends, and the flag.
+#: The first cells of the table: those of a loop, where what is done once begins and ends, and the flag.
 _HEAD = (*_LOOP, "before", "before.end", "flag")
 _AT = {name: i for i, name in enumerate(_HEAD)}
 
@@ -182,37 +180,13 @@ define void @copy(ptr %cells) nounwind {{
   ret void
 }}
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-""" + "".join(
-    f"""
-; cells: target, number of elements, the bits of one
-define void @fill_{width}(ptr %cells) nounwind {{
-start:
-  %target = load ptr, ptr %cells
-  %count.at = getelementptr i64, ptr %cells, i64 1
-  %count = load i64, ptr %count.at
-  %bits.at = getelementptr i64, ptr %cells, i64 2
-  %bits = load i{width}, ptr %bits.at
-  br label %next
-next:
-  %i = phi i64 [ 0, %start ], [ %i.next, %next ]
-  %at = getelementptr i{width}, ptr %target, i64 %i
-  store i{width} %bits, ptr %at
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i.next, %count
-  br i1 %more, label %next, label %end
-end:
-  ret void
-}}
 """
-    for width in (8, 16, 32, 64)
-)
 
 _PARAMETERS = (Parameter("work", "int64"), Parameter("table", "int64", 1))
 
 
 def _module() -> str:
-    function = Function(_TEXT + small_products.TEXT, ())
-    return "\n".join([function.text, entry(function, _PARAMETERS, ("work",))])
+    return "\n".join([_TEXT, entry(Function(_TEXT, ()), _PARAMETERS, ("work",))])
 
 
 @cache
@@ -224,6 +198,13 @@ def _code() -> Callable[..., Any]:
 @cache
 def _address(name: str) -> int:
     return machine.address_in(_code(), name)
+
+
+@cache
+def _product(kind: str) -> tuple[Callable[..., Any], int]:
+    """Return the code of products of some kind of numbers, and where its step lies."""
+    code, _ = loaded(("products", kind), lambda: small_products.module(kind))
+    return code, machine.address_in(code, "step")
 
 
 class TripTable:
@@ -321,11 +302,6 @@ class TripTable:
                 self._place(step.target)
                 self._place(step.source)
                 self._cells(step.target.dtype.itemsize * _count(step.target))
-            elif isinstance(step, Fill):
-                code = _address(f"fill_{8 * step.target.itemsize}")
-                self._place(step.target)
-                bits = np.array(step.value, step.target.dtype).tobytes().ljust(CELL, b"\0")
-                self._cells(_count(step.target), *struct.unpack("=q", bits))
             elif isinstance(step, Product):
                 code = self._product(step)
             else:
@@ -366,7 +342,9 @@ class TripTable:
             self._cells(place.strides[1], place.strides[0])
         self._cells(m, a.shape[2], n, stacks)
         self.work += m * a.shape[2] * n * stacks
-        return _address(small_products.name(TYPES[c.dtype]))
+        code, address = _product(TYPES[c.dtype])
+        self.held.append(code)
+        return address
 
     def _number(self, value: int) -> None:
         """Append the address of a number."""
