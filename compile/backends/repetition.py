@@ -162,8 +162,9 @@ class Code(Protocol):
 class Running(Protocol):
     """A loop that has begun."""
 
-    #: Whether an argument was too large for a function, so that the results are wrong.
-    beyond: bool
+    @property
+    def beyond(self) -> bool:
+        """Whether an argument was too large for a function, so that the results are wrong."""
 
     def go(self, trips: int) -> int:
         """Make so many trips more, or as many as there are; return how many these were."""

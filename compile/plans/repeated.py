@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.backends.repetition import Buffer, Code, Place
-from tapegrad.compile.plans.trips import POOL, LoopSteps, Memory, Unfit, contiguous, kind_of
+from tapegrad.compile.plans.loop_steps import POOL, LoopSteps, Memory, Unfit, contiguous, kind_of
 from tapegrad.tape.program.program import Program
 
 __all__ = ["Beyond", "Repeated", "Trips"]

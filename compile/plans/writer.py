@@ -18,7 +18,8 @@ from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
-from tapegrad.compile.plans.loops import Runner, looped
+from tapegrad.compile.plans.loop_primitives import Runner, looped
+from tapegrad.compile.plans.loop_steps import Unfit
 from tapegrad.compile.plans.memory import (
     LARGE,
     Lifetimes,
@@ -29,7 +30,6 @@ from tapegrad.compile.plans.plan import KernelStep, Miss, Plan
 from tapegrad.compile.plans.products import as_called
 from tapegrad.compile.plans.repeated import Beyond
 from tapegrad.compile.plans.script import Lines, Script, operations_of, shortened
-from tapegrad.compile.plans.trips import Unfit
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
@@ -72,6 +72,7 @@ class PlanWriter:
         self.library_steps: list[Node] = []
         self.bodies: list[tuple[str, Node, Plan]] = []
         self.by_library: set[Node] = set()
+        self.in_machine_code: set[Node] = set()
         self.overwritten: set[Node] = set()
         #: The inputs that get new values at the end, by these.
         self.targets: dict[Node, Node] = {}
@@ -156,7 +157,7 @@ class PlanWriter:
         if layout is not None:
             self.layouts[entry] = layout
         self.by_library.add(entry)
-        if not primitive.view:
+        if not primitive.view and entry not in self.in_machine_code:
             self.library_steps.append(entry)
         if primitive.into is not None:
             self.lifetimes.own.add(entry)  # it has copied its first operand
@@ -217,6 +218,7 @@ class PlanWriter:
         prefix = "np" if hasattr(np, primitive.name) else "run"
         loop = self._loop(entry, programs)
         if loop is not None:
+            self.in_machine_code.add(entry)
             for part in loop.loops:
                 self.origins += part.code.origins
             function, prefix = partial(_tried, loop, function), "loop"

@@ -193,7 +193,8 @@ def inside_until(scan, loop, x):
 
 
 SCANS = [
-    elementwise, with_rows, from_the_end, rows_apart, several, reductions, products, views, unchanged, nested,
+    elementwise, with_rows, from_the_end, rows_apart, several, reductions, products, views, unchanged,
+    nested,
 ]  # fmt: skip
 FUNCTIONS = [*SCANS, counted, until, never, inside_until]
 by_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)

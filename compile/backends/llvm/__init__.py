@@ -62,7 +62,7 @@ def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
 
 def loop(steps: Loop) -> Code | None:
     """Return a loop as machine code."""
-    module = importlib.import_module("tapegrad.compile.backends.llvm.trips")
+    module = importlib.import_module("tapegrad.compile.backends.llvm.tables")
     return module.loop(steps)  # type: ignore[no-any-return]
 
 

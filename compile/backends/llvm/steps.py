@@ -58,7 +58,11 @@ def step(function: Function, parameters: Sequence[Parameter], *, flagged: bool) 
         given.append(f"{LLVM[p.kind]} {number}")
     type_ = result_type(function.returned)
     call = f"call {type_} @loops({', '.join(given)})"
-    result = value(call) if function.returned else lines.append(call)
+    result = ""
+    if function.returned:
+        result = value(call)
+    else:
+        lines.append(call)
     for i, kind in enumerate(function.returned):
         part = value(f"extractvalue {type_} {result}, {i}")
         pointer = cell("ptr")

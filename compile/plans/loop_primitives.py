@@ -140,7 +140,8 @@ class _While:
         return (self.kept.loop if self.states else self.loop,)
 
     def __call__(self, *operands: Any) -> Results:
-        carry, consts = operands[: self.carried], operands[self.carried :]
+        carry: Sequence[Any] = operands[: self.carried]
+        consts = operands[self.carried :]
         if not self.states:
             trips = self.loop.begin(carry, [], consts, [])
             trips.go(sys.maxsize)

@@ -279,8 +279,8 @@ class Steps:
         if columns > 1 and b.strides[2] != b.itemsize:
             b = self._packed(b)
         made = contiguous(target.buffer, (stacks, rows, columns), target.dtype)
-        factors = [_repeated(x, stacks) for x in (a, b)]
-        self._add(factors, [target], [Product(*factors, made)])
+        a, b = _repeated(a, stacks), _repeated(b, stacks)
+        self._add([a, b], [target], [Product(a, b, made)])
 
     def _loop(self, entry: Node) -> None:
         """Write a loop of a known number of trips."""
