@@ -16,9 +16,24 @@ import numpy as np
 from tapegrad.compile.backends.loop_nest import LoopNest
 
 __all__ = [
-    "Buffer", "Code", "Copy", "Loop", "Move", "Place", "Product", "Repeat", "Run", "Running",
+    "FOUND",
+    "Buffer",
+    "Code",
+    "Copy",
+    "Find",
+    "Loop",
+    "Move",
+    "Place",
+    "Product",
+    "Repeat",
+    "Run",
+    "Running",
     "Step",
 ]  # fmt: skip
+
+
+#: Stands for an array where a buffer is found in each trip.
+FOUND = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +43,7 @@ class Buffer:
     Attributes
     ----------
     array, start : int
+        The array is :data:`FOUND` where a step finds the address.
     within : Buffer, optional
         A buffer of a loop around this one; where that moves, this does so, too.
     """
@@ -94,6 +110,29 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Find:
+    """An element or a row by its index: from here on, `target` is where it lies.
+
+    Attributes
+    ----------
+    target : Buffer
+    first : Place
+        Where the element of index 0 lies.
+    step, size : int
+        Bytes from one to the next, and how many there are.
+    index : Place
+        An int64 number; as in Python, negative ones count from the end. Where one is out of bounds, all
+        is to be done again by Python, which says so.
+    """
+
+    target: Buffer
+    first: Place
+    step: int
+    size: int
+    index: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """Products of matrices, in stacks: of places with three axes.
 
@@ -113,7 +152,7 @@ class Repeat:
     trips: int
 
 
-Step: TypeAlias = "Run | Copy | Product | Repeat"
+Step: TypeAlias = "Run | Copy | Find | Product | Repeat"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,10 @@ class Layout:
         """Return the layout in another shape, or None if NumPy copies."""
         return self._shown(lambda probe: np.reshape(probe, shape, copy=False))[0]
 
+    def broadcast(self, shape: tuple[int, ...]) -> Layout | None:
+        """Return the layout of the array, repeated to a shape."""
+        return self._shown(lambda probe: np.broadcast_to(probe, shape))[0]
+
     def _shown(self, show: Callable[[Any], Any]) -> tuple[Layout | None, int]:
         if 0 in self.shape:
             return None, 0

@@ -17,8 +17,10 @@ from tapegrad.compile.backends.expressions import Expression, Name, substitute
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Value
 from tapegrad.compile.backends.repetition import (
+    FOUND,
     Buffer,
     Copy,
+    Find,
     Loop,
     Move,
     Place,
@@ -31,6 +33,7 @@ from tapegrad.compile.fusion.groups import Group, needed_outside, partition
 from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout, contiguous_strides
 from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.tape.array.paths import Hole
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.program import Program
@@ -154,6 +157,8 @@ class Steps:
                 self._loop(step.entry)
             elif step.entry.primitive.name == "embed":
                 self._embed(step.entry)
+            elif step.entry.primitive.name in ("gather", "scatter_add", "write"):
+                self._element(step.entry)
             elif step.entry.primitive.name == "output":
                 bundle, index = step.entry.operands[0], step.entry.params["index"]
                 self.places[step.entry] = self.bundles[bundle][index]
@@ -259,6 +264,32 @@ class Steps:
         if part.shape != place.shape or part.dtype != place.dtype:
             raise Unfit("a part of another kind")
         self._add([zeros, part], [target], [Copy(zeros, target), _copied(part, place)])
+
+    def _element(self, entry: Node) -> None:
+        """Write the reading or writing of an array at an index that is known in the trip alone."""
+        name, params = entry.primitive.name, entry.params
+        if name == "gather":
+            (x, *indices), value = entry.operands, None
+            whole = self.place_of(x)
+        elif name == "write":
+            (x, value, *indices), whole = entry.operands, self._new(entry)
+        else:
+            (value, *indices), whole = entry.operands, self._new(entry)
+            x = np.zeros(entry.shape, entry.dtype)
+        if len(indices) != 1 or params.get("path"):
+            raise Unfit("several indices")
+        index = self.place_of(indices[0])
+        found, step = _at_index(whole, index, params["spec"])
+        if value is None:
+            self.places[entry] = found
+            self._add([whole, index], [found], [step])
+            return
+        before, part = self.place_of(x), self.place_of(value)
+        if before.dtype != part.dtype:
+            raise Unfit("a part of another kind")
+        part = _shown(part, _layout(part).broadcast(found.shape))
+        steps = [_copied(before, whole), step, _copied(part, found)]
+        self._add([before, index, part], [whole, found], steps)
 
     def _product(self, entry: Node) -> None:
         """Write a product so that the elements of the second factor lie side by side in rows."""
@@ -383,6 +414,20 @@ def kind_of(output: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return shape and dtype of an output of a program."""
     value = output if type(output) is Node else np.asarray(output)
     return value.shape, value.dtype
+
+
+def _at_index(whole: Place, index: Place, spec: Any) -> tuple[Place, Find]:
+    """Return the place of an element or a row, and the step that finds it."""
+    holes = [i for i, part in enumerate(spec) if type(part) is Hole]
+    before = spec[: holes[0]] if len(holes) == 1 else (None,)
+    if index.shape or index.dtype != np.int64 or any(p is None or p is Ellipsis for p in before):
+        raise Unfit("an index of another kind")
+    axis = holes[0]
+    slots = {"spec": (*before, 0, *spec[axis + 1 :])}
+    layout, offset = _layout(whole).place_of_view(primitives["basic_index"], slots)
+    first = _shown(whole, layout, offset)
+    place = Place(Buffer(FOUND), 0, first.shape, first.strides, first.dtype)
+    return place, Find(place.buffer, first, whole.strides[axis], whole.shape[axis], index)
 
 
 def _copied(source: Place, target: Place) -> Step:

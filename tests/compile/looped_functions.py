@@ -146,6 +146,20 @@ def never(scan, loop, x):
     return np.sum(loop(lambda c: c[0] > 100.0, lambda c: c * 2.0, x) * x)
 
 
+def elements(scan, loop, x):
+    """Elements and rows at indices that are carried, read and written."""
+
+    def step(carry, row):
+        c, i = carry
+        m = np.outer(c, row)
+        c = np.where(np.arange(3) == i, c[i - 1] * x[i], c * 0.9)
+        total = m[i] * 0.1 + m[:, i] * np.sin(c[i]) + m[1:, ::2][0, i - 2]
+        return (c, 1 - i), (total, np.flip(total)[-1 - i])
+
+    (c, _), (rows, numbers) = scan(step, (x, np.int64(1)), ROWS)
+    return np.sum(c * x) + np.sum(rows**2) + np.sum(numbers * ROWS[:, 0])
+
+
 def nested(scan, loop, x):
     """Loops inside of loops: over rows of rows, backwards, with a state of both."""
     blocks = np.stack([ROWS[:3], ROWS[2:5], ROWS[4:]])
@@ -178,7 +192,7 @@ def inside_until(scan, loop, x):
 
 SCANS = [
     elementwise, with_rows, from_the_end, rows_apart, several, reductions, products, views, unchanged,
-    nested,
+    nested, elements,
 ]  # fmt: skip
 FUNCTIONS = [*SCANS, counted, until, never, inside_until]
 

@@ -213,6 +213,15 @@ def test_arguments_that_are_too_large_for_the_fast_form_of_a_function():
     np.testing.assert_allclose(gradient, value / 0.5, rtol=1e-13)
 
 
+def test_an_index_out_of_bounds_is_an_error():
+    lookup = tg.jit(lambda x, i: tg.scan(lambda c, i: (c, x[i]), 0.0, i)[1])
+    np.testing.assert_array_equal(lookup(X, np.array([0, -1, 2, -3])), X[[0, -1, 2, -3]])
+    assert in_kernels(lookup, X, np.array([0, -1, 2, -3]))
+    for wrong in (3, -4):
+        with pytest.raises(IndexError):
+            lookup(X, np.array([0, 1, 2, wrong]))
+
+
 def test_closed_over_arrays_are_read_when_the_loop_is_called():
     table = np.array([1.0, 2.0, 3.0])
 

@@ -23,8 +23,10 @@ from tapegrad.compile.backends.llvm.parts import parts_of
 from tapegrad.compile.backends.llvm.steps import CELL
 from tapegrad.compile.backends.llvm.translation import Function, Parameter
 from tapegrad.compile.backends.repetition import (
+    FOUND,
     Buffer,
     Copy,
+    Find,
     Loop,
     Move,
     Place,
@@ -179,6 +181,53 @@ define void @copy(ptr %cells) nounwind {{
   call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %size, i1 false)
   ret void
 }}
+; cells: the index, the first element, bytes from one to the next, how many there are, the flag, and
+; where the list begins and ends of the cells that hold the address, and of what is added to it there
+define void @find(ptr %cells) nounwind {{
+start:
+  %index.at = load ptr, ptr %cells
+  %index = load i64, ptr %index.at
+  %first.at = getelementptr i64, ptr %cells, i64 1
+  %first = load i64, ptr %first.at
+  %step.at = getelementptr i64, ptr %cells, i64 2
+  %step = load i64, ptr %step.at
+  %size.at = getelementptr i64, ptr %cells, i64 3
+  %size = load i64, ptr %size.at
+  %list.at = getelementptr i64, ptr %cells, i64 5
+  %list = load ptr, ptr %list.at
+  %list.end.at = getelementptr i64, ptr %cells, i64 6
+  %list.end = load ptr, ptr %list.end.at
+  %negative = icmp slt i64 %index, 0
+  %from.end = add i64 %index, %size
+  %counted = select i1 %negative, i64 %from.end, i64 %index
+  %there = icmp ult i64 %counted, %size
+  br i1 %there, label %good, label %bad
+bad:
+  %flag.at = getelementptr i64, ptr %cells, i64 4
+  %flag = load ptr, ptr %flag.at
+  store i8 1, ptr %flag
+  br label %good
+good:
+  %inside = select i1 %there, i64 %counted, i64 0
+  %way = mul i64 %inside, %step
+  %found = add i64 %first, %way
+  br label %look
+look:
+  %at = phi ptr [ %list, %good ], [ %next, %do ]
+  %done = icmp uge ptr %at, %list.end
+  br i1 %done, label %end, label %do
+do:
+  %cell = load ptr, ptr %at
+  %more.at = getelementptr i64, ptr %at, i64 1
+  %more = load i64, ptr %more.at
+  %address = add i64 %found, %more
+  store i64 %address, ptr %cell
+  %next = getelementptr i64, ptr %at, i64 2
+  br label %look
+end:
+  ret void
+}}
+
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
@@ -223,6 +272,9 @@ class TripTable:
         self.around: list[tuple[Mapping[Buffer, Move], list[tuple[int, Move]]]] = []
         #: Cells that hold the address of a number, which comes at the end.
         self.numbers: list[tuple[int, int]] = []
+        #: Where a list of cells is to be named that hold a found address, and the cells by buffer.
+        self.finding: list[tuple[int, Buffer]] = []
+        self.found: dict[Buffer, list[tuple[int, int]]] = {}
         self.held: list[Any] = [_code()]
         self.origins: Counter[str] = Counter()
         self.work = 0
@@ -234,6 +286,12 @@ class TripTable:
         for cell, value in self.numbers:
             self.values[cell] = CELL * len(self.values)
             self._cells(value)
+        for begin, buffer in self.finding:
+            self._mark(begin)
+            for cell, offset in self.found.get(buffer, ()):
+                self._own(CELL * cell)
+                self._cells(offset)
+            self._mark(begin + 1)
         self.table = np.array(self.values, np.int64)
         self.which = np.array(self.arrays, np.intp)
 
@@ -281,6 +339,9 @@ class TripTable:
     def _address(self, cell: int, place: Place) -> None:
         """Let a cell hold the address of a place, and move with it."""
         buffer: Buffer | None = place.buffer
+        if place.buffer.array == FOUND:
+            self.found.setdefault(place.buffer, []).append((cell, place.offset))
+            return
         self.values[cell] = place.buffer.start + place.offset
         self.arrays[cell] = place.buffer.array + 2
         while buffer is not None:
@@ -302,6 +363,14 @@ class TripTable:
                 self._place(step.target)
                 self._place(step.source)
                 self._cells(step.target.dtype.itemsize * _count(step.target))
+            elif isinstance(step, Find):
+                code = _address("find")
+                self._place(step.index)
+                self._place(step.first)
+                self._cells(step.step, step.size)
+                self._own(CELL * _AT["flag"])
+                self.finding.append((len(self.values), step.target))
+                self._cells(0, 0)
             elif isinstance(step, Product):
                 code = self._product(step)
             else:
