@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import control, elementwise, imports, layers, norms
+from benchmarks import control, elementwise, imports, layers, norms, sparsity
 from benchmarks.harness import Options, machine, render
 
 SUITES = {
@@ -11,6 +11,7 @@ SUITES = {
     "imports": imports.run,
     "layers": layers.run,
     "norms": norms.run,
+    "sparsity": sparsity.run,
 }
 
 

@@ -19,7 +19,9 @@ Made from the registry by `python docs/make_primitives.py`; a test keeps it up t
 - *derivatives*: the positional arguments that have a vjp rule; `all` for any number of arguments.
 - *forward mode*: how the jvp comes about: from the partial derivatives (elementwise), by linearity in
   all or in each argument, by a rule of its own, or by transposing the vjp.
-- *batching*: a rule, the elementwise default, or a loop over the examples.
+- *batching*: what `vmap` does: a rule, the elementwise default, or a loop over the examples. Loops:
+  {loops}. (Several rules loop inside, too: `searchsorted` in a table for each example, `solution` over
+  the examples that a user's solver takes one by one.)
 - *kernel*: the scalar text that the compiler fuses; of a reduction, how it combines elements; *expands*
   where it is written out as other functions. Everything else is a view or a library step of a plan.
 - *saves*: what an entry keeps for its rules: `y` and arguments by value, by shape (in brackets), or not.
@@ -99,7 +101,8 @@ def page() -> str:
             saves(primitive),
         )
         rows.append("| " + " | ".join(cells) + " |")
-    return HEAD + "\n".join(rows) + "\n"
+    loops = [n for n, p in sorted(primitives.items()) if batching(p) == "loop" and "." not in n]
+    return HEAD.format(loops=", ".join(f"`{name}`" for name in loops)) + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

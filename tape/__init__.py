@@ -18,6 +18,7 @@ from tapegrad.tape.core.errors import (
     LeakedTensorError,
     MyGradException,
     NonScalarOutputError,
+    PatternError,
     TapegradError,
     TracedArrayError,
 )
@@ -44,11 +45,15 @@ if _TYPE_CHECKING:
     from tapegrad.tape.program.tape import Tape
     from tapegrad.tape.transforms.adaptation import adapt
     from tapegrad.tape.transforms.checking import check_grads
+    from tapegrad.tape.transforms.checkpointing import checkpoint, remat
     from tapegrad.tape.transforms.control.branches import cond, switch
     from tapegrad.tape.transforms.control.iteration import fori_loop, scan, while_loop
     from tapegrad.tape.transforms.control.rows import associative_scan, map
+    from tapegrad.tape.transforms.custom import custom_jvp, custom_vjp
     from tapegrad.tape.transforms.derivatives import grad, jvp, value_and_grad, vjp
     from tapegrad.tape.transforms.gradients import gradients
+    from tapegrad.tape.transforms.implicit import custom_linear_solve, custom_root, fixed_point
+    from tapegrad.tape.transforms.inspection import ShapeDtypeStruct, eval_shape, make_tape
     from tapegrad.tape.transforms.jacobians import (
         elementwise_grad,
         hessian,
@@ -58,17 +63,33 @@ if _TYPE_CHECKING:
     )
     from tapegrad.tape.transforms.linear import hvp, linear_transpose, linearize
     from tapegrad.tape.transforms.operations import Operation, SkipGradient, execute_op
+    from tapegrad.tape.transforms.sparsity import (
+        CompressedRows,
+        sparse_hessian,
+        sparse_jacobian,
+        sparsity,
+    )
     from tapegrad.tape.transforms.vectorisation import vmap
+    from tapegrad.tape.transforms.watching import debug_nans
 
 #: Where the names are that are loaded when they are first asked for.
 _LATER = {
+    "CompressedRows": "tapegrad.tape.transforms.sparsity",
     "adapt": "tapegrad.tape.transforms.adaptation",
     "associative_scan": "tapegrad.tape.transforms.control.rows",
     "check_grads": "tapegrad.tape.transforms.checking",
     "cond": "tapegrad.tape.transforms.control.branches",
+    "checkpoint": "tapegrad.tape.transforms.checkpointing",
+    "custom_jvp": "tapegrad.tape.transforms.custom",
+    "custom_linear_solve": "tapegrad.tape.transforms.implicit",
+    "custom_root": "tapegrad.tape.transforms.implicit",
+    "custom_vjp": "tapegrad.tape.transforms.custom",
+    "debug_nans": "tapegrad.tape.transforms.watching",
     "elementwise_grad": "tapegrad.tape.transforms.jacobians",
+    "eval_shape": "tapegrad.tape.transforms.inspection",
     "execute_op": "tapegrad.tape.transforms.operations",
     "fori_loop": "tapegrad.tape.transforms.control.iteration",
+    "fixed_point": "tapegrad.tape.transforms.implicit",
     "grad": "tapegrad.tape.transforms.derivatives",
     "gradients": "tapegrad.tape.transforms.gradients",
     "hessian": "tapegrad.tape.transforms.jacobians",
@@ -79,9 +100,15 @@ _LATER = {
     "jvp": "tapegrad.tape.transforms.derivatives",
     "linear_transpose": "tapegrad.tape.transforms.linear",
     "linearize": "tapegrad.tape.transforms.linear",
+    "make_tape": "tapegrad.tape.transforms.inspection",
     "Operation": "tapegrad.tape.transforms.operations",
     "Program": "tapegrad.tape.program.program",
+    "remat": "tapegrad.tape.transforms.checkpointing",
+    "ShapeDtypeStruct": "tapegrad.tape.transforms.inspection",
     "SkipGradient": "tapegrad.tape.transforms.operations",
+    "sparse_hessian": "tapegrad.tape.transforms.sparsity",
+    "sparse_jacobian": "tapegrad.tape.transforms.sparsity",
+    "sparsity": "tapegrad.tape.transforms.sparsity",
     "Tape": "tapegrad.tape.program.tape",
     "map": "tapegrad.tape.transforms.control.rows",
     "scan": "tapegrad.tape.transforms.control.iteration",
@@ -96,7 +123,10 @@ _Registry.waiting = (
     "tapegrad.tape.transforms.control.branches",
     "tapegrad.tape.transforms.control.scans",
     "tapegrad.tape.transforms.control.whiles",
+    "tapegrad.tape.transforms.checkpointing",
     "tapegrad.tape.transforms.creators",
+    "tapegrad.tape.transforms.custom_entries",
+    "tapegrad.tape.transforms.equations",
     "tapegrad.tape.transforms.operations",
 )
 for _name in ("called", "read"):
@@ -113,13 +143,16 @@ def __getattr__(name: str) -> _Any:
 
 
 __all__ = [
+    "CompressedRows",
     "InvalidBackprop",
     "InvalidGradient",
     "LeakedTensorError",
     "MyGradException",
     "NonScalarOutputError",
     "Operation",
+    "PatternError",
     "Program",
+    "ShapeDtypeStruct",
     "SkipGradient",
     "Tape",
     "TapegradError",
@@ -128,9 +161,17 @@ __all__ = [
     "adapt",
     "associative_scan",
     "check_grads",
+    "checkpoint",
     "cond",
+    "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
+    "custom_vjp",
+    "debug_nans",
     "elementwise_grad",
+    "eval_shape",
     "execute_op",
+    "fixed_point",
     "fori_loop",
     "grad",
     "gradients",
@@ -142,12 +183,17 @@ __all__ = [
     "jvp",
     "linear_transpose",
     "linearize",
+    "make_tape",
     "map",
     "mem_guard_off",
     "mem_guard_on",
     "no_autodiff",
     "register_pytree_node",
+    "remat",
     "scan",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "switch",
     "tree_flatten",
     "tree_leaves",

@@ -11,6 +11,7 @@ from tapegrad.tape.core.errors import (
     LeakedTensorError,
     MyGradException,
     NonScalarOutputError,
+    PatternError,
     TapegradError,
     TracedArrayError,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "LeakedTensorError",
     "MyGradException",
     "NonScalarOutputError",
+    "PatternError",
     "TapegradError",
     "TracedArrayError",
 ]

@@ -1,4 +1,4 @@
-"""Linear algebra: norms and matrix products.
+"""Linear algebra: norms and matrix products, systems, determinants, decompositions.
 
 >>> import numpy as np
 >>> import tapegrad as tg
@@ -8,6 +8,24 @@ Tensor([5.])
 """
 
 from tapegrad.ops import einsum, matmul, multi_matmul
+from tapegrad.ops.algebra.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdvals
 from tapegrad.ops.algebra.norms import matrix_norm, norm, vector_norm
+from tapegrad.ops.algebra.systems import (
+    cond,
+    det,
+    inv,
+    lstsq,
+    matrix_power,
+    matrix_rank,
+    pinv,
+    slogdet,
+    solve,
+    tensorinv,
+    tensorsolve,
+)
 
-__all__ = ["einsum", "matmul", "matrix_norm", "multi_matmul", "norm", "vector_norm"]
+__all__ = [
+    "cholesky", "cond", "det", "eigh", "eigvalsh", "einsum", "inv", "lstsq", "matmul", "matrix_norm",
+    "matrix_power", "matrix_rank", "multi_matmul", "norm", "pinv", "qr", "slogdet", "solve", "svd",
+    "svdvals", "tensorinv", "tensorsolve", "vector_norm",
+]  # fmt: skip

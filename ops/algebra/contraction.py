@@ -19,6 +19,7 @@ from tapegrad.ops.declare.axes import shape_of
 from tapegrad.ops.declare.ufunc import check_operand, delivered, operand
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dependence import Applied, Labels, agreeing
 from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.types import Array, ArrayLike, Params
 
@@ -102,6 +103,14 @@ def _batch_einsum(args: Sequence[Array], batched: Sequence[bool], size: int, par
     return bind(einsum_p, *args, **params)
 
 
+def _einsum_dependence(applied: Applied, index: int) -> Labels:
+    """An operand and the result agree in the letters that they share."""
+    terms, output = _split(applied.params["subscripts"])
+    own = terms[index]
+    pairs = [(own.index(c), r) for r, c in enumerate(output) if c in own]
+    return agreeing(applied.args[index].shape, applied.shape, pairs)
+
+
 einsum_p: Primitive = Primitive(
     "einsum",
     _forward,
@@ -109,6 +118,7 @@ einsum_p: Primitive = Primitive(
     saves=("none", "value"),
     jvp="multilinear",
     batch=_batch_einsum,
+    dependence=_einsum_dependence,
     family="linear",
     source=lambda args, params: f"np.einsum({params['subscripts']!r}, {', '.join(args)})",
 )

@@ -23,6 +23,7 @@ from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.ops.reduce.extremes import _hits, even_max_p, even_min_p
 from tapegrad.ops.reduce.reductions import _first
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dependence import Applied, Labels, over_axes
 from tapegrad.tape.core.primitive import Primitive, primitives
 
 __all__ = ["extreme_norm_p"]
@@ -100,6 +101,13 @@ def _batch(args: Any, batched: Any, size: int, params: Any) -> Any:
     return bind(extreme_norm_p, args[0], **{**params, **axes})
 
 
+def _dependence(applied: Applied, index: int) -> Labels:
+    params = applied.params
+    return over_axes(
+        applied._replace(params={**params, "axis": params["summed"] + params["across"]}), index
+    )
+
+
 extreme_norm_p: Primitive = Primitive(
     "extreme_norm",
     _extreme_norm,
@@ -107,4 +115,5 @@ extreme_norm_p: Primitive = Primitive(
     jvp=_push,
     batch=_batch,
     expansion=_extreme_norm,  # it fuses
+    dependence=_dependence,
 )

@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged, owned
+from tapegrad.tape.core.dependence import Applied, Labels, agreeing
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
@@ -74,12 +75,24 @@ def _batch_matmul(args: Sequence[Array], batched: Sequence[bool], size: int, par
     return out[..., 0, :] if xd == 1 else out
 
 
+def _matmul_dependence(applied: Applied, index: int) -> Labels:
+    """A result has the row of the first operand, the column of the second, and their place in stacks."""
+    own, other = applied.args[index].shape, applied.args[1 - index].shape
+    if len(own) == 1:
+        return agreeing(own, applied.shape, ())
+    last = len(applied.shape) - 1
+    kept = (len(own) - 2, last - (len(other) > 1)) if index == 0 else (len(own) - 1, last)
+    more = last - (len(other) > 1) - (len(own) - 2)  # how many axes more the result has in front
+    return agreeing(own, applied.shape, [(a, a + more) for a in range(len(own) - 2)] + [kept])
+
+
 matmul_p = Primitive(
     "matmul",
     np.matmul,
     (_matmul_x, _matmul_y),
     jvp="multilinear",
     batch=_batch_matmul,
+    dependence=_matmul_dependence,
     family="linear",
     ufunc=np.matmul,
 )

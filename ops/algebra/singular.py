@@ -12,10 +12,14 @@ import numpy as np
 
 from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dependence import leading
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array
 
-__all__ = ["nuclear_norm_p", "polar_factor_p", "spectral_norm_p", "svd_packed_p"]
+__all__ = [
+    "nuclear_norm_p", "of_matrices", "polar_factor_p", "spectral_norm_p", "svd_packed_p", "turned",
+    "unpacked",
+]  # fmt: skip
 
 
 def _svd_packed(x: Array) -> Any:
@@ -31,11 +35,13 @@ def _narrow(x: Array) -> bool:
     return x.dtype == np.float16 or x.dtype.kind != "f"
 
 
-def _unpacked(packed: Any, rows: int) -> tuple[Any, Any, Any]:
+def unpacked(packed: Any, rows: int) -> tuple[Any, Any, Any]:
+    """Return the factors U, s and V of a packed decomposition."""
     return packed[..., :rows, :], packed[..., rows, :], packed[..., rows + 1 :, :]
 
 
-def _turn(a: Array) -> Any:
+def turned(a: Array) -> Any:
+    """Return the transposed matrices."""
     return np.swapaxes(a, -1, -2)
 
 
@@ -57,29 +63,29 @@ def _svd_vjp(g: Array, y: Array, x: Array) -> Any:
     overflow nor vanish.
     """
     rows, columns = x.shape[-2], x.shape[-1]
-    u, s, v = _unpacked(y, rows)
-    gu, gs, gv = _unpacked(g, rows)
+    u, s, v = unpacked(y, rows)
+    gu, gs, gv = unpacked(g, rows)
     greatest = np.where(s[..., :1] == 0, 1.0, s[..., :1])
     row, column = (s / greatest)[..., None, :], (s / greatest)[..., :, None]
-    left, right = np.matmul(_turn(u), gu), np.matmul(_turn(v), gv)
-    turns = (left - _turn(left)) * row + column * (right - _turn(right))
+    left, right = np.matmul(turned(u), gu), np.matmul(turned(v), gv)
+    turns = (left - turned(left)) * row + column * (right - turned(right))
     apart = _over(
         turns / (row + column + (row + column == 0)), row - column, _least(row, max(rows, columns))
     )
     k = s.shape[-1]
     inner = apart / greatest[..., None] + gs[..., None, :] * np.eye(k, dtype=s.dtype)
-    out = np.matmul(np.matmul(u, inner), _turn(v))
+    out = np.matmul(np.matmul(u, inner), turned(v))
     floor = _least(s, max(rows, columns))[..., None]
     if rows > k:
         rest = _over(gu - np.matmul(u, left), s[..., None, :], floor)
-        out = out + np.matmul(rest, _turn(v))
+        out = out + np.matmul(rest, turned(v))
     if columns > k:
         rest = _over(gv - np.matmul(v, right), s[..., None, :], floor)
-        out = out + np.matmul(u, _turn(rest))
+        out = out + np.matmul(u, turned(rest))
     return out
 
 
-def _of_matrices(name: str, forward: Any, rules: Any, **slots: Any) -> Primitive:
+def of_matrices(name: str, forward: Any, rules: Any, **slots: Any) -> Primitive:
     """Declare an operation on the last two axes of one operand."""
     primitive = Primitive(
         name,
@@ -87,37 +93,38 @@ def _of_matrices(name: str, forward: Any, rules: Any, **slots: Any) -> Primitive
         rules,
         batch=lambda args, batched, size, params: bind(primitive, args[0], **params),
         family="opaque",
+        dependence=leading(2),
         **slots,
     )
     return primitive
 
 
-svd_packed_p = _of_matrices("svd_packed", _svd_packed, (_svd_vjp,))
+svd_packed_p = of_matrices("svd_packed", _svd_packed, (_svd_vjp,))
 
 
 def _polar_derivative(t: Array, x: Array) -> Any:
     """Derivative of U V^T in the direction `t`: a Hessian, and so its own transpose."""
     rows, columns = x.shape[-2], x.shape[-1]
-    u, s, v = _unpacked(bind(svd_packed_p, x), rows)
+    u, s, v = unpacked(bind(svd_packed_p, x), rows)
     floor = _least(s, max(rows, columns))[..., None]
-    inner = np.matmul(np.matmul(_turn(u), t), v)
-    turns = _over(inner - _turn(inner), s[..., None, :] + s[..., :, None], floor)
-    out = np.matmul(np.matmul(u, turns), _turn(v))
+    inner = np.matmul(np.matmul(turned(u), t), v)
+    turns = _over(inner - turned(inner), s[..., None, :] + s[..., :, None], floor)
+    out = np.matmul(np.matmul(u, turns), turned(v))
     if rows > s.shape[-1]:
         rest = np.matmul(t, v) - np.matmul(u, inner)
-        out = out + np.matmul(_over(rest, s[..., None, :], floor), _turn(v))
+        out = out + np.matmul(_over(rest, s[..., None, :], floor), turned(v))
     if columns > s.shape[-1]:
-        rest = np.matmul(_turn(t), u) - np.matmul(v, _turn(inner))
-        out = out + np.matmul(u, _turn(_over(rest, s[..., None, :], floor)))
+        rest = np.matmul(turned(t), u) - np.matmul(v, turned(inner))
+        out = out + np.matmul(u, turned(_over(rest, s[..., None, :], floor)))
     return out
 
 
 def _polar(x: Array) -> Any:
-    u, _, v = _unpacked(_svd_packed(x), np.shape(x)[-2])
-    return np.matmul(u, _turn(v))
+    u, _, v = unpacked(_svd_packed(x), np.shape(x)[-2])
+    return np.matmul(u, turned(v))
 
 
-polar_factor_p = _of_matrices(
+polar_factor_p = of_matrices(
     "polar_factor",
     _polar,
     (lambda g, y, x: _polar_derivative(g, x),),
@@ -130,7 +137,7 @@ def _along_polar(g: Any, x: Any) -> Any:
     value = g * bind(polar_factor_p, x)
     if not differentiated(x):
         return value
-    _, s, _ = _unpacked(bind(svd_packed_p, x), x.shape[-2])
+    _, s, _ = unpacked(bind(svd_packed_p, x), x.shape[-2])
     return _with_kinks(value, g, x, s[..., -1:] > _least(s, max(x.shape[-2:])))
 
 
@@ -155,7 +162,7 @@ def _nuclear(x: Any) -> Any:
     return _of_kind(np.add.reduce(_values(x), -1), x)
 
 
-nuclear_norm_p = _of_matrices(
+nuclear_norm_p = of_matrices(
     "nuclear_norm",
     _nuclear,
     (lambda g, y, x: _along_polar(g[..., None, None], x),),
@@ -172,17 +179,17 @@ def _along_spectral(g: Any, x: Any, least: bool) -> Any:
 
     Where they are several, or the extreme is zero, it is a subgradient: `x` has a kink.
     """
-    u, s, v = _unpacked(bind(svd_packed_p, x), x.shape[-2])
+    u, s, v = unpacked(bind(svd_packed_p, x), x.shape[-2])
     extreme = s[..., -1:] if least else s[..., :1]
     floor = _least(s, max(x.shape[-2:]))
     hit = np.where(s == extreme, *(np.asarray(a, s.dtype) for a in (1.0, 0.0)))
     share = hit / np.sum(hit, axis=-1, keepdims=True)
-    value = g * np.matmul(u * share[..., None, :], _turn(v))
+    value = g * np.matmul(u * share[..., None, :], turned(v))
     near = np.sum(np.abs(s - extreme) <= floor, axis=-1, keepdims=True)
     return _with_kinks(value, g, x, np.logical_and(near == 1, extreme > floor))
 
 
-spectral_norm_p = _of_matrices(
+spectral_norm_p = of_matrices(
     "spectral_norm",
     _spectral,
     (lambda g, y, x, least: _along_spectral(g[..., None, None], x, least),),

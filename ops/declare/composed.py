@@ -19,6 +19,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dependence import Applied, Labels, in_order, labels_of
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array
 from tapegrad.tape.transforms.derivatives import jvp, vjp
@@ -194,7 +195,21 @@ class Layer(Composed):
             count + 1 + reads_result,
             batch=pull_batch,
             expansion=backwards if expands else None,
+            dependence=self._pull_dependence,
         )
+
+    def _pull_dependence(self, applied: Applied, index: int) -> Labels:
+        """What belongs together in the forward pass does so in the backward pass."""
+        g, *args = applied.args
+        args = args[self._reads_result :]
+        forward = Applied(self, args, g.shape, applied.params)
+        parts, of_result = [], None
+        for i in range(self.count):
+            of_argument, of_result = labels_of(forward, i)
+            parts.append(in_order(of_argument, args[i].shape))
+        of_g = in_order(of_result, g.shape)
+        own = index - 1 - self._reads_result
+        return parts[own] if own >= 0 else of_g, np.concatenate(parts)
 
     def save(self, y: Array, args: Any) -> tuple[Any, ...]:  # type: ignore[override]
         """Return what the rules need: the arguments, and behind them what the forward pass kept."""

@@ -296,7 +296,20 @@ def argpartition(
     return apply(argpartition_p, (a,), {"axis": _one_or_all(axis, a), "kth": places, "kind": kind})
 
 
-searchsorted_p = Primitive("searchsorted", np.searchsorted, source=numpy_source("searchsorted"))
+def _batch_searchsorted(args: Any, batched: Any, size: int, params: dict[str, Any]) -> Any:
+    a, v = args
+    if not batched[0]:
+        return bind(searchsorted_p, a, v, **params)
+    each = [bind(searchsorted_p, a[k], v[k] if batched[1] else v, **params) for k in range(size)]
+    return np.stack(each) if each else np.zeros((0, *np.shape(v)[batched[1] :]), np.intp)
+
+
+searchsorted_p = Primitive(
+    "searchsorted",
+    np.searchsorted,
+    batch=_batch_searchsorted,
+    source=numpy_source("searchsorted"),
+)
 
 
 @implements(np.searchsorted)

@@ -20,9 +20,10 @@ from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.ops.elementwise.special_rules import sc
 from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.core.dependence import Applied, Labels, along_axis, by_place, dense, over_axes
 from tapegrad.tape.core.primitive import Primitive
 
-__all__ = ["MAKERS"]
+__all__ = ["MAKERS", "log_softmax_of", "logsumexp_of", "softmax_of"]
 
 Function = Callable[..., Any]
 
@@ -36,17 +37,19 @@ def _largest(a: Any, axis: Any) -> Any:
     return np.where(np.isfinite(top), top, 0.0)
 
 
-def _softmax(x: Any, *, axis: Any) -> Any:
+def softmax_of(x: Any, *, axis: Any) -> Any:
+    """Return powers of e, divided by their sum."""
     powers = np.exp(x - _largest(x, axis))
     return powers / np.sum(powers, axis=axis, keepdims=True)
 
 
-def _log_softmax(x: Any, *, axis: Any) -> Any:
+def log_softmax_of(x: Any, *, axis: Any) -> Any:
+    """Return the logarithm of :func:`softmax_of`."""
     shifted = x - _largest(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
-def _logsumexp(a: Any, *weights: Any, axis: Any, keepdims: bool, signed: bool) -> Any:
+def logsumexp_of(a: Any, *weights: Any, axis: Any, keepdims: bool, signed: bool) -> Any:
     """The logarithm of the sum of ``weight * exp(a)``, or of its magnitude."""
     for b in weights:  # what counts nothing need not be finite
         a = np.where(np.logical_and(b == 0, np.logical_not(np.isfinite(a))), -np.inf, a)
@@ -75,12 +78,20 @@ def _batch(primitive: Callable[[], Primitive]) -> Function:
     return batch
 
 
+def _along_axes_dependence(applied: Applied, index: int) -> Labels:
+    if "keepdims" not in applied.params:
+        return along_axis(applied, index)
+    whole = len(applied.args[index].shape) == max(len(a.shape) for a in applied.args)
+    return (over_axes if whole else dense)(applied, index)
+
+
 def _along_axes(name: str, forward: Function, composition: Function, count: int) -> Primitive:
     full = f"scipy.special.{name}"
     made: list[Primitive] = []
     primitive = Composed(
-        full, forward, composition, count, batch=_batch(lambda: made[0]), source=_source(full)
-    )
+        full, forward, composition, count, batch=_batch(lambda: made[0]), source=_source(full),
+        dependence=_along_axes_dependence,
+    )  # fmt: skip
     made.append(primitive)
     return primitive
 
@@ -114,8 +125,8 @@ def _make_logsumexp(function: Function) -> Function:
         result = function(a, axis=axis, b=b, keepdims=keepdims, return_sign=signed)
         return result[0] if signed else result
 
-    plain = _along_axes("logsumexp", forward, _logsumexp, 1)
-    weighted = _along_axes("logsumexp_weighted", forward, _logsumexp, 2)
+    plain = _along_axes("logsumexp", forward, logsumexp_of, 1)
+    weighted = _along_axes("logsumexp_weighted", forward, logsumexp_of, 2)
 
     def logsumexp(
         a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
@@ -156,6 +167,7 @@ def _make_multigammaln(function: Function) -> Function:
         1,
         batch=lambda args, batched, size, params: bind(primitive, *args, **params),
         source=_source("scipy.special.multigammaln"),
+        dependence=by_place,
     )
 
     def multigammaln(a: Any, d: Any) -> Any:
@@ -222,6 +234,7 @@ def _make_diric(function: Function) -> Function:
         1,
         batch=lambda args, batched, size, params: bind(primitive, *args, **params),
         source=_source("scipy.special.diric"),
+        dependence=by_place,
     )
 
     def diric(x: Any, n: Any) -> Any:
@@ -233,8 +246,8 @@ def _make_diric(function: Function) -> Function:
 #: The functions of ``scipy.special`` that are no ufuncs, and what makes their counterparts of SciPy's.
 MAKERS: dict[str, Callable[[Function], Function]] = {
     "logsumexp": _make_logsumexp,
-    "softmax": lambda function: _make_softmax(function, _softmax),
-    "log_softmax": lambda function: _make_softmax(function, _log_softmax),
+    "softmax": lambda function: _make_softmax(function, softmax_of),
+    "log_softmax": lambda function: _make_softmax(function, log_softmax_of),
     "softplus": lambda function: lambda x, **kwargs: np.logaddexp(0, x, **kwargs),
     "multigammaln": _make_multigammaln,
     "diric": _make_diric,

@@ -24,6 +24,7 @@ import numpy as np
 from tapegrad.ops.layers import few_channels, many_channels
 from tapegrad.ops.layers.windows import Sizes, Windows
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dependence import pairs_of_axes
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.types import Array, Params
 
@@ -141,6 +142,7 @@ convolve_p: Primitive = Primitive(
     ),
     jvp="multilinear",
     batch=_batched("convolve_windows", (0, 0), (0, 1)),
+    dependence=pairs_of_axes([(0, 0)], [(0, 1)]),
     family="linear",
 )  # fmt: skip
 
@@ -158,6 +160,7 @@ convolve_data_p: Primitive = Primitive(
     ),
     jvp="multilinear",
     batch=_batched("convolve_data", (0, 0), (1, 1)),
+    dependence=pairs_of_axes([(0, 0)], [(1, 1)]),
     family="linear",
 )  # fmt: skip
 
@@ -175,5 +178,6 @@ convolve_filters_p: Primitive = Primitive(
     ),
     jvp="multilinear",
     batch=_batched("convolve_filters", (1, 1), (1, 0)),
+    dependence=pairs_of_axes([(1, 1)], [(1, 0)]),
     family="linear",
 )  # fmt: skip

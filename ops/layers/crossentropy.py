@@ -22,6 +22,7 @@ from tapegrad.ops.declare.composed import Layer
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.ops.layers.row_sums import buffer_for, sums
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dependence import pairs_of_axes
 from tapegrad.tape.core.types import Array, Params
 
 __all__ = ["crossentropy", "crossentropy_p", "of_class"]
@@ -112,6 +113,7 @@ crossentropy_p = Layer(
     _run_back,
     crossentropy,
     1,
+    dependence=pairs_of_axes([(0, 0)]),
     batch=_batch,
     pull_batch=_batch_back,
     expands=True,

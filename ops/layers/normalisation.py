@@ -27,6 +27,7 @@ from tapegrad.ops.layers.row_sums import buffer_for, sums
 from tapegrad.ops.layers.windows import divide
 from tapegrad.ops.layers.workers import crew, in_threads, work_arrays
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dependence import pairs_of_axes
 from tapegrad.tape.core.types import Array, DTypeLike, Params
 
 __all__ = ["normalise_p"]
@@ -249,6 +250,7 @@ normalise_p = Layer(
     _normalise_back,
     _composition,
     3,
+    dependence=pairs_of_axes([(1, 1)], [(0, 1)], [(0, 1)]),
     batch=_batch,
     pull_batch=_batch_back,
     expands=True,

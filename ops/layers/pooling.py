@@ -22,6 +22,7 @@ import numpy as np
 
 from tapegrad.ops.layers.workers import in_threads, processors
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dependence import Applied, Labels, leading, moved, reading
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array, Params
 
@@ -152,6 +153,19 @@ def _as_it_is(name: str) -> Any:
     return batch
 
 
+def _by_window(applied: Applied, index: int) -> Labels:
+    """Windows overlap: an element may depend on all those of its example."""
+    return leading(len(applied.params["pool"]))(applied, index)
+
+
+@reading
+def _put_dependence(applied: Applied, index: int) -> Labels:
+    """Every element is added to the one that it would be taken from."""
+    numbers = np.arange(math.prod(applied.shape), dtype=np.int32).reshape(applied.shape)
+    params = {key: applied.params[key] for key in ("pool", "stride")}
+    return _pool_take(numbers, applied.args[1], **params).reshape(-1), None
+
+
 window_argmax_p: Primitive = Primitive(
     "window_argmax", _window_argmax, batch=_as_it_is("window_argmax")
 )
@@ -170,6 +184,7 @@ max_pool_p: Primitive = Primitive(
         pool=pool, stride=stride,
     ),
     batch=_as_it_is("max_pool"),
+    dependence=_by_window,
 )  # fmt: skip
 
 pool_take_p: Primitive = Primitive(
@@ -184,6 +199,7 @@ pool_take_p: Primitive = Primitive(
     ),
     jvp="linear",
     batch=_as_it_is("pool_take"),
+    dependence=moved,
 )  # fmt: skip
 
 pool_put_p: Primitive = Primitive(
@@ -197,6 +213,7 @@ pool_put_p: Primitive = Primitive(
     ),
     jvp="linear",
     batch=_as_it_is("pool_put"),
+    dependence=_put_dependence,
 )
 
 _PRIMITIVES = {p.name: p for p in (window_argmax_p, max_pool_p, pool_take_p, pool_put_p)}

@@ -16,6 +16,7 @@ import numpy as np
 from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, delivered, numpy_source, operand
 from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.core.dependence import along_axis
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.slots import Recurrence
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
@@ -32,7 +33,9 @@ def running(name: str, forward: Any, rules: tuple[Any, ...], **slots: Any) -> Pr
 
     if name.startswith("cum"):
         slots["source"] = numpy_source(name)
-    primitive = Primitive(name, forward, rules, batch=batch, family="opaque", **slots)
+    primitive = Primitive(
+        name, forward, rules, batch=batch, family="opaque", dependence=along_axis, **slots
+    )
     return primitive
 
 

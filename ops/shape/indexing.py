@@ -6,6 +6,7 @@ of the index is a hashable parameter.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,8 @@ from tapegrad.tape.array.mutation import note_latent_view, place, write
 from tapegrad.tape.array.originals import copied
 from tapegrad.tape.array.paths import HOLE, Hole, Path, Spec, freeze_index, thaw_index
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
+from tapegrad.tape.core.dependence import Applied, Labels, moved, moving, reading
+from tapegrad.tape.core.primitive import Primitive, Shaped, functions, implements, primitives
 from tapegrad.tape.core.types import Array, Params
 from tapegrad.tape.transforms.batching import stacked
 
@@ -171,6 +173,7 @@ gather_p: Primitive = Primitive(
     "gather",
     lambda x, *arrays, spec: x[thaw_index(spec, arrays)],
     vjp=_gather_vjp,
+    dependence=moved,
     saves=("none", "shape", "value"),
     add_into=_add_at,
     jvp=lambda tangents, y, x, *arrays, spec: bind(gather_p, tangents[0], *arrays, spec=spec),
@@ -200,6 +203,14 @@ def _batch_scatter(
     return bind(scatter_add_p, *args, shape=(size, *params["shape"]), spec=(_ALL, *spec))
 
 
+@reading
+def _scatter_dependence(applied: Applied, index: int) -> Labels:
+    """Every element is added to the one that a gather would take it from."""
+    shape = applied.params["shape"]
+    numbers = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+    return numbers[thaw_index(applied.params["spec"], tuple(applied.args[1:]))].reshape(-1), None
+
+
 scatter_add_p: Primitive = Primitive(
     "scatter_add",
     _scatter_add,
@@ -209,6 +220,7 @@ scatter_add_p: Primitive = Primitive(
         scatter_add_p, tangents[0], *arrays, shape=shape, spec=spec
     ),
     differentiable_arguments=1,
+    dependence=_scatter_dependence,
     batch=_batch_scatter,
     masks="arguments",
     source=_zeros_source,
@@ -301,6 +313,18 @@ def _batch_write(args: Sequence[Array], batched: Sequence[bool], size: int, para
     return bind(write_p, base, value, *arrays, path=tuple(inner), spec=outer)
 
 
+_NUMBERS = np.dtype(np.int32)
+
+
+@moving
+def _write_dependence(applied: Applied, index: int) -> Labels:
+    """What is moved, also if the other of base and value is a constant of which nothing is kept."""
+    base, value, *arrays = applied.args
+    base = Shaped(applied.shape, _NUMBERS) if base is None else base
+    value = Shaped((), _NUMBERS) if value is None else value
+    return moved(applied._replace(args=(base, value, *arrays)), index)
+
+
 write_p: Primitive = Primitive(
     "write",
     _write,
@@ -308,6 +332,7 @@ write_p: Primitive = Primitive(
     saves=("none", "none", "none", "value"),
     take_from=_take_from,
     into=lambda base, value, *arrays, path, spec: place(base, value, path, spec, arrays),
+    dependence=_write_dependence,
     jvp=_write_jvp,
     differentiable_arguments=2,
     batch=_batch_write,

@@ -11,6 +11,7 @@ from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.declare.variadic import filled, in_front
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dependence import Applied, Labels, moved, moving
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
@@ -66,11 +67,19 @@ concatenate_p: Primitive = Primitive(
     source=_listed("concatenate"),
 )
 
+
+@moving
+def _stack_dependence(applied: Applied, index: int) -> Labels:
+    """What is moved; the shapes of constants are not kept, but all are alike."""
+    return moved(applied._replace(args=[applied.args[index]] * len(applied.args)), index)
+
+
 stack_p: Primitive = Primitive(
     "stack",
     lambda *xs, axis: np.stack(xs, axis),
     vjp=lambda g, y, *xs, index, axis: g[(slice(None),) * axis + (index,)],
     saves=("none", "none"),
+    dependence=_stack_dependence,
     jvp=lambda tangents, y, *xs, axis: bind(stack_p, *filled(tangents, xs), axis=axis),
     batch=lambda args, batched, size, params: bind(
         stack_p, *in_front(args, batched, size), axis=params["axis"] + 1

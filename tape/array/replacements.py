@@ -35,6 +35,12 @@ __all__ = [
     "takes_tensors",
 ]
 
+#: The methods of tensors that convert: imperative code gets constants by them, and traced code does not,
+#: so that their replacements are looked for even where nobody has loaded them.
+_CONVERTING: frozenset[Any] = frozenset(
+    getattr(Tensor, name)
+    for name in ("__copy__", "__deepcopy__", "astype", "copy", "item", "tolist")
+)
 #: Packages of whose Python functions the registry may know something; it has nothing for the user's.
 _KNOWN = frozenset(
     [
@@ -170,7 +176,8 @@ def takes_tensors(*originals: Any) -> None:
 def replacement_of(function: FunctionType) -> Any:
     """Return what the registry holds for a function written in Python, or None."""
     package = (function.__module__ or "").partition(".")[0]
-    return functions.find(function) if package in _KNOWN else functions.get(function)
+    is_known = package in _KNOWN or function in _CONVERTING
+    return functions.find(function) if is_known else functions.get(function)
 
 
 def wants_arguments(found: Any) -> bool:

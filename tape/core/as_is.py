@@ -16,7 +16,7 @@ class AsIs:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+        self.function = self.__wrapped__ = function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)

@@ -9,6 +9,7 @@ __all__ = [
     "LeakedTensorError",
     "MyGradException",
     "NonScalarOutputError",
+    "PatternError",
     "TapegradError",
     "TracedArrayError",
 ]
@@ -81,6 +82,18 @@ class NonScalarOutputError(TapegradError, TypeError):
 
     Use ``tg.vjp`` with a cotangent of the output's shape, ``tg.jacobian`` for all derivatives, or
     sum the result inside the function.
+    """
+
+
+class PatternError(TapegradError, ValueError):
+    """A sparse derivative is wrong, because its pattern is.
+
+    Examples
+    --------
+    An operation was declared as one that works element by element, and does not::
+
+        roll_p = Primitive("my_roll", lambda x: np.roll(x, 1), (...), family="elementwise")
+        tg.sparse_jacobian(f, check=True)(x)    # PatternError: declare `dependence`, or no family
     """
 
 

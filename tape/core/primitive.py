@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tapegrad.tape.core.dependence import OF_FAMILY, Dependence, dense
 from tapegrad.tape.core.residuals import uses_of
 from tapegrad.tape.core.slots import Kept, Recurrence, Reduction
 
@@ -210,9 +211,16 @@ class Primitive:
     imperative : Primitive, optional
         A primitive with the same forward function and residuals, whose rules ``backward()`` follows
         where other derivatives are documented for it than the transformations give.
+    dependence : callable, optional
+        ``dependence(applied, index)`` labels the elements of an argument and of the result: those with
+        the same label may depend on each other (see ``tape.core.dependence``). By default as the family
+        says, or everything on everything.
     source : callable, optional
         ``source(args, params) -> str``: NumPy source of one application, for printed tapes; an
         expression, or statements in which ``{out}`` stands for the result.
+    call : bool
+        Whether its derivatives are those of its expansion, which recordings of bodies may write out
+        at once.
     """
 
     def __init__(
@@ -245,7 +253,9 @@ class Primitive:
         recurrence: Recurrence | None = None,
         expansion: Callable[..., Any] | None = None,
         imperative: Primitive | None = None,
+        dependence: Dependence | None = None,
         source: Callable[..., str] | None = None,
+        call: bool = False,
         register: bool = True,
     ) -> None:
         self.name = name
@@ -278,7 +288,9 @@ class Primitive:
         self.recurrence = recurrence
         self.expansion = expansion
         self.imperative = imperative or self
+        self.dependence = dependence or OF_FAMILY.get(family, dense)
         self.source = source
+        self.call = call
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
         #: Does the same inside ``grad``: ``link(trace, args, params, constant)``.

@@ -18,6 +18,7 @@ from tapegrad.tape.core.cotangents import total
 from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node, clock
+from tapegrad.tape.core.watching import watching
 
 __all__ = ["backward", "clear", "sweep", "sweep_by_line"]
 
@@ -58,6 +59,9 @@ def sweep(
     imperative : bool
         Whether to follow the rules that are documented for ``backward()``.
     """
+    watch = watching.get()
+    if watch is not None and before is None:
+        return sweep_by_line(roots, order, imperative=imperative)
     cotangents: dict[Node, Any] = {}
     owned: set[Node] = set()
     for node, g in roots:
@@ -74,6 +78,8 @@ def sweep(
                 before(node)
             primitive = node.primitive.imperative if imperative else node.primitive
             primitive.pull_back(node, g, cotangents, owned)
+            if watch is not None:
+                watch.pulled(node, g, cotangents)
         elif node.cleared:
             raise InvalidBackprop(
                 "a part of this graph, or all of it, has been cleared: backward() or clear_graph() "

@@ -45,6 +45,10 @@ class Trace(ABC):
     keeps_graph = False
     #: Whether all that is done while it runs is its own, also between values from outside.
     records_all = False
+    #: Whether each of its values has one below it that may take its place when the trace has ended.
+    lowers = True
+    #: The user's function that runs under the trace, if that is known.
+    function: Any = None
     #: What makes the appearance of a trace's values.
     appearance_of: Callable[[], Appearance] = Appearance
 
@@ -128,6 +132,16 @@ class Trace(ABC):
     def clear(self, value: Traced) -> None:
         """Forget how a value was made; a trace that keeps no graph does nothing."""
 
+    def draw(self) -> None:  # noqa: B027  # most traces have one example
+        """Random numbers are about to be drawn by the function that runs under this trace."""
+
+    def stored_outside(self, shape: tuple[int, ...]) -> None:
+        """Refuse that a value was stored into an array from outside, where none below may lie."""
+        raise TracedArrayError(
+            f"a value that {self.name} batches was stored into an array from outside, of shape {shape}, "
+            "which has no place for the examples. Return it instead"
+        )
+
     def close(self) -> None:
         """End the trace."""
         self.closed = True
@@ -136,11 +150,24 @@ class Trace(ABC):
 
 def leaked(value: Traced) -> LeakedTensorError:
     """Return the error for a value whose trace has ended."""
+    trace = value.live_trace
     return LeakedTensorError(
-        f"a tensor traced by {value.live_trace.name} is used after that transformation ended "
+        f"a tensor traced by {trace.name}{_of(trace.function)} is used after that transformation ended "
         f"(seen at {user_location()}). Return it from the function instead: as part of the result, "
         "or as an auxiliary value with has_aux=True."
     )
+
+
+def _of(function: Any) -> str:
+    """Return the function of a trace as text, and where it stands."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    if function is None:
+        return ""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    name = getattr(function, "__qualname__", None) or repr(function)
+    where = "" if code is None else f", {code.co_filename}:{code.co_firstlineno}"
+    return f" of {name.rpartition('<locals>.')[2]}{where},"
 
 
 @contextmanager

@@ -15,10 +15,10 @@ import numpy as np
 
 from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
-from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staged_values import StagedAppearance, is_number
@@ -54,6 +54,9 @@ class BodyTrace(StagingTrace):
 
     name = "a branch"
     records_all = True
+    #: Whether its values are examples, which tell shapes and dtypes alone.
+    has_examples = True
+    lowers = False
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -74,7 +77,7 @@ class BodyTrace(StagingTrace):
         mine = tuple(
             self.lift(a) if isinstance(a, Tensor) and not belongs(a, self) else a for a in args
         )
-        if primitive.expansion is not None and any(bodies(params)):
+        if primitive.call and primitive.expansion is not None:
             return primitive.expansion(*mine, **params)
         return super().process(primitive, mine, params, constant)
 
@@ -103,6 +106,11 @@ class BodyTrace(StagingTrace):
             is_number = looks.stands_for_number(value)
         return self.variable(array, original=array[()] if is_number else None)
 
+    def number(self, value: float | int) -> Tensor:
+        """Return an input that stands for one of Python's numbers."""
+        array = example((), np.dtype(type(value)))
+        return self.variable(array, original=array.item())
+
     def lift(self, value: Traced) -> Any:
         """Return the input that stands for a value from outside."""
         lent = super().lift(value)
@@ -130,6 +138,10 @@ class BodyTrace(StagingTrace):
             own = not isinstance(root.live_trace.lend(root, self), Tensor)
         if not own:
             raise NotRecordable("the function writes into an array from outside")
+
+    def stored_outside(self, shape: tuple[int, ...]) -> None:
+        """Refuse, as `enter` does."""
+        raise NotRecordable("the function writes into an array from outside")
 
     def backward(self, tensor: Traced, grad: Any) -> None:
         """Refuse: gradients that are left at tensors are no results."""
@@ -181,6 +193,8 @@ def record_body(
     operands: Sequence[Any],
     structure: Structure,
     kind: type[BodyTrace] = BodyTrace,
+    *,
+    numbers: bool = False,
 ) -> Body:
     """Record what a function does with arguments like these.
 
@@ -195,6 +209,8 @@ def record_body(
         Of the tuple of arguments.
     kind : type
         Of the trace. In loops, Python's numbers are operands, too.
+    numbers : bool
+        Whether Python's numbers among the arguments become inputs, too.
 
     Raises
     ------
@@ -202,7 +218,9 @@ def record_body(
     """
     with new_trace(kind) as trace, np.errstate(all="ignore"):
         given = [trace.like(o) if trace.takes(o) else o for o in operands]
-        result = function(*unflatten(structure, given))
+        if numbers:
+            given = [trace.number(o) if type(o) in (float, int) else o for o in given]
+        result = later.read(trace, function, unflatten(structure, given), {})
         leaves, out_structure = flatten(result)
         program = _program(trace, leaves)
     return Body(program, out_structure, trace.hidden)

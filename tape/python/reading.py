@@ -30,7 +30,6 @@ from tapegrad.tape.array.replacements import (
     wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
@@ -41,7 +40,7 @@ from tapegrad.tape.python.images import Images
 from tapegrad.tape.python.imaging import Imaging
 from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
-from tapegrad.tape.python.promotion import Promotions, is_traced, owner_of
+from tapegrad.tape.python.promotion import Promoted, Promotions, is_traced, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -79,6 +78,10 @@ class Reader(Imaging):
         self.originals = {id(given): (given, own) for given, own in originals}
         self._exchange: Exchange | None = None
         self._lent: dict[int, Any] | None = None
+        #: What promoted arrays held before, if the trace has nothing to leave in them.
+        self._earlier: dict[int, Tensor] = {}
+        if self.promotions is not None and trace is not None and not trace.lowers:
+            self._earlier = {id(t): t.snapshot() for _, t in self.promotions}
 
     @property
     def exchange(self) -> Exchange:
@@ -108,8 +111,9 @@ class Reader(Imaging):
             # A nest of its own: what the user keeps of it is exchanged.
             if self._exchange is None and self.promotions is None:
                 return result
-            leaves, structure = flatten(result)
-            return unflatten(structure, [self.see(leaf) for leaf in leaves])
+            # What is returned is no reference to an array from outside (see `_lower`).
+            result = self.seen(result)
+            return result  # noqa: RET504
         except BaseException as error:
             if self.outer is None:
                 explain_refusal(error)
@@ -118,16 +122,33 @@ class Reader(Imaging):
         finally:
             self._finish()
 
+    def seen(self, result: Any) -> Any:
+        """Return a result in which tensors stand for promoted arrays, as these are now."""
+        leaves, structure = flatten(result)
+        shown = map(self.see, leaves)
+        return unflatten(structure, [s.snapshot() if _is_promoted(s) else s for s in shown])
+
     def _finish(self) -> None:
         if self._exchange is not None:
             self._exchange.finish(self._plain)
             if self.outer is not None:
                 self.outer.exchange.join(self._exchange)
         if self.promotions is not None:
+            trace, outside = self.trace, None
             for owner, tensor in self.promotions:
-                self._lower(owner, tensor)
+                if trace is not None and not trace.lowers and tensor.live_trace is trace:
+                    # The table, twice, its iteration and the names here; views count, too.
+                    if sys.getrefcount(owner) > 5 and id(owner) not in self.lent:
+                        outside = owner.shape
+                    known = self._earlier.get(id(tensor))
+                    tensor.adopt(Tensor(owner, constant=True) if known is None else known)
+                else:
+                    self._lower(owner, tensor)
             if self.outer is None:
                 self.unwatch()
+            if outside is not None:
+                assert trace is not None
+                trace.stored_outside(outside)
 
     def _lower(self, owner: Any, tensor: Tensor) -> None:
         """Give a promoted array what it holds on the level below."""
@@ -135,15 +156,6 @@ class Reader(Imaging):
             tensor.__class__ = Tensor
         trace = self.trace
         if trace is not None and tensor.live_trace is trace:
-            if trace.appearance.hidden_axes:
-                # The table, its iteration and this call's names; views count, too.
-                if sys.getrefcount(owner) > 6 and id(owner) not in self.lent:
-                    raise TracedArrayError(
-                        "a value that vmap batches was stored into an array from outside, of shape "
-                        f"{owner.shape}, which has no place for the examples. Return it instead"
-                    )
-                tensor.adopt(Tensor(owner, constant=True))  # nobody will see it again
-                return
             below = tensor.value
             tensor.adopt(below if isinstance(below, Tensor) else Tensor(below, constant=True))
         if self.outer is None and id(owner) not in self.lent and owner.flags.writeable:
@@ -238,6 +250,8 @@ class Reader(Imaging):
             found = replacement_of(function)
             if found is not None:
                 return None if self.promotions is not None or wants_arguments(found) else found
+        elif kind is MethodType and type(function.__self__).__name__ in _GENERATORS:
+            self.draw()
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)
@@ -246,6 +260,14 @@ class Reader(Imaging):
         if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
+
+    def draw(self) -> None:
+        """Tell all traces that random numbers are drawn."""
+        reader: Reader | None = self
+        while reader is not None:
+            if reader.trace is not None:
+                reader.trace.draw()
+            reader = reader.outer
 
     def call(self, function: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> Thunk:
         computes = type(function) is np.ufunc and not names and len(args) <= function.nin
@@ -416,6 +438,15 @@ class Reader(Imaging):
         if holds_tensor(value):
             self.exchange.note_key(sys._getframe(1).f_globals, name)
         return value
+
+
+#: The classes of NumPy's generators of random numbers, which need not be loaded.
+_GENERATORS = frozenset({"Generator", "RandomState"})
+
+
+def _is_promoted(value: Any) -> bool:
+    """Whether a value stands for a plain array, or is a view of what does."""
+    return isinstance(value, Tensor) and Promoted in (type(value), type(value.base))
 
 
 _WITH_LISTS: dict[Any, Any] = {}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.state import state
-from tapegrad.tape.python.gate import current
+from tapegrad.tape.python.gate import Gate, current
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.reading import Reader
 
-__all__ = ["called", "promoted", "read"]
+__all__ = ["called", "promoted", "read", "run", "seen", "unread"]
 
 
 def read(
@@ -36,6 +37,8 @@ def read(
     nest
         What the function returned, in which tensors stand for promoted arrays.
     """
+    if trace is not None:
+        trace.function = function
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
     outer = current.get()
@@ -64,6 +67,29 @@ def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) ->
     gate.begin(function)
     what = gate.callee(function)
     return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()
+
+
+def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call the image of a function; in what it returns, tensors stand for promoted arrays."""
+    return seen(called(function)(*args, **kwargs))
+
+
+def seen(result: Any) -> Any:
+    """Return what an image has returned with tensors in place of promoted arrays."""
+    gate = current.get()
+    if isinstance(gate, Reader) and gate.promotions is not None:
+        return gate.seen(result)
+    return result
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Run code that nobody reads: what is inside works on plain values, and asks no gate."""
+    token = current.set(Gate())
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 def promoted(array: Any) -> Tensor | None:

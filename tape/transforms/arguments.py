@@ -94,6 +94,7 @@ class Choice:
                     full[i] = value
                 return later.called(function, rest, originals)(*full, **keywords)
 
+            partial.__wrapped__ = function  # type: ignore[attr-defined]  # errors name it
             return run(partial, tuple([args[i] for i in places]))
 
         others = [None if i in places else a for i, a in enumerate(args)]

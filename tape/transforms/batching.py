@@ -65,6 +65,7 @@ class BatchTrace(Trace):
     """The trace of ``vmap``; its tensors hide the batch axis of the value below."""
 
     name = "vmap"
+    lowers = False
     appearance_of = BatchAppearance
 
     def __init__(self, level: int, size: int) -> None:
@@ -142,6 +143,10 @@ class BatchTrace(Trace):
 
     def clear(self, tensor: Traced) -> None:
         """There is no graph at this level."""
+
+    def draw(self) -> None:
+        """Make ``vmap`` run the examples one by one: each draws its own."""
+        raise NeedsLoop
 
 
 def stacked(outs: list[Any]) -> Any:

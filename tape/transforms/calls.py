@@ -56,6 +56,7 @@ def _declared(name: str, **slots: Any) -> Primitive:
         multiple=True,
         saves=("none", "value"),
         expansion=lambda *values, program: program(*values),
+        call=True,
         source=lambda args, params: f"{params['program']}({', '.join(args)})",
         **slots,
     )

@@ -20,7 +20,7 @@ from tapegrad.tape.core.errors import InvalidBackprop
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.reverse import reachable
-from tapegrad.tape.transforms.operations import Operation, SkipGradient, custom_p
+from tapegrad.tape.transforms.operations import Operation, SkipGradient, operation_p
 
 __all__ = ["RecordedOperation", "held_value", "operands_of", "values_of"]
 
@@ -70,7 +70,7 @@ def values_of(operands: Mapping[Node, list[Any]], values: dict[Node, Any]) -> No
     """
     for node, inputs in operands.items():
         value = values.get(node, held_value(node))
-        if value is None and node.inputs and node.primitive is not custom_p:
+        if value is None and node.inputs and node.primitive is not operation_p:
             arrays = [values.get(i, held_value(i)) if type(i) is Node else i for i in inputs]
             if not any(array is None for array in arrays):
                 value = node.primitive.forward(*arrays, **node.params)
@@ -185,7 +185,7 @@ def _creator(tensor: Tensor) -> Operation | None:
         return None
     if node.primitive is output_p:
         node = node.inputs[0]  # the entry that has several results
-    if node.primitive is custom_p:
+    if node.primitive is operation_p:
         return node.params["call"].operation  # type: ignore[no-any-return]
     operation = _shown.get(node.number)
     if operation is None:

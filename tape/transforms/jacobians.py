@@ -25,7 +25,7 @@ from tapegrad.tape.transforms.transformed import transformed
 from tapegrad.tape.transforms.values import dtype_of, floats_only, give_back, shape_of
 from tapegrad.tape.transforms.vectorisation import map_rows
 
-__all__ = ["elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
+__all__ = ["check_chunk", "elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
 
 
 def jacrev(
@@ -277,7 +277,7 @@ def _in_reverse(
     """Return what runs `function` once, and makes the blocks of its pullback."""
     choice = Choice(what, argnums)
     check = floats_only(what, function)
-    _check_chunk(what, chunk)
+    check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
         out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
@@ -300,7 +300,7 @@ def _forwards(
     """Return what runs `function` on tangents, once for each chunk of them, and makes the blocks."""
     choice = Choice(what, argnums)
     check = floats_only(what, function)
-    _check_chunk(what, chunk)
+    check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
         inputs = _Space(chosen)
@@ -325,7 +325,8 @@ def _forwards(
     return jacobian_of
 
 
-def _check_chunk(what: str, chunk: int | None) -> None:
+def check_chunk(what: str, chunk: int | None) -> None:
+    """Raise unless `chunk` is a number of vectors to compute at a time."""
     if chunk is not None and operator.index(chunk) < 1:
         raise ValueError(f"{what}: chunk must be a positive number of vectors, not {chunk}")
 

@@ -32,6 +32,7 @@ from tapegrad.tape.transforms.values import (
     below,
     dtype_of,
     floats_only,
+    place_of,
     require_scalar,
     shape_of,
 )
@@ -78,10 +79,11 @@ class _Linear:
         """Return the tangent of the result."""
         what = "linearize: the tangents must be as the primals"
         leaves = flatten_like(self._structure, tangents, what)
-        for t, primal in zip(leaves, self._inputs):
+        for i, (t, primal) in enumerate(zip(leaves, self._inputs)):
             if shape_of(t) != shape_of(primal):
                 raise ValueError(
-                    f"linearize: a tangent has shape {shape_of(t)}, its primal {shape_of(primal)}"
+                    f"linearize: the tangent{place_of(self._structure, i)} has shape {shape_of(t)}, its "
+                    f"primal {shape_of(primal)}"
                 )
         return self._push(unflatten(self._structure, leaves))[0]
 
@@ -209,8 +211,8 @@ class LinearAppearance(Appearance):
         if kind in ("text", "repr"):
             return value.value
         raise ValueError(
-            "linear_transpose: the function is not linear: Python takes the value of what depends on "
-            f"its arguments ({kind}), at {user_location()}"
+            f"{value.live_trace.name}: the function is not linear: Python takes the value of what "
+            f"depends on its arguments ({kind}), at {user_location()}"
         )
 
     def is_lost(self, value: Traced) -> bool:
@@ -236,8 +238,8 @@ class LinearTrace(ReverseTrace):
         culprit = _nonlinear(primitive, places, len(args), params)
         if culprit:
             raise ValueError(
-                f"linear_transpose: the function is not linear: it applies {culprit.name} to what "
-                f"depends on its arguments, at {user_location()}"
+                f"{self.name}: the function is not linear: it applies {culprit.name} to what depends "
+                f"on its arguments, at {user_location()}"
             )
         return super().process(primitive, args, params, constant)
 

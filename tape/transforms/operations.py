@@ -13,7 +13,7 @@ from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.errors import InvalidGradient
 from tapegrad.tape.core.primitive import Primitive
 
-__all__ = ["Operation", "SkipGradient", "custom_p", "execute_op"]
+__all__ = ["Operation", "SkipGradient", "execute_op", "operation_p"]
 
 
 class SkipGradient(Exception):
@@ -140,26 +140,26 @@ class _Call:
         )
 
 
-def _custom_vjp(g: Any, y: Any, *args: Any, index: int, call: _Call) -> Any:
+def _operation_vjp(g: Any, y: Any, *args: Any, index: int, call: _Call) -> Any:
     if any(isinstance(a, Tensor) for a in (g, *args)):
-        return bind(custom_vjp_p, g, *args, variable=index, call=call)
+        return bind(operation_vjp_p, g, *args, variable=index, call=call)
     return _pull(g, args, index, call)  # None for a skipped gradient
 
 
-def _custom_jvp(tangents: Any, y: Any, *args: Any, call: _Call) -> Any:
+def _operation_jvp(tangents: Any, y: Any, *args: Any, call: _Call) -> Any:
     parts = [
-        bind(custom_jvp_p, t, *args, variable=i, call=call)
+        bind(operation_jvp_p, t, *args, variable=i, call=call)
         for i, t in enumerate(tangents)
         if t is not None
     ]
     return sum(parts[1:], start=parts[0])
 
 
-custom_p = Primitive(
-    "custom",
+operation_p = Primitive(
+    "operation",
     lambda *arrays, call: call.run(tuple(np.asarray(a) for a in arrays)),
-    vjp=_custom_vjp,
-    jvp=_custom_jvp,
+    vjp=_operation_vjp,
+    jvp=_operation_jvp,
 )
 
 
@@ -170,12 +170,12 @@ def _pull(g: Any, arrays: tuple[Any, ...], variable: int, call: _Call) -> Any:
     return pull_back(call.operation, np.asarray(g), variable, values[variable].shape)
 
 
-def _run_custom_vjp(g: Any, *arrays: Any, variable: int, call: _Call) -> Any:
+def _run_operation_vjp(g: Any, *arrays: Any, variable: int, call: _Call) -> Any:
     part = _pull(g, arrays, variable, call)
     return np.zeros_like(arrays[variable]) if part is None else part
 
 
-def _run_custom_jvp(t: Any, *arrays: Any, variable: int, call: _Call) -> Any:
+def _run_operation_jvp(t: Any, *arrays: Any, variable: int, call: _Call) -> Any:
     """Read the derivative off ``backward_var``, one element of the result at a time."""
     out = np.zeros_like(call.run(tuple(np.asarray(a) for a in arrays)))
     cotangent = np.zeros_like(out)
@@ -199,16 +199,16 @@ def _no_second_order(
     )
 
 
-custom_vjp_p: Primitive = Primitive(
-    "custom_vjp",
-    _run_custom_vjp,
-    vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=custom_jvp_p),
+operation_vjp_p: Primitive = Primitive(
+    "operation_vjp",
+    _run_operation_vjp,
+    vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=operation_jvp_p),
 )
 
-custom_jvp_p: Primitive = Primitive(
-    "custom_jvp",
-    _run_custom_jvp,
-    vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=custom_vjp_p),
+operation_jvp_p: Primitive = Primitive(
+    "operation_jvp",
+    _run_operation_jvp,
+    vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=operation_vjp_p),
 )
 
 
@@ -247,7 +247,7 @@ def execute_op(
     call = _Call(Op(), op_args or (), op_kwargs or {})
     if all(t.live_trace.level == 0 for t in tensors):
         call.tensors = tensors
-    result = apply(custom_p, tensors, {"call": call}, constant)
+    result = apply(operation_p, tensors, {"call": call}, constant)
     if out is None:
         return result  # type: ignore[no-any-return]
     return write_into(out, result)

@@ -22,7 +22,9 @@ from tapegrad.tape.transforms.values import (
     as_value,
     below,
     differentiable,
+    dtype_of,
     give_back,
+    place_of,
     refuse_foreign,
     split_aux,
 )
@@ -67,12 +69,13 @@ class Pullback:
             what = "vjp: the cotangent must have the structure of the function's result"
             leaves = flatten_like(self._structure_out, cotangent, what)
         roots = []
-        for g, (node, value) in zip(leaves, self._outputs):
+        for i, (g, (node, value)) in enumerate(zip(leaves, self._outputs)):
             shape = np.shape(value)
             g = g if isinstance(g, Tensor) else np.asarray(g)
             if g.shape != shape:
+                place = place_of(self._structure_out, i)
                 raise ValueError(
-                    f"vjp: a cotangent has shape {g.shape}, the result it belongs to {shape}"
+                    f"vjp: the cotangent{place} has shape {g.shape}, the result it belongs to {shape}"
                 )
             if node is not None:
                 roots.append((node, fit(g, node.shape, node.dtype)))
@@ -94,10 +97,46 @@ class Pullback:
         pulled = unflatten(self._structure_in, _apart(grads))
         return pulled[0] if self.alone else pulled
 
+    def ends(self) -> tuple[list[Node], list[Node | None], list[tuple[int, ...]]]:
+        """Return the nodes of the arguments, those of the results (None for constants), and the shapes
+        of these."""
+        inputs = [node for node, _ in self._inputs]
+        return inputs, [node for node, _ in self._outputs], [np.shape(v) for _, v in self._outputs]
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of the results, which is that of cotangents."""
+        return self._structure_out
+
+    @property
+    def structure_in(self) -> Structure:
+        """The structure of the tuple of arguments."""
+        return self._structure_in
+
+    def dtypes(self) -> list[np.dtype[Any]]:
+        """Return the dtypes of the results."""
+        return [dtype_of(value) for _, value in self._outputs]
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that a sweep walks, arguments included, in the order of execution."""
+        roots = [node for node, _ in self._outputs if node is not None]
+        return sorted(reachable(roots, variable=True), key=lambda node: node.number)
+
     def numbers(self) -> int:
         """Return how many numbers there are in the graph that a sweep walks."""
-        roots = [node for node, _ in self._outputs if node is not None]
-        return sum(node.size for node in reachable(roots, variable=True))
+        return sum(node.size for node in self.nodes())
+
+    def up_to(self, nodes: list[Node]) -> Pullback:
+        """Return the pullback to values in between, a tuple of arrays; the graph ends at them now."""
+        for node in nodes:
+            node.inputs = ()
+        part = Pullback.__new__(Pullback)
+        for name in self.__slots__:
+            setattr(part, name, getattr(self, name))
+        part._inputs = [(node, np.zeros(0)) for node in nodes]
+        part._structure_in = flatten((0,) * len(nodes))[1]
+        part.alone = False
+        return part
 
     def __repr__(self) -> str:
         return f"<pullback to {len(self._inputs)} arrays>"
@@ -130,7 +169,7 @@ def pull_from(
     given none, that the pullback needs.
     """
     leaves, structure_in = flatten(primals)
-    values = [differentiable(leaf, what) for leaf in leaves]
+    values = [differentiable(leaf, what, structure_in, i) for i, leaf in enumerate(leaves)]
     if deferred:
         values = [_own(value) for value in values]
     with new_trace(kind) as trace:
@@ -179,11 +218,14 @@ def push_through(
     directions = flatten_like(structure, tangents, f"{what}: the tangents must be as the primals")
     with new_trace(JVPTrace) as trace:
         duals = []
-        for leaf, direction in zip(leaves, directions):
-            value = differentiable(leaf, what)
+        for i, (leaf, direction) in enumerate(zip(leaves, directions)):
+            value = differentiable(leaf, what, structure, i)
             t = as_value(direction, what)
             if t.shape != value.shape:
-                raise ValueError(f"{what}: a tangent has shape {t.shape}, its primal {value.shape}")
+                place = place_of(structure, i)
+                raise ValueError(
+                    f"{what}: the tangent{place} has shape {t.shape}, its primal {value.shape}"
+                )
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
         result, aux = split_aux(

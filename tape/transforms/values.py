@@ -12,7 +12,7 @@ from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
 from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.kinds import why_leaf
-from tapegrad.tape.core.pytree import flatten, paths
+from tapegrad.tape.core.pytree import Structure, flatten, paths
 from tapegrad.tape.transforms.transformed import spelled
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "dtype_of",
     "floats_only",
     "give_back",
+    "place_of",
     "refuse_foreign",
     "require_scalar",
     "shape_of",
@@ -43,12 +44,19 @@ def as_value(leaf: Any, what: str) -> Any:
     return array
 
 
-def differentiable(leaf: Any, what: str) -> Any:
-    """Make a leaf a value to differentiate by."""
+def place_of(structure: Structure, index: int) -> str:
+    """Return where a leaf lies in a nest, as text; nothing if it is all there is."""
+    where = paths(structure)[index]
+    return f" at {where}" if where not in ("", "[0]") else ""
+
+
+def differentiable(leaf: Any, what: str, structure: Structure = "*", index: int = 0) -> Any:
+    """Make a leaf of a nest of arguments a value to differentiate by."""
     value = as_value(leaf, what)
     if value.dtype.kind != "f":
         raise TypeError(
-            f"{what} differentiates by float arguments; got dtype {value.dtype}. "
+            f"{what} differentiates by float arguments; got dtype {value.dtype}"
+            f"{place_of(structure, index)}. "
             "Pass floats (1.0, x.astype(float)), or choose other arguments with argnums."
         )
     return value

@@ -15,6 +15,7 @@ from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure, flatten, paths, spread, unflatten
 from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.python.running import seen
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
 from tapegrad.tape.transforms.shield import run_shielded
 from tapegrad.tape.transforms.transformed import transformed
@@ -59,7 +60,9 @@ def vmap(
 
     Notes
     -----
-    If `function` takes branches by its values, the examples are run one by one.
+    If `function` takes branches by its values, or draws random numbers, the examples are run one by one,
+    so that each has its own. An attempt to run them all at once ends where that is noticed: what the
+    function has printed or stored until then is done again.
 
     Examples
     --------
@@ -192,7 +195,7 @@ def _run_one_by_one(
     def call(rest: Any, originals: Any) -> Any:
         example, keywords = rest
         image = later.called(function, rest, originals)  # of a transformation around this one
-        return image(*unflatten(structure, example), **keywords)
+        return seen(image(*unflatten(structure, example), **keywords))
 
     if size == 0:
         raise ValueError(

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import layers
+import matrices
 import numpy as np
+import specials
 from windows import REFERENCES, SUMMED
 
 import tapegrad as tg
@@ -175,12 +177,12 @@ def _recurrence(a: Any, b: Any, axis: int, reverse: bool) -> Any:
     return np.moveaxis(out, 0, axis)
 
 
-def _wide(x: Any) -> Any:
-    return x.astype(np.float32) if x.dtype == np.float16 else x
-
-
 def _vector_norm(x: Any, ord: float, axis: Any, keepdims: bool) -> Any:
-    y = np.linalg.vector_norm(_wide(x), ord=ord, axis=axis, keepdims=keepdims) if axis else abs(x)
+    y = (
+        np.linalg.vector_norm(matrices.wide(x), ord=ord, axis=axis, keepdims=keepdims)
+        if axis
+        else abs(x)
+    )
     return np.asarray(y).astype(x.dtype)
 
 
@@ -189,23 +191,12 @@ def _total_norm(*xs: Any, ord: float) -> Any:
     return _vector_norm(flat, ord, (0,), False)
 
 
-def _svd(x: Any) -> Any:
-    u, s, vh = np.linalg.svd(_wide(x), full_matrices=False)
-    v = np.swapaxes(vh, -1, -2)
-    return np.concatenate((u, s[..., None, :], v), axis=-2).astype(x.dtype)
-
-
-def _polar(x: Any) -> Any:
-    u, _, vh = np.linalg.svd(_wide(x), full_matrices=False)
-    return (u @ vh).astype(x.dtype)
-
-
 def _spectral(x: Any, least: bool) -> Any:
-    return np.linalg.norm(_wide(x), -2 if least else 2, axis=(-2, -1)).astype(x.dtype)
+    return np.linalg.norm(matrices.wide(x), -2 if least else 2, axis=(-2, -1)).astype(x.dtype)
 
 
 def _extreme_norm(x: Any, summed: Any, across: Any, keepdims: bool, least: bool, even: bool) -> Any:
-    sums = np.abs(_wide(x)).sum(axis=summed, keepdims=True) if summed else np.abs(x)
+    sums = np.abs(matrices.wide(x)).sum(axis=summed, keepdims=True) if summed else np.abs(x)
     y = (np.min if least else np.max)(sums, axis=across, keepdims=True).astype(x.dtype)
     return y if keepdims else np.squeeze(y, summed + across)
 
@@ -215,6 +206,7 @@ IN_NUMPY = {
     "absolute_strict": np.absolute,
     "frexp_exponent": lambda x: np.frexp(x)[1],
     "cast": lambda x, dtype: x.astype(dtype),
+    "recompute": lambda x, cotangent: np.copy(x),
     "reshape": lambda x, shape: np.reshape(x, shape),
     "basic_index": lambda x, spec: x[thaw_index(spec)],
     "embed": _scatter,
@@ -231,22 +223,21 @@ IN_NUMPY = {
     "total_norm": _total_norm,
     "even_max": np.max,
     "even_min": np.min,
-    "svd_packed": _svd,
     "spectral_norm": _spectral,
     "extreme_norm": _extreme_norm,
     "kinked": lambda *args, axis, tangent: np.broadcast_arrays(*args)[0],
-    "polar_factor": _polar,
-    "nuclear_norm": lambda x: np.linalg.norm(_wide(x), "nuc", axis=(-2, -1)).astype(x.dtype),
 }
-IN_NUMPY.update(REFERENCES | layers.REFERENCES)
+IN_NUMPY.update(REFERENCES | layers.REFERENCES | matrices.REFERENCES | specials.REFERENCES)
 for _name in ("maximum", "minimum", "fmax", "fmin"):
     IN_NUMPY[f"{_name}_imperative"] = getattr(np, _name)
 #: These may sum in another order than NumPy's function.
 INEXACT = {
     *SUMMED,
     *layers.REFERENCES,
+    *specials.REFERENCES,
     "einsum",
     "linear_recurrence",
+    "cofactor",
     "vector_norm",
     "total_norm",
     "polar_factor",

@@ -87,15 +87,23 @@ def two(
 # Elementwise -------------------------------------------------------------------------------------
 
 one("positive negative square exp exp2 expm1 sin cos tanh sinh cosh arctan arcsinh deg2rad rad2deg")
-one("sigmoid stop_gradient")
+one("sigmoid stop_gradient i0 i1 j0 j1")
 one("radians degrees conjugate sinc copy isnan isfinite isinf signbit")
-one("absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
+one("i0e i1e absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
 one("sqrt log log2 log10", 0.3, 3.0)
-one("log1p arcsin arccos arctanh", -0.8, 0.8)
+one("log1p arcsin arccos arctanh erfinv", -0.8, 0.8)
 one("tan", -1.2, 1.2)
 one("arccosh", 1.2, 3.0)
 one("floor ceil trunc rint spacing frexp_exponent", 0.1, 0.4)
 
+one("erf erfc erfcx ndtr log_ndtr expit log_expit", -1.7, 1.8)
+one("gamma gammaln digamma", 0.3, 4.0)
+one("ndtri logit erfcinv entr", 0.1, 0.9)
+two("zeta", (1.5, 4.0), (0.4, 2.0))
+for _p, _q in PAIRS:
+    add("recompute", lambda rng, p=_p, q=_q: ((array(rng, p), array(rng, q)), {}))
+    add("polygamma", lambda r, p=_p, q=_q: ((r.integers(0, 4, p), array(r, q, 0.4, 2.0)), {}))
+two("xlogy xlog1py rel_entr", (0.2, 2.0), (0.3, 2.0))
 two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
 two("power float_power", (0.3, 2.0), (-2.0, 2.0))
@@ -362,6 +370,42 @@ for _s, _summed, _across in (
             (distinct(rng, s) * (1 + array(rng, s, 0.0, 0.1)),),  # so that no sums are equal
             {"summed": a, "across": b, "keepdims": k, "least": least, "even": e},
         ))  # fmt: skip
+
+
+def _regular(rng: Generator, shape: tuple[int, ...]) -> Any:
+    """Matrices of full rank, square ones far from singular."""
+    return array(rng, shape, -0.5, 0.5) + 2 * np.eye(*shape[-2:])
+
+
+def _apart(rng: Generator, shape: tuple[int, ...]) -> Any:
+    """Matrices whose eigenvalues and singular values are apart."""
+    return array(rng, shape, -0.2, 0.2) + np.eye(*shape[-2:]) * np.arange(1.0, shape[-1] + 1)
+
+
+_STACKS = ((2, 2), (3, 3), (1, 1), (2, 2, 2), (0, 2, 2), (2, 1, 3, 3))
+for _s in _STACKS:
+    for _name in ("inv", "det", "logabsdet", "det_sign", "cofactor", "cholesky"):
+        add(_name, lambda rng, s=_s: ((_regular(rng, s),), {}))
+    for _name in ("eigh_packed", "svd_thin"):
+        add(_name, lambda rng, s=_s: ((_apart(rng, s),), {}))
+    add("undetermined", lambda rng, s=_s: (
+        (array(rng, s), np.zeros((*s[:-2], 1, 1), bool)), {}
+    ))  # fmt: skip
+for _s in ((3, 2), (2, 2), (2, 3, 1), (1, 1)):
+    add("qr_packed", lambda rng, s=_s: ((_regular(rng, s),), {}))
+for _s in ((3, 2), (2, 2), (2, 3), (2, 3, 2)):
+    add("pinv", lambda rng, s=_s: ((_regular(rng, s),), {"rcond": 1e-15}))
+    add("matrix_rank", lambda rng, s=_s: ((_regular(rng, s),), {"tol": 0.1}))
+    add("svd_thin", lambda rng, s=_s: ((_apart(rng, s),), {}))
+for _s, _columns in (((3, 2), 1), ((2, 2), 2), ((2, 3), 2)):
+    add("lstsq", lambda rng, s=_s, k=_columns: (
+        (_regular(rng, s), array(rng, (s[0], k))), {"rcond": None}
+    ))  # fmt: skip
+for _s, _t in (
+    ((2, 2), (2, 1)), ((3, 3), (3, 2)), ((2, 2, 2), (2, 3)), ((2, 2), (2, 2, 1)),
+    ((2, 1, 2, 2), (3, 2, 2)), ((0, 2, 2), (2, 1)),
+):  # fmt: skip
+    add("solve", lambda rng, s=_s, t=_t: ((_regular(rng, s), array(rng, t)), {}))
 add("kinked", lambda rng: (
     (array(rng, (2, 3)), array(rng, (2, 1)), array(rng, (2, 3)), array(rng, (2, 1)) > 3),
     {"axis": (-1,), "tangent": False},

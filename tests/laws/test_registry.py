@@ -24,9 +24,16 @@ from tapegrad.tape.core.primitive import Primitive, primitives
 #: Primitives that stand for a user's function: they have no arguments of their own to sample.
 ELSEWHERE = {
     "cond_imperative": "backward() through cond, tests/ops/test_ties.py",
-    "custom": "users' operations, tests/tape",
-    "custom_jvp": "users' operations, tests/tape",
-    "custom_vjp": "users' operations, tests/tape",
+    "operation": "users' operations, tests/tape",
+    "operation_jvp": "users' operations, tests/tape",
+    "operation_vjp": "users' operations, tests/tape",
+    "checkpoint": "blocks that are functions, tests/tape/test_checkpoint.py",
+    "checkpoint_imperative": "backward() through checkpoint, tests/tape/test_checkpoint.py",
+    "custom_jvp": "users' rules, tests/tape/test_custom_rules.py",
+    "custom_vjp": "users' rules, tests/tape/test_custom_rules.py",
+    "implicit": "equations that are functions, tests/tape/test_implicit.py",
+    "solution": "solvers that are functions, tests/tape/test_implicit.py",
+    "own_rule": "one call of a function with a rule, tests/tape/test_custom_rules.py",
     "cond": "branches that are functions, tests/tape/test_control.py",
     "scan": "loops whose bodies are functions, tests/tape/test_loops.py",
     "scan_imperative": "backward() through loops, tests/tape/test_loops.py",
@@ -140,14 +147,18 @@ def differentiable(law: Any) -> Any:
 
 
 def _vmap(app: Application, rng: Any) -> None:
-    """Three examples: the arguments as they are, and with their values in another order."""
+    """Three examples: the arguments as they are, and with their values in another order; matrices that
+    must be positive definite, by another factor."""
+
+    def other(a: Any) -> Any:
+        if app.primitive.name == "cholesky":
+            return a * rng.uniform(0.5, 2)
+        return rng.permutation(a.ravel()).reshape(a.shape)
+
     others = [
         Application(
             app.primitive,
-            tuple(
-                rng.permutation(a.ravel()).reshape(a.shape) if a.dtype.kind == "f" else a
-                for a in app.args
-            ),
+            tuple(other(a) if a.dtype.kind == "f" else a for a in app.args),
             app.params,
         )
         for _ in range(2)

@@ -326,7 +326,18 @@ def test_what_is_called_in_each_trip_is_an_image_where_the_caller_is_one():
         loops.scan(step, 1.0, np.arange(3))
         return np.sum(out * x)
 
-    for function in (sines, stores):
+    def buffers(loops, x):
+        def step(c, r):
+            own = np.zeros(2)
+            own[0] = float(c[0]) * r
+            own[1] = c[1] + math.sin(r)
+            return own, own
+
+        c, ys = loops.scan(step, np.ones(2), x)
+        n = loops.while_loop(lambda c: c[1] < 3.0, lambda c: step(c, x[0])[0], c)
+        return np.sum(ys * x[:, None]) + np.sum(n)
+
+    for function in (sines, stores, buffers):
         x = np.array([0.1, 0.2, 0.3])
         ours, python = (tg.value_and_grad(partial(function, way)) for way in (OURS, PYTHON))
         for transformed in (ours, tg.jit(ours)):

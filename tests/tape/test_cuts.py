@@ -8,11 +8,17 @@ import logging
 import math
 import numbers
 import pickle
+import subprocess
+import sys
+from types import FunctionType
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.tape.array import replacements
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.primitive import functions
 
 # ruff: noqa: UP031
 
@@ -207,3 +213,59 @@ def test_a_filled_array_is_the_array():
         )
 
     np.testing.assert_array_equal(tg.grad(f)(X), [2.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "converted",
+    ["x.item()", "x.tolist()", "x.copy()", "x.astype(float)", "copy.copy(x)", "copy.deepcopy(x)",
+     "x.__copy__()", "x.__deepcopy__({})", "float(x)", "np.float64(x)", "math.sqrt(x * x)"],
+)  # fmt: skip
+def test_the_first_thing_that_a_process_does_is_no_cut(converted):
+    code = (
+        "import copy, math, numpy as np, tapegrad as tg\n"
+        f"f = lambda x: {converted} * x\n"
+        "t = tg.tensor(0.7)\n"
+        "tg.adapt(f)(t).backward()\n"
+        "print(float(t.grad))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    np.testing.assert_allclose(float(done.stdout), 1.4)
+
+
+def test_every_method_of_tensors_that_is_replaced_is_known_as_converting():
+    held = {f for f in vars(Tensor).values() if type(f) is FunctionType}
+    for base in Tensor.__mro__[1:-1]:
+        held |= {f for f in vars(base).values() if type(f) is FunctionType}
+    replaced = {f for f in held if type(functions.find(f)) is replacements.Replacement}
+    assert replaced and replaced <= replacements._CONVERTING
+
+
+def test_a_filled_buffer_is_returned_by_whatever_way():
+    def filled(x):
+        y = np.zeros(4)
+        y[1:3] = x * 2.0
+        return y
+
+    ways = [
+        filled,
+        lambda x: tg.tree_leaves({"a": filled(x)})[0],
+        lambda x: tg.tree_map(lambda y: y, [filled(x)])[0],
+        lambda x: {"a": [filled(x)]}["a"][0],
+        lambda x: filled(x)[:],
+        lambda x: filled(x).view(),
+        lambda x: tg.tree_leaves([filled(x)[::-1]])[0][::-1],
+        lambda x: np.asarray(filled(x)),
+        lambda x: np.atleast_1d(filled(x)),
+        lambda x: functools.reduce(lambda a, b: a, [filled(x), 1.0]),
+    ]
+    wanted = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    for way in ways:
+        for transformed in (tg.jacobian, tg.jacrev, tg.jacfwd):
+            np.testing.assert_array_equal(transformed(way)(X), wanted)
+            np.testing.assert_array_equal(tg.jit(transformed(way))(X), wanted)
+        value, pull = tg.vjp(way, X)
+        np.testing.assert_array_equal(value, filled(X))
+        np.testing.assert_array_equal(pull(np.ones(4))[0], [2.0, 2.0])
+        np.testing.assert_array_equal(tg.vmap(way)(np.stack([X, X])), [filled(X)] * 2)

@@ -129,7 +129,7 @@ def test_hvp_gives_one_argument_its_own_structure_and_several_a_tuple():
     [
         (lambda: tg.hvp(np.sin, (X,), (X,)), tg.NonScalarOutputError, r"hvp\(sin\)"),
         (lambda: tg.hvp(np.sum, X, (X,)), TypeError, "hvp: primals and tangents must be tuples or"),
-        (lambda: tg.hvp(np.sum, (X,), (X[:2],)), ValueError, r"hvp: a tangent has shape \(2,\)"),
+        (lambda: tg.hvp(np.sum, (X,), (X[:2],)), ValueError, r"hvp: the tangent has shape \(2,\)"),
         (lambda: tg.hvp(np.sum, (X,), (X, X)), ValueError, r"hvp: the tangents must be as the primals"),
         (lambda: tg.hvp(np.sum, (3,), (1.0,)), TypeError, "hvp differentiates by float arguments"),
         (lambda: tg.jvp(np.sum, (X,), X), TypeError, "must be tuples or lists"),

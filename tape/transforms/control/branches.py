@@ -26,6 +26,7 @@ from tapegrad.tape.core.state import state
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.straight import runner
+from tapegrad.tape.python.running import seen
 from tapegrad.tape.transforms.control.alike import (
     common_dtype,
     joined,
@@ -322,7 +323,7 @@ def is_concrete(pred: Any) -> bool:
 def _called(function: Callable[..., Any], operands: Any) -> Any:
     """Call a branch; what it returns is copied where it is not new."""
     start = clock()
-    leaves, structure = flatten(function(*operands))
+    leaves, structure = flatten(seen(function(*operands)))
     own: list[Any] = []
     for leaf in leaves:
         if isinstance(leaf, Tensor):

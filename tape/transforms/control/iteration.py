@@ -13,6 +13,7 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure, flatten, paths, unflatten
 from tapegrad.tape.program.bodies import Body
+from tapegrad.tape.python.running import seen
 from tapegrad.tape.transforms.control.alike import joined, plain
 from tapegrad.tape.transforms.control.branches import is_concrete, predicate
 from tapegrad.tape.transforms.control.carries import Carry, as_operand, example_of, kind_of
@@ -295,7 +296,7 @@ def _while(
         value = unflatten(carry.structure, carry.leaves)
         goes_on, step = later.called(cond_fun), trip(later.called(body_fun))
         while bool(_goes_on(loop, goes_on, value)):
-            value = unflatten(carry.structure, carry.leaves_of(step(value)))
+            value = unflatten(carry.structure, carry.leaves_of(seen(step(value))))
         return value
     (cond, program), hidden = joined([test, body], len(carry.leaves))
     results = bind(
@@ -415,7 +416,7 @@ def _called(
     found: list[Any] = []
     shape: Any = None
     for t in reversed(range(length)) if reverse else range(length):
-        out = function(state, unflatten(structure, [row[t] for row in rows]))
+        out = seen(function(state, unflatten(structure, [row[t] for row in rows])))
         carry.check_pair(flatten(out)[1])
         state, result = out
         state = unflatten(carry.structure, carry.leaves_of(state))

@@ -10,6 +10,7 @@ import numpy as np
 
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, unflatten
+from tapegrad.tape.python.running import seen
 from tapegrad.tape.transforms.control.iteration import length_of, scanned
 from tapegrad.tape.transforms.vectorisation import vmap
 
@@ -139,7 +140,7 @@ def associative_scan(
 
     def combined(first: list[Any], second: list[Any]) -> list[Any]:
         pair = (second, first) if reverse else (first, second)
-        result = fn(*(unflatten(structure, part) for part in pair))
+        result = seen(fn(*(unflatten(structure, part) for part in pair)))
         try:
             return flatten_like(structure, result, "associative_scan: fn must return what it takes")
         except ValueError as error:

@@ -1,0 +1,345 @@
+"""The decompositions of ``numpy.linalg``: Cholesky, QR, symmetric eigenvalues, singular values.
+
+Each is one primitive, with its factors packed into one array, that works on the last two axes. Where
+eigenvalues or singular values are equal, their vectors are not determined. What does not depend on the
+choice has a first derivative all the same; everything else has nan there, and so have second
+derivatives.
+
+>>> import numpy as np
+>>> import tapegrad as tg
+>>> tg.grad(lambda a: np.sum(np.linalg.eigvalsh(a) ** 2))(np.diag([1.0, 2.0]))
+array([[2., 0.],
+       [0., 4.]])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.algebra.singular import of_matrices, svd_packed_p, turned, unpacked
+from tapegrad.ops.algebra.systems import matrix, solve_p, square
+from tapegrad.ops.declare.kinks import differentiated
+from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.core.dependence import leading
+from tapegrad.tape.core.primitive import Primitive, implements
+from tapegrad.tape.core.types import Array, ArrayLike
+
+__all__ = ["cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
+
+_NAMED = {
+    name: type(getattr(np.linalg, name)(np.eye(1))) for name in ("eigh", "qr", "svd")
+}  # the classes of NumPy's named results
+
+
+def _wide(x: Array) -> Any:
+    x = np.asarray(x)
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def _symmetric(x: Array) -> Any:
+    return (x + turned(x)) / 2
+
+
+def _of_triangle(a: Array, uplo: str) -> Any:
+    """Return the symmetric matrix of which NumPy reads one triangle."""
+    if uplo == "U":
+        a = turned(a)
+    return np.tril(a) + turned(np.tril(a, -1))
+
+
+# Cholesky ----------------------------------------------------------------------------------------
+
+
+def _halved(a: Array) -> Any:
+    """Return the lower triangle with half of the diagonal."""
+    n = a.shape[-1]
+    return a * (np.tril(np.ones((n, n), a.dtype)) - np.eye(n, dtype=a.dtype) / 2)
+
+
+def _cholesky_vjp(g: Array, y: Array, x: Array) -> Any:
+    inner = _halved(np.matmul(turned(y), g))
+    left = bind(solve_p, turned(y), inner)
+    return _symmetric(turned(bind(solve_p, turned(y), turned(left))))
+
+
+cholesky_p = of_matrices(
+    "cholesky",
+    lambda x: np.linalg.cholesky(_wide(_symmetric(x))).astype(x.dtype),
+    (_cholesky_vjp,),
+)
+
+
+@implements(np.linalg.cholesky)
+def cholesky(a: ArrayLike, /, *, upper: bool = False) -> Any:
+    """Return the triangular factor of positive definite matrices.
+
+    Parameters
+    ----------
+    a : array_like
+        Matrices, of which only one triangle is read: so only that one has a gradient.
+    upper : bool
+        Whether to read the upper triangle, and to return the upper factor.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not positive definite.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> np.linalg.cholesky(tg.tensor([[4.0, 2.0], [2.0, 5.0]]))
+    Tensor([[2., 0.],
+            [1., 2.]])
+    """
+    a = square(a)
+    factor = apply(cholesky_p, (_of_triangle(a, "U" if upper else "L"),))
+    return turned(factor) if upper else factor
+
+
+# QR ----------------------------------------------------------------------------------------------
+
+
+def _qr_packed(x: Array) -> Any:
+    q, r = np.linalg.qr(_wide(x))
+    return np.concatenate((q, r), axis=-2).astype(x.dtype)
+
+
+def _qr_vjp(g: Array, y: Array, x: Array) -> Any:
+    """The textbook's cotangent, of matrices that have no more columns than rows."""
+    rows = x.shape[-2]
+    q, r = y[..., :rows, :], y[..., rows:, :]
+    gq, gr = g[..., :rows, :], np.triu(g[..., rows:, :])
+    m = np.matmul(r, turned(gr)) - np.matmul(turned(gq), q)
+    lower = np.tril(m, -1)
+    both = _halved(m) * 2 - lower + turned(lower)
+    return turned(bind(solve_p, r, turned(gq + np.matmul(q, both))))
+
+
+qr_packed_p = of_matrices("qr_packed", _qr_packed, (_qr_vjp,))
+
+
+@implements(np.linalg.qr)
+def qr(a: ArrayLike, mode: str = "reduced") -> Any:
+    """Return matrices as products of an orthogonal and an upper triangular one.
+
+    Parameters
+    ----------
+    a : array_like
+    mode : {'reduced', 'complete', 'r'}
+        Both factors, or the second alone. 'complete' is for matrices that have no more rows than
+        columns: the further columns of others are not determined, and have no derivative.
+
+    Raises
+    ------
+    ValueError
+        For the mode 'raw', which has no derivative, and for unknown ones.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> q, r = np.linalg.qr(tg.tensor([[3.0, 1.0], [4.0, 2.0]]))
+    >>> r
+    Tensor([[-5. , -2.2],
+            [ 0. ,  0.4]])
+    """
+    a = matrix(a)
+    rows, columns = a.shape[-2:]
+    if mode == "raw":
+        raise ValueError("qr: LAPACK's factors (mode='raw') have no derivative; use 'reduced'")
+    if mode not in ("reduced", "complete", "r"):
+        raise ValueError(f"Unrecognized mode '{mode}'")
+    if mode == "complete" and rows > columns:
+        raise ValueError(
+            "qr: the columns that mode='complete' adds are not determined, and have no derivative; use "
+            "mode='reduced'"
+        )
+    packed = apply(qr_packed_p, (a[..., :rows],))
+    q, r = packed[..., :rows, :], packed[..., rows:, :]
+    if columns > rows:
+        r = np.concatenate((r, np.matmul(turned(q), a[..., rows:])), axis=-1)
+    return r if mode == "r" else _NAMED["qr"](q, r)
+
+
+# Equal values ------------------------------------------------------------------------------------
+
+
+def _over_gaps(turns: Array, gaps: Array, floor: Any, size: int) -> Any:
+    """Return ``turns / gaps``; of equal values 0 if there is nothing to turn, or else nan."""
+    eps = float(np.finfo(turns.dtype).eps) * size
+    equal = np.abs(gaps) <= floor
+    least = eps * np.max(np.abs(turns), axis=(-2, -1), keepdims=True, initial=0.0)
+    least = np.maximum(least, eps * np.finfo(turns.dtype).tiny)
+    still = np.abs(turns) <= np.maximum(least, eps)
+    return np.where(equal, np.where(still, 0.0, np.nan), turns / np.where(equal, 1.0, gaps)).astype(
+        turns.dtype
+    )
+
+
+def _lost(t: Any, at: Any, like: Any) -> Any:
+    moves = np.any(t != 0, axis=(-2, -1), keepdims=True)
+    lost = np.where(np.logical_and(at, moves), np.nan, 0.0)
+    return np.broadcast_to(lost, like.shape).astype(like.dtype)
+
+
+#: Zeros, whose derivative is nan for the matrices at which vectors are not determined.
+undetermined_p: Primitive = Primitive(
+    "undetermined",
+    lambda x, at: np.zeros(np.broadcast_shapes(x.shape, at.shape), x.dtype),
+    (lambda g, y, x, at: _lost(g, at, x), None),
+    jvp=lambda tangents, y, x, at: _lost(tangents[0], at, y),
+    batch=lambda args, batched, size, params: bind(undetermined_p, *args),
+    dependence=leading(2),
+)
+
+
+def _without_second(value: Any, x: Any, gaps: Any, floor: Any) -> Any:
+    """Return a cotangent that has no derivative where values are equal."""
+    if not differentiated(x):
+        return value
+    others = np.logical_not(np.eye(gaps.shape[-1], dtype=bool))
+    equal = np.logical_and(np.abs(gaps) <= floor, others)
+    return value + bind(undetermined_p, x, np.any(equal, axis=(-2, -1), keepdims=True))
+
+
+# Eigenvalues -------------------------------------------------------------------------------------
+
+
+def _eigh_packed(x: Array) -> Any:
+    w, v = np.linalg.eigh(_wide(_symmetric(x)))
+    return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
+
+
+def _eigh_vjp(g: Array, y: Array, x: Array) -> Any:
+    n = x.shape[-1]
+    w, v = y[..., 0, :], y[..., 1:, :]
+    gw, gv = g[..., 0, :], g[..., 1:, :]
+    inner = np.matmul(turned(v), gv)
+    gaps = w[..., None, :] - w[..., :, None]
+    floor = n * float(np.finfo(x.dtype).eps) * np.max(np.abs(w), axis=-1, initial=0.0)
+    floor = floor[..., None, None]
+    turns = _over_gaps((inner - turned(inner)) / 2, gaps, floor, n)
+    eye = np.eye(n, dtype=x.dtype)
+    middle = turns * (1 - eye) + gw[..., None, :] * eye
+    out = np.matmul(np.matmul(v, middle), turned(v))
+    return _without_second(_symmetric(out), x, gaps, floor)
+
+
+eigh_packed_p = of_matrices("eigh_packed", _eigh_packed, (_eigh_vjp,))
+
+
+@implements(np.linalg.eigh)
+def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
+    """Return the eigenvalues of symmetric matrices, in ascending order, and their vectors.
+
+    Parameters
+    ----------
+    a : array_like
+        Matrices, of which only one triangle is read: so only that one has a gradient.
+    UPLO : {'L', 'U'}
+        Which one.
+
+    Notes
+    -----
+    Of equal eigenvalues, derivatives that depend on the choice of vectors are nan, and so are all
+    second derivatives.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> np.linalg.eigh(tg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    Tensor([1., 2.])
+    """
+    UPLO = UPLO.upper()
+    if UPLO not in ("L", "U"):
+        raise ValueError("UPLO argument must be 'L' or 'U'")
+    packed = apply(eigh_packed_p, (_of_triangle(square(a), UPLO),))
+    return _NAMED["eigh"](packed[..., 0, :], packed[..., 1:, :])
+
+
+@implements(np.linalg.eigvalsh)
+def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Any:
+    """Return the eigenvalues of symmetric matrices, in ascending order; see :func:`eigh`.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> np.linalg.eigvalsh(tg.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    Tensor([-1.,  1.])
+    """
+    return eigh(a, UPLO)[0]
+
+
+# Singular values ---------------------------------------------------------------------------------
+
+
+def _svd_thin_vjp(g: Array, y: Array, x: Array) -> Any:
+    """The cotangent of the thin decomposition, where the vectors are determined."""
+    u, s, v = unpacked(y, x.shape[-2])
+    gu, _, gv = unpacked(g, x.shape[-2])
+    size = max(x.shape[-2:])
+    floor = size * float(np.finfo(x.dtype).eps) * s[..., :1, None]
+    gaps = s[..., None, :] - s[..., :, None]
+    left, right = np.matmul(turned(u), gu), np.matmul(turned(v), gv)
+    turns = (left - turned(left)) * s[..., None, :] + s[..., :, None] * (right - turned(right))
+    lost = np.sum(0 * _over_gaps(turns, gaps, floor, size), axis=(-2, -1), keepdims=True)
+    out = svd_packed_p.vjp_of(0)(g, y, x) + lost
+    return _without_second(out, x, gaps, floor)
+
+
+svd_thin_p = of_matrices("svd_thin", svd_packed_p.forward, (_svd_thin_vjp,))
+
+
+@implements(np.linalg.svd)
+def svd(
+    a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> Any:
+    """Return the singular values of matrices, in descending order, and their vectors.
+
+    Parameters
+    ----------
+    a : array_like
+    full_matrices : bool
+        Must be False for matrices that are not square: the further vectors are not determined, and have
+        no derivative.
+    compute_uv : bool
+        Whether to return the vectors, too.
+    hermitian : bool
+        Must be False; for symmetric matrices there is :func:`eigh`.
+
+    Notes
+    -----
+    As for :func:`eigh`, of equal singular values.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> np.linalg.svd(tg.tensor([[0.0, 2.0], [1.0, 0.0]]), compute_uv=False)
+    Tensor([2., 1.])
+    """
+    a = matrix(a)
+    rows, columns = a.shape[-2:]
+    if hermitian:
+        raise ValueError("svd: hermitian=True has no derivative here; use np.linalg.eigh")
+    if compute_uv and full_matrices and rows != columns:
+        raise ValueError(
+            "svd: the vectors that full_matrices=True adds are not determined, and have no derivative; "
+            "pass full_matrices=False"
+        )
+    u, s, v = unpacked(apply(svd_thin_p, (a,)), rows)
+    return _NAMED["svd"](u, s, turned(v)) if compute_uv else s
+
+
+@implements(np.linalg.svdvals)
+def svdvals(x: ArrayLike, /) -> Any:
+    """Return the singular values of matrices, in descending order.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> np.linalg.svdvals(tg.tensor([[0.0, 2.0], [1.0, 0.0]]))
+    Tensor([2., 1.])
+    """
+    return svd(x, compute_uv=False)

@@ -1,0 +1,84 @@
+"""How the special functions of ``tapegrad.special`` are declared, which need no SciPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ops.declare.ufunc import check_operand, operand
+from tapegrad.ops.elementwise.elementwise import elementwise
+from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.appearance import is_differentiated
+from tapegrad.tape.core.primitive import Primitive, Rule
+from tapegrad.tape.core.types import Array, ArrayLike
+
+__all__ = ["Special", "own"]
+
+_DOC = """{doc} ``{formula}``
+
+    Parameters
+    ----------
+    {names} : array_like
+
+    Notes
+    -----
+    Computed in float64, and returned in the dtype of the arguments, integers as float64.
+"""
+
+
+class Special:
+    """An elementwise function, with the primitive that it applies."""
+
+    def __init__(self, primitive: Primitive, doc: str) -> None:
+        self.primitive = primitive
+        self.__name__ = self.__qualname__ = primitive.name
+        self.__module__ = "tapegrad.special"
+        self.__doc__ = doc
+
+    def __call__(self, *args: ArrayLike) -> Any:
+        if len(args) != len(self.primitive.vjps or ()):
+            raise TypeError(
+                f"{self.__name__}() takes {len(self.primitive.vjps or ())} arguments, got {len(args)}"
+            )
+        operands = tuple(operand(a) for a in args)
+        for i, a in enumerate(operands):
+            check_operand(a, self.__name__)
+            if not self.primitive.differentiable_in(i) and is_differentiated(a):
+                raise TypeError(
+                    f"tapegrad knows no derivative of {self.__name__} by argument {i}; if none is "
+                    "meant, pass tg.stop_gradient(...)"
+                )
+        return apply(self.primitive, operands)
+
+    def __repr__(self) -> str:
+        return f"<tapegrad special function {self.__name__!r}>"
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+
+def own(
+    name: str, compute: Callable[..., Any], formula: str, doc: str, *rules: Rule | None
+) -> Special:
+    """Declare a special function from what computes it in float64."""
+
+    def forward(*args: Array) -> Any:
+        dtype = np.result_type(*args)
+        dtype = dtype if dtype.kind == "f" else np.dtype(float)
+        with np.errstate(all="ignore"):
+            return compute(*(np.asarray(a, float) for a in args)).astype(dtype)
+
+    primitive = elementwise(
+        name, None, rules, None, forward=forward,
+        source=lambda args, params: f"primitives[{name!r}].forward({', '.join(args)})",
+    )  # fmt: skip
+    names = ", ".join(forward_names(compute))
+    return Special(primitive, _DOC.format(doc=doc, formula=formula, names=names))
+
+
+def forward_names(compute: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments."""
+    code: Any = compute.__code__
+    return tuple(code.co_varnames[: code.co_argcount])
