@@ -193,6 +193,8 @@ class Code(Protocol):
 
     #: How many of its kernels were "compiled", "loaded", or "known".
     origins: Counter[str]
+    #: Roughly how many elements a trip computes, which take up to ten nanoseconds each.
+    work: int
 
     def start(self, arrays: Sequence[Any]) -> Running:
         """Begin the loop with certain arrays."""

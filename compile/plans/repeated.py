@@ -19,8 +19,10 @@ from tapegrad.tape.program.program import Program
 
 __all__ = ["Beyond", "Repeated", "Trips"]
 
-#: How many trips are made before the time is looked at, and the seconds of a longer run.
+#: How many trips are made at first, how many elements they may compute, and the seconds of a run that is
+#: long enough.
 FIRST_TRIPS = 64
+FIRST_WORK = 1 << 22
 SECONDS = 0.01
 
 
@@ -119,7 +121,7 @@ class Trips:
 
     def go(self, trips: int) -> int:
         """Make so many trips, or as many as there are; return how many these were."""
-        left, some = trips, FIRST_TRIPS
+        left, some = trips, max(1, min(FIRST_TRIPS, FIRST_WORK // max(self.of.code.work, 1)))
         while left:
             asked = min(some, left)
             began = time.perf_counter()

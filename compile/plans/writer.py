@@ -149,7 +149,8 @@ class PlanWriter:
         if layout is None and not primitive.multiple:
             call = f"as_c({call})"
             layout = _fresh(entry)
-        words = [f"{key}={shortened(value)}" for key, value in entry.params.items()]
+        words = ["in machine code"] * (entry in self.in_machine_code)
+        words += [f"{key}={shortened(value)}" for key, value in entry.params.items()]
         script.add(
             f"{self.new(entry)} = {call}",
             ", ".join(part for part in (*words, self.lines.of_all([entry])) if part),

@@ -1,27 +1,23 @@
-"""Loops of many trips: machine code that runs one step after another, from a table.
+"""Loops of many trips as tables: arrays of cells of eight bytes, which machine code goes through.
 
-The table is an array of cells of eight bytes. A step stands there as the address of its code, the bytes
-of its part of the table, and its arguments (``steps.py``). The code that goes through it is the same for
-all loops, so that a loop takes no compilation but that of its kernels; what moves from trip to trip are
-addresses in the table. Each call of a loop has a table of its own.
+What the code does in each step stands there (``stepper.py``); what moves from trip to trip are addresses
+in the table. So a loop takes no compilation but that of its kernels. Each call has a table of its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends.llvm import machine, small_products
+from tapegrad.compile.backends.llvm import machine, stepper
 from tapegrad.compile.backends.llvm.dialect import TYPES
-from tapegrad.compile.backends.llvm.entry import entry
-from tapegrad.compile.backends.llvm.kernels import loaded, parameters_of, step_of
+from tapegrad.compile.backends.llvm.kernels import parameters_of, step_of
 from tapegrad.compile.backends.llvm.parts import parts_of
+from tapegrad.compile.backends.llvm.stepper import AT, HEAD, LOOP
 from tapegrad.compile.backends.llvm.steps import CELL
-from tapegrad.compile.backends.llvm.translation import Function, Parameter
 from tapegrad.compile.backends.repetition import (
     FOUND,
     Buffer,
@@ -39,221 +35,8 @@ from tapegrad.compile.backends.repetition import (
 
 __all__ = ["TripTable", "loop"]
 
-#: The first cells of a loop: how many trips to make, and how many were made; where the steps of the
-#: question begin, where its answer lies, where the steps of a trip begin and end; where the moves begin
-#: and end.
-_LOOP = ("trips", "made", "question", "answer", "steps", "steps.end", "moves", "moves.end")
-#: The first cells of the table: those of a loop, where what is done once begins and ends, and the flag.
-_HEAD = (*_LOOP, "before", "before.end", "flag")
-_AT = {name: i for i, name in enumerate(_HEAD)}
-
-
-def _cells(names: Sequence[str]) -> str:
-    """Return the code that reads the cells of a table or of a loop."""
-    lines = []
-    for name in names:
-        type_ = "i64" if name in ("trips", "made", "flag") else "ptr"
-        lines.append(f"  %{name}.at = getelementptr i64, ptr %cells, i64 {_AT[name]}")
-        lines.append(f"  %{name} = load {type_}, ptr %{name}.at")
-    return "\n".join(lines)
-
-
-_TEXT = f"""
-define internal void @run(ptr %from, ptr %to) nounwind {{
-start:
-  br label %look
-look:
-  %at = phi ptr [ %from, %start ], [ %next, %do ]
-  %done = icmp uge ptr %at, %to
-  br i1 %done, label %end, label %do
-do:
-  %code = load ptr, ptr %at
-  %size.at = getelementptr i64, ptr %at, i64 1
-  %size = load i64, ptr %size.at
-  %cells = getelementptr i64, ptr %at, i64 2
-  call void %code(ptr %cells)
-  %next = getelementptr i8, ptr %at, i64 %size
-  br label %look
-end:
-  ret void
-}}
-
-define internal void @loops(i64 %work, ptr %cells, i64 %length) noinline nounwind {{
-{_cells(("before", "before.end"))}
-  call void @run(ptr %before, ptr %before.end)
-  call void @repeat(ptr %cells)
-  ret void
-}}
-
-define internal void @repeat(ptr %cells) noinline nounwind {{
-start:
-{_cells(_LOOP)}
-  %asks = icmp ne ptr %answer, null
-  br label %trip
-trip:
-  %t = phi i64 [ 0, %start ], [ %t.next, %moved ]
-  %more = icmp slt i64 %t, %trips
-  br i1 %more, label %question.run, label %end
-question.run:
-  call void @run(ptr %question, ptr %steps)
-  br i1 %asks, label %ask, label %body
-ask:
-  %where = load ptr, ptr %answer.at
-  %said = load i8, ptr %where
-  %yes = icmp ne i8 %said, 0
-  br i1 %yes, label %body, label %end
-body:
-  call void @run(ptr %steps, ptr %steps.end)
-  br label %move
-move:
-  %m = phi ptr [ %moves, %body ], [ %m.next, %moving ]
-  %m.done = icmp uge ptr %m, %moves.end
-  br i1 %m.done, label %moved, label %moving
-moving:
-  %cell = load ptr, ptr %m
-  %step.at = getelementptr i64, ptr %m, i64 1
-  %step = load i64, ptr %step.at
-  %back.at = getelementptr i64, ptr %m, i64 2
-  %back = load i64, ptr %back.at
-  %was = load i64, ptr %cell
-  %is = add i64 %was, %step
-  store i64 %is, ptr %cell
-  store i64 %back, ptr %step.at
-  store i64 %step, ptr %back.at
-  %m.next = getelementptr i64, ptr %m, i64 3
-  br label %move
-moved:
-  %t.next = add i64 %t, 1
-  br label %trip
-end:
-  store i64 %t, ptr %made.at
-  ret void
-}}
-
-; A loop inside of another: then all is as it was before, so that it may be run again.
-define void @inner(ptr %cells) nounwind {{
-start:
-  call void @repeat(ptr %cells)
-{_cells(("made", "moves", "moves.end"))}
-  %odd = and i64 %made, 1
-  %is.odd = icmp ne i64 %odd, 0
-  br label %move
-move:
-  %m = phi ptr [ %moves, %start ], [ %m.next, %moved ]
-  %m.done = icmp uge ptr %m, %moves.end
-  br i1 %m.done, label %end, label %moving
-moving:
-  %cell = load ptr, ptr %m
-  %step.at = getelementptr i64, ptr %m, i64 1
-  %step = load i64, ptr %step.at
-  %back.at = getelementptr i64, ptr %m, i64 2
-  %back = load i64, ptr %back.at
-  %m.next = getelementptr i64, ptr %m, i64 3
-  %was = load i64, ptr %cell
-  %forth = icmp eq i64 %step, %back
-  br i1 %forth, label %rewind, label %swing
-rewind:
-  %way = mul i64 %made, %step
-  %first = sub i64 %was, %way
-  store i64 %first, ptr %cell
-  br label %moved
-swing:
-  br i1 %is.odd, label %return, label %moved
-return:
-  %other = add i64 %was, %step
-  store i64 %other, ptr %cell
-  store i64 %back, ptr %step.at
-  store i64 %step, ptr %back.at
-  br label %moved
-moved:
-  br label %move
-end:
-  ret void
-}}
-
-; cells: target, source, bytes
-define void @copy(ptr %cells) nounwind {{
-  %target = load ptr, ptr %cells
-  %source.at = getelementptr i64, ptr %cells, i64 1
-  %source = load ptr, ptr %source.at
-  %size.at = getelementptr i64, ptr %cells, i64 2
-  %size = load i64, ptr %size.at
-  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %size, i1 false)
-  ret void
-}}
-; cells: the index, the first element, bytes from one to the next, how many there are, the flag, and
-; where the list begins and ends of the cells that hold the address, and of what is added to it there
-define void @find(ptr %cells) nounwind {{
-start:
-  %index.at = load ptr, ptr %cells
-  %index = load i64, ptr %index.at
-  %first.at = getelementptr i64, ptr %cells, i64 1
-  %first = load i64, ptr %first.at
-  %step.at = getelementptr i64, ptr %cells, i64 2
-  %step = load i64, ptr %step.at
-  %size.at = getelementptr i64, ptr %cells, i64 3
-  %size = load i64, ptr %size.at
-  %list.at = getelementptr i64, ptr %cells, i64 5
-  %list = load ptr, ptr %list.at
-  %list.end.at = getelementptr i64, ptr %cells, i64 6
-  %list.end = load ptr, ptr %list.end.at
-  %negative = icmp slt i64 %index, 0
-  %from.end = add i64 %index, %size
-  %counted = select i1 %negative, i64 %from.end, i64 %index
-  %there = icmp ult i64 %counted, %size
-  br i1 %there, label %good, label %bad
-bad:
-  %flag.at = getelementptr i64, ptr %cells, i64 4
-  %flag = load ptr, ptr %flag.at
-  store i8 1, ptr %flag
-  br label %good
-good:
-  %inside = select i1 %there, i64 %counted, i64 0
-  %way = mul i64 %inside, %step
-  %found = add i64 %first, %way
-  br label %look
-look:
-  %at = phi ptr [ %list, %good ], [ %next, %do ]
-  %done = icmp uge ptr %at, %list.end
-  br i1 %done, label %end, label %do
-do:
-  %cell = load ptr, ptr %at
-  %more.at = getelementptr i64, ptr %at, i64 1
-  %more = load i64, ptr %more.at
-  %address = add i64 %found, %more
-  store i64 %address, ptr %cell
-  %next = getelementptr i64, ptr %at, i64 2
-  br label %look
-end:
-  ret void
-}}
-
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-"""
-
-_PARAMETERS = (Parameter("work", "int64"), Parameter("table", "int64", 1))
-
-
-def _module() -> str:
-    return "\n".join([_TEXT, entry(Function(_TEXT, ()), _PARAMETERS, ("work",))])
-
-
-@cache
-def _code() -> Callable[..., Any]:
-    """Return the code that goes through tables."""
-    return loaded("loops of many trips", _module)[0]
-
-
-@cache
-def _address(name: str) -> int:
-    return machine.address_in(_code(), name)
-
-
-@cache
-def _product(kind: str) -> tuple[Callable[..., Any], int]:
-    """Return the code of products of some kind of numbers, and where its step lies."""
-    code, _ = loaded(("products", kind), lambda: small_products.module(kind))
-    return code, machine.address_in(code, "step")
+#: How many elements a trip may compute: some 50 milliseconds of work.
+MOST_WORK = 1 << 23
 
 
 class TripTable:
@@ -275,13 +58,13 @@ class TripTable:
         #: Where a list of cells is to be named that hold a found address, and the cells by buffer.
         self.finding: list[tuple[int, Buffer]] = []
         self.found: dict[Buffer, list[tuple[int, int]]] = {}
-        self.held: list[Any] = [_code()]
+        self.held: list[Any] = [stepper.code()]
         self.origins: Counter[str] = Counter()
         self.work = 0
-        self._cells(*[0] * len(_HEAD))
-        self._mark(_AT["before"])
+        self._cells(*[0] * len(HEAD))
+        self._mark(AT["before"])
         self._steps(loop.before)
-        self._mark(_AT["before.end"])
+        self._mark(AT["before.end"])
         self.work = self._loop(0, loop)
         for cell, value in self.numbers:
             self.values[cell] = CELL * len(self.values)
@@ -300,19 +83,19 @@ class TripTable:
         before, self.work = self.work, 0
         moving: list[tuple[int, Move]] = []
         self.around.append((loop.moves, moving))
-        self._mark(head + _AT["question"])
+        self._mark(head + AT["question"])
         self._steps(loop.question)
-        self._mark(head + _AT["steps"])
+        self._mark(head + AT["steps"])
         self._steps(loop.steps)
-        self._mark(head + _AT["steps.end"])
+        self._mark(head + AT["steps.end"])
         if loop.answer is not None:
-            self._address(head + _AT["answer"], loop.answer)
+            self._address(head + AT["answer"], loop.answer)
         self.around.pop()
-        self._mark(head + _AT["moves"])
+        self._mark(head + AT["moves"])
         for cell, move in moving:
             self._own(CELL * cell)
             self._cells(move.step, move.back)
-        self._mark(head + _AT["moves.end"])
+        self._mark(head + AT["moves.end"])
         work, self.work = self.work, before
         return work
 
@@ -359,24 +142,24 @@ class TripTable:
             if isinstance(step, Run):
                 code = self._run(step)
             elif isinstance(step, Copy):
-                code = _address("copy")
+                code = stepper.address("copy")
                 self._place(step.target)
                 self._place(step.source)
                 self._cells(step.target.dtype.itemsize * _count(step.target))
             elif isinstance(step, Find):
-                code = _address("find")
+                code = stepper.address("find")
                 self._place(step.index)
                 self._place(step.first)
                 self._cells(step.step, step.size)
-                self._own(CELL * _AT["flag"])
+                self._own(CELL * AT["flag"])
                 self.finding.append((len(self.values), step.target))
                 self._cells(0, 0)
             elif isinstance(step, Product):
                 code = self._product(step)
             else:
-                code = _address("inner")
-                self._cells(*[0] * len(_LOOP))
-                self.values[begin + 2 + _AT["trips"]] = step.trips
+                code = stepper.address("inner")
+                self._cells(*[0] * len(LOOP))
+                self.values[begin + 2 + AT["trips"]] = step.trips
                 self.work += step.trips * self._loop(begin + 2, step.loop)
             self.values[begin : begin + 2] = code, CELL * (len(self.values) - begin)
 
@@ -398,7 +181,7 @@ class TripTable:
         for place in step.returned:
             self._place(place)
         if flagged:
-            self._own(CELL * _AT["flag"])
+            self._own(CELL * AT["flag"])
         return machine.address_in(code, "step")
 
     def _product(self, step: Product) -> int:
@@ -411,7 +194,7 @@ class TripTable:
             self._cells(place.strides[1], place.strides[0])
         self._cells(m, a.shape[2], n, stacks)
         self.work += m * a.shape[2] * n * stacks
-        code, address = _product(TYPES[c.dtype])
+        code, address = stepper.product(TYPES[c.dtype])
         self.held.append(code)
         return address
 
@@ -431,21 +214,21 @@ class _Running:
     def __init__(self, loop: TripTable, arrays: Sequence[Any]) -> None:
         self.arrays = arrays  # which must live as long
         self.work = loop.work
-        self.run = _code()
+        self.run = stepper.code()
         self.table = np.empty(len(loop.values), np.int64)
         addresses = [0, *(_address_of(array) for array in (self.table, *arrays))]
         np.add(loop.table, np.array(addresses, np.int64)[loop.which], out=self.table)
 
     def go(self, trips: int) -> int:
         table = self.table
-        table[_AT["trips"]] = trips
+        table[AT["trips"]] = trips
         self.run(self.work * trips, table)
-        table[_AT["before.end"]] = table[_AT["before"]]
-        return int(table[_AT["made"]])
+        table[AT["before.end"]] = table[AT["before"]]
+        return int(table[AT["made"]])
 
     @property
     def beyond(self) -> bool:
-        return bool(self.table[_AT["flag"]])
+        return bool(self.table[AT["flag"]])
 
 
 def _address_of(array: Any) -> int:
@@ -457,8 +240,12 @@ def _count(place: Place) -> int:
 
 
 def loop(steps: Loop) -> TripTable | None:
-    """Return a loop as machine code; None if a kernel of it is worth several threads."""
-    return TripTable(steps) if _is_small(steps) else None
+    """Return a loop as machine code; None if a kernel of it is worth several threads.
+
+    So is one whose single trip would take so long, with all loops inside, that Ctrl-C is not heard.
+    """
+    table = TripTable(steps) if _is_small(steps) else None
+    return table if table is not None and table.work <= MOST_WORK else None
 
 
 def _is_small(loop: Loop) -> bool:
