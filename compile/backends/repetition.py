@@ -18,6 +18,7 @@ from tapegrad.compile.backends.loop_nest import LoopNest
 __all__ = [
     "FOUND",
     "Buffer",
+    "Choose",
     "Code",
     "Copy",
     "Find",
@@ -145,6 +146,22 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
+class Choose:
+    """The steps of one of several ways.
+
+    Attributes
+    ----------
+    index : Place
+        An int64 number that says which, the nearest if there is none; or a truth value: the first of two
+        ways is that for True.
+    ways : tuple of tuple of Step
+    """
+
+    index: Place
+    ways: tuple[tuple[Step, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """So many trips of a loop inside of another; what this does once is done by the other one."""
 
@@ -152,7 +169,7 @@ class Repeat:
     trips: int
 
 
-Step: TypeAlias = "Run | Copy | Find | Product | Repeat"
+Step: TypeAlias = "Run | Copy | Find | Product | Choose | Repeat"
 
 
 @dataclass(frozen=True, slots=True)

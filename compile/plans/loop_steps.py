@@ -19,6 +19,7 @@ from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Value
 from tapegrad.compile.backends.repetition import (
     FOUND,
     Buffer,
+    Choose,
     Copy,
     Find,
     Loop,
@@ -36,6 +37,7 @@ from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.tape.array.paths import Hole
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
+from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
 
 __all__ = ["POOL", "LoopSteps", "Memory", "Unfit", "contiguous", "kind_of"]
@@ -159,6 +161,10 @@ class Steps:
                 self._embed(step.entry)
             elif step.entry.primitive.name in ("gather", "scatter_add", "write"):
                 self._element(step.entry)
+            elif step.entry.primitive.name in ("cond", "switch"):
+                self._branch(step.entry)
+            elif step.entry.primitive.windows is not None:
+                self._laid(step.entry)
             elif step.entry.primitive.name == "output":
                 bundle, index = step.entry.operands[0], step.entry.params["index"]
                 self.places[step.entry] = self.bundles[bundle][index]
@@ -313,6 +319,42 @@ class Steps:
         a, b = _repeated(a, stacks), _repeated(b, stacks)
         self._add([a, b], [target], [Product(a, b, made)])
 
+    def _laid(self, entry: Node) -> None:
+        """Write arrays side by side, or over each other."""
+        places, target = [self.place_of(operand) for operand in entry.operands], self._new(entry)
+        declared: Any = entry.primitive.windows
+        windows = declared(tuple(place.shape for place in places), entry.params)
+        if windows is None or any(place.dtype != entry.dtype for place in places):
+            raise Unfit(f"a {entry.primitive.name} of other kinds")
+        steps = []
+        for place, ranges in zip(places, windows):
+            offset = sum(start * stride for (start, _, _), stride in zip(ranges, target.strides))
+            shape = tuple(stop - start for start, stop, _ in ranges)
+            part = Place(target.buffer, offset, shape, target.strides, target.dtype)
+            steps.append(_copied(_spread(place, shape, [has for _, _, has in ranges]), part))
+        self._add(places, [target], steps)
+
+    def _branch(self, entry: Node) -> None:
+        """Write the choice of one of several programs."""
+        index, *operands = map(self.place_of, entry.operands)
+        programs = [optimise(program) for _, program in bodies(entry.params)]
+        if entry.params["axes"] or index.shape or index.dtype not in (np.int64, np.bool_):
+            raise Unfit("a choice of another kind")
+        results = [self.memory.scratch(*kind_of(output)) for output in programs[0].outputs]
+        ways = []
+        for program in programs:
+            way = Steps(self.memory, self.still, self.moves)
+            way.program(program, operands, {})
+            for output, target in zip(program.outputs, results):
+                source = way.place_of(output)
+                if (source.shape, source.dtype) != (target.shape, target.dtype):
+                    raise Unfit("ways of several kinds")
+                way.each.append(_copied(source, target))
+            self.once += way.once
+            ways.append(tuple(way.each))
+        self.each.append(Choose(index, tuple(ways)))
+        self.bundles[entry] = results
+
     def _loop(self, entry: Node) -> None:
         """Write a loop of a known number of trips."""
         params, length = entry.params, entry.params["length"]
@@ -428,6 +470,16 @@ def _at_index(whole: Place, index: Place, spec: Any) -> tuple[Place, Find]:
     first = _shown(whole, layout, offset)
     place = Place(Buffer(FOUND), 0, first.shape, first.strides, first.dtype)
     return place, Find(place.buffer, first, whole.strides[axis], whole.shape[axis], index)
+
+
+def _spread(place: Place, shape: tuple[int, ...], has: Sequence[bool]) -> Place:
+    """Return a place as one of a shape of which it has some axes, and is repeated along the others."""
+    own, strides = list(zip(place.shape, place.strides)), [0] * len(shape)
+    for axis in reversed(range(len(shape))):
+        if has[axis] and own:
+            size, stride = own.pop()
+            strides[axis] = stride if size != 1 else 0
+    return Place(place.buffer, place.offset, shape, tuple(strides), place.dtype)
 
 
 def _copied(source: Place, target: Place) -> Step:

@@ -160,6 +160,24 @@ def elements(scan, loop, x):
     return np.sum(c * x) + np.sum(rows**2) + np.sum(numbers * ROWS[:, 0])
 
 
+def ways(scan, loop, x):
+    """Choices in each trip, by a truth value and by a number, and rows laid side by side."""
+
+    def step(carry, row):
+        c, i = carry
+        halves = [lambda c: c * 0.5, lambda c: c + x, lambda c: c * row[0]]
+        if scan is scanned:
+            c = c * row if c[0] > row[1] else np.sin(c) - row
+            c = halves[min(max(i, 0), 2)](c)
+        else:
+            c = tg.cond(c[0] > row[1], lambda c: c * row, lambda c: np.sin(c) - row, c)
+            c = tg.switch(i, halves, c)
+        return (c, 2 - 2 * i), np.stack([c, row, x, c * row, c[::-1], x * 2.0])
+
+    (c, _), rows = scan(step, (x, np.int64(-1)), ROWS)
+    return np.sum(c * x) + np.sum(rows**2)
+
+
 def nested(scan, loop, x):
     """Loops inside of loops: over rows of rows, backwards, with a state of both."""
     blocks = np.stack([ROWS[:3], ROWS[2:5], ROWS[4:]])
@@ -192,7 +210,7 @@ def inside_until(scan, loop, x):
 
 SCANS = [
     elementwise, with_rows, from_the_end, rows_apart, several, reductions, products, views, unchanged,
-    nested, elements,
+    nested, elements, ways,
 ]  # fmt: skip
 FUNCTIONS = [*SCANS, counted, until, never, inside_until]
 

@@ -150,6 +150,42 @@ end:
   ret void
 }}
 
+; cells: the index, how many ways there are, and of each where its steps begin and end
+define void @choose(ptr %cells) nounwind {{
+  %index.at = load ptr, ptr %cells
+  %index = load i64, ptr %index.at
+  %count.at = getelementptr i64, ptr %cells, i64 1
+  %count = load i64, ptr %count.at
+  %last = sub i64 %count, 1
+  %below = icmp slt i64 %index, 0
+  %from.first = select i1 %below, i64 0, i64 %index
+  %above = icmp sgt i64 %from.first, %last
+  %way = select i1 %above, i64 %last, i64 %from.first
+  call void @take(ptr %cells, i64 %way)
+  ret void
+}}
+
+; the same, where the first of two ways is that for true
+define void @decide(ptr %cells) nounwind {{
+  %said.at = load ptr, ptr %cells
+  %said = load i8, ptr %said.at
+  %no = icmp eq i8 %said, 0
+  %way = zext i1 %no to i64
+  call void @take(ptr %cells, i64 %way)
+  ret void
+}}
+
+define internal void @take(ptr %cells, i64 %way) nounwind {{
+  %ways = getelementptr i64, ptr %cells, i64 2
+  %twice = mul i64 %way, 2
+  %begin.at = getelementptr i64, ptr %ways, i64 %twice
+  %begin = load ptr, ptr %begin.at
+  %end.at = getelementptr i64, ptr %begin.at, i64 1
+  %end = load ptr, ptr %end.at
+  call void @run(ptr %begin, ptr %end)
+  ret void
+}}
+
 ; cells: target, source, bytes
 define void @copy(ptr %cells) nounwind {{
   %target = load ptr, ptr %cells

@@ -21,6 +21,7 @@ from tapegrad.compile.backends.llvm.steps import CELL
 from tapegrad.compile.backends.repetition import (
     FOUND,
     Buffer,
+    Choose,
     Copy,
     Find,
     Loop,
@@ -156,6 +157,8 @@ class TripTable:
                 self._cells(0, 0)
             elif isinstance(step, Product):
                 code = self._product(step)
+            elif isinstance(step, Choose):
+                code = self._choose(step)
             else:
                 code = stepper.address("inner")
                 self._cells(*[0] * len(LOOP))
@@ -183,6 +186,17 @@ class TripTable:
         if flagged:
             self._own(CELL * AT["flag"])
         return machine.address_in(code, "step")
+
+    def _choose(self, step: Choose) -> int:
+        self._place(step.index)
+        self._cells(len(step.ways))
+        ends = len(self.values)
+        self._cells(*[0] * 2 * len(step.ways))
+        for k, way in enumerate(step.ways):
+            self._mark(ends + 2 * k)
+            self._steps(way)
+            self._mark(ends + 2 * k + 1)
+        return stepper.address("decide" if step.index.dtype.kind == "b" else "choose")
 
     def _product(self, step: Product) -> int:
         a, b, c = step.first, step.second, step.target
@@ -249,9 +263,12 @@ def loop(steps: Loop) -> TripTable | None:
 
 
 def _is_small(loop: Loop) -> bool:
-    for step in (*loop.before, *loop.question, *loop.steps):
-        if isinstance(step, Repeat) and not _is_small(step.loop):
-            return False
-        if isinstance(step, Run) and parts_of(step.nest, step.sizes) > 1:
-            return False
-    return True
+    return all(map(_is_short, (*loop.before, *loop.question, *loop.steps)))
+
+
+def _is_short(step: Step) -> bool:
+    if isinstance(step, Repeat):
+        return _is_small(step.loop)
+    if isinstance(step, Choose):
+        return all(_is_short(inner) for way in step.ways for inner in way)
+    return not isinstance(step, Run) or parts_of(step.nest, step.sizes) == 1
