@@ -21,6 +21,7 @@ import numpy as np
 
 from tapegrad.compile.backends.expressions import Call
 from tapegrad.compile.backends.loop_nest import LoopNest
+from tapegrad.compile.backends.repetition import Code, Loop
 from tapegrad.tape.core.slots import Recurrence
 
 __all__ = ["Backend", "Kernel", "Layout", "current", "using"]
@@ -95,6 +96,9 @@ class Backend(Protocol):
 
         It takes three sizes, operands of any layout, and the C-contiguous result.
         """
+
+    def loop(self, steps: Loop) -> Code | None:
+        """Return a loop as machine code; None if Python is to run it."""
 
     def compile(self, nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
         """Return the kernel of a nest for the sizes of its loops."""

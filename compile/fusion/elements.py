@@ -122,9 +122,11 @@ def _as_promoted(operand: Any, weak: Any) -> Any:
 @cache
 def _resolved(ufunc: np.ufunc, promoted: tuple[Any, ...]) -> DTypes | None:
     try:
-        return ufunc.resolve_dtypes((*promoted, None))[:-1]
+        dtypes = ufunc.resolve_dtypes((*promoted, None))[:-1]
     except TypeError:
         return None
+    # NumPy compares two of Python's integers as objects; those in kernels have 64 bits.
+    return tuple(np.dtype(np.int64) if d.kind == "O" else d for d in dtypes)
 
 
 def _fits(operand: Any, dtype: np.dtype[Any], weak: Any) -> bool:

@@ -24,7 +24,7 @@ from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
-__all__ = ["Group", "Step", "partition", "space"]
+__all__ = ["Group", "Step", "needed_outside", "partition", "space"]
 
 #: Groups over no axes with fewer operations than this are left to NumPy: a kernel costs compile time.
 FEWEST_SCALAR_OPERATIONS = 3
@@ -290,8 +290,11 @@ def _with_all_above(steps: set[Any]) -> int:
     return bits
 
 
-def partition(program: Program) -> list[Group | Step]:
-    """Return the steps that execute a program, in an order that respects what they need."""
+def partition(program: Program, *, small: bool = False) -> list[Group | Step]:
+    """Return the steps that execute a program, in an order that respects what they need.
+
+    With `small`, also groups that are not worth the call of a kernel from Python are groups.
+    """
     parts = _Partition(shown(program), program.entries)
     for entry in program.entries:
         if elements.can_lower(entry, program.weak):
@@ -302,7 +305,18 @@ def partition(program: Program) -> list[Group | Step]:
             parts.add(step, sources)
             parts.maker[entry] = step
     steps = [step for step in parts.steps if isinstance(step, Step) or step.entries]
-    return _ordered(_without_small(steps, program))
+    return _ordered(steps if small else _without_small(steps, program))
+
+
+def needed_outside(steps: list[Group | Step], program: Program) -> set[Node]:
+    """Return the values that leave the step that makes them."""
+    needed = set(program.results())
+    for step in steps:
+        entries = step.entries if isinstance(step, Group) else [step.entry]
+        own = set(entries)
+        for entry in entries:
+            needed.update(o for o in entry.operands if type(o) is Node and o not in own)
+    return needed
 
 
 def _without_small(steps: list[Group | Step], program: Program) -> list[Group | Step]:

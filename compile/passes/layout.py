@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,22 +55,47 @@ class Layout:
 
     def of_view(self, primitive: Primitive, params: Any) -> Layout | None:
         """Return the layout of a view of such an array, or None if NumPy copies."""
+        if primitive.shows == "reshaped":
+            return self.reshaped(params["shape"])
+        return self._shown(lambda probe: primitive.forward(probe, **params))[0]
+
+    def place_of_view(self, primitive: Primitive, params: Any) -> tuple[Layout | None, int]:
+        """Return the layout of a view, and how many bytes it begins after the array."""
+        if primitive.shows == "reshaped":
+            return self.reshaped(params["shape"]), 0
+        if primitive.batch_params is None:
+            return self._shown(lambda probe: primitive.forward(probe, **params))
+        # One element alone would be a number, which does not tell where it lay.
+        behind = primitive.batch_params(params, len(self.shape), 1)
+        many = Layout((1, *self.shape), (0, *self.strides), self.dtype)
+        layout, offset = many._shown(lambda probe: primitive.forward(probe, **behind))
+        if layout is None:
+            return None, 0
+        return Layout(layout.shape[1:], layout.strides[1:], self.dtype), offset
+
+    def reshaped(self, shape: tuple[int, ...]) -> Layout | None:
+        """Return the layout in another shape, or None if NumPy copies."""
+        return self._shown(lambda probe: np.reshape(probe, shape, copy=False))[0]
+
+    def broadcast(self, shape: tuple[int, ...]) -> Layout | None:
+        """Return the layout of the array, repeated to a shape."""
+        return self._shown(lambda probe: np.broadcast_to(probe, shape))[0]
+
+    def _shown(self, show: Callable[[Any], Any]) -> tuple[Layout | None, int]:
         if 0 in self.shape:
-            return None
+            return None, 0
         # The probe's strides lead outside its memory: nothing may read it, only take views.
         probe = np.lib.stride_tricks.as_strided(
             np.zeros((), np.int8)[...], self.shape, self.strides
         )
         try:
-            if primitive.shows == "reshaped":
-                view = np.reshape(probe, params["shape"], copy=False)
-            else:
-                view = primitive.forward(probe, **params)
+            view = show(probe)
         except ValueError:
-            return None
+            return None, 0
         if not isinstance(view, np.ndarray):
-            return None
-        return Layout(view.shape, view.strides, self.dtype)
+            return None, 0
+        begin, at = (x.__array_interface__["data"][0] for x in (probe, view))
+        return Layout(view.shape, view.strides, self.dtype), at - begin
 
 
 def shown(program: Program) -> set[Node]:

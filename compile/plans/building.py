@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.compile.fusion.groups import Group, Step, partition
+from tapegrad.compile.fusion.groups import Group, Step, needed_outside, partition
 from tapegrad.compile.plans.boundary import Boundary
 from tapegrad.compile.plans.memory import (
     Lifetimes,
@@ -47,7 +47,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     }
     writer.too_early = _before_the_last_that_may_stop(steps, guarded)
     checked: set[Any] = set()
-    needed = _needed_outside(steps, program)
+    needed = needed_outside(steps, program)
     there = set(program.inputs)
     for step in (None, *steps):
         if step is not None:
@@ -86,14 +86,3 @@ def _before_the_last_that_may_stop(
             stops = step.entry in guarded or not step.entry.primitive.view
         last = i if stops else last
     return set(steps[: last + 1])
-
-
-def _needed_outside(steps: list[Group | Step], program: Program) -> set[Node]:
-    """Return the values that leave the step that makes them."""
-    needed = set(program.results())
-    for step in steps:
-        entries = step.entries if isinstance(step, Group) else [step.entry]
-        own = set(entries)
-        for entry in entries:
-            needed.update(o for o in entry.operands if type(o) is Node and o not in own)
-    return needed

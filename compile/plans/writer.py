@@ -18,6 +18,8 @@ from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
+from tapegrad.compile.plans.loop_primitives import Runner, looped
+from tapegrad.compile.plans.loop_steps import Unfit
 from tapegrad.compile.plans.memory import (
     LARGE,
     Lifetimes,
@@ -26,6 +28,7 @@ from tapegrad.compile.plans.memory import (
 )
 from tapegrad.compile.plans.plan import KernelStep, Miss, Plan
 from tapegrad.compile.plans.products import as_called
+from tapegrad.compile.plans.repeated import Beyond
 from tapegrad.compile.plans.script import Lines, Script, operations_of, shortened
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.content import bodies
@@ -69,6 +72,7 @@ class PlanWriter:
         self.library_steps: list[Node] = []
         self.bodies: list[tuple[str, Node, Plan]] = []
         self.by_library: set[Node] = set()
+        self.in_machine_code: set[Node] = set()
         self.overwritten: set[Node] = set()
         #: The inputs that get new values at the end, by these.
         self.targets: dict[Node, Node] = {}
@@ -145,7 +149,8 @@ class PlanWriter:
         if layout is None and not primitive.multiple:
             call = f"as_c({call})"
             layout = _fresh(entry)
-        words = [f"{key}={shortened(value)}" for key, value in entry.params.items()]
+        words = ["in machine code"] * (entry in self.in_machine_code)
+        words += [f"{key}={shortened(value)}" for key, value in entry.params.items()]
         script.add(
             f"{self.new(entry)} = {call}",
             ", ".join(part for part in (*words, self.lines.of_all([entry])) if part),
@@ -153,7 +158,7 @@ class PlanWriter:
         if layout is not None:
             self.layouts[entry] = layout
         self.by_library.add(entry)
-        if not primitive.view:
+        if not primitive.view and entry not in self.in_machine_code:
             self.library_steps.append(entry)
         if primitive.into is not None:
             self.lifetimes.own.add(entry)  # it has copied its first operand
@@ -202,8 +207,9 @@ class PlanWriter:
     def _forward(self, entry: Node) -> str:
         """Return the name of a primitive's function with its parameters; programs are planned."""
         primitive, params = entry.primitive, dict(entry.params)
-        for name, body in bodies(entry.params):
-            plan = self.build(optimise(body), strict=self.strict)
+        programs = {name: optimise(body) for name, body in bodies(entry.params)}
+        for name, body in programs.items():
+            plan = self.build(body, strict=self.strict)
             self.bodies.append((name, entry, plan))
             self.origins += plan.origins
             params[name] = _Body(plan.run)
@@ -211,7 +217,29 @@ class PlanWriter:
         if function is None:
             function = partial(primitive.forward, **params) if params else primitive.forward
         prefix = "np" if hasattr(np, primitive.name) else "run"
+        loop = self._loop(entry, programs)
+        if loop is not None:
+            self.in_machine_code.add(entry)
+            for part in loop.loops:
+                self.origins += part.code.origins
+            function, prefix = partial(_tried, loop, function), "loop"
         return self.script.refer(function, f"{prefix}_{primitive.name}")
+
+    def _loop(self, entry: Node, programs: dict[str, Program]) -> Runner | None:
+        """Return what runs a loop as one piece of machine code, if there is such."""
+        try:
+            return looped(entry, programs)
+        except Unfit:
+            return None
+        except Exception as error:
+            if self.strict:
+                raise
+            warnings.warn(
+                f"a loop did not compile and is run by Python instead: {type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return None
 
     def kernel(self, group: Group, needed: set[Node]) -> list[Node]:
         """Write the call of a kernel, and the arrays that it fills."""
@@ -374,6 +402,13 @@ def _as_c(value: Any) -> Any:
 
 def _finished(finish: Expression, total: Any) -> Any:
     return evaluate(finish, {"x": total})
+
+
+def _tried(loop: Callable[..., Any], otherwise: Callable[..., Any], *operands: Any) -> Any:
+    try:
+        return loop(*operands)
+    except Beyond:
+        return otherwise(*operands)
 
 
 class _Body:

@@ -17,6 +17,7 @@ from tapegrad.compile.backends import llvm
 from tapegrad.compile.backends.expressions import Expression, evaluate, names
 from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced
+from tapegrad.compile.backends.repetition import Loop
 from tapegrad.tape.core.slots import Recurrence
 
 # The kernels of the two are to be compared, so that both take the same.
@@ -58,6 +59,10 @@ def recurrence(
                 t = out[i, j, k] = eval(text, values | {"t": t})
 
     return run
+
+
+def loop(steps: Loop) -> None:
+    """Leave loops to Python."""
 
 
 def compile(nest: LoopNest, sizes: Index) -> Kernel:

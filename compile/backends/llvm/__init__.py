@@ -16,10 +16,11 @@ import numpy as np
 from tapegrad.compile.backends.interface import Kernel, Layout
 from tapegrad.compile.backends.llvm.dialect import TYPES, combines, gains, supports
 from tapegrad.compile.backends.loop_nest import LoopNest
+from tapegrad.compile.backends.repetition import Code, Loop
 from tapegrad.tape.core.slots import Recurrence
 
 __all__ = [
-    "DTYPES", "OLDEST", "combines", "compile", "gains", "problems", "recurrence", "repeats",
+    "DTYPES", "OLDEST", "combines", "compile", "gains", "loop", "problems", "recurrence", "repeats",
     "same_layouts", "supports", "usable",
 ]  # fmt: skip
 
@@ -57,6 +58,12 @@ def compile(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops."""
     kernels = importlib.import_module("tapegrad.compile.backends.llvm.kernels")
     return kernels.compile_nest(nest, sizes)  # type: ignore[no-any-return]
+
+
+def loop(steps: Loop) -> Code | None:
+    """Return a loop as machine code."""
+    module = importlib.import_module("tapegrad.compile.backends.llvm.tables")
+    return module.loop(steps)  # type: ignore[no-any-return]
 
 
 def recurrence(

@@ -17,13 +17,14 @@ from tapegrad.compile.backends.interface import Kernel
 from tapegrad.compile.backends.llvm import machine
 from tapegrad.compile.backends.llvm.dialect import TYPES
 from tapegrad.compile.backends.llvm.entry import ARRAY, TABLE_START, entry
-from tapegrad.compile.backends.llvm.loops import Source, has_limits, write
+from tapegrad.compile.backends.llvm.loops import FLAG, Source, has_limits, write
 from tapegrad.compile.backends.llvm.parts import InParts, parts_of
+from tapegrad.compile.backends.llvm.steps import step
 from tapegrad.compile.backends.llvm.translation import Parameter, translate
 from tapegrad.compile.backends.loop_nest import LoopNest
 from tapegrad.tape.core.threads import held_at_fork
 
-__all__ = ["compile_nest", "compile_source", "parameters_of"]
+__all__ = ["compile_nest", "compile_source", "loaded", "parameters_of", "step_of"]
 
 #: How many nests are remembered after the plans that use their kernels are gone.
 REMEMBERED = 2000
@@ -46,13 +47,7 @@ class _Compiled:
 
 def compile_nest(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
     """Return the kernel of a nest for the sizes of its loops, on several threads if they are large."""
-    known, origin = _nests.get(nest), "known"
-    if known is None:
-        source = write(nest)
-        code, origin = compile_source(source.text, parameters_of(nest))
-        known = _nests[nest] = _Compiled(source, code, has_limits(nest))
-        while len(_nests) > REMEMBERED:
-            _nests.popitem(last=False)
+    known, origin = _compiled(nest)
     parts = parts_of(nest, sizes)
     leading = (0,) * nest.turned + sizes if parts == 1 else ()
 
@@ -61,6 +56,23 @@ def compile_nest(nest: LoopNest, sizes: tuple[int, ...]) -> Kernel:
 
     exact = _Exact(nest, lambda code: prepared(code, False)) if known.limited else None
     return Kernel(prepared(known.code, known.limited), leading, exact, known.source.text, origin)
+
+
+def _compiled(nest: LoopNest) -> tuple[_Compiled, str]:
+    known, origin = _nests.get(nest), "known"
+    if known is None:
+        source = write(nest)
+        code, origin = compile_source(source.text, parameters_of(nest))
+        known = _nests[nest] = _Compiled(source, code, has_limits(nest))
+        while len(_nests) > REMEMBERED:
+            _nests.popitem(last=False)
+    return known, origin
+
+
+def step_of(nest: LoopNest) -> tuple[Callable[..., Any], bool, str]:
+    """Return the machine code of a nest, whether it returns a flag, and where it comes from."""
+    known, origin = _compiled(nest)
+    return known.code, known.limited, origin
 
 
 class _Exact:
@@ -95,7 +107,19 @@ def _loops(rank: int) -> list[str]:
 
 def compile_source(text: str, parameters: tuple[Parameter, ...]) -> tuple[Callable[..., Any], str]:
     """Return the machine code of a kernel's text as a function, and where it comes from."""
-    key = (text, parameters)
+    return loaded((text, parameters), lambda: module(text, parameters))
+
+
+def loaded(key: Any, make: Callable[[], str]) -> tuple[Callable[..., Any], str]:
+    """Return the machine code of a module as a function, and where it comes from.
+
+    Parameters
+    ----------
+    key : object
+        What decides, together with the text of this back end, what the module is.
+    make : callable
+        Returns the module.
+    """
     found = _kernels.get(key)
     if found is not None:
         return found, "known"
@@ -103,10 +127,10 @@ def compile_source(text: str, parameters: tuple[Parameter, ...]) -> tuple[Callab
         found = _kernels.get(key)
         if found is not None:
             return found, "known"
-        name = _digest(repr((text, parameters, ARRAY, TABLE_START)), machine.target(), _version())
+        name = _digest(repr((key, ARRAY, TABLE_START)), machine.target(), _version())
         code, origin = disk.read(name), "loaded"
         if code is None:
-            code, origin = machine.object_code(module(text, parameters)), "compiled"
+            code, origin = machine.object_code(make()), "compiled"
             disk.write(name, code)
         found = _kernels[key] = machine.load(code)
     return found, origin
@@ -137,4 +161,6 @@ def module(text: str, parameters: tuple[Parameter, ...]) -> str:
     """Return the module of a kernel's text in LLVM's language."""
     function = translate(text, parameters)
     counts = [p.name for p in parameters if p.name in _loops(len(parameters))]
-    return f"{function.text}\n{entry(function, parameters, counts)}\n"
+    flagged = text.rstrip().endswith(f" {FLAG}")
+    ways_in = [entry(function, parameters, counts), step(function, parameters, flagged=flagged)]
+    return "\n".join([function.text, *ways_in])

@@ -23,7 +23,7 @@ from tapegrad.compile.backends.llvm.dialect import (
 )
 from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Reduced, Value, Window
 
-__all__ = ["BLOCK", "Source", "has_limits", "write"]
+__all__ = ["BLOCK", "FLAG", "Source", "has_limits", "write"]
 
 
 #: Elements of a block that is summed by itself.
@@ -31,6 +31,9 @@ BLOCK = 16384
 
 #: The same for float32 numbers, also within a row: their errors would be seen.
 BLOCK32 = 4096
+
+#: The variable that says whether an argument was too large; it is returned last.
+FLAG = "beyond"
 
 _FLOAT64 = np.dtype(float)
 
@@ -101,7 +104,7 @@ class _Loops:
         arguments += [r.name for r in nest.partials]
         out.append(f"def kernel({', '.join(arguments)}):")
         if self.limited:
-            out.append("    beyond = False")
+            out.append(f"    {FLAG} = False")
         for name in self.scratch:
             sizes = ", ".join(f"n{i}" for i in range(nest.split, nest.rank))
             dtype = self.values[name].expression.dtype
@@ -117,7 +120,7 @@ class _Loops:
         self._close_block()
         wide = {r.name for r in nest.reductions if r.full and _is_wide(r)}
         returned = [f"float32({name})" if name in wide else name for name in nest.returned]
-        returned += ["beyond"] if self.limited else []
+        returned += [FLAG] if self.limited else []
         if returned:
             out.append(f"    return {', '.join(returned)}")
         return out
@@ -289,7 +292,7 @@ class _Loops:
         if self.limited:
             limits = [limit for value in values for limit in _limits(value.expression)]
             for argument, limit in dict.fromkeys(limits):
-                self.out.append(f"{pad}beyond |= abs({self.write(argument)}) > {limit!r}")
+                self.out.append(f"{pad}{FLAG} |= abs({self.write(argument)}) > {limit!r}")
 
     def _compute(self, value: Value, run: int, pad: str) -> None:
         if self._is_kept(value, run):

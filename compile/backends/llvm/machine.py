@@ -14,7 +14,7 @@ import llvmlite.binding as llvm
 
 from tapegrad.compile.backends.llvm.entry import TABLE
 
-__all__ = ["Code", "assembly", "code", "function", "load", "object_code", "target"]
+__all__ = ["Code", "address_in", "assembly", "code", "function", "load", "object_code", "target"]
 
 #: The code of a method that takes its arguments as an array: METH_FASTCALL of CPython's.
 _FASTCALL = 0x80
@@ -50,6 +50,7 @@ class _Table(bytes):
     """The `self` of a function: addresses that its code reads; what the function needs lives as long."""
 
     owned: tuple[Any, ...]
+    engine: Any
 
 
 @cache
@@ -118,13 +119,18 @@ def function(of: Code, table: bytes, holds: Any = None) -> Callable[..., Any]:
     """
     held = _Table(table)
     method = _Method(b"kernel", of.address, _FASTCALL, None)
-    held.owned = (of.engine, method, holds)
+    held.owned, held.engine = (method, holds), of.engine
     return _new_function(ctypes.byref(method), held, None)  # type: ignore[no-any-return]
 
 
 def load(compiled: bytes) -> Callable[..., Any]:
     """Return the kernel of a module's object code as a function of Python's."""
     return function(code(compiled), TABLE)
+
+
+def address_in(function: Callable[..., Any], name: str) -> int:
+    """Return where another function lies that was compiled together with one of Python's."""
+    return function.__self__.engine.get_function_address(name)  # type: ignore[attr-defined,no-any-return]
 
 
 _new_function = ctypes.pythonapi.PyCFunction_NewEx

@@ -18,7 +18,7 @@ from tapegrad.compile.backends.llvm.scalars import FLOATS, LLVM, Block, Scalar, 
 from tapegrad.compile.backends.llvm.vecmath.formulas import FORMULAS
 from tapegrad.compile.backends.llvm.vecmath.intrinsics import INTRINSICS
 
-__all__ = ["Function", "Parameter", "translate"]
+__all__ = ["Function", "Parameter", "result_type", "stored", "translate"]
 
 
 class Parameter(NamedTuple):
@@ -255,7 +255,7 @@ class _Translator:
         numbers = [self.scalar(i) for i in indices]
         if not numbers:
             return array.kind, array.pointer
-        type_, pointer = _stored(array.kind), array.pointer
+        type_, pointer = stored(array.kind), array.pointer
         if array.strides is None:
             at = numbers[0]
             for i, size in zip(numbers[1:], array.sizes[1:]):
@@ -283,7 +283,7 @@ class _Translator:
 
     def element(self, node: ast.Subscript) -> Scalar:
         kind, pointer = self.place(node)
-        held = Scalar(self.block, kind, self.block.value(f"load {_stored(kind)}, ptr {pointer}"))
+        held = Scalar(self.block, kind, self.block.value(f"load {stored(kind)}, ptr {pointer}"))
         if kind == "boolean":
             return held.new(f"icmp ne i8 {held.text}, 0")
         return held
@@ -409,7 +409,7 @@ class _Translator:
         return FORMULAS[function][0](*(v.converted(f"float{suffix[1:]}") for v in values))
 
 
-def _stored(kind: str) -> str:
+def stored(kind: str) -> str:
     """Return the type that an element of an array has in memory."""
     return "i8" if kind == "boolean" else LLVM[kind]
 
