@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ import numpy as np
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.entering import AS_IT_IS, MISS, entrance
-from tapegrad.compile.jitted.nests import take_apart
+from tapegrad.compile.jitted.options import Options, plain
 from tapegrad.compile.jitted.recording import Recording, Run, Unsettled, finish, leaf_key, record
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import unflatten
@@ -85,10 +85,12 @@ class _Signature:
 class Jit:
     """A function that is compiled when it is called; see :func:`jit`."""
 
-    def __init__(self, function: Callable[..., Any], strict: bool) -> None:
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._strict = strict
+        self._options = options
+        self._strict = options.strict
+        self._chosen = options.chosen(function)
         self._signatures: dict[Any, _Signature] = {}
         self._mutex = threading.RLock()
         self._traces = 0
@@ -99,6 +101,13 @@ class Jit:
         self._warned = False
         #: The places of numbers that were seen to change: they are inputs.
         self._varying: set[str] = set()
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], options: Options) -> Jit:
+        """Make one of what should be a function."""
+        if not callable(function):
+            raise TypeError(f"jit takes a function, not {type(function).__name__}")
+        return cls(function, options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         fast = self._fast
@@ -124,7 +133,7 @@ class Jit:
         if not quiet():
             return self._run_eagerly("NumPy's error mode asks for more than warnings", args, kwargs)
         try:
-            leaves, structure = take_apart((args, kwargs))
+            leaves, structure = self._chosen.apart((args, kwargs))
         except RecursionError:
             return self._run_eagerly("its arguments are nested too deep", args, kwargs)
         if any(isinstance(leaf, Tensor) for leaf in leaves):
@@ -137,7 +146,8 @@ class Jit:
         if signature is not None:
             if signature.eager:
                 if not self._strict:
-                    self._fast = entrance(Recording.as_it_is(leaves, signature.eager), structure)
+                    as_it_is = Recording.as_it_is(leaves, signature.eager)
+                    self._fast = entrance(as_it_is, leaves, structure, self._chosen)
                 return self._run_eagerly(signature.eager, args, kwargs)
             for i, variant in enumerate(list(signature.variants)):
                 try:
@@ -219,14 +229,14 @@ class Jit:
             if problem:
                 signature.eager = problem
                 return None, None
-            run = Run(self._function, args, kwargs, self._varying)
+            run = Run(self._function, args, kwargs, self._varying, self._chosen)
         except Exception as error:
             signature.errors += 1
             if signature.errors >= MOST_ERRORS:
                 signature.eager = f"it raised {type(error).__name__} {MOST_ERRORS} times"
             return None, None
         recording = finish(run, strict=self._strict, commit=commit)
-        recording.enter = entrance(recording, structure)
+        recording.enter = entrance(recording, run.leaves, structure, self._chosen)
         recording.arguments.clear()
         with self._mutex:
             self._traces += 1
@@ -285,7 +295,7 @@ class Jit:
             return None
         found = next((v for v in list(signature.variants) if v.stands_for(leaves)), None)
         if found is None and len(signature.variants) < MOST_VARIANTS:
-            args, kwargs = unflatten(structure, leaves)
+            args, kwargs = unflatten(structure, plain(leaves))
             found, _ = self.recording_for(signature, structure, args, kwargs, commit=False)
         return found
 
@@ -315,7 +325,7 @@ class Jit:
 
         The function is recorded, which has no effect.
         """
-        leaves, structure = take_apart((args, kwargs))
+        leaves, structure = self._chosen.apart((args, kwargs))
         leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
         name = getattr(self, "__name__", "function")
         problem = self._not_a_call()
@@ -324,20 +334,20 @@ class Jit:
         except Unsettled as stop:
             problem = f"it is called with {stop}"
         if not problem:
-            positional, named = unflatten(structure, leaves)
+            positional, named = unflatten(structure, plain(leaves))
             recording, _ = record(
-                self._function, positional, named, varying=self._varying, strict=self._strict,
-                commit=False,
+                self._function, positional, named, varying=self._varying, chosen=self._chosen,
+                strict=self._strict, commit=False,
             )  # fmt: skip
             problem = recording.problem
         return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
 
     def __reduce__(self) -> Any:
-        return by_name(self) or (Jit, (self._function, self._strict))
+        return by_name(self) or (Jit, (self._function, self._options))
 
     def spelled(self) -> str:
         """Return the call that makes this, as text."""
-        return f"jit({spelled(self._function)}{', strict=True' if self._strict else ''})"
+        return f"jit({spelled(self._function)}{self._options.spelled()})"
 
     def __repr__(self) -> str:
         return f"<jit {spelled(self._function)}>"
@@ -391,7 +401,16 @@ Recorder.inside[Jit] = _read_jitted
 Recorder.inside[JitMethod] = _read_method
 
 
-def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> Any:
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    strict: bool = False,
+    wait: bool = False,
+    static_argnums: int | Iterable[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+    donate_argnums: int | Iterable[int] | None = None,
+    donate_argnames: str | Iterable[str] | None = None,
+) -> Any:
     """Compile a function; it gives what it would give without.
 
     Parameters
@@ -401,11 +420,30 @@ def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> 
         :func:`value_and_grad`, :func:`vmap` and the others return is a function like any.
     strict : bool
         Raise instead of warning when the function cannot be compiled and would be run as it is.
+    wait : bool
+        Serve no call before all its kernels are compiled. That is so with and without: a plan is used
+        when it is complete.
+    static_argnums, static_argnames : int or str, or iterable of them, optional
+        Arguments that are constants of what is compiled: hashable, compared by type and value. Each
+        new value is a new signature. An argument that is named by position is static by name, too, and
+        the other way round.
+    donate_argnums, donate_argnames : int or str, or iterable of them, optional
+        Arguments whose arrays the call may overwrite: a result of the same shape and dtype is written
+        into one of them, and *is* it. The arrays stay readable, with other contents. They are left
+        alone where they are read-only or share memory with another input, at calls that record,
+        and where something may still stop the call.
 
     Returns
     -------
     Jit
-        A callable with the methods ``explain(*args)`` and ``stats()``.
+        A callable with the methods ``explain(*args)``, ``profile(*args)``, ``lower(*args)``,
+        ``warm_up(*args)`` and ``stats()``.
+
+    Raises
+    ------
+    ValueError
+        If the function does not take the arguments that are named, or at a call with a static argument
+        that has no hash.
 
     Notes
     -----
@@ -425,15 +463,29 @@ def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> 
     the function is run as it is. A result without axes is a NumPy scalar, also where NumPy makes an
     array without axes (``np.copy(a)``), and new results lie in C order.
 
+    With ``TAPEGRAD_LOG=compile`` in the environment, and under the logger ``"tapegrad"``, each
+    recording, plan and kernel is told with the time that it took.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
     >>> f = tg.jit(tg.grad(lambda x: np.sum(x * np.exp(x))))
     >>> f(np.zeros(2))
     array([1., 1.])
+    >>> power = tg.jit(lambda x, n: x**n, static_argnums=1)
+    >>> power(np.arange(3.0), 2), power(np.arange(3.0), 3)
+    (array([0., 1., 4.]), array([0., 1., 8.]))
     """
+    options = Options(
+        strict,
+        wait,
+        *map(_kept, (static_argnums, static_argnames, donate_argnums, donate_argnames)),
+    )
     if function is None:
-        return functools.partial(jit, strict=strict)
-    if not callable(function):
-        raise TypeError(f"jit takes a function, not {type(function).__name__}")
-    return Jit(function, strict)
+        return functools.partial(Jit.of, options=options)
+    return Jit.of(function, options)
+
+
+def _kept(names: Any) -> Any:
+    """Return what may be an iterator as something that can be read again."""
+    return tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else names

@@ -15,6 +15,9 @@ from tapegrad.tape.program.program import Program
 
 __all__ = ["build"]
 
+#: Families whose functions raise for shapes, which are known, but for no values.
+_NEVER_RAISE = frozenset({"structural", "linear", "bilinear", "reduction"})
+
 
 def build(program: Program, boundary: Boundary | None = None, *, strict: bool = False) -> Plan:
     """Make the plan of a program.
@@ -43,6 +46,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     writer.targets = {
         new: program.inputs[i] for i, new in zip(boundary.writes, new_versions) if type(new) is Node
     }
+    writer.donated = [program.inputs[i] for i in boundary.donated]
     writer.too_early = _before_the_last_that_may_stop(steps, guarded)
     needed = _needed_outside(steps, program)
     there = set(program.inputs)
@@ -65,6 +69,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         writer.library_steps,
         writer.bodies,
         writer.origins,
+        [i for i in boundary.donated if program.inputs[i] in writer.overwritten],
     )
 
 
@@ -77,7 +82,7 @@ def _before_the_last_that_may_stop(
         if isinstance(step, Group):
             stops = not guarded.isdisjoint(step.entries)
         else:
-            stops = step.entry in guarded or not step.entry.primitive.view
+            stops = step.entry in guarded or step.entry.primitive.family not in _NEVER_RAISE
         last = i if stops else last
     return set(steps[: last + 1])
 

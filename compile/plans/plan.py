@@ -63,6 +63,8 @@ class Plan:
         The plans of the programs that are parameters of entries: the parameter, the entry, its plan.
     origins : Counter
         How many kernels were "compiled" for this plan, "loaded" from disk, or "known" in this process.
+    overwritten : list of int
+        The donated inputs that it overwrites with results.
     """
 
     run: Callable[..., Any]
@@ -71,6 +73,7 @@ class Plan:
     library_steps: list[Node] = field(default_factory=list)
     bodies: list[tuple[str, Node, Plan]] = field(default_factory=list)
     origins: Counter[str] = field(default_factory=Counter)
+    overwritten: list[int] = field(default_factory=list)
 
     @property
     def compiled(self) -> int:

@@ -74,6 +74,9 @@ class PlanWriter:
         self.targets: dict[Node, Node] = {}
         #: The steps after which something may still stop the call.
         self.too_early: set[Group | Step] = set()
+        #: The inputs of which the memory may still become that of results.
+        self.donated: list[Node] = []
+        self.current: Group | Step | None = None
         self.origins: Counter[str] = Counter()
 
     def inputs(self) -> None:
@@ -102,6 +105,7 @@ class PlanWriter:
 
     def step(self, step: Group | Step, needed: set[Node]) -> list[Node]:
         """Write one step; return the nodes that are there after it."""
+        self.current = step
         if isinstance(step, Group):
             try:
                 return self.kernel(step, needed)
@@ -255,10 +259,13 @@ class PlanWriter:
             for node in dict.fromkeys(overwritable(group))
             if self.lifetimes.may_be_overwritten(node, group) and bytes_held(node) >= LARGE
         ]
+        last = {n for n in overwritable(group) if self.lifetimes.is_last(n, group)}
         over: dict[Node, Node] = {}
         for out in call.outputs:
             target = self.targets.get(out.value)
-            if target is not None and self._is_written_directly(target, out.value, group):
+            if target not in last or not self._may_become(target, out.value):
+                target = self._given_for(out.value, last.__contains__)
+            if target is not None:
                 over[out.value] = target
                 continue
             for node in free:
@@ -268,17 +275,21 @@ class PlanWriter:
                     break
         return over
 
-    def _is_written_directly(self, target: Node, new: Node, group: Group) -> bool:
-        """Whether the new version of an input may be written where the input lies, at this step.
+    def _given_for(self, out: Node, is_free: Callable[[Node], bool]) -> Node | None:
+        """Take a donated input for a result, which is no longer needed as it is; None if none fits."""
+        if self.lifetimes.is_result(out):
+            for node in self.donated:
+                if is_free(node) and self._may_become(node, out):
+                    self.donated.remove(node)
+                    return node
+        return None
 
-        Nothing may stop the call from here on, and nothing may need the old version.
-        """
+    def _may_become(self, node: Node, new: Node) -> bool:
+        """Whether another value may lie where an input lies: nothing may stop the call from here on."""
         return (
-            group not in self.too_early
-            and target in overwritable(group)
-            and (target.shape, target.dtype) == (new.shape, new.dtype)
-            and self.layouts[target].contiguous
-            and self.lifetimes.is_last(target, group)
+            self.current not in self.too_early
+            and (node.shape, node.dtype) == (new.shape, new.dtype)
+            and self.layouts[node].contiguous
         )
 
     def _call(
@@ -331,10 +342,20 @@ class PlanWriter:
         node, script = out.value, self.script
         name, dtype = self.new(node), script.dtype(node.dtype)
         self.layouts[node] = _fresh(node)
-        if initial is None:
-            script.add(f"{name} = empty({node.shape}, {dtype})")
+        step = self.current
+        given = self._given_for(
+            node, lambda n: step is not None and self.lifetimes.is_over(n, step)
+        )
+        start = "" if initial is None else script.refer(initial, "initial")
+        if given is not None:
+            self.overwritten.add(given)
+            script.add(f"{name} = {self.names[given]}", "whose memory is given away")
+            if start:
+                script.add(f"{name}.fill({start})")
+        elif start:
+            script.add(f"{name} = full({node.shape}, {start}, {dtype})")
         else:
-            script.add(f"{name} = full({node.shape}, {script.refer(initial, 'initial')}, {dtype})")
+            script.add(f"{name} = empty({node.shape}, {dtype})")
         return name if out.shape == node.shape else f"{name}.reshape({out.shape})"
 
     def let_go(self, nodes: Iterable[Node]) -> None:
