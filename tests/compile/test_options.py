@@ -276,6 +276,23 @@ def test_memory_is_taken_also_from_what_was_needed_earlier():
     np.testing.assert_allclose(x, wanted)
 
 
+def test_what_a_later_step_or_another_element_needs_is_not_overwritten():
+    def later(p, a):
+        q = np.exp(p)
+        return q, (a @ q) * p
+
+    def elsewhere(p, a):
+        return p[::-1] * 2, a @ p
+
+    a = np.linspace(-1, 1, 400).reshape(20, 20)
+    for f in (later, elsewhere):
+        jitted = tg.jit(f, donate_argnums=0, strict=True)
+        for _ in range(3):
+            p = np.linspace(0, 1, 20)
+            for got, wanted in zip(jitted(p.copy(), a), f(p, a)):
+                np.testing.assert_allclose(got, wanted)
+
+
 def test_updates_before_a_last_product_are_in_place_too():
     def train(w1, w2, x):
         h = np.tanh(x @ w1)
