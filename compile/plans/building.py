@@ -82,9 +82,16 @@ def _before_the_last_that_may_stop(
         if isinstance(step, Group):
             stops = not guarded.isdisjoint(step.entries)
         else:
-            stops = step.entry in guarded or step.entry.primitive.family not in _NEVER_RAISE
+            stops = step.entry in guarded or _may_raise(step.entry)
         last = i if stops else last
     return set(steps[: last + 1])
+
+
+def _may_raise(entry: Node) -> bool:
+    """Whether NumPy's function may raise for values of the shapes and dtypes that it was recorded with."""
+    if entry.primitive.family == "elementwise":
+        return entry.dtype.kind not in "fb"  # integers raise for negative exponents
+    return entry.primitive.family not in _NEVER_RAISE
 
 
 def _needed_outside(steps: list[Group | Step], program: Program) -> set[Node]:

@@ -145,7 +145,13 @@ class PlanWriter:
         layout = None
         if primitive.view and type(source) is Node:
             layout = self.layouts[source].of_view(primitive, params)
-        call = f"{self._forward(entry)}({arguments})"
+        forward = self._forward(entry)
+        if step is not None and isinstance(script.space[forward], np.ufunc) and entry.shape:
+            given = self._given_for(entry, lambda n: self._is_free_for(n, step))
+            if given is not None:
+                self.overwritten.add(given)
+                arguments = f"{arguments}, out={self.names[given]}"
+        call = f"{forward}({arguments})"
         if layout is None and not primitive.multiple:
             call = f"as_c({call})"
             layout = _fresh(entry)
@@ -283,6 +289,12 @@ class PlanWriter:
                     self.donated.remove(node)
                     return node
         return None
+
+    def _is_free_for(self, node: Node, step: Step) -> bool:
+        """Whether a library step may write where an input lies."""
+        if step.entry.primitive.family == "elementwise" and self.lifetimes.is_last(node, step):
+            return True
+        return self.lifetimes.is_over(node, step)
 
     def _may_become(self, node: Node, new: Node) -> bool:
         """Whether another value may lie where an input lies: nothing may stop the call from here on."""
