@@ -179,6 +179,8 @@ class Recording:
 
     def explain(self, name: str) -> str:
         """Return the tape, the plan and the kernels as text."""
+        if self.problem:
+            return f"{name} is run without compiling: {self.problem}"
         program, plan, guards = self.program, self.plan, self.boundary.guards
         results = program.outputs[: self.boundary.results]
         shown = Program(program.inputs, program.entries, [o for o in results if type(o) is Node])

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from tapegrad.compile.fusion.groups import Group, Step, partition
 from tapegrad.compile.plans.boundary import Boundary
-from tapegrad.compile.plans.memory import (
-    Lifetimes,
-    keep_freed_memory,
-)
-from tapegrad.compile.plans.plan import Plan
+from tapegrad.compile.plans.memory import Lifetimes, keep_freed_memory
+from tapegrad.compile.plans.plan import Part, Plan
 from tapegrad.compile.plans.writer import PlanWriter
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
@@ -49,15 +46,19 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     writer.donated = [program.inputs[i] for i in boundary.donated]
     writer.too_early = _before_the_last_that_may_stop(steps, guarded)
     needed = _needed_outside(steps, program)
-    there = set(program.inputs)
+    there, parts, script = list(program.inputs), [Part(0, [], [])], writer.script
     for step in (None, *steps):
         if step is not None:
-            there = set(writer.step(step, needed))
+            line = len(script.lines)
+            there = writer.step(step, needed)
+            entries = step.entries if isinstance(step, Group) else [step.entry]
+            parts.append(Part(line, entries, there))
             writer.let_go(writer.lifetimes.ending(step))
         for guard, node in guards:
             if node in there:
                 writer.guard(guard, node)
-    script, inputs = writer.script, [writer.names[node] for node in program.inputs]
+    parts.append(Part(len(script.lines), [], []))
+    inputs = [writer.names[node] for node in program.inputs]
     for i, new in zip(boundary.writes, rest):
         if writer.names[new] != inputs[i]:
             script.add(f"{inputs[i]}[...] = {writer.names[new]}")
@@ -70,6 +71,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         writer.bodies,
         writer.origins,
         [i for i in boundary.donated if program.inputs[i] in writer.overwritten],
+        parts,
     )
 
 
@@ -88,7 +90,7 @@ def _before_the_last_that_may_stop(
 
 
 def _may_raise(entry: Node) -> bool:
-    """Whether NumPy's function may raise for values of the shapes and dtypes that it was recorded with."""
+    """Whether NumPy's function may raise for some values of the recorded shapes and dtypes."""
     if entry.primitive.family == "elementwise":
         return entry.dtype.kind not in "fb"  # integers raise for negative exponents
     return entry.primitive.family not in _NEVER_RAISE
