@@ -25,6 +25,8 @@ from tapegrad.compile.plans.building import build
 from tapegrad.compile.plans.explanation import explanation
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import Abandoned
+from tapegrad.tape.core.journal import Watch
+from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
@@ -33,6 +35,7 @@ from tapegrad.tape.program.staging import StagingTrace
 from tapegrad.tape.python.ledger import Check, Ledger
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.recorder import Recorder
+from tapegrad.tape.transforms.transformed import spelled
 from tapegrad.tape.transforms.values import give_back
 
 __all__ = ["Recording", "Run", "Unsettled", "finish", "leaf_key", "record"]
@@ -249,8 +252,12 @@ def finish(run: Run, *, strict: bool = False, commit: bool = True) -> Recording:
     )  # fmt: skip
     if run.problem and (current().problems or not run.boundary.guards):
         return recording  # there is nothing to compute before the function is run as it is
+    watch = Watch()
     recording.program = optimise(run.program, check)
-    recording.plan = build(recording.program, run.boundary, strict=strict and not run.problem)
+    plan = build(recording.program, run.boundary, strict=strict and not run.problem)
+    recording.plan = plan
+    counts = f"{len(plan.kernels)} kernels, {len(plan.library_steps)} library steps"
+    watch.tell(lambda: f"{run}: planned {counts}")
     if commit and not run.problem:
         run.commit()
     return recording
@@ -278,6 +285,8 @@ class Run:
     def __init__(
         self, function: Any, args: Any, kwargs: Any, varying: set[str], chosen: Chosen = NOTHING
     ) -> None:
+        watch = Watch()
+        self.function = function
         self.leaves, nest = chosen.apart((args, kwargs))
         self.arguments = plain(self.leaves)
         self.donated = chosen.given_away(nest)
@@ -308,6 +317,10 @@ class Run:
                 self.outputs, self.structure, self.result = [], "-", None
                 self._take_inputs()
         self._make_program()
+        watch.tell(lambda: f"{self}: recorded {len(self.program.entries)} entries")
+
+    def __str__(self) -> str:
+        return f"{spelled(self.function)} (called at {user_location()})"
 
     def _stand_ins(self) -> list[Any]:
         stand_ins = list(self.arguments)

@@ -27,6 +27,7 @@ from tapegrad.compile.plans.memory import (
 from tapegrad.compile.plans.plan import KernelStep, Miss, Plan
 from tapegrad.compile.plans.products import as_called
 from tapegrad.compile.plans.script import Lines, Script, operations_of, shortened
+from tapegrad.tape.core.journal import Watch
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
@@ -194,9 +195,11 @@ class PlanWriter:
         """Write the kernel of an entry whose elements depend on those before them."""
         axis, shape = entry.params["axis"], entry.shape
         sizes = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        watch = Watch()
         run = current().recurrence(
             entry.primitive.recurrence, entry.dtype, sizes[2] == 1, entry.params["reverse"]
         )
+        watch.tell(lambda: f"kernel ready: {self._described([entry])}")
         operands = []
         for operand in entry.operands:
             name = self.name(operand)
@@ -229,7 +232,10 @@ class PlanWriter:
         over = self._overwritten(group, call)
         if over:
             call = lower(group, self.layouts, self.program.weak, needed, over)
+        watch = Watch()
         kernel = current().compile(call.nest, call.sizes)
+        if kernel.origin != "known":
+            watch.tell(lambda: f"kernel {kernel.origin}: {self._described(group.entries)}")
         for out, operand in over.items():
             self.names[out] = self.names[operand]
             self.layouts[out] = _fresh(out)
@@ -237,9 +243,7 @@ class PlanWriter:
         self.origins[kernel.origin] += 1
         name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
         self.script.gap()
-        self.script.comment(
-            f"{name}: {operations_of(group.entries)}  ({self.lines.of_all(group.entries)})"
-        )
+        self.script.comment(f"{name}: {self._described(group.entries)}")
         arguments = [str(n) for n in (*kernel.leading, *call.bounds)]
         arguments += [self._argument(o) for o in call.operands]
         arguments += [self._output(out) for out in call.outputs]
@@ -255,6 +259,10 @@ class PlanWriter:
         filled = [*(out.value for out in call.outputs), *over, *(p.value for p in call.partials)]
         self.lifetimes.own.update(filled)
         return [*filled, *call.returned]
+
+    def _described(self, entries: Sequence[Node]) -> str:
+        """Return what entries do, and the user's lines that they come from."""
+        return f"{operations_of(entries)}  ({self.lines.of_all(entries)})"
 
     def _overwritten(self, group: Group, call: KernelCall) -> dict[Node, Node]:
         """Choose outputs that are written where an operand lies which nobody needs any more."""

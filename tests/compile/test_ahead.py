@@ -149,7 +149,7 @@ def test_methods_are_lowered_with_their_instance():
     np.testing.assert_allclose(compiled(model, X), np.sin(X) * X)
     model.predict.warm_up(X)
     assert model.predict.stats().traces == 2
-    assert [s.what for s in model.predict.profile(X).steps][0] == "sin, multiply"
+    assert model.predict.profile(X).steps[0].what == "sin, multiply"
 
 
 # Profiles -----------------------------------------------------------------------------------------
