@@ -131,6 +131,7 @@ _Registry.waiting = (
 )
 for _name in ("called", "read"):
     _later.places[_name] = "tapegrad.tape.python.running", _name
+_later.places["vmap"] = "tapegrad.tape.transforms.vectorisation", "vmap"
 for _name in ("reverse", "forward", "batch"):
     _later.places[_name] = "tapegrad.tape.transforms.programs", _name
 

@@ -125,6 +125,7 @@ if _TYPE_CHECKING:
         vmap,
         while_loop,
     )
+    from tapegrad.trees import ravel_pytree
 
 __version__ = "0.1.0"
 
@@ -170,6 +171,7 @@ _LATER = {
     "map": "tape",
     "make_tape": "tape",
     "odeint": "integration",
+    "ravel_pytree": "trees",
     "remat": "tape",
     "save": "io",
     "scan": "tape",
@@ -295,6 +297,7 @@ __all__ = [
     "operation_base",
     "pi",
     "random",
+    "ravel_pytree",
     "register_pytree_node",
     "remat",
     "save",

@@ -164,7 +164,7 @@ def test_what_is_loaded_later_is_there_when_it_is_asked_for() -> None:
     assert fresh(code).splitlines() == [
         "Tensor([1., 2.]) Tensor(2.) Tensor([4., 1., 2.]) Tensor(1.)",
         "<primitive max_pool> False False",
-        "tapegrad.compile.jitted.jit True True",
+        "tapegrad.compile.jitted.decorator True True",
     ]
 
 

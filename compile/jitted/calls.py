@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.jitted.nests import SETTLED
+from tapegrad.compile.jitted.options import Static, plain
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.later import later
@@ -25,7 +26,7 @@ __all__ = ["call_through"]
 
 def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
     """Call a jitted function of which some arguments are tensors."""
-    args, kwargs = unflatten(structure, leaves)
+    args, kwargs = unflatten(structure, plain(leaves))
     if state.get().body is not None:
         return later.called(jitted._function)(*args, **kwargs)
     arrays = [bottom(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -51,7 +52,7 @@ def _is_one_entry(leaves: list[Any], arrays: list[Any]) -> bool:
     """Whether a call can be an entry: where it is staged, the outer jit compiles it with the rest; a
     batched value has another rank below, and is a batch for the operations of the function."""
     for leaf, array in zip(leaves, arrays):
-        if not isinstance(leaf, (Tensor, np.ndarray, np.generic, *SETTLED)):
+        if not isinstance(leaf, (Tensor, Static, np.ndarray, np.generic, *SETTLED)):
             return False
         while isinstance(leaf, Tensor):
             if leaf.live_trace.appearance.peek(leaf) is None or leaf.shape != array.shape:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.backends import interface
-from tapegrad.compile.jitted.nests import SETTLED, is_traced, take_apart
+from tapegrad.compile.jitted.nests import SETTLED, is_traced
+from tapegrad.compile.jitted.options import NOTHING, Chosen, Static
 from tapegrad.compile.jitted.recording import Recording, overlap
 from tapegrad.tape.core.kinds import Exact, Fields, NamedItems, kinds
 from tapegrad.tape.python import places, special
@@ -33,8 +34,20 @@ MISS = object()
 AS_IT_IS = object()
 
 
-def entrance(recording: Recording, structure: Any) -> Callable[..., Any]:
+def entrance(
+    recording: Recording, leaves: list[Any], structure: Any, chosen: Chosen = NOTHING
+) -> Callable[..., Any]:
     """Generate the way into a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    leaves : list
+        Of a call ``(args, kwargs)`` for which the recording stands.
+    structure : Structure
+        Of such a call.
+    chosen : Chosen
+        Which arguments are static.
 
     Returns
     -------
@@ -43,14 +56,16 @@ def entrance(recording: Recording, structure: Any) -> Callable[..., Any]:
         ``AS_IT_IS`` if the function is to be run as it is, or ``MISS``. If it raises anything, that
         means ``MISS``, too.
     """
-    return _Writer(recording).entrance(structure)
+    return _Writer(recording, leaves, chosen).entrance(structure)
 
 
 class _Writer:
     """Writes the source."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, leaves: list[Any], chosen: Chosen) -> None:
         self.recording = recording
+        self.given = leaves
+        self.chosen = chosen
         self.lines: list[str] = []
         self.space: dict[str, Any] = {
             "ndarray": np.ndarray, "MISS": MISS, "ABSENT": ABSENT, "type": type, "len": len,
@@ -91,7 +106,7 @@ class _Writer:
     def arguments(self, structure: Any) -> None:
         """Take the arguments apart."""
         positional, named = structure[2]
-        leaves = self.recording.arguments
+        leaves = self.given
         names = f"tuple(kwargs) == {tuple(named[1])}" if named[2] else "not kwargs"
         self.require(f"len(args) == {len(positional[2])} and {names}")
         texts = [f"args[{i}]" for i in range(len(positional[2]))]
@@ -102,11 +117,11 @@ class _Writer:
             del self.lines[start:]
             self.leaves.clear()
             self.arrays.clear()
-            apart = self.constant(take_apart)
+            apart = self.constant(self.chosen.apart)
             self.lines.append(f"leaves, structure = {apart}((args, kwargs))")
             self.require(f"structure == {self.constant(structure)}")
             for i, leaf in enumerate(leaves):
-                self.leaf(f"leaves[{i}]", leaf)
+                self.leaf(f"leaves[{i}]{'.value' * (type(leaf) is Static)}", leaf)
 
     def leaf(self, text: str, leaf: Any) -> None:
         name = f"v{len(self.leaves)}"
@@ -119,6 +134,9 @@ class _Writer:
             self.require(f"type({name}) is {self.constant(int)} and {-(2**63)} <= {name} < {2**63}")
         elif is_traced(leaf):
             self.require(f"type({name}) is {self.constant(kind)}")
+        elif kind is Static:
+            same = f"{name} is {self.constant(leaf.value)}"
+            self.require(f"{same} or {self.constant(Static)}({name}) == {self.constant(leaf)}")
         elif isinstance(leaf, SETTLED):
             held = self.constant(leaf)
             if kind in (bool, type(None), type(...)):
@@ -276,7 +294,7 @@ class _Writer:
         self.layouts()
         if recording.plan is None:
             return self.function(f"return {self.constant(AS_IT_IS)}")
-        leaves = recording.arguments
+        leaves = self.given
         inputs = []
         for i in recording.traced:
             inputs.append(self.input(self.leaves[i], type(leaves[i]) is np.ndarray))
@@ -287,11 +305,20 @@ class _Writer:
                 f"{inputs[i]}.flags.writeable" for i in recording.boundary.writes
             )
             self.require(f"{written} and not {self.constant(overlap)}({', '.join(inputs)})")
+        self.give_away([inputs[i] for i in recording.plan.overwritten], inputs)
         self.lines.append(f"outs = {self.constant(recording.plan.run)}({', '.join(inputs)})")
         self.lines.append("if type(outs) is not tuple: return MISS")
         if recording.problem:
             return self.function(f"return {self.constant(AS_IT_IS)}")
         return self.function(f"return {self.result(recording.structure)}")
+
+    def give_away(self, donated: list[str], inputs: list[str]) -> None:
+        """Have the plan overwrite copies of donated arrays that are not the function's alone."""
+        if donated:
+            names, copies = ", ".join(donated), ", ".join(f"{name}.copy()" for name in donated)
+            writeable = " and ".join(f"{name}.flags.writeable" for name in donated)
+            apart = f"not {self.constant(overlap)}({', '.join(inputs)})"
+            self.lines.append(f"if not ({writeable} and {apart}): {names} = {copies}")
 
     def function(self, last: str) -> Callable[..., Any]:
         """Return the function of the lines, and a last one."""

@@ -7,6 +7,7 @@ and past a stated number of recordings it is run as it is.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -21,10 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.compile.backends.interface import current
+from tapegrad.compile.jitted.ahead import Lowered, exemplary
 from tapegrad.compile.jitted.calls import call_through
 from tapegrad.compile.jitted.entering import AS_IT_IS, MISS, entrance
-from tapegrad.compile.jitted.nests import take_apart
-from tapegrad.compile.jitted.recording import Recording, Run, Unsettled, finish, leaf_key, record
+from tapegrad.compile.jitted.methods import JitMethod
+from tapegrad.compile.jitted.options import Options, plain
+from tapegrad.compile.jitted.recording import Recording, Run, Unsettled, finish, leaf_key
+from tapegrad.compile.passes.layout import copy_as_it_lies
+from tapegrad.compile.plans.profile import Profile, profile_of
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.pytree import unflatten
 from tapegrad.tape.core.watching import watching
@@ -32,7 +37,7 @@ from tapegrad.tape.python.places import quiet
 from tapegrad.tape.python.recorder import Recorder
 from tapegrad.tape.transforms.transformed import by_name, spelled
 
-__all__ = ["Jit", "Stats", "jit"]
+__all__ = ["Jit", "Stats"]
 
 #: Recordings of one signature (one for each way that its branches went) before it runs eagerly.
 MOST_VARIANTS = 8
@@ -85,10 +90,11 @@ class _Signature:
 class Jit:
     """A function that is compiled when it is called; see :func:`jit`."""
 
-    def __init__(self, function: Callable[..., Any], strict: bool) -> None:
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._strict = strict
+        self.options = options
+        self.chosen = options.chosen(function)
         self._signatures: dict[Any, _Signature] = {}
         self._mutex = threading.RLock()
         self._traces = 0
@@ -98,7 +104,14 @@ class Jit:
         self._fast: Callable[..., Any] | None = None
         self._warned = False
         #: The places of numbers that were seen to change: they are inputs.
-        self._varying: set[str] = set()
+        self.varying: set[str] = set()
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], options: Options) -> Jit:
+        """Make one of what should be a function."""
+        if not callable(function):
+            raise TypeError(f"jit takes a function, not {type(function).__name__}")
+        return cls(function, options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         fast = self._fast
@@ -107,7 +120,7 @@ class Jit:
                 result = fast(args, kwargs)
             except Exception:  # the function itself will say what is wrong
                 result = MISS
-            if result is AS_IT_IS and not self._strict:
+            if result is AS_IT_IS and not self.options.strict:
                 self._eager_calls += 1
                 return self._function(*args, **kwargs)
             if result is not MISS and result is not AS_IT_IS:
@@ -124,7 +137,7 @@ class Jit:
         if not quiet():
             return self._run_eagerly("NumPy's error mode asks for more than warnings", args, kwargs)
         try:
-            leaves, structure = take_apart((args, kwargs))
+            leaves, structure = self.chosen.apart((args, kwargs))
         except RecursionError:
             return self._run_eagerly("its arguments are nested too deep", args, kwargs)
         if any(isinstance(leaf, Tensor) for leaf in leaves):
@@ -136,8 +149,9 @@ class Jit:
         signature = self._signatures.get(key)
         if signature is not None:
             if signature.eager:
-                if not self._strict:
-                    self._fast = entrance(Recording.as_it_is(leaves, signature.eager), structure)
+                if not self.options.strict:
+                    as_it_is = Recording.as_it_is(leaves, signature.eager)
+                    self._fast = entrance(as_it_is, leaves, structure, self.chosen)
                 return self._run_eagerly(signature.eager, args, kwargs)
             for i, variant in enumerate(list(signature.variants)):
                 try:
@@ -174,7 +188,7 @@ class Jit:
 
     def _warn(self, reason: str) -> None:
         name = getattr(self, "__name__", "function")
-        if self._strict:
+        if self.options.strict:
             raise RuntimeError(f"jit({name}, strict=True): {reason}")
         if reason in current().problems:
             tell_once(reason)
@@ -214,28 +228,26 @@ class Jit:
         self, signature: _Signature, structure: Any, args: Any, kwargs: Any, *, commit: bool = True
     ) -> tuple[Recording | None, Any]:
         """Record a call and keep the recording; None where the function has raised."""
-        problem = self._not_a_call()
+        problem = self.not_a_call()
         try:
             if problem:
                 signature.eager = problem
                 return None, None
-            run = Run(self._function, args, kwargs, self._varying)
+            run = Run(self._function, args, kwargs, self.varying, self.chosen)
         except Exception as error:
             signature.errors += 1
             if signature.errors >= MOST_ERRORS:
                 signature.eager = f"it raised {type(error).__name__} {MOST_ERRORS} times"
             return None, None
-        recording = finish(run, strict=self._strict, commit=commit)
-        recording.enter = entrance(recording, structure)
+        recording = finish(run, strict=self.options.strict, commit=commit)
+        recording.enter = entrance(recording, run.leaves, structure, self.chosen)
         recording.arguments.clear()
+        self.count(recording)
         with self._mutex:
-            self._traces += 1
-            if recording.plan is not None:
-                self._origins += recording.plan.origins
             signature.variants = [recording, *signature.variants]
         return recording, run.result
 
-    def _not_a_call(self) -> str:
+    def not_a_call(self) -> str:
         """Return why calling the function runs none of it, or nothing."""
         if inspect.isgeneratorfunction(self._function):
             return "it reads its arguments when it is iterated (a generator)"
@@ -251,8 +263,8 @@ class Jit:
             for check in variant.changed(leaves):
                 number = isinstance(check.seen, _NUMBERS) and type(check.seen) is not bool
                 if check.kind == "equal" and number:
-                    self._varying.add(check.place.text)
-        known = self._varying
+                    self.varying.add(check.place.text)
+        known = self.varying
         signature.variants = [
             v
             for v in signature.variants
@@ -285,7 +297,7 @@ class Jit:
             return None
         found = next((v for v in list(signature.variants) if v.stands_for(leaves)), None)
         if found is None and len(signature.variants) < MOST_VARIANTS:
-            args, kwargs = unflatten(structure, leaves)
+            args, kwargs = unflatten(structure, plain(leaves))
             found, _ = self.recording_for(signature, structure, args, kwargs, commit=False)
         return found
 
@@ -315,66 +327,92 @@ class Jit:
 
         The function is recorded, which has no effect.
         """
-        leaves, structure = take_apart((args, kwargs))
-        leaves = [np.array(v.consume("explain")) if isinstance(v, Tensor) else v for v in leaves]
-        name = getattr(self, "__name__", "function")
-        problem = self._not_a_call()
-        try:
-            self.key_of(leaves, structure)
-        except Unsettled as stop:
-            problem = f"it is called with {stop}"
-        if not problem:
-            positional, named = unflatten(structure, leaves)
-            recording, _ = record(
-                self._function, positional, named, varying=self._varying, strict=self._strict,
-                commit=False,
-            )  # fmt: skip
-            problem = recording.problem
-        return f"{name} is run without compiling: {problem}" if problem else recording.explain(name)
+        return self._looked_into(args, kwargs)[0].explain(getattr(self, "__name__", "function"))
+
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
+        """Return where the time of a call with these arguments goes: a table of the plan's steps.
+
+        Each has its time (the median of several runs), the bytes that it reads and writes, what this
+        means as a share of the speed at which this machine copies memory, and the lines of the function
+        that it comes from. The function is recorded and its plan is run on copies, which has no effect.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> table = tg.jit(lambda x: np.sum(np.tanh(x @ x))).profile(np.eye(50))
+        >>> [step.what for step in table.steps]
+        ['matmul', 'tanh, sum', 'results']
+        """
+        recording, leaves = self._looked_into(args, kwargs)
+        if recording.problem or recording.plan is None:
+            return Profile([], recording.problem)
+        return profile_of(recording.plan, recording.inputs(leaves))
+
+    def _looked_into(self, args: Any, kwargs: Any) -> tuple[Recording, list[Any]]:
+        """Return a recording of a call, made anew, and the leaves of the call."""
+        lowered = self.lower(*args, **kwargs)
+        return lowered.recording(), lowered.leaves
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Record a call ahead of time, without effect.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As of a call; a :class:`ShapeDtypeStruct` may stand for an array. Values that the function
+            consumes are then those of an example.
+
+        Returns
+        -------
+        Lowered
+            Its ``as_text()`` is what was recorded; its ``compile()`` returns a function for exactly
+            these shapes and dtypes, which raises TypeError for others. Where their values lead another
+            way, it goes on as the jitted function does.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> lowered = tg.jit(np.dot).lower(tg.ShapeDtypeStruct((2, 3), float), np.ones(3))
+        >>> dot = lowered.compile()
+        >>> dot(np.eye(2, 3), np.arange(3.0))
+        array([0., 1.])
+        >>> dot(np.eye(3), np.arange(3.0))
+        Traceback (most recent call last):
+        TypeError: dot was compiled for a as float64[2, 3], and is called with float64[3, 3]; ...
+        """
+        return Lowered(self, args, kwargs)
+
+    def warm_up(self, *args: Any, **kwargs: Any) -> None:
+        """Record and compile for such a call, and run the plan on copies once, without effect.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As of :meth:`lower`.
+        """
+        leaves, structure = self.chosen.apart((args, kwargs))
+        leaves = exemplary(leaves)
+        recording = self.recording_of(leaves, structure)
+        if recording is not None and recording.plan is not None:
+            with contextlib.suppress(Exception):  # the function itself will say what is wrong
+                recording.plan.run(*map(copy_as_it_lies, recording.inputs(leaves)))
+
+    def count(self, recording: Recording) -> None:
+        """Count a recording, and its kernels."""
+        with self._mutex:
+            self._traces += 1
+            if recording.plan is not None:
+                self._origins += recording.plan.origins
 
     def __reduce__(self) -> Any:
-        return by_name(self) or (Jit, (self._function, self._strict))
+        return by_name(self) or (Jit, (self._function, self.options))
 
     def spelled(self) -> str:
         """Return the call that makes this, as text."""
-        return f"jit({spelled(self._function)}{', strict=True' if self._strict else ''})"
+        return f"jit({spelled(self._function)}{self.options.spelled()})"
 
     def __repr__(self) -> str:
         return f"<jit {spelled(self._function)}>"
-
-
-class JitMethod:
-    """A jitted method of an instance: the jitted function, with the instance as its first argument."""
-
-    __slots__ = ("__func__", "__self__", "__weakref__")
-
-    def __init__(self, jitted: Jit, instance: Any) -> None:
-        self.__func__ = jitted
-        self.__self__ = instance
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__func__(self.__self__, *args, **kwargs)
-
-    def explain(self, *args: Any, **kwargs: Any) -> str:
-        """Do `Jit.explain` for a call of the method."""
-        return self.__func__.explain(self.__self__, *args, **kwargs)
-
-    def stats(self) -> Stats:
-        """Return the counts of the function, for all instances together."""
-        return self.__func__.stats()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__func__, name)
-
-    def __eq__(self, other: object) -> bool:
-        same = isinstance(other, JitMethod) and self.__func__ is other.__func__
-        return same and self.__self__ is other.__self__  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash((id(self.__func__), id(self.__self__)))
-
-    def __repr__(self) -> str:
-        return f"<bound method {self.__func__!r} of {self.__self__!r}>"
 
 
 def _read_jitted(jitted: Jit) -> Any:
@@ -389,51 +427,3 @@ def _read_method(method: JitMethod) -> Any:
 
 Recorder.inside[Jit] = _read_jitted
 Recorder.inside[JitMethod] = _read_method
-
-
-def jit(function: Callable[..., Any] | None = None, *, strict: bool = False) -> Any:
-    """Compile a function; it gives what it would give without.
-
-    Parameters
-    ----------
-    function : callable
-        Takes arrays, numbers, tensors, or nests of them; written in NumPy. What :func:`grad`,
-        :func:`value_and_grad`, :func:`vmap` and the others return is a function like any.
-    strict : bool
-        Raise instead of warning when the function cannot be compiled and would be run as it is.
-
-    Returns
-    -------
-    Jit
-        A callable with the methods ``explain(*args)`` and ``stats()``.
-
-    Notes
-    -----
-    The first call with arrays of new shapes or dtypes records the function. Machine code depends on
-    ranks and dtypes only, so a new size costs milliseconds. Branches that depend on values are
-    recorded each way they go, at most 8 ways.
-
-    What the function reads from outside is noted: variables, globals, defaults, attributes, items,
-    methods, modules. Arrays are read anew at each call, and so are numbers that were seen to change;
-    a change of anything else leads to a new recording. In-place writes into arrays are compiled. Where
-    a function has another effect (it prints, draws random numbers, changes an attribute or a list that
-    it has not made) or calls code that nobody knows, it is run as it is, this way through, with one
-    warning that names the line. Recording has no effect by itself.
-
-    Values agree with NumPy's within a few units in the last place (`docs/vecmath.md`). NumPy's warnings
-    about division by zero and the like are not given; where `np.errstate` asks for more than warnings,
-    the function is run as it is. A result without axes is a NumPy scalar, also where NumPy makes an
-    array without axes (``np.copy(a)``), and new results lie in C order.
-
-    Examples
-    --------
-    >>> import numpy as np, tapegrad as tg
-    >>> f = tg.jit(tg.grad(lambda x: np.sum(x * np.exp(x))))
-    >>> f(np.zeros(2))
-    array([1., 1.])
-    """
-    if function is None:
-        return functools.partial(jit, strict=strict)
-    if not callable(function):
-        raise TypeError(f"jit takes a function, not {type(function).__name__}")
-    return Jit(function, strict)

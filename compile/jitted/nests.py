@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,13 +53,15 @@ def _lasts(constant: Any, lasting: tuple[type, ...]) -> bool:
     return isinstance(constant, lasting)
 
 
-def nests_in(tree: Any) -> Iterator[Any]:
-    """Yield the lists, tuples, dicts and instances of a nest."""
+def nests_in(tree: Any, leaves: Sequence[Any] = ()) -> Iterator[Any]:
+    """Yield the lists, tuples, dicts and instances of a nest, but for `leaves`, which may be such."""
     kind = type(tree)
+    if any(tree is leaf for leaf in leaves):
+        return
     if tree is not None and (kind in (tuple, list, dict) or kinds[kind] is not None):
         yield tree
         for part in parts_of(tree):
-            yield from nests_in(part)
+            yield from nests_in(part, leaves)
 
 
 def is_traced(leaf: Any) -> bool:

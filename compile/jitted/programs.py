@@ -13,6 +13,7 @@ from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary
 from tapegrad.compile.plans.building import build
+from tapegrad.tape.core.journal import Watch
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
@@ -61,7 +62,9 @@ def _planned(program: Program) -> Callable[[list[Any]], tuple[Any, ...]]:
         if plan is None:
             layouts = {node: Layout.of(value) for node, value in zip(program.inputs, values)}
             boundary = Boundary(len(program.outputs), layouts=layouts)
+            watch = Watch()
             plan = plans[key] = build(program, boundary).run
+            watch.tell(lambda: f"planned a program of {len(program)} entries")
         return plan(*values)
 
     return run

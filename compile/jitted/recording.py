@@ -16,13 +16,8 @@ from numpy.lib.array_utils import byte_bounds
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.labels import label_of, labels
-from tapegrad.compile.jitted.nests import (
-    SETTLED,
-    is_traced,
-    nests_in,
-    take_apart,
-    take_result_apart,
-)
+from tapegrad.compile.jitted.nests import SETTLED, is_traced, nests_in, take_result_apart
+from tapegrad.compile.jitted.options import NOTHING, Chosen, Static, plain
 from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
@@ -30,6 +25,8 @@ from tapegrad.compile.plans.building import build
 from tapegrad.compile.plans.explanation import explanation
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import Abandoned
+from tapegrad.tape.core.journal import Watch
+from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
@@ -38,6 +35,7 @@ from tapegrad.tape.program.staging import StagingTrace
 from tapegrad.tape.python.ledger import Check, Ledger
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.recorder import Recorder
+from tapegrad.tape.transforms.transformed import spelled
 from tapegrad.tape.transforms.values import give_back
 
 __all__ = ["Recording", "Run", "Unsettled", "finish", "leaf_key", "record"]
@@ -81,6 +79,8 @@ def leaf_key(leaf: Any) -> Any:
         return ("scalar", leaf.dtype) if leaf.dtype.kind in "fiub" else (kind, repr(leaf))
     if kind is complex or kind is slice:
         return (kind, repr(leaf))
+    if kind is Static:
+        return leaf
     if kind in SETTLED or isinstance(leaf, np.dtype):
         return (kind, leaf)
     if isinstance(leaf, (np.ndarray, int, float, str)):
@@ -137,7 +137,7 @@ class Recording:
     def inputs(self, leaves: list[Any]) -> list[Any]:
         """Return the values of a call that the program takes."""
         with _reading:
-            self.arguments[:] = leaves
+            self.arguments[:] = plain(leaves)
             try:
                 return [leaves[i] for i in self.traced] + [place.read() for place in self.captured]
             finally:
@@ -146,7 +146,7 @@ class Recording:
     def changed(self, leaves: list[Any]) -> list[Check]:
         """Return the checks that do not hold for a call with these leaves."""
         with _reading:
-            self.arguments[:] = leaves
+            self.arguments[:] = plain(leaves)
             try:
                 return [check for check in self.checks if not check.holds()]
             finally:
@@ -182,6 +182,8 @@ class Recording:
 
     def explain(self, name: str) -> str:
         """Return the tape, the plan and the kernels as text."""
+        if self.problem:
+            return f"{name} is run without compiling: {self.problem}"
         program, plan, guards = self.program, self.plan, self.boundary.guards
         results = program.outputs[: self.boundary.results]
         shown = Program(program.inputs, program.entries, [o for o in results if type(o) is Node])
@@ -205,6 +207,7 @@ def record(
     kwargs: Any,
     *,
     varying: set[str] | None = None,
+    chosen: Chosen = NOTHING,
     strict: bool = False,
     commit: bool = True,
 ) -> tuple[Recording, Any]:
@@ -216,6 +219,8 @@ def record(
         What is called.
     varying : set of str
         The places of numbers that are inputs, since they change.
+    chosen : Chosen
+        Which arguments are static or donated.
     strict : bool
         Whether a step of the plan that NumPy would have to do is an error.
     commit : bool
@@ -233,7 +238,7 @@ def record(
     Exception
         What the function raises, with whatever values; run as it is, it says what it would say.
     """
-    run = Run(function, args, kwargs, varying or set())
+    run = Run(function, args, kwargs, varying or set(), chosen)
     return finish(run, strict=strict, commit=commit), run.result
 
 
@@ -247,8 +252,12 @@ def finish(run: Run, *, strict: bool = False, commit: bool = True) -> Recording:
     )  # fmt: skip
     if run.problem and (current().problems or not run.boundary.guards):
         return recording  # there is nothing to compute before the function is run as it is
+    watch = Watch()
     recording.program = optimise(run.program, check)
-    recording.plan = build(recording.program, run.boundary, strict=strict and not run.problem)
+    plan = build(recording.program, run.boundary, strict=strict and not run.problem)
+    recording.plan = plan
+    counts = f"{len(plan.kernels)} kernels, {len(plan.library_steps)} library steps"
+    watch.tell(lambda: f"{run}: planned {counts}")
     if commit and not run.problem:
         run.commit()
     return recording
@@ -273,9 +282,14 @@ class Run:
         Why the program may not stand for the function, or nothing.
     """
 
-    def __init__(self, function: Any, args: Any, kwargs: Any, varying: set[str]) -> None:
-        self.leaves, nest = take_apart((args, kwargs))
-        self.arguments = list(self.leaves)
+    def __init__(
+        self, function: Any, args: Any, kwargs: Any, varying: set[str], chosen: Chosen = NOTHING
+    ) -> None:
+        watch = Watch()
+        self.function = function
+        self.leaves, nest = chosen.apart((args, kwargs))
+        self.arguments = plain(self.leaves)
+        self.donated = chosen.given_away(nest)
         self.labels = labels(function, nest)
         self.traced = [i for i, leaf in enumerate(self.leaves) if is_traced(leaf)]
         self.outputs: list[Any] = []
@@ -286,14 +300,15 @@ class Run:
             self.ledger = Ledger(self.trace, varying)
             stand_ins = self._stand_ins()
             images = unflatten(nest, stand_ins)
-            for part in nests_in(images):
+            fixed = [leaf.value for leaf in self.leaves if type(leaf) is Static]
+            for part in nests_in(images, fixed):
                 self.ledger.copy(part)
             try:
                 result = Recorder(self.trace, ledger=self.ledger).read(function, *images)
                 if self.trace.problem:  # which somebody has caught
                     raise Abandoned(self.trace.problem)
-                after, structure = take_apart(images)
-                if structure != nest or any(a is not b for a, b in zip(after, stand_ins)):
+                after, structure = chosen.apart(images)
+                if structure != nest or any(a is not b for a, b in zip(plain(after), stand_ins)):
                     self.trace.give_up("it changes a list, a dict or an object that it was given")
                 self._take_inputs()
                 self._take_outputs(result)
@@ -302,11 +317,15 @@ class Run:
                 self.outputs, self.structure, self.result = [], "-", None
                 self._take_inputs()
         self._make_program()
+        watch.tell(lambda: f"{self}: recorded {len(self.program.entries)} entries")
+
+    def __str__(self) -> str:
+        return f"{spelled(self.function)} (called at {user_location()})"
 
     def _stand_ins(self) -> list[Any]:
-        stand_ins = list(self.leaves)
+        stand_ins = list(self.arguments)
         self.cells: list[Any] = []
-        for i, leaf in enumerate(self.leaves):
+        for i, leaf in enumerate(self.arguments):
             place = Place.argument(self.arguments, i)
             if i in self.traced:
                 cell = self.trace.variable(np.asarray(leaf), original=leaf)
@@ -342,7 +361,17 @@ class Run:
             {node for node, array in pairs if isinstance(array, np.generic)},
             {node: Layout.of(np.asarray(array)) for node, array in pairs},
             [*(self.labels[i] for i in self.traced), *map(label_of, self.captured)],
+            self._given_away(),
         )
+
+    def _given_away(self) -> list[int]:
+        """Return which inputs are donated arrays into which the function does not write itself."""
+        written = {i for i, _ in self.writes}
+        return [
+            j
+            for j, i in enumerate(self.traced)
+            if i in self.donated and j not in written and type(self.leaves[i]) is np.ndarray
+        ]
 
     def _writes(self) -> list[tuple[int, Any]]:
         """Return which inputs the function has written into, and what stands for them now."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.program.program import Program
 
-__all__ = ["Layout", "contiguous_strides", "shown"]
+__all__ = ["Layout", "contiguous_strides", "copy_as_it_lies", "shown"]
 
 
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -96,6 +97,24 @@ class Layout:
             return None, 0
         begin, at = (x.__array_interface__["data"][0] for x in (probe, view))
         return Layout(view.shape, view.strides, self.dtype), at - begin
+
+
+def copy_as_it_lies(array: Any) -> np.ndarray[Any, Any]:
+    """Return a copy of an array with the same strides.
+
+    >>> copy_as_it_lies(np.arange(10.0)[::-3]).strides
+    (-24,)
+    """
+    array = np.asarray(array)
+    if not array.size:
+        return array.copy("K")
+    low, high = byte_bounds(array)
+    copy: np.ndarray[Any, Any] = np.ndarray(
+        array.shape, array.dtype, np.empty(high - low, np.uint8),
+        array.__array_interface__["data"][0] - low, array.strides,
+    )  # fmt: skip
+    copy[...] = array
+    return copy
 
 
 def shown(program: Program) -> set[Node]:

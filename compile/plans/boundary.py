@@ -36,6 +36,8 @@ class Boundary:
         How the inputs lie in memory; those that are not named are C-contiguous.
     names : sequence of str
         What to call the inputs.
+    donated : sequence of int
+        Inputs whose memory may become that of results.
     """
 
     results: int
@@ -44,6 +46,7 @@ class Boundary:
     scalars: Collection[Node] = ()
     layouts: Mapping[Node, Layout] = field(default_factory=dict)
     names: Sequence[str] = ()
+    donated: Sequence[int] = ()
 
 
 def guard_holds(guard: Guard, value: Any) -> bool:

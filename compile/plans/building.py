@@ -6,16 +6,16 @@ from typing import Any
 
 from tapegrad.compile.fusion.groups import Group, Step, needed_outside, partition
 from tapegrad.compile.plans.boundary import Boundary
-from tapegrad.compile.plans.memory import (
-    Lifetimes,
-    keep_freed_memory,
-)
-from tapegrad.compile.plans.plan import Plan
+from tapegrad.compile.plans.memory import Lifetimes, keep_freed_memory
+from tapegrad.compile.plans.plan import Part, Plan
 from tapegrad.compile.plans.writer import PlanWriter
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program
 
 __all__ = ["build"]
+
+#: Families whose functions raise for shapes, which are known, but for no values.
+_NEVER_RAISE = frozenset({"structural", "linear", "bilinear", "reduction"})
 
 
 def build(program: Program, boundary: Boundary | None = None, *, strict: bool = False) -> Plan:
@@ -45,20 +45,25 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     writer.targets = {
         new: program.inputs[i] for i, new in zip(boundary.writes, new_versions) if type(new) is Node
     }
+    writer.donated = [program.inputs[i] for i in boundary.donated]
     writer.too_early = _before_the_last_that_may_stop(steps, guarded)
     checked: set[Any] = set()
     needed = needed_outside(steps, program)
-    there = set(program.inputs)
+    there, parts, script = list(program.inputs), [Part(0, [], [])], writer.script
     for step in (None, *steps):
         if step is not None:
-            there = set(writer.step(step, needed))
+            line = len(script.lines)
+            there = writer.step(step, needed)
+            entries = step.entries if isinstance(step, Group) else [step.entry]
+            parts.append(Part(line, entries, there))
             writer.let_go(writer.lifetimes.ending(step))
         for guard, node in guards:
             check = (node, guard.kind, repr(guard.seen))
             if node in there and check not in checked:
                 checked.add(check)
                 writer.guard(guard, node)
-    script, inputs = writer.script, [writer.names[node] for node in program.inputs]
+    parts.append(Part(len(script.lines), [], []))
+    inputs = [writer.names[node] for node in program.inputs]
     for i, new in zip(boundary.writes, rest):
         value = writer.name(new)
         if value != inputs[i]:  # else it was written there
@@ -71,6 +76,8 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         writer.library_steps,
         writer.bodies,
         writer.origins,
+        [i for i in boundary.donated if program.inputs[i] in writer.overwritten],
+        parts,
     )
 
 
@@ -83,6 +90,13 @@ def _before_the_last_that_may_stop(
         if isinstance(step, Group):
             stops = not guarded.isdisjoint(step.entries)
         else:
-            stops = step.entry in guarded or not step.entry.primitive.view
+            stops = step.entry in guarded or _may_raise(step.entry)
         last = i if stops else last
     return set(steps[: last + 1])
+
+
+def _may_raise(entry: Node) -> bool:
+    """Whether NumPy's function may raise for some values of the recorded shapes and dtypes."""
+    if entry.primitive.family == "elementwise":
+        return entry.dtype.kind not in "fb"  # integers raise for negative exponents
+    return entry.primitive.family not in _NEVER_RAISE

@@ -45,6 +45,7 @@ class Lifetimes:
         self.own: set[Node] = set()
         self._direct: dict[Node, Group | Step] = {}
         self._of_memory: dict[Node, Group | Step] = {}
+        self._position = {step: i for i, step in enumerate(steps)}
         for step in steps:
             for entry in step.entries if isinstance(step, Group) else [step.entry]:
                 for operand in entry.operands:
@@ -71,6 +72,16 @@ class Lifetimes:
     def is_last(self, node: Node, step: Group | Step) -> bool:
         """Whether no step after this one uses the memory of a value, nor does anyone after the plan."""
         return node not in self._kept and self._of_memory.get(node) is step
+
+    def is_over(self, node: Node, step: Group | Step) -> bool:
+        """Whether neither a step from this one on uses the memory of a value, nor anyone afterwards."""
+        last = self._of_memory.get(node)
+        past = last is None or self._position[last] < self._position[step]
+        return node not in self._kept and past
+
+    def is_result(self, node: Node) -> bool:
+        """Whether the memory of a value is that of a result."""
+        return node in self._kept
 
     def may_be_overwritten(self, node: Node, step: Group | Step) -> bool:
         """Whether a step may write its result where an operand lies."""

@@ -15,7 +15,7 @@ from tapegrad.compile.fusion.lowering import KernelCall
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.staging import Guard
 
-__all__ = ["KernelStep", "Miss", "Plan"]
+__all__ = ["KernelStep", "Miss", "Part", "Plan"]
 
 
 class Miss:
@@ -48,6 +48,25 @@ class KernelStep:
 
 
 @dataclass(slots=True)
+class Part:
+    """The lines of a plan that belong to one step, or to the guards of the inputs.
+
+    Attributes
+    ----------
+    line : int
+        The first of them, counted from the line below ``def``.
+    entries : list of Node
+        What the step does.
+    made : list of Node
+        What is there after it.
+    """
+
+    line: int
+    entries: list[Node]
+    made: list[Node]
+
+
+@dataclass(slots=True)
 class Plan:
     """An executable program.
 
@@ -63,6 +82,10 @@ class Plan:
         The plans of the programs that are parameters of entries: the parameter, the entry, its plan.
     origins : Counter
         How many kernels were "compiled" for this plan, "loaded" from disk, or "known" in this process.
+    overwritten : list of int
+        The donated inputs that it overwrites with results.
+    parts : list of Part
+        In order; the first are the guards of inputs, the last what is written back and returned.
     """
 
     run: Callable[..., Any]
@@ -71,6 +94,8 @@ class Plan:
     library_steps: list[Node] = field(default_factory=list)
     bodies: list[tuple[str, Node, Plan]] = field(default_factory=list)
     origins: Counter[str] = field(default_factory=Counter)
+    overwritten: list[int] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
     @property
     def compiled(self) -> int:

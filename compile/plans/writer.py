@@ -30,6 +30,7 @@ from tapegrad.compile.plans.plan import KernelStep, Miss, Plan
 from tapegrad.compile.plans.products import as_called
 from tapegrad.compile.plans.repeated import Beyond
 from tapegrad.compile.plans.script import Lines, Script, operations_of, shortened
+from tapegrad.tape.core.journal import Watch
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
@@ -78,6 +79,9 @@ class PlanWriter:
         self.targets: dict[Node, Node] = {}
         #: The steps after which something may still stop the call.
         self.too_early: set[Group | Step] = set()
+        #: The inputs of which the memory may still become that of results.
+        self.donated: list[Node] = []
+        self.current: Group | Step | None = None
         self.origins: Counter[str] = Counter()
 
     def inputs(self) -> None:
@@ -106,6 +110,7 @@ class PlanWriter:
 
     def step(self, step: Group | Step, needed: set[Node]) -> list[Node]:
         """Write one step; return the nodes that are there after it."""
+        self.current = step
         if isinstance(step, Group):
             try:
                 return self.kernel(step, needed)
@@ -145,7 +150,13 @@ class PlanWriter:
         layout = None
         if primitive.view and type(source) is Node:
             layout = self.layouts[source].of_view(primitive, params)
-        call = f"{self._forward(entry)}({arguments})"
+        forward = self._forward(entry)
+        if step is not None and isinstance(script.space[forward], np.ufunc) and entry.shape:
+            given = self._given_for(entry, lambda n: self._is_free_for(n, step))
+            if given is not None:
+                self.overwritten.add(given)
+                arguments = f"{arguments}, out={self.names[given]}"
+        call = f"{forward}({arguments})"
         if layout is None and not primitive.multiple:
             call = f"as_c({call})"
             layout = _fresh(entry)
@@ -189,9 +200,11 @@ class PlanWriter:
         """Write the kernel of an entry whose elements depend on those before them."""
         axis, shape = entry.params["axis"], entry.shape
         sizes = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        watch = Watch()
         run = current().recurrence(
             entry.primitive.recurrence, entry.dtype, sizes[2] == 1, entry.params["reverse"]
         )
+        watch.tell(lambda: f"kernel ready: {self._described([entry])}")
         operands = []
         for operand in entry.operands:
             name = self.name(operand)
@@ -247,7 +260,10 @@ class PlanWriter:
         over = self._overwritten(group, call)
         if over:
             call = lower(group, self.layouts, self.program.weak, needed, over)
+        watch = Watch()
         kernel = current().compile(call.nest, call.sizes)
+        if kernel.origin != "known":
+            watch.tell(lambda: f"kernel {kernel.origin}: {self._described(group.entries)}")
         for out, operand in over.items():
             self.names[out] = self.names[operand]
             self.layouts[out] = _fresh(out)
@@ -255,9 +271,7 @@ class PlanWriter:
         self.origins[kernel.origin] += 1
         name = self.kernel_names.setdefault(kernel.source, f"kernel_{len(self.kernel_names)}")
         self.script.gap()
-        self.script.comment(
-            f"{name}: {operations_of(group.entries)}  ({self.lines.of_all(group.entries)})"
-        )
+        self.script.comment(f"{name}: {self._described(group.entries)}")
         arguments = [str(n) for n in (*kernel.leading, *call.bounds)]
         arguments += [self._argument(o) for o in call.operands]
         arguments += [self._output(out) for out in call.outputs]
@@ -274,6 +288,10 @@ class PlanWriter:
         self.lifetimes.own.update(filled)
         return [*filled, *call.returned]
 
+    def _described(self, entries: Sequence[Node]) -> str:
+        """Return what entries do, and the user's lines that they come from."""
+        return f"{operations_of(entries)}  ({self.lines.of_all(entries)})"
+
     def _overwritten(self, group: Group, call: KernelCall) -> dict[Node, Node]:
         """Choose outputs that are written where an operand lies which nobody needs any more."""
         if current().repeats(call.nest):
@@ -283,10 +301,13 @@ class PlanWriter:
             for node in dict.fromkeys(overwritable(group))
             if self.lifetimes.may_be_overwritten(node, group) and bytes_held(node) >= LARGE
         ]
+        last = {n for n in overwritable(group) if self.lifetimes.is_last(n, group)}
         over: dict[Node, Node] = {}
         for out in call.outputs:
             target = self.targets.get(out.value)
-            if target is not None and self._is_written_directly(target, out.value, group):
+            if target not in last or not self._may_become(target, out.value):
+                target = self._given_for(out.value, last.__contains__)
+            if target is not None:
                 over[out.value] = target
                 continue
             for node in free:
@@ -296,17 +317,27 @@ class PlanWriter:
                     break
         return over
 
-    def _is_written_directly(self, target: Node, new: Node, group: Group) -> bool:
-        """Whether the new version of an input may be written where the input lies, at this step.
+    def _given_for(self, out: Node, is_free: Callable[[Node], bool]) -> Node | None:
+        """Take a donated input for a result, which is no longer needed as it is; None if none fits."""
+        if self.lifetimes.is_result(out):
+            for node in self.donated:
+                if is_free(node) and self._may_become(node, out):
+                    self.donated.remove(node)
+                    return node
+        return None
 
-        Nothing may stop the call from here on, and nothing may need the old version.
-        """
+    def _is_free_for(self, node: Node, step: Step) -> bool:
+        """Whether a library step may write where an input lies."""
+        if step.entry.primitive.family == "elementwise" and self.lifetimes.is_last(node, step):
+            return True
+        return self.lifetimes.is_over(node, step)
+
+    def _may_become(self, node: Node, new: Node) -> bool:
+        """Whether another value may lie where an input lies: nothing may stop the call from here on."""
         return (
-            group not in self.too_early
-            and target in overwritable(group)
-            and (target.shape, target.dtype) == (new.shape, new.dtype)
-            and self.layouts[target].contiguous
-            and self.lifetimes.is_last(target, group)
+            self.current not in self.too_early
+            and (node.shape, node.dtype) == (new.shape, new.dtype)
+            and self.layouts[node].contiguous
         )
 
     def _call(
@@ -359,10 +390,20 @@ class PlanWriter:
         node, script = out.value, self.script
         name, dtype = self.new(node), script.dtype(node.dtype)
         self.layouts[node] = _fresh(node)
-        if initial is None:
-            script.add(f"{name} = empty({node.shape}, {dtype})")
+        step = self.current
+        given = self._given_for(
+            node, lambda n: step is not None and self.lifetimes.is_over(n, step)
+        )
+        start = "" if initial is None else script.refer(initial, "initial")
+        if given is not None:
+            self.overwritten.add(given)
+            script.add(f"{name} = {self.names[given]}", "whose memory is given away")
+            if start:
+                script.add(f"{name}.fill({start})")
+        elif start:
+            script.add(f"{name} = full({node.shape}, {start}, {dtype})")
         else:
-            script.add(f"{name} = full({node.shape}, {script.refer(initial, 'initial')}, {dtype})")
+            script.add(f"{name} = empty({node.shape}, {dtype})")
         return name if out.shape == node.shape else f"{name}.reshape({out.shape})"
 
     def let_go(self, nodes: Iterable[Node]) -> None:

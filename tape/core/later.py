@@ -35,7 +35,7 @@ class Later:
         return value
 
 
-#: What there is: ``reverse``, ``forward``, ``batch`` and ``compile`` of programs; ``jit``; ``read``
-#: and ``called``, by which functions run as their images. ``tape/__init__.py`` and
+#: What there is: ``reverse``, ``forward``, ``batch`` and ``compile`` of programs; ``jit`` and ``vmap``;
+#: ``read`` and ``called``, by which functions run as their images. ``tape/__init__.py`` and
 #: ``tapegrad/__init__.py`` say where they are.
 later = Later()

@@ -4,7 +4,8 @@ compile it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import numpy as np
 from tapegrad.tape.array.recorder import NUMBERS
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import Primitive, primitives
+from tapegrad.tape.core.pytree import flatten, flatten_like, unflatten
 from tapegrad.tape.core.reverse import sweep
 from tapegrad.tape.core.state import state
 from tapegrad.tape.program.program import Program, replay
@@ -52,6 +55,13 @@ class Tape:
     Every primitive is kept, also those without derivatives: comparisons and rounding give constant
     tensors inside the block, so that a replay does not use masks of the recording.
 
+    Parameters
+    ----------
+    persistent : bool
+        Whether derivatives can be asked for as often as wanted, as long as the tape is kept. If not,
+        the first `gradient` or `jacobian` lets go of what the sweep needed, as ``backward()`` does; the
+        tape can still be printed, replayed and compiled.
+
     Attributes
     ----------
     entries : list of Node
@@ -71,9 +81,11 @@ class Tape:
     array(25.)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, persistent: bool = True) -> None:
+        self.persistent = persistent
         self.entries: list[Node] = []
         self.leaves: dict[Node, Any] = {}
+        self._used = False
         #: The tape's own node for each node of the graph, which may be cleared.
         self.records: dict[Node, Node] = {}
         self._first: dict[Tensor, Node] = {}
@@ -147,35 +159,104 @@ class Tape:
             )
         return node
 
-    def gradient(self, target: Tensor, sources: Sequence[Tensor], grad: Any = None) -> list[Any]:
+    def gradient(self, target: Any, sources: Any, grad: Any = None) -> Any:
         """Return the derivatives of `target` (or of its sum) by each of `sources`.
+
+        Parameters
+        ----------
+        target : Tensor, or nest of them
+            Results on the tape; of several, the sum of all is differentiated.
+        sources : Tensor, or nest of them
+            Values on the tape.
+        grad : array_like, or nest of them, optional
+            The cotangent of `target`; ones by default.
+
+        Returns
+        -------
+        array, or nest of them
+            In the structure of `sources`. Zeros where nothing flows.
+
+        Raises
+        ------
+        RuntimeError
+            If the tape was made with ``persistent=False``, and was asked before.
+        """
+        targets, structure = flatten(target)
+        nodes = [self._node_of(t, first=False) for t in targets]
+        grads = [grad] * len(nodes)
+        if structure != "*" and grad is not None:
+            what = "Tape.gradient: grad must be like the target"
+            grads = flatten_like(structure, grad, what, whole=True)
+        roots = [(n, _seed(n, g)) for n, g in zip(nodes, grads) if not n.constant]
+        asked, structure = flatten(sources)
+        places = [self._node_of(t, first=True) for t in asked]
+        with self._use():
+            cotangents = sweep(roots, imperative=True)
+        found = [cotangents.get(at) for at in places]
+        pairs = zip(places, found)
+        return unflatten(structure, [_zeros(n) if g is None else np.array(g) for n, g in pairs])
+
+    def jacobian(self, target: Tensor, sources: Any) -> Any:
+        """Return the derivatives of each element of `target` by each element of `sources`.
 
         Parameters
         ----------
         target : Tensor
             A result on the tape.
-        sources : list of Tensor
+        sources : Tensor, or nest of them
             Values on the tape.
-        grad : array_like, optional
-            The cotangent of `target`; ones by default.
 
         Returns
         -------
-        list of array
-            Zeros where nothing flows. The tape keeps its entries, so that this can be asked again.
+        array, or nest of them
+            In the structure of `sources`; each of shape ``target.shape + source.shape``.
+
+        Raises
+        ------
+        RuntimeError
+            If the tape was made with ``persistent=False``, and was asked before.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> x = tg.tensor([1.0, 2.0])
+        >>> with tg.Tape() as tape:
+        ...     y = x**2
+        >>> tape.jacobian(y, x)
+        array([[2., 0.],
+               [0., 4.]])
         """
         node = self._node_of(target, first=False)
-        if grad is None:
-            seed = np.ones(node.shape, node.dtype)
-        else:
-            seed = np.array(np.broadcast_to(np.asarray(grad), node.shape), node.dtype)
-        cotangents = {} if node.constant else sweep([(node, seed)], imperative=True)
-        grads = []
-        for source in sources:
-            at = self._node_of(source, first=True)
-            g = cotangents.get(at)
-            grads.append(np.zeros(at.shape, at.dtype) if g is None else np.array(g, copy=True))
-        return grads
+        asked, structure = flatten(sources)
+        places = [self._node_of(t, first=True) for t in asked]
+        none = [np.zeros((node.size, *at.shape), at.dtype) for at in places]
+
+        def pull(unit: Any) -> list[Any]:
+            cotangents = sweep([(node, unit)], imperative=True)
+            return [cotangents.get(at, zeros[0]) for at, zeros in zip(places, none)]
+
+        with self._use():
+            rows = none
+            if node.size and not node.constant:
+                units = np.eye(node.size, dtype=node.dtype)
+                rows = later.vmap(pull)(units.reshape(node.size, *node.shape))
+        shapes = [(*node.shape, *at.shape) for at in places]
+        return unflatten(structure, [np.array(r).reshape(s) for r, s in zip(rows, shapes)])
+
+    @contextlib.contextmanager
+    def _use(self) -> Iterator[None]:
+        """Differentiate; a tape that is not persistent lets go of its residuals then."""
+        if self._used:
+            raise RuntimeError(
+                "this tape was made with persistent=False and has given its derivatives; one that can "
+                "be asked again is made by Tape(), or Tape(persistent=True)"
+            )
+        yield
+        if not self.persistent:
+            self._used = True
+            for node, record in self.records.items():
+                if record.primitive is not None:
+                    node.clear(forget=False)
 
     def replay(self, values: Mapping[Tensor, Any]) -> Replayed:
         """Run the recorded primitives again with other values for some inputs.
@@ -288,6 +369,17 @@ class Tape:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def _seed(node: Node, grad: Any) -> Any:
+    """Return the cotangent of a target."""
+    if grad is None:
+        return np.ones(node.shape, node.dtype)
+    return np.array(np.broadcast_to(np.asarray(grad), node.shape), node.dtype)
+
+
+def _zeros(node: Node) -> Any:
+    return np.zeros(node.shape, node.dtype)
 
 
 def _all_constant(inputs: Sequence[Node | None]) -> bool:

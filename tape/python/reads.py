@@ -54,7 +54,7 @@ _COMPUTING = tuple(
     for name in words(
         "clipping compile.jitted integration linalg math nnet.activations nnet.layers nnet.losses "
         "nnet.util ops tape.array tape.core.kinds tape.core.pytree tape.core.primitive tape.core.as_is "
-        "tape.program tape.transforms tensor_base tensor_creation tensor_manip"
+        "tape.program tape.transforms tensor_base tensor_creation tensor_manip trees"
     )
 )
 

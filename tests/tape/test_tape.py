@@ -261,3 +261,114 @@ def test_a_printed_tape_has_constants_without_elements():
     constants = {}
     source = tape.program().source(constants)
     assert run_source(source, *tape.leaves.values(), **constants) == y.data == 6
+
+
+# Nests, jacobians, tapes that can be asked once -----------------------------------------------------
+
+
+def test_sources_and_targets_may_be_nests(recorded):
+    tape, x, w, h, y = recorded
+    gx, gw, gh = tape.gradient(y, [x, w, h])
+    assert np.array_equal(tape.gradient(y, x), gx)
+    found = tape.gradient(y, {"w": w, "more": (x, [h, None])})
+    assert np.array_equal(found["w"], gw) and np.array_equal(found["more"][0], gx)
+    assert type(found["more"]) is tuple and found["more"][1][1] is None
+    assert np.array_equal(found["more"][1][0], gh)
+    both = tape.gradient([y, h], x)
+    assert np.allclose(both, gx + tape.gradient(h, x))
+    weighted = tape.gradient({"a": y, "b": h}, x, grad={"b": [1.0, 0.0, 2.0], "a": 3.0})
+    assert np.allclose(weighted, 3 * gx + tape.gradient(h, x, grad=[1.0, 0.0, 2.0]))
+    assert np.allclose(tape.gradient([h, h], x), 2 * tape.gradient(h, x))
+    with pytest.raises(ValueError, match="grad must be like the target"):
+        tape.gradient([y, h], x, grad=[1.0])
+    with pytest.raises(TypeError, match="tensors"):
+        tape.gradient({"a": 1.0}, x)
+
+
+def test_a_jacobian_has_a_gradient_in_each_row():
+    x, w = tg.tensor([[1.0, 2.0], [3.0, 4.0]]), tg.tensor([0.5, -0.5])
+    with tg.Tape() as tape:
+        h = np.tanh(x @ w)
+        y = np.concatenate([h * h, x[0] * w[1], [3.0]])
+        y[0] = y[1] * x[1, 1]
+    found = tape.jacobian(y, {"x": x, "wh": [w, h]})
+    assert found["x"].shape == (5, 2, 2) and found["wh"][1].shape == (5, 2)
+    for i, unit in enumerate(np.eye(5)):
+        rows = tape.gradient(y, [x, w, h], grad=unit)
+        for row, whole in zip(rows, [found["x"], *found["wh"]]):
+            np.testing.assert_allclose(whole[i], row, rtol=1e-14)
+    np.testing.assert_array_equal(tape.jacobian(h, h), np.eye(2))
+    np.testing.assert_array_equal(tape.jacobian(h, x), tape.jacobian(h, [x, x])[1])
+
+
+def test_jacobians_follow_the_rules_of_backward_and_take_what_went_in():
+    x = tg.tensor([1.0, 2.0])
+    with tg.Tape() as tape:
+        y = np.maximum(x, [1.0, 1.0]) * 3.0  # at a tie, backward gives nothing
+        x *= 5.0
+        z = y * x
+    for target in (y, z):
+        rows = [tape.gradient(target, x, grad=unit) for unit in np.eye(2)]
+        np.testing.assert_array_equal(tape.jacobian(target, x), rows)
+
+
+def test_jacobians_reach_as_far_as_gradients():
+    x = tg.tensor([1.0, 2.0])
+    before = x * x  # not on the tape, but in the graph
+    with tg.Tape() as tape:
+        y = before * x
+    for found, wanted in zip(
+        tape.jacobian(y, [x, before]), [np.diag([3.0, 12.0]), np.diag([1.0, 2.0])]
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_jacobians_of_and_by_what_is_constant_single_or_empty_are_zeros():
+    x, n, c = tg.tensor([1.0, 2.0]), tg.tensor([1, 2]), tg.tensor([3.0, 4.0], constant=True)
+    with tg.Tape() as tape:
+        y = x * n * c
+        mask, total, empty = x > 1, np.sum(y), y[:0] * 2
+    np.testing.assert_array_equal(tape.jacobian(y, [n, c])[1], np.zeros((2, 2)))
+    assert tape.jacobian(y, n).dtype == n.dtype
+    assert tape.jacobian(mask, x).shape == (2, 2) and not tape.jacobian(mask, x).any()
+    np.testing.assert_array_equal(tape.jacobian(total, x), tape.gradient(total, x))
+    assert tape.jacobian(empty, x).shape == (0, 2)
+    assert tape.jacobian(total, total) == 1.0
+
+
+def test_jacobians_are_the_users_own_arrays(recorded):
+    tape, x, _w, h, _y = recorded
+    first, second = tape.jacobian(h, [x, x])
+    first[...] = 0.0
+    assert second.any() and not np.shares_memory(first, second)
+
+
+@pytest.mark.parametrize("ask", ["gradient", "jacobian"])
+def test_a_tape_that_is_not_persistent_answers_once(ask):
+    x = tg.tensor([1.0, 2.0])
+    before = x * 1.0
+    with tg.Tape(persistent=False) as tape:
+        y = before * before
+    with pytest.raises(ValueError, match="not on the tape"):
+        getattr(tape, ask)(tg.tensor(1.0), before)
+    assert np.array_equal(getattr(tape, ask)(y, before).sum(), 6.0)
+    for method in (tape.gradient, tape.jacobian):
+        with pytest.raises(RuntimeError, match="persistent=False"):
+            method(y, before)
+    assert np.array_equal(tape.replay({before: np.array([3.0, 4.0])})[y], [9.0, 16.0])
+    assert tape.compile([before], [y])(np.array([3.0, 4.0]))[0][0] == 9.0
+    before.sum().backward()  # what lies before the tape is not cleared
+    assert np.array_equal(x.grad, [1.0, 1.0])
+
+
+def test_a_tape_that_is_not_persistent_lets_go_of_residuals():
+    def kept(persistent):
+        x = tg.tensor(np.ones(1000))
+        with tg.Tape(persistent=persistent) as tape:
+            y = np.sum(np.exp(np.sin(x)))
+        tape.gradient(y, x)
+        return sum(
+            v.nbytes for node in tape.records for v in node.saved or () if isinstance(v, np.ndarray)
+        )
+
+    assert kept(False) == 0 < 8000 <= kept(True)

@@ -22,6 +22,7 @@ from tapegrad.compile.backends.llvm.parts import InParts, parts_of
 from tapegrad.compile.backends.llvm.steps import step
 from tapegrad.compile.backends.llvm.translation import Parameter, translate
 from tapegrad.compile.backends.loop_nest import LoopNest
+from tapegrad.tape.core.journal import Watch
 from tapegrad.tape.core.threads import held_at_fork
 
 __all__ = ["compile_nest", "compile_source", "loaded", "parameters_of", "step_of"]
@@ -85,8 +86,10 @@ class _Exact:
 
     def __call__(self, *args: Any) -> Any:
         if self.call is None:
-            source = write(self.nest, exact=True)
-            self.call = self.prepared(compile_source(source.text, parameters_of(self.nest))[0])
+            source, watch = write(self.nest, exact=True), Watch()
+            code, origin = compile_source(source.text, parameters_of(self.nest))
+            watch.tell(lambda: f"kernel {origin}, with the exact form of its functions")
+            self.call = self.prepared(code)
         return self.call(*args)
 
 
