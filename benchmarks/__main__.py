@@ -6,9 +6,12 @@ from pathlib import Path
 from benchmarks import (
     control,
     elementwise,
+    gradbench,
     imports,
     layers,
     norms,
+    npbench,
+    orders,
     sparsity,
     workloads,
 )
@@ -17,9 +20,12 @@ from benchmarks.harness import Options, machine, render
 SUITES = {
     "control": control.run,
     "elementwise": elementwise.run,
+    "gradbench": gradbench.run,
     "imports": imports.run,
     "layers": layers.run,
     "norms": norms.run,
+    "npbench": npbench.run,
+    "orders": orders.run,
     "sparsity": sparsity.run,
     "workloads": workloads.run,
 }

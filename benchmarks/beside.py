@@ -38,10 +38,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0
 
 
-def value_and_grad(*argnums: int) -> Derivative:
-    """Differentiate by one argument, or by several; the words of both libraries are the same."""
-    by = argnums[0] if len(argnums) == 1 else argnums
-    return lambda library, function: library.value_and_grad(function, argnums=by)
+@dataclass(frozen=True, slots=True)
+class ValueAndGrad:
+    """Differentiates by one argument or by several; the words of both libraries are the same."""
+
+    argnums: tuple[int, ...]
+
+    def __call__(self, library: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+        by = self.argnums if len(self.argnums) > 1 else self.argnums[0]
+        return library.value_and_grad(function, argnums=by)
+
+
+def value_and_grad(*argnums: int) -> ValueAndGrad:
+    """Return the derivative that most programs are asked for."""
+    return ValueAndGrad(argnums)
 
 
 def hessian(library: Any, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +74,7 @@ class Program:
     size: tuple[Any, ...]
     other: tuple[Any, ...]
     small: tuple[Any, ...]
-    derivative: Derivative = field(default_factory=lambda: value_and_grad(0))
+    derivative: Derivative = ValueAndGrad((0,))
     #: Whether JAX can run the text as it stands, and how it is written for it otherwise, or besides.
     portable: bool = True
     in_jax: tuple[str, ...] = ()

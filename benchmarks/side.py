@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ class _Jax:
         import jax
 
         jax.config.update("jax_enable_x64", True)
-        self._library = jax
+        self._library = SimpleNamespace(**{**vars(jax.lax), **vars(jax)})
         self._program = program
         self._written = import_module("benchmarks.programs.in_jax")
         jax.numpy.ones(3).sum().block_until_ready()  # start what it starts once
@@ -153,10 +154,11 @@ class _Jax:
         return lambda *arguments: wait(jitted(*arguments))
 
     def _functions(self) -> list[Call]:
-        """Return the program, in which ``np`` means `jax.numpy` from here on, and others like it."""
+        """Return the program, in which ``np`` and ``tg`` mean JAX from here on, and others like it."""
         program, functions = self._program, []
         if program.portable:
-            vars(sys.modules[program.function.__module__])["np"] = self._library.numpy
+            names = vars(sys.modules[program.function.__module__])
+            names.update(np=self._library.numpy, tg=self._library)
             functions.append(program.function)
         return functions + [getattr(self._written, name) for name in program.in_jax]
 
