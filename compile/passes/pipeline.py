@@ -11,7 +11,7 @@ from tapegrad.compile.backends.expressions import Call, Expression, Name, parse
 from tapegrad.compile.passes.expansions import expand
 from tapegrad.compile.passes.layout import Layout, shown
 from tapegrad.compile.passes.products import multiply_at_once, sum_at_once
-from tapegrad.compile.passes.uniform import uniform_value
+from tapegrad.compile.passes.uniform import repeated, uniform_value
 from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
@@ -203,6 +203,7 @@ def drop_dead(program: Program) -> Program:
 PIPELINE: tuple[Callable[[Program], Program], ...] = (
     drop_dead,
     expand,
+    repeated,
     fold_broadcasts,
     simplify,
     fold_broadcasts,
