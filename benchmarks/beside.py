@@ -34,6 +34,8 @@ from benchmarks.picture import bars
 Derivative = Callable[[Any, Callable[..., Any]], Callable[..., Any]]
 SIDES = ("tapegrad", "jax")
 ROOT = Path(__file__).resolve().parents[1]
+#: Where the numbers that `docs/benchmarks.md` shows are kept: ``--store docs/measured``.
+RECORD = ROOT / "docs" / "measured"
 #: Seconds after which a process is given up.
 PATIENCE = 300.0
 
@@ -303,8 +305,12 @@ def notes_of(rows: Iterable[Row]) -> list[str]:
 
 
 def measured(suite: str, programs: Iterable[Program], options: Options) -> Report:
-    """Measure programs, and return tables, means, the picture and the rows themselves."""
-    rows = measured_rows(suite, programs, options)
+    """Measure programs and report all that was found."""
+    return report_of(suite, measured_rows(suite, programs, options))
+
+
+def report_of(suite: str, rows: Sequence[Row]) -> Report:
+    """Return tables, means, goals, the picture and the rows themselves."""
     means = means_of(rows)
     table = Table("Geometric means", ["of the ratios", suite])
     table.rows = [[text, shown(value)] for text, value in means.items()]
@@ -334,6 +340,15 @@ def goals_of(rows: Sequence[Row], means: Mapping[str, float]) -> dict[str, list[
         text = f"tapegrad / jax, the slowest row ({slowest.name})"
         goals.insert(1, Goal(text, 1 / slowest.ratio("median"), 1 / 1.2, ""))
     return {"Goals": [goal for goal in goals if math.isfinite(goal.measured or 0.0)]}
+
+
+def mean_on_record(suite: str, folder: Path = RECORD) -> float:
+    """Return the mean of a suite that was stored with the docs, jax / tapegrad; nan if there is none."""
+    file = folder / f"{suite}.json"
+    if not file.exists():
+        return math.nan
+    rows = [Row(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
+    return geometric_mean(rows, lambda row: row.ratio("median"))
 
 
 def stored(suite: str, rows: Iterable[Row], picture: str) -> dict[str, str]:

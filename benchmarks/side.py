@@ -194,7 +194,7 @@ def measure_side(program: Program, side: str, *, everything: bool, seconds: floa
             numbers["median"] = min(_median(call, sets, seconds) for call in ways)
         numbers["peak"] = _memory("VmHWM") - level
         numbers["counts"] = library.counts()
-        if everything:
+        if everything and program.other != program.size:
             numbers["shape"] = min(_first(call, other)[0] for call in ways)
             after = library.counts()
             if after:

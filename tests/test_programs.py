@@ -238,6 +238,14 @@ def test_in_a_mean_the_rows_of_a_group_count_once():
     assert mean == pytest.approx(2.0)
 
 
+def test_the_mean_on_record_is_that_of_the_rows_that_were_stored(tmp_path):
+    rows = [row("a", 1.0, 8.0, "g"), row("b", 1.0, 2.0, "g"), row("c", 1.0, 1.0)]
+    for name, text in beside.stored("suite", rows, "<svg/>").items():
+        (tmp_path / name).write_text(text)
+    assert beside.mean_on_record("suite", tmp_path) == pytest.approx(2.0)
+    assert np.isnan(beside.mean_on_record("other", tmp_path))
+
+
 def test_results_that_differ_are_found():
     a = [np.arange(3.0), np.array(2.0)]
     assert beside.difference(a, a) == 0
