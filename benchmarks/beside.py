@@ -113,8 +113,13 @@ class Row:
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Return the environment in which both libraries keep what they compile in a folder, or nowhere."""
-    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    """Return the environment in which both libraries keep what they compile in a folder, or nowhere.
+
+    Python keeps its byte code, as it does by itself: otherwise what is imported during a first call
+    would be compiled by Python each time.
+    """
+    unwanted = ("JAX_COMPILATION_CACHE_DIR", "PYTHONDONTWRITEBYTECODE")
+    environment = {k: v for k, v in os.environ.items() if k not in unwanted}
     environment["TAPEGRAD_CACHE_DIR"] = folder
     if folder:
         environment["JAX_COMPILATION_CACHE_DIR"] = folder
