@@ -17,7 +17,7 @@ from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
 from tapegrad.tape.program.rewriter import Rewriter
 
-__all__ = ["PIPELINE", "optimise"]
+__all__ = ["PIPELINE", "first_equal", "optimise"]
 
 _ANY = np.dtype(float)
 
@@ -168,6 +168,19 @@ def _key(entry: Node, inputs: tuple[Any, ...]) -> Any:
         else:
             parts.append((type(operand).__name__, repr(operand)))
     return (entry.primitive.name, tuple(parts), tuple(sorted(entry.params.items())))
+
+
+def first_equal(program: Program) -> dict[Node, Node]:
+    """Return, for each entry, the first one that computes the same."""
+    found: dict[Node, Node] = {}
+    first: dict[Any, Node] = {}
+    for entry in program.entries:
+        inputs = tuple(found.get(o, o) if type(o) is Node else o for o in entry.operands)
+        try:
+            found[entry] = first.setdefault(_key(entry, inputs), entry)
+        except TypeError:  # a parameter that cannot be compared
+            found[entry] = entry
+    return found
 
 
 def merge_equal(program: Program) -> Program:
