@@ -90,6 +90,8 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     goals: dict[str, list[Goal]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    #: Files that keep what was found, by name.
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def _time_calls(call: Callable[[], Any], count: int) -> float:

@@ -11,9 +11,9 @@ import numpy as np
 
 import tapegrad as tg
 from benchmarks.harness import Goal, Options, Report, Table, Timing, measure
+from examples.gallery.bundle_adjustment import data, residuals
 from tapegrad.tape.transforms.compression import FlatTrace, Graph, scheme_of
 from tapegrad.tape.transforms.pullbacks import pull_from
-from tests.tape.bundle_adjustment import problem, residuals
 
 WRT = (0, 1, 2)
 SIZE = (49, 7776, 31_843)
@@ -48,7 +48,7 @@ def run(options: Options) -> Report:
         "sparse_hessian, compiled": lambda: compiled(x),
     }
     chain = measure(calls, options.rounds)
-    args = problem(*SIZE)
+    args = data(*SIZE)
     jacobian = tg.sparse_jacobian(residuals, WRT, triple=True)
     fast = tg.sparse_jacobian(residuals, WRT, triple=True, compiled=True)
     jitted = tg.jit(by_hand)

@@ -167,7 +167,7 @@ def test_the_compiler_knows_of_back_ends_what_their_interface_says() -> None:
 def test_tests_import_no_other_library_of_the_field() -> None:
     known = set(sys.stdlib_module_names) | {"tapegrad", "numpy", "numba", "llvmlite"}
     known |= {"pytest", "hypothesis"}
-    known |= {"tests", "benchmarks"} | {file.stem for file in python_files("tests")}
+    known |= {"tests", "benchmarks", "examples"} | {file.stem for file in python_files("tests")}
     bad = [item for item in all_imports("tests") if item.module.split(".")[0] not in known]
     assert not bad, complaints(bad)
 

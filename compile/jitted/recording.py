@@ -19,7 +19,7 @@ from tapegrad.compile.jitted.labels import label_of, labels
 from tapegrad.compile.jitted.nests import SETTLED, is_traced, nests_in, take_result_apart
 from tapegrad.compile.jitted.options import NOTHING, Chosen, Static, plain
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.passes.pipeline import first_equal, optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
 from tapegrad.compile.plans.building import build
 from tapegrad.compile.plans.explanation import explanation
@@ -31,7 +31,7 @@ from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.program import Program
-from tapegrad.tape.program.staging import StagingTrace
+from tapegrad.tape.program.staging import Guard, StagingTrace
 from tapegrad.tape.python.ledger import Check, Ledger
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.recorder import Recorder
@@ -263,6 +263,22 @@ def finish(run: Run, *, strict: bool = False, commit: bool = True) -> Recording:
     return recording
 
 
+def _different(guards: list[Guard], inputs: list[Node], entries: list[Node]) -> list[Guard]:
+    """Return the guards without those that ask again what one before has asked.
+
+    ``0.9**t`` in a loop over parameters asks each time whether Python would overflow.
+    """
+    if len(guards) < 2:
+        return guards
+    equal = first_equal(Program(inputs, entries, []))
+    different: dict[Any, Guard] = {}
+    for guard in guards:
+        seen = np.asarray(guard.seen)
+        node = equal.get(guard.node, guard.node)
+        different.setdefault((node, guard.kind, seen.dtype, seen.shape, seen.tobytes()), guard)
+    return list(different.values())
+
+
 class Run:
     """One run of the function on traced values, and what it left behind.
 
@@ -347,16 +363,17 @@ class Run:
     def _make_program(self) -> None:
         trace = self.trace
         self.writes = [] if self.problem else self._writes()
+        guards = _different(trace.guards, trace.inputs, trace.entries)
         outputs = [
             *self.outputs,
-            *(g.node for g in trace.guards),
+            *(g.node for g in guards),
             *(c.node for _, c in self.writes),
         ]
         self.program = Program(trace.inputs, trace.entries, outputs, trace.weak)
         pairs = list(zip(trace.inputs, self.arrays))
         self.boundary = Boundary(
             len(self.outputs),
-            trace.guards,
+            guards,
             [i for i, _ in self.writes],
             {node for node, array in pairs if isinstance(array, np.generic)},
             {node: Layout.of(np.asarray(array)) for node, array in pairs},

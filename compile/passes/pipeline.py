@@ -10,14 +10,14 @@ import numpy as np
 from tapegrad.compile.backends.expressions import Call, Expression, Name, parse
 from tapegrad.compile.passes.expansions import expand
 from tapegrad.compile.passes.layout import Layout, shown
-from tapegrad.compile.passes.uniform import uniform_value
+from tapegrad.compile.passes.uniform import repeated, uniform_value
 from tapegrad.compile.passes.unrolled import multiply_at_once, sum_at_once
 from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
 from tapegrad.tape.program.rewriter import Rewriter
 
-__all__ = ["PIPELINE", "optimise"]
+__all__ = ["PIPELINE", "first_equal", "optimise"]
 
 _ANY = np.dtype(float)
 
@@ -170,6 +170,19 @@ def _key(entry: Node, inputs: tuple[Any, ...]) -> Any:
     return (entry.primitive.name, tuple(parts), tuple(sorted(entry.params.items())))
 
 
+def first_equal(program: Program) -> dict[Node, Node]:
+    """Return, for each entry, the first one that computes the same."""
+    found: dict[Node, Node] = {}
+    first: dict[Any, Node] = {}
+    for entry in program.entries:
+        inputs = tuple(found.get(o, o) if type(o) is Node else o for o in entry.operands)
+        try:
+            found[entry] = first.setdefault(_key(entry, inputs), entry)
+        except TypeError:  # a parameter that cannot be compared
+            found[entry] = entry
+    return found
+
+
 def merge_equal(program: Program) -> Program:
     """Compute equal expressions once."""
     rewriter = Rewriter(program)
@@ -203,6 +216,7 @@ def drop_dead(program: Program) -> Program:
 PIPELINE: tuple[Callable[[Program], Program], ...] = (
     drop_dead,
     expand,
+    repeated,
     fold_broadcasts,
     simplify,
     fold_broadcasts,

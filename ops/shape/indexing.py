@@ -72,7 +72,12 @@ def _write_source(args: Any, params: Params) -> str:
 
 
 def _ranges(spec: Spec, shape: tuple[int, ...]) -> tuple[tuple[int, int, bool], ...] | None:
-    """Return start and stop of a basic index along each axis, and whether the axis is left."""
+    """Return start and stop of a basic index along each axis, and whether the axis is left.
+
+    An index that makes new axes has none: what is written by it has more axes than the place has.
+    """
+    if None in spec:
+        return None
     axes = len(shape) - sum(i is not Ellipsis for i in spec)
     whole = [_ALL] * axes
     at = spec.index(Ellipsis) if Ellipsis in spec else len(spec)

@@ -46,6 +46,25 @@ def test_what_is_nothing_only_for_ordinary_numbers_stays(function):
     assert len(names(optimised(function, X))) == 2
 
 
+def test_constants_that_hold_one_number_everywhere_are_that_number():
+    def tangent(x):
+        return tg.jvp(lambda x: np.sum(np.sin(x[:, None] - x[None]) ** 2), (x,), (np.ones_like(x),))
+
+    program = optimised(tangent, X)
+    arrays = [o for e in program.entries for o in e.operands if type(o) is np.ndarray]
+    assert all(o.size == 1 or not any(o.strides) for o in arrays)
+    for a, b in zip(tg.jit(tangent)(X), tangent(X), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("number", [0.0, -0.0, np.nan, 3.0])
+def test_constants_keep_signs_of_zeros_and_nan(number):
+    constant = np.array([[number, number, number], [0.0, -0.0, number]])
+    for c in (constant, np.full((2, 3), number)):
+        f = lambda x, c=c: np.copysign(1.0, c * x) + np.isnan(c + x)
+        np.testing.assert_array_equal(tg.jit(f)(X), f(X))
+
+
 def test_a_factor_of_one_that_changes_the_dtype_stays():
     x = X.astype(np.float32)
     assert len(names(optimised(lambda x: np.sin(x * np.float64(1.0)), x))) >= 2

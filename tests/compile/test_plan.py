@@ -143,3 +143,33 @@ def test_calls_of_a_plan_get_the_memory_of_the_call_before():
     for _ in range(100):
         f(x)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000
+
+
+def test_a_question_that_is_asked_again_is_one_guard():
+    def f(parts, t):
+        return [p / (1 - 0.9**t) for p in parts]
+
+    parts = [np.arange(3.0) + i for i in range(5)]
+    recording = recording_of(f, parts, 10.0)
+    assert len(recording.boundary.guards) <= 2
+    jitted = tg.jit(f)
+    for t in (10.0, 3.0, 10.0):
+        for a, b in zip(jitted(parts, t), f(parts, t), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+    with pytest.raises(ZeroDivisionError):
+        tg.jit(lambda t: 1.0 / (1 - 0.9**t))(0.0)
+
+
+def test_questions_that_differ_are_guards_each():
+    def f(x):
+        y = x * 1.0
+        out = y if y[0] > 0 else -y
+        y[0] = -y[0]
+        return out * 2 if y[0] > 0 else out * 3
+
+    jitted = tg.jit(f)
+    for first in (1.0, -1.0, 0.0, 1.0):
+        x = np.array([first, 2.0])
+        for _ in range(2):
+            np.testing.assert_array_equal(jitted(x), f(x))
+    assert len(recording_of(f, np.array([1.0, 2.0])).boundary.guards) == 2

@@ -52,6 +52,28 @@ def test_compiled_programs_with_slices_are_what_they_were(name):
     check(PROGRAMS[name], X)
 
 
+@pytest.mark.parametrize("rows", [slice(0, 2), slice(None)])
+def test_an_index_that_makes_new_axes_writes_where_numpy_does(rows):
+    def written(a, v):
+        b = a * 2.0
+        b[rows, :, None] = v[rows] if v.shape[0] == 4 else v
+        return b + 1.0
+
+    check(written, X, np.arange(5.0).reshape(5, 1))
+    check(written, X, np.arange(20.0).reshape(4, 5, 1))
+
+
+def test_parts_with_new_axes_add_up_in_the_derivative():
+    def f(x, y):
+        return np.sin(x[1:3, :, None]) * y + x[0:2, :, None] * y
+
+    check(f, X, np.arange(30.0).reshape(2, 5, 3))
+    jitted = tg.jit(tg.grad(lambda x, y: np.sum(f(x, y))))
+    for _ in range(3):
+        jitted(X, np.arange(30.0).reshape(2, 5, 3))
+    assert jitted.stats().traces == 1
+
+
 def test_the_adjoint_of_slices_is_one_kernel():
     def f(x):
         return np.sum(np.sin(x[1:]) * x[:-1] + x[1:] ** 2)

@@ -17,8 +17,8 @@ from tapegrad.errors import PatternError
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.transforms import compression, sparsity
 
-sys.path.insert(0, str(Path(__file__).parent))
-import bundle_adjustment
+sys.path.append(str(Path(__file__).parents[2]))
+from examples.gallery import bundle_adjustment
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=7)
@@ -185,7 +185,7 @@ def test_three_colours_serve_a_chain_of_any_length() -> None:
 
 
 def test_bundle_adjustment_needs_two_pullbacks_where_columns_need_fifteen() -> None:
-    args = bundle_adjustment.problem(4, 30, 200)
+    args = bundle_adjustment.data(4, 30, 200)
     wrt = (0, 1, 2)
     scheme = schemes_of(bundle_adjustment.residuals, *args, argnums=wrt)
     assert (scheme.way, scheme.number) == ("cut", 2)
@@ -271,7 +271,7 @@ def test_a_scheme_is_made_once(monkeypatch: Any) -> None:
     monkeypatch.setattr(sparsity, "scheme_of", lambda *a, **k: count.append(1) or before(*a, **k))
     sparse = tg.sparse_jacobian(bundle_adjustment.residuals, (0, 1, 2), triple=True)
     for _ in range(3):
-        sparse(*bundle_adjustment.problem(2, 3, 5))
+        sparse(*bundle_adjustment.data(2, 3, 5))
     assert len(count) == 1
 
 

@@ -37,8 +37,8 @@ def residuals(
     return weights[:, None] * distance, 1 - weights * weights
 
 
-def problem(cameras: int, points: int, observations: int) -> tuple[Any, ...]:
-    """Arguments of `residuals`, drawn at random."""
+def data(cameras: int, points: int, observations: int) -> tuple[Any, ...]:
+    """Return arguments of `residuals`, drawn at random."""
     rng = np.random.default_rng(0)
     c = rng.normal(size=(cameras, 11)) * 0.1
     c[:, 5] -= 5
