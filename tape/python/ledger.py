@@ -152,6 +152,17 @@ class Ledger:
         #: Generators of random numbers that the run has made from a seed.
         self.drawing: dict[int, Any] = {}
 
+    def forget(self, owner: Any, name: str) -> None:
+        """Drop what is known of an attribute that is about to change, which ends the recording.
+
+        The function is then run as it is, which is right whatever the attribute is; if it counts its
+        calls, the next one would be recorded again for nothing.
+        """
+        place = self.place_of(owner)
+        for key, check in list(self.checks.items()):
+            if check.place.owner == place and check.place.key == name and check.kind != "type":
+                del self.checks[key]
+
     def abandon(self, reason: str) -> Any:
         """End the recording."""
         self.trace.give_up(reason)

@@ -59,11 +59,12 @@ class Recorder(Calls):
 
     # Changes -----------------------------------------------------------------------------------------
 
-    def _own_only(self, owner: Any, *names: str) -> None:
+    def _own_only(self, owner: Any, *names: str, changed: str = "") -> None:
         self.ledger.ask(owner, *names)
         if self.ledger.place_of(owner) is not None and not isinstance(owner, Tensor):
             kind = type(owner)
             if special.written(kind, names[0]) is None:
+                self.ledger.forget(owner, changed)
                 self.ledger.abandon(f"{CHANGES} ({self.ledger.place_of(owner)})")
 
     def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
@@ -73,7 +74,7 @@ class Recorder(Calls):
             found is not None and special.written(type(found), "__set__") is not None
         )
         if not described:
-            self._own_only(owner, "__setattr__")
+            self._own_only(owner, "__setattr__", changed=name)
         if isinstance(owner, (type, ModuleType)) and self.ledger.place_of(owner) is not None:
             self.ledger.abandon(f"{CHANGES} ({self.ledger.place_of(owner)})")
         return super().store_attribute(value, owner, name)
