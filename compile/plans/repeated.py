@@ -14,7 +14,8 @@ import numpy as np
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.backends.repetition import Buffer, Code, Place
-from tapegrad.compile.plans.loop_steps import POOL, LoopSteps, Memory, Unfit, contiguous, kind_of
+from tapegrad.compile.plans.loop_steps import LoopSteps
+from tapegrad.compile.plans.places import POOL, Memory, Unfit, contiguous, kind_of
 from tapegrad.tape.program.program import Program
 
 __all__ = ["Beyond", "Repeated", "Trips"]
