@@ -91,7 +91,7 @@ class _Scan:
             return (*trips.carry(), *ys)
         kept = [np.empty((-(-length // every), *place.shape), place.dtype) for place in loop.states]
         for k in range(-(-length // every)):
-            for rows, value in zip(kept, trips.carry()):
+            for rows, value in zip(kept, trips.now()):
                 rows[k] = value
             trips.go(min(every, length - k * every))
         return (*trips.carry(), *ys, *kept)

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compile.backends.expressions import Expression, Name, substitute
 from tapegrad.compile.backends.interface import current
-from tapegrad.compile.backends.loop_nest import Argument, LoopNest, Value
 from tapegrad.compile.backends.repetition import (
-    FOUND,
     Buffer,
     Choose,
     Copy,
-    Find,
     Loop,
     Move,
     Place,
@@ -32,75 +27,38 @@ from tapegrad.compile.backends.repetition import (
 )
 from tapegrad.compile.fusion.groups import Group, needed_outside, partition
 from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
-from tapegrad.compile.passes.layout import Layout, contiguous_strides
+from tapegrad.compile.passes.layout import contiguous_strides
 from tapegrad.compile.passes.pipeline import optimise
-from tapegrad.tape.array.paths import Hole
+from tapegrad.compile.plans.places import (
+    POOL,
+    SCRATCH,
+    Memory,
+    Unfit,
+    at_index,
+    contiguous,
+    copied,
+    finished,
+    in_stacks,
+    kind_of,
+    layout_of,
+    shown,
+    spread,
+    stacked,
+    transposed,
+)
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.program.content import bodies
 from tapegrad.tape.program.program import Program
 
-__all__ = ["POOL", "LoopSteps", "Memory", "Unfit", "contiguous", "kind_of"]
+__all__ = ["LoopSteps"]
 
-#: Of the arrays that a loop gets, the first holds what lives for a trip, the second constants.
-SCRATCH, POOL = 0, 1
-#: Values lie at multiples of this.
-ALIGNED = 64
 #: Multiplications of a product from which on the library's are faster.
 MOST_MULTIPLICATIONS = 1 << 19
 
 
 #: Trips of a loop inside of another: all of them are made before Ctrl-C is heard.
 MOST_INNER_TRIPS = 1 << 13
-
-
-class Unfit(Exception):
-    """A loop has something in its body that Python must do."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What lies where in the arrays that the loop has for itself.
-
-    Attributes
-    ----------
-    size : int
-        Bytes of scratch memory.
-    pool : bytearray
-        The constants.
-    """
-
-    size: int = 0
-    pool: bytearray = field(default_factory=bytearray)
-
-    def scratch(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Place:
-        """Return a place for a new value."""
-        place = contiguous(Buffer(SCRATCH, self.size), shape, dtype)
-        self.size += -(-math.prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
-        return place
-
-    def constant(self, value: Any) -> Place:
-        """Return the place of a constant."""
-        array = np.asarray(value)
-        place = contiguous(Buffer(POOL, len(self.pool)), array.shape, array.dtype)
-        data = array.tobytes()
-        self.pool += data.ljust(-(-len(data) // ALIGNED) * ALIGNED, b"\0")
-        return place
-
-
-def contiguous(buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Place:
-    """Return the place of a C-contiguous array at the beginning of a buffer."""
-    return Place(buffer, 0, shape, contiguous_strides(shape, dtype.itemsize), dtype)
-
-
-def _layout(place: Place) -> Layout:
-    return Layout(place.shape, place.strides, place.dtype)
-
-
-def _shown(place: Place, layout: Layout | None, offset: int = 0) -> Place:
-    if layout is None:
-        raise Unfit("a view that copies")
-    return Place(place.buffer, place.offset + offset, layout.shape, layout.strides, place.dtype)
 
 
 class Steps:
@@ -183,7 +141,7 @@ class Steps:
         """Write a copy to a contiguous place."""
         if source.shape != target.shape or source.dtype != target.dtype:
             raise Unfit("a result of another kind")
-        self._add([source], [target], [_copied(source, target)])
+        self._add([source], [target], [copied(source, target)])
 
     def _new(self, node: Node) -> Place:
         place = self.homes.get(node) or self.memory.scratch(node.shape, node.dtype)
@@ -206,20 +164,20 @@ class Steps:
 
     def _view(self, entry: Node) -> None:
         place = self.place_of(entry.operands[0])
-        layout, offset = _layout(place).place_of_view(entry.primitive, entry.params)
+        layout, offset = layout_of(place).place_of_view(entry.primitive, entry.params)
         if layout is None and entry.primitive.shows == "reshaped":
             place = self._packed(place)
-            layout, offset = _layout(place).place_of_view(entry.primitive, entry.params)
-        self.places[entry] = _shown(place, layout, offset)
+            layout, offset = layout_of(place).place_of_view(entry.primitive, entry.params)
+        self.places[entry] = shown(place, layout, offset)
 
     def _packed(self, place: Place) -> Place:
         """Return a contiguous copy."""
         target = self.memory.scratch(place.shape, place.dtype)
-        self._add([place], [target], [_copied(place, target)])
+        self._add([place], [target], [copied(place, target)])
         return target
 
     def _kernel(self, group: Group, program: Program, needed: set[Node]) -> None:
-        layouts = {node: _layout(self.places[node]) for node in group.operands}
+        layouts = {node: layout_of(self.places[node]) for node in group.operands}
         call = lower(group, layouts, program.weak, needed)
         sources = [self._passed(operand) for operand in call.operands]
         before: list[Step] = []
@@ -244,7 +202,7 @@ class Steps:
     def _passed(self, operand: Passed) -> Place:
         value, shape = operand
         place = self.place_of(value)
-        return place if place.shape == shape else _shown(place, _layout(place).reshaped(shape))
+        return place if place.shape == shape else shown(place, layout_of(place).reshaped(shape))
 
     def _filled(
         self, out: Passed, call: KernelCall, after: list[Step], *, exactly: bool = False
@@ -255,21 +213,21 @@ class Steps:
         finish = call.finishes.get(node)
         if finish is not None:
             final, place = place, self.memory.scratch(node.shape, node.dtype)
-            after.append(_finished(finish, place, final))
+            after.append(finished(finish, place, final))
         if exactly or place.shape == out.shape:
             return place
-        return _shown(place, _layout(place).reshaped(out.shape))
+        return shown(place, layout_of(place).reshaped(out.shape))
 
     def _embed(self, entry: Node) -> None:
         """Write an array of zeros of which a part is something else."""
         part, target = self.place_of(entry.operands[0]), self._new(entry)
         zeros = self.memory.constant(np.zeros(target.shape, target.dtype))
         slots = {"spec": entry.params["spec"]}
-        layout, offset = _layout(target).place_of_view(primitives["basic_index"], slots)
-        place = _shown(target, layout, offset)
+        layout, offset = layout_of(target).place_of_view(primitives["basic_index"], slots)
+        place = shown(target, layout, offset)
         if part.shape != place.shape or part.dtype != place.dtype:
             raise Unfit("a part of another kind")
-        self._add([zeros, part], [target], [Copy(zeros, target), _copied(part, place)])
+        self._add([zeros, part], [target], [Copy(zeros, target), copied(part, place)])
 
     def _element(self, entry: Node) -> None:
         """Write the reading or writing of an array at an index that is known in the trip alone."""
@@ -285,7 +243,7 @@ class Steps:
         if len(indices) != 1 or params.get("path"):
             raise Unfit("several indices")
         index = self.place_of(indices[0])
-        found, step = _at_index(whole, index, params["spec"])
+        found, step = at_index(whole, index, params["spec"])
         if value is None:
             self.places[entry] = found
             self._add([whole, index], [found], [step])
@@ -293,8 +251,8 @@ class Steps:
         before, part = self.place_of(x), self.place_of(value)
         if before.dtype != part.dtype:
             raise Unfit("a part of another kind")
-        part = _shown(part, _layout(part).broadcast(found.shape))
-        steps = [_copied(before, whole), step, _copied(part, found)]
+        part = shown(part, layout_of(part).broadcast(found.shape))
+        steps = [copied(before, whole), step, copied(part, found)]
         self._add([before, index, part], [whole, found], steps)
 
     def _product(self, entry: Node) -> None:
@@ -309,14 +267,14 @@ class Steps:
         if math.prod(entry.shape) * a.shape[-1] > MOST_MULTIPLICATIONS:
             raise Unfit("a large product")
         target = self._new(entry)
-        a, b = _in_stacks(a, column=False), _in_stacks(b, column=True)
+        a, b = in_stacks(a, column=False), in_stacks(b, column=True)
         stacks, rows, columns = max(a.shape[0], b.shape[0]), a.shape[1], b.shape[2]
         if columns == 1 and rows > 1 and self._is_still(a):
-            a, b, rows, columns = _transposed(b), _transposed(a), columns, rows
+            a, b, rows, columns = transposed(b), transposed(a), columns, rows
         if columns > 1 and b.strides[2] != b.itemsize:
             b = self._packed(b)
         made = contiguous(target.buffer, (stacks, rows, columns), target.dtype)
-        a, b = _repeated(a, stacks), _repeated(b, stacks)
+        a, b = stacked(a, stacks), stacked(b, stacks)
         self._add([a, b], [target], [Product(a, b, made)])
 
     def _laid(self, entry: Node) -> None:
@@ -331,7 +289,7 @@ class Steps:
             offset = sum(start * stride for (start, _, _), stride in zip(ranges, target.strides))
             shape = tuple(stop - start for start, stop, _ in ranges)
             part = Place(target.buffer, offset, shape, target.strides, target.dtype)
-            steps.append(_copied(_spread(place, shape, [has for _, _, has in ranges]), part))
+            steps.append(copied(spread(place, shape, [has for _, _, has in ranges]), part))
         self._add(places, [target], steps)
 
     def _branch(self, entry: Node) -> None:
@@ -349,7 +307,7 @@ class Steps:
                 source = way.place_of(output)
                 if (source.shape, source.dtype) != (target.shape, target.dtype):
                     raise Unfit("ways of several kinds")
-                way.each.append(_copied(source, target))
+                way.each.append(copied(source, target))
             self.once += way.once
             ways.append(tuple(way.each))
         self.each.append(Choose(index, tuple(ways)))
@@ -370,13 +328,13 @@ class Steps:
         loop = LoopSteps(self.memory, body, rows, out, places[rest:], reverse=params["reverse"])
         for sources, targets, steps in loop.once:
             self._add(sources, targets, steps)
-        self.each += [_copied(*pair) for pair in zip(places, loop.states)]
+        self.each += [copied(*pair) for pair in zip(places, loop.states)]
         self.each.append(Repeat(loop.loop, length))
         self.bundles[entry] = [*(loop.others if length % 2 else loop.states), *results]
 
     def _turned(self, place: Place, params: Mapping[str, Any]) -> Place:
         """Return the place of the first row of an array that an inner loop comes to."""
-        place = place if _layout(place).contiguous else self._packed(place)
+        place = place if layout_of(place).contiguous else self._packed(place)
         row = contiguous_strides(place.shape, place.itemsize)[0]
         first = row * (params["length"] - 1) if params["reverse"] else 0
         own = place.buffer
@@ -450,85 +408,3 @@ class LoopSteps:
         way = place.buffer.start - state.buffer.start
         self.moves[state.buffer], self.moves[place.buffer] = Move(way, -way), Move(-way, way)
         return place
-
-
-def kind_of(output: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and dtype of an output of a program."""
-    value = output if type(output) is Node else np.asarray(output)
-    return value.shape, value.dtype
-
-
-def _at_index(whole: Place, index: Place, spec: Any) -> tuple[Place, Find]:
-    """Return the place of an element or a row, and the step that finds it."""
-    holes = [i for i, part in enumerate(spec) if type(part) is Hole]
-    before = spec[: holes[0]] if len(holes) == 1 else (None,)
-    if index.shape or index.dtype != np.int64 or any(p is None or p is Ellipsis for p in before):
-        raise Unfit("an index of another kind")
-    axis = holes[0]
-    slots = {"spec": (*before, 0, *spec[axis + 1 :])}
-    layout, offset = _layout(whole).place_of_view(primitives["basic_index"], slots)
-    first = _shown(whole, layout, offset)
-    place = Place(Buffer(FOUND), 0, first.shape, first.strides, first.dtype)
-    return place, Find(place.buffer, first, whole.strides[axis], whole.shape[axis], index)
-
-
-def _spread(place: Place, shape: tuple[int, ...], has: Sequence[bool]) -> Place:
-    """Return a place as one of a shape of which it has some axes, and is repeated along the others."""
-    own, strides = list(zip(place.shape, place.strides)), [0] * len(shape)
-    for axis in reversed(range(len(shape))):
-        if has[axis] and own:
-            size, stride = own.pop()
-            strides[axis] = stride if size != 1 else 0
-    return Place(place.buffer, place.offset, shape, tuple(strides), place.dtype)
-
-
-def _copied(source: Place, target: Place) -> Step:
-    """Return the step that copies to a place."""
-    if _layout(source).contiguous and _layout(target).contiguous:
-        return Copy(source, target)
-    return _elementwise(Name("a0", source.dtype), source, target)
-
-
-def _elementwise(expression: Expression, source: Place, target: Place) -> Run:
-    """Return the kernel that computes an expression of ``a0`` for each element of a place."""
-    if source.dtype not in current().DTYPES:
-        raise Unfit("a dtype that kernels do not know")
-    loops = tuple(range(len(source.shape)))
-    whole = _layout(target).contiguous
-    nest = LoopNest(
-        len(loops),
-        0,
-        False,
-        (Argument("a0", source.dtype, loops, contiguous=not loops, in_rows=not loops),),
-        (Argument("o0", target.dtype, loops, whole, whole),) if loops else (),
-        (Value("t0", expression, 0, False, "o0" if loops else ""),),
-        (),
-        () if loops else ("t0",),
-    )
-    arguments = (source, target) if loops else (source,)
-    return Run(nest, source.shape, (), arguments, () if loops else (target,))
-
-
-def _finished(finish: Expression, total: Place, target: Place) -> Run:
-    return _elementwise(substitute(finish, {"x": Name("a0", total.dtype)}), total, target)
-
-
-def _in_stacks(place: Place, *, column: bool) -> Place:
-    """Return a factor with three axes: stacks, rows, columns."""
-    shape, strides = place.shape, place.strides
-    if len(shape) == 1:
-        shape = (*shape, 1) if column else (1, *shape)
-        strides = (*strides, 0) if column else (0, *strides)
-    if len(shape) == 2:
-        shape, strides = (1, *shape), (0, *strides)
-    return Place(place.buffer, place.offset, shape, strides, place.dtype)
-
-
-def _transposed(place: Place) -> Place:
-    (s, m, n), (x, y, z) = place.shape, place.strides
-    return Place(place.buffer, place.offset, (s, n, m), (x, z, y), place.dtype)
-
-
-def _repeated(place: Place, stacks: int) -> Place:
-    (s, m, n), (x, y, z) = place.shape, place.strides
-    return Place(place.buffer, place.offset, (stacks, m, n), (x if s > 1 else 0, y, z), place.dtype)

@@ -14,7 +14,8 @@ import numpy as np
 
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.backends.repetition import Buffer, Code, Place
-from tapegrad.compile.plans.loop_steps import POOL, LoopSteps, Memory, Unfit, contiguous, kind_of
+from tapegrad.compile.plans.loop_steps import LoopSteps
+from tapegrad.compile.plans.places import POOL, Memory, Unfit, contiguous, kind_of
 from tapegrad.tape.program.program import Program
 
 __all__ = ["Beyond", "Repeated", "Trips"]
@@ -104,6 +105,7 @@ class Trips:
     ) -> None:  # fmt: skip
         self.of = of
         self.made = 0
+        self.some = max(1, min(FIRST_TRIPS, FIRST_WORK // max(of.code.work, 1)))
         self.scratch = np.empty(of.memory.size, np.uint8)
         for place, value in zip(of.states, carry):
             self._at(place)[...] = value
@@ -121,9 +123,9 @@ class Trips:
 
     def go(self, trips: int) -> int:
         """Make so many trips, or as many as there are; return how many these were."""
-        left, some = trips, max(1, min(FIRST_TRIPS, FIRST_WORK // max(self.of.code.work, 1)))
+        left = trips
         while left:
-            asked = min(some, left)
+            asked = min(self.some, left)
             began = time.perf_counter()
             made = self.running.go(asked)
             if self.running.beyond:
@@ -132,11 +134,15 @@ class Trips:
             self.made += made
             if made < asked:
                 break
-            if time.perf_counter() - began < SECONDS:
-                some *= 4
+            if asked == self.some and time.perf_counter() - began < SECONDS:
+                self.some *= 4
         return trips - left
+
+    def now(self) -> list[Any]:
+        """Return what is carried now, in memory that changes with the next trip."""
+        places = self.of.others if self.made % 2 else self.of.states
+        return [self._at(place) for place in places]
 
     def carry(self) -> list[Any]:
         """Return copies of what is carried now."""
-        places = self.of.others if self.made % 2 else self.of.states
-        return [self._at(place).copy() for place in places]
+        return [value.copy() for value in self.now()]

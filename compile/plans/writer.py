@@ -19,13 +19,13 @@ from tapegrad.compile.passes.layout import Layout
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
 from tapegrad.compile.plans.loop_primitives import Runner, looped
-from tapegrad.compile.plans.loop_steps import Unfit
 from tapegrad.compile.plans.memory import (
     LARGE,
     Lifetimes,
     bytes_held,
     overwritable,
 )
+from tapegrad.compile.plans.places import Unfit
 from tapegrad.compile.plans.plan import KernelStep, Miss, Plan
 from tapegrad.compile.plans.products import as_called
 from tapegrad.compile.plans.repeated import Beyond
