@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tapegrad.compile.fusion.groups import Group, Step, partition
 from tapegrad.compile.plans.boundary import Boundary
 from tapegrad.compile.plans.memory import Lifetimes, keep_freed_memory
@@ -45,6 +47,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
     }
     writer.donated = [program.inputs[i] for i in boundary.donated]
     writer.too_early = _before_the_last_that_may_stop(steps, guarded)
+    checked: set[Any] = set()
     needed = _needed_outside(steps, program)
     there, parts, script = list(program.inputs), [Part(0, [], [])], writer.script
     for step in (None, *steps):
@@ -55,13 +58,16 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
             parts.append(Part(line, entries, there))
             writer.let_go(writer.lifetimes.ending(step))
         for guard, node in guards:
-            if node in there:
+            check = (node, guard.kind, repr(guard.seen))
+            if node in there and check not in checked:
+                checked.add(check)
                 writer.guard(guard, node)
     parts.append(Part(len(script.lines), [], []))
     inputs = [writer.names[node] for node in program.inputs]
     for i, new in zip(boundary.writes, rest):
-        if writer.names[new] != inputs[i]:
-            script.add(f"{inputs[i]}[...] = {writer.names[new]}")
+        value = writer.name(new)
+        if value != inputs[i]:  # else it was written there
+            script.add(f"{inputs[i]}[...] = {value}")
     script.tuple("return ", [writer.output(o) for o in results])
     return Plan(
         script.function("plan", inputs),
