@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -17,7 +18,7 @@ def load(name):
 
 def test_every_example_has_a_test():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"digits_convolution"}
+    assert names == {"digits_convolution", "digits_minimize"}
 
 
 def test_a_convolutional_network_trains_compiled_as_it_does_eagerly(capsys):
@@ -26,4 +27,13 @@ def test_a_convolutional_network_trains_compiled_as_it_does_eagerly(capsys):
     np.testing.assert_allclose(compiled[0], eager[0], rtol=1e-6)
     assert compiled[2] == eager[2]
     assert np.mean(compiled[0][-5:]) < 0.6 * np.mean(compiled[0][:5])
+    assert "held out" in capsys.readouterr().out
+
+
+def test_scipy_fits_nested_parameters_compiled_as_it_does_eagerly(capsys):
+    pytest.importorskip("scipy.optimize")
+    runs = load("digits_minimize").main(["--steps", "25"])
+    (eager, right, _), (compiled, _, _) = runs["as it is"], runs["compiled"]
+    np.testing.assert_allclose(compiled.fun, eager.fun, rtol=1e-3)
+    assert compiled.fun < 0.6 and right > 0.85
     assert "held out" in capsys.readouterr().out
