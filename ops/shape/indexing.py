@@ -107,10 +107,28 @@ def _windows_of_write(shapes: Any, params: Params) -> Any:
     return None if ranges is None else (None, ranges)
 
 
+def _put_back(g: Any, shape: tuple[int, ...], spec: Spec) -> Any:
+    """Return zeros with `g` where an index points to; axes that the index makes are dropped first."""
+    if None in spec:
+        kept = len(shape) - sum(i is not None and i is not Ellipsis for i in spec)
+        sizes = iter(np.shape(g))
+        left: list[int] = []
+        for i in spec:
+            if i is Ellipsis:
+                left += [next(sizes) for _ in range(kept)]
+            elif i is None:
+                next(sizes)
+            elif type(i) is not int:
+                left.append(next(sizes))
+        spec = tuple(i for i in spec if i is not None)
+        g = np.reshape(g, (*left, *sizes))
+    return bind(embed_p, g, shape=shape, spec=spec)
+
+
 basic_index_p: Primitive = Primitive(
     "basic_index",
     lambda x, *, spec: x[thaw_index(spec)],
-    (lambda g, y, x, spec: bind(embed_p, g, shape=x.shape, spec=spec),),
+    (lambda g, y, x, spec: _put_back(g, x.shape, spec),),
     jvp="linear",
     view=True,
     add_into=lambda buffer, g, *_, spec: _add_at(buffer, g, spec=spec),

@@ -68,10 +68,34 @@ def test_parts_with_new_axes_add_up_in_the_derivative():
         return np.sin(x[1:3, :, None]) * y + x[0:2, :, None] * y
 
     check(f, X, np.arange(30.0).reshape(2, 5, 3))
+    assert steps(tg.grad(lambda x, y: np.sum(f(x, y))), X, np.ones((2, 5, 3)))[1] == 0
     jitted = tg.jit(tg.grad(lambda x, y: np.sum(f(x, y))))
     for _ in range(3):
         jitted(X, np.arange(30.0).reshape(2, 5, 3))
     assert jitted.stats().traces == 1
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.index_exp[None],
+        np.index_exp[..., None],
+        np.index_exp[None, 1],
+        np.index_exp[1, None, 2:],
+        np.index_exp[1:3, None, ..., None],
+        np.index_exp[None, ..., None, -1, None],
+        np.index_exp[::-2, None, ::2],
+    ],
+    ids=str,
+)
+def test_the_adjoint_of_new_axes_puts_back_what_was_taken(index):
+    weights = np.arange(1.0, 1 + X[index].size).reshape(X[index].shape)
+    expected = np.zeros(X.shape)
+    expected[index] += weights
+    f = lambda x: np.sum(x[index] * weights)
+    for derivative in (tg.grad(f), tg.jit(tg.grad(f)), tg.jacfwd(f)):
+        np.testing.assert_array_equal(derivative(X), expected)
+    tg.check_grads(lambda x: np.sin(x[index]), (X,), order=2)
 
 
 def test_the_adjoint_of_slices_is_one_kernel():
