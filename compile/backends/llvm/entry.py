@@ -17,7 +17,7 @@ import numpy as np
 from tapegrad.compile.backends.llvm.scalars import LLVM
 from tapegrad.compile.backends.llvm.translation import Function, Parameter, result_type
 
-__all__ = ["ARRAY", "TABLE", "TABLE_START", "address", "check_layout", "entry"]
+__all__ = ["ARRAY", "TABLE", "TABLE_START", "address", "check_layout", "entry", "held_at"]
 
 _FUNCTIONS = (
     "PyLong_AsLongLong", "PyFloat_AsDouble", "PyObject_IsTrue", "PyErr_Occurred", "PyErr_SetString",
@@ -85,6 +85,11 @@ TABLE = _addresses()
 TABLE_START = bytes.__basicsize__ - 1
 
 
+def held_at(name: Any) -> int:
+    """Return where `self` has the address of a function or an object of Python's."""
+    return TABLE_START + 8 * (*_FUNCTIONS, *_OBJECTS).index(name)
+
+
 def check_layout() -> bool:
     """Whether arrays and bytes lie in memory as the code expects."""
     array = np.empty((3, 2), np.int16)[:, ::-1]
@@ -142,7 +147,7 @@ class _Writer:
 
     def held(self, name: Any) -> str:
         """Return the address of a function or an object of Python's."""
-        return self.at("%self", TABLE_START + 8 * (*_FUNCTIONS, *_OBJECTS).index(name))
+        return self.at("%self", held_at(name))
 
     def call(self, name: str, type_: str, *arguments: str) -> str:
         """Call a function of Python's."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compile.backends.llvm import machine, stepper
+from tapegrad.compile.backends.llvm.addresses import located
 from tapegrad.compile.backends.llvm.dialect import TYPES
 from tapegrad.compile.backends.llvm.kernels import parameters_of, step_of
 from tapegrad.compile.backends.llvm.parts import parts_of
@@ -77,7 +78,7 @@ class TripTable:
                 self._cells(offset)
             self._mark(begin + 1)
         self.table = np.array(self.values, np.int64)
-        self.which = np.array(self.arrays, np.intp)
+        self.which = np.array(self.arrays, np.int64)
 
     def _loop(self, head: int, loop: Loop) -> int:
         """Write the steps of a loop whose first cells are there; return how much a trip has to do."""
@@ -230,8 +231,7 @@ class _Running:
         self.work = loop.work
         self.run = stepper.code()
         self.table = np.empty(len(loop.values), np.int64)
-        addresses = [0, *(_address_of(array) for array in (self.table, *arrays))]
-        np.add(loop.table, np.array(addresses, np.int64)[loop.which], out=self.table)
+        located()(self.table, loop.table, loop.which, *arrays)
 
     def go(self, trips: int) -> int:
         table = self.table
@@ -243,10 +243,6 @@ class _Running:
     @property
     def beyond(self) -> bool:
         return bool(self.table[AT["flag"]])
-
-
-def _address_of(array: Any) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def _count(place: Place) -> int:
