@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from inspect import Parameter
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,8 @@ from tapegrad.tape.transforms.transformed import spelled
 
 __all__ = ["NOTHING", "Arguments", "Chosen", "Options", "Static", "plain"]
 
-_Kind = inspect._ParameterKind
-_BY_POSITION = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
-_BY_NAME = (_Kind.KEYWORD_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
+_BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Static:
@@ -116,10 +116,10 @@ class Arguments:
             return cls(positions, names)
         in_order = [p for p in parameters if p.kind in _BY_POSITION]
         kinds = {p.kind for p in parameters}
-        if _Kind.VAR_POSITIONAL not in kinds:
+        if Parameter.VAR_POSITIONAL not in kinds:
             positions = tuple(_counted(i, len(in_order), function, what) for i in positions)
         known = [p.name for p in parameters if p.kind in _BY_NAME]
-        unknown = [n for n in names if n not in known and _Kind.VAR_KEYWORD not in kinds]
+        unknown = [n for n in names if n not in known and Parameter.VAR_KEYWORD not in kinds]
         if unknown:
             raise ValueError(
                 f"jit: {what}_argnames holds {unknown[0]!r}, which {spelled(function)} does not "
@@ -149,12 +149,9 @@ class Arguments:
 def _several(given: Any, kind: type, what: str) -> tuple[Any, ...]:
     if given is None:
         return ()
-    numbers = (int, np.integer)
-    wanted: Any = numbers if kind is int else str
-    several = (given,) if isinstance(given, wanted) else given
-    if isinstance(several, (str, bytes)) or not isinstance(several, Iterable):
-        several = (None,)
-    found = tuple(several)
+    wanted: Any = (int, np.integer) if kind is int else str
+    is_one = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    found = (given,) if is_one else tuple(given)
     if not all(isinstance(one, wanted) and type(one) is not bool for one in found):
         raise TypeError(f"jit: {what} takes {kind.__name__}s: one, or several; got {given!r}")
     return tuple([kind(one) for one in found])

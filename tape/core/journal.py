@@ -17,6 +17,9 @@ from typing import Any
 
 __all__ = ["Watch", "listener"]
 
+#: The level at which all is told: that of ``logging``, which need not be loaded.
+INFO = 20
+
 #: What ``TAPEGRAD_LOG`` may name, separated by commas.
 CHANNELS = ("compile",)
 
@@ -36,7 +39,7 @@ def _written() -> Any:
     logger, handler = logging.getLogger("tapegrad"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("tapegrad: %(message)s"))
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(INFO)
     return logger
 
 
@@ -44,7 +47,7 @@ def listener() -> Any:
     """Return the logger if anybody listens to it, else None."""
     logging: Any = sys.modules.get("logging")
     logger = _written() or (logging and logging.getLogger("tapegrad"))
-    return logger if logger and logger.isEnabledFor(20) else None
+    return logger if logger and logger.isEnabledFor(INFO) else None
 
 
 class Watch:
