@@ -55,8 +55,9 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
                 writer.guard(guard, node)
     script, inputs = writer.script, [writer.names[node] for node in program.inputs]
     for i, new in zip(boundary.writes, rest):
-        if writer.names[new] != inputs[i]:
-            script.add(f"{inputs[i]}[...] = {writer.names[new]}")
+        name = writer.name(new)  # the new version may be a constant
+        if name != inputs[i]:
+            script.add(f"{inputs[i]}[...] = {name}")
     script.tuple("return ", [writer.output(o) for o in results])
     return Plan(
         script.function("plan", inputs),
