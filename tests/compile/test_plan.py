@@ -173,3 +173,18 @@ def test_questions_that_differ_are_guards_each():
         for _ in range(2):
             np.testing.assert_array_equal(jitted(x), f(x))
     assert len(recording_of(f, np.array([1.0, 2.0])).boundary.guards) == 2
+
+
+@pytest.mark.parametrize("new", [np.arange(3.0), np.ones(3), 4.0], ids=str)
+def test_an_argument_that_becomes_a_constant_is_written(new):
+    def f(x):
+        y = np.sum(x * 2.0)
+        x[...] = new
+        return y
+
+    jitted = tg.jit(f)
+    for _ in range(3):
+        x = np.array([1.0, 2.0, 3.0])
+        assert jitted(x) == 12.0
+        np.testing.assert_array_equal(x, np.broadcast_to(new, 3))
+    assert jitted.stats()[::4] == (1, 0)
