@@ -12,6 +12,8 @@ kernel then runs over each row several times.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +34,8 @@ MOST_ENTRIES = 96
 MOST_OPERANDS = 24
 #: How many of the latest groups over one space an entry that needs none of them is offered.
 LATEST = 4
+#: Up to so many elements a call takes longer than what it does.
+FEW_ELEMENTS = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -98,12 +102,15 @@ def space(entry: Node) -> tuple[int, ...]:
 class _Partition:
     """The steps found so far, and what each needs."""
 
-    def __init__(self, shown: set[Node]) -> None:
+    def __init__(self, shown: set[Node], entries: Iterable[Node]) -> None:
         self.shown = shown
         self.steps: list[Group | Step] = []
         self.maker: dict[Node, Group | Step] = {}
         self.by_space: dict[tuple[int, ...], list[Group]] = {}
         self.reduced: set[Node] = set()
+        #: The numbers of steps that another step needs.
+        self.used: set[int] = set()
+        self.places = {entry: i for i, entry in enumerate(entries)}
 
     def new(self, step: Group | Step) -> Any:
         step.number = len(self.steps)
@@ -116,6 +123,7 @@ class _Partition:
     def add(self, step: Group | Step, sources: set[Any]) -> None:
         """Note that `step` needs `sources`, and tell everything that needs `step`."""
         step.needs |= sources - {step}
+        self.used.update(source.number for source in sources if source is not step)
         above = _with_all_above(sources - {step})
         if not above & ~step.above:
             return
@@ -139,9 +147,34 @@ class _Partition:
         if group is None:
             group = self.new(Group(space(entry)))
             groups.append(group)
+        sources = {source for source in sources if not self._take_in(group, source, entry)}
         self._join(group, entry, sources)
         if entry.primitive.family == "reduction":
             _note_rows(group, entry)
+
+    def _take_in(self, group: Group, other: Any, entry: Node) -> bool:
+        """Let a group join another that is about to use it, and is the first to do so."""
+        if other is group or not isinstance(other, Group) or other.space != group.space:
+            return False
+        if other.number in self.used or other.reduced or other.above >> group.number & 1:
+            return False
+        if any(e in self.reduced for e in other.entries):
+            return False
+        if any(self.maker.get(o) is other for o in _read_elsewhere(entry) if type(o) is Node):
+            return False
+        operands = (group.operands | other.operands | self._outside(entry, group)) - {
+            *group.entries, *other.entries,
+        }  # fmt: skip
+        if len(operands) > MOST_OPERANDS or len(group.entries) + len(other.entries) >= MOST_ENTRIES:
+            return False
+        group.entries = sorted([*group.entries, *other.entries], key=self.places.__getitem__)
+        group.operands = operands
+        for moved in other.entries:
+            self.maker[moved] = group
+        self.by_space[group.space].remove(other)
+        self.add(group, other.needs)
+        other.entries, other.needs = [], set()
+        return True
 
     def place_alias(self, entry: Node) -> bool:
         """Put a view that changes only the shape of values of rows where these are, if it can be."""
@@ -169,7 +202,8 @@ class _Partition:
     def _choose(self, groups: list[Group], entry: Node, sources: set[Any]) -> Group | None:
         """Return a group that the entry can join: preferably one that makes its operands."""
         making = [g for g in groups if g in sources]
-        for group in [*reversed(making), *(g for g in groups[-LATEST:] if g not in sources)]:
+        others = [g for g in groups[-LATEST:] if g not in sources and _is_company(g, entry)]
+        for group in [*reversed(making), *others]:
             if self._fits(group, entry, sources, group.keepdims_shape):
                 return group
         return None
@@ -216,6 +250,17 @@ class _Partition:
         return not _with_all_above(sources - {group}) >> group.number & 1
 
 
+def _is_company(group: Group, entry: Node) -> bool:
+    """Whether an entry gains by joining a group from which it needs nothing.
+
+    If there is much to do, to read something together is a gain; to save a call is none, and equal parts
+    that stay apart share their kernels.
+    """
+    if math.prod(group.space) <= FEW_ELEMENTS:
+        return True
+    return any(node in group.operands for node in _nodes(entry) if node.shape == group.space)
+
+
 def _read_elsewhere(entry: Node) -> list[Any]:
     """Return the operands whose elements an entry does not read where it puts its own."""
     windows = windows_of(entry) or ()
@@ -247,7 +292,7 @@ def _with_all_above(steps: set[Any]) -> int:
 
 def partition(program: Program) -> list[Group | Step]:
     """Return the steps that execute a program, in an order that respects what they need."""
-    parts = _Partition(shown(program))
+    parts = _Partition(shown(program), program.entries)
     for entry in program.entries:
         if elements.can_lower(entry, program.weak):
             parts.place(entry)
@@ -256,7 +301,8 @@ def partition(program: Program) -> list[Group | Step]:
             step = parts.new(Step(entry))
             parts.add(step, sources)
             parts.maker[entry] = step
-    return _ordered(_without_small(parts.steps, program))
+    steps = [step for step in parts.steps if isinstance(step, Step) or step.entries]
+    return _ordered(_without_small(steps, program))
 
 
 def _without_small(steps: list[Group | Step], program: Program) -> list[Group | Step]:

@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.compile.jitted.nests import SETTLED
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import unflatten
 from tapegrad.tape.core.state import state
@@ -26,11 +27,11 @@ def call_through(jitted: Any, leaves: list[Any], structure: Any) -> Any:
     """Call a jitted function of which some arguments are tensors."""
     args, kwargs = unflatten(structure, leaves)
     if state.get().body is not None:
-        return jitted._function(*args, **kwargs)
+        return later.called(jitted._function)(*args, **kwargs)
     arrays = [bottom(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     recording = jitted.recording_of(arrays, structure) if _is_one_entry(leaves, arrays) else None
     if recording is None or not recording.is_pure:
-        return jitted._function(*args, **kwargs)
+        return later.called(jitted._function)(*args, **kwargs)
     operands = recording.inputs(leaves)
     results = iter(apply(jit_call_p, tuple(operands), {"program": recording.pure}))
     inputs = dict(zip(recording.recorded.inputs, operands))

@@ -378,10 +378,11 @@ class Run:
     def _take_outputs(self, result: Any) -> None:
         """Note the outputs as nodes or constants, and the result as values to give back."""
         leaves, self.structure = take_result_apart(result)
-        for i, (cell, node) in enumerate(zip(self.cells, self.trace.inputs)):
-            array = self.arrays[i]
-            if cell.node is not node and type(array) is np.ndarray and not array.flags.writeable:
+        for i, cell in self._writes():
+            if not self.arrays[i].flags.writeable:
                 self.trace.give_up("it writes into an array that is read-only")
+            if cell.node not in {*self.trace.entries, *self.trace.inputs}:
+                self.trace.give_up("a branch or a loop in it writes into an array from outside")
         values: list[Any] = []
         seen: dict[int, Any] = {}
         for leaf in leaves:

@@ -10,8 +10,8 @@ import numpy as np
 from tapegrad.compile.backends.expressions import Call, Expression, Name, parse
 from tapegrad.compile.passes.expansions import expand
 from tapegrad.compile.passes.layout import Layout, shown
-from tapegrad.compile.passes.products import multiply_at_once, sum_at_once
 from tapegrad.compile.passes.uniform import repeated, uniform_value
+from tapegrad.compile.passes.unrolled import multiply_at_once, sum_at_once
 from tapegrad.compile.passes.windows import windows_of
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
@@ -196,9 +196,9 @@ def merge_equal(program: Program) -> Program:
         except TypeError:  # a parameter that cannot be compared
             rewriter.keep(entry, inputs)
             continue
-        # Two results of the function may not become one array, or views of one.
+        # Two results of the function may not become one array, or views of one; numbers may.
         alike = (earlier in rewriter.weak) == (entry in rewriter.weak)
-        if earlier is not None and alike and entry not in seen:
+        if earlier is not None and alike and (entry not in seen or entry.shape == ()):
             rewriter.known[entry] = earlier
             continue
         new = rewriter.keep(entry, inputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tapegrad.compile.fusion.groups import Group, Step, partition
 from tapegrad.compile.plans.boundary import Boundary
 from tapegrad.compile.plans.memory import (
@@ -44,6 +46,7 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
         new: program.inputs[i] for i, new in zip(boundary.writes, new_versions) if type(new) is Node
     }
     writer.too_early = _before_the_last_that_may_stop(steps, guarded)
+    checked: set[Any] = set()
     needed = _needed_outside(steps, program)
     there = set(program.inputs)
     for step in (None, *steps):
@@ -51,13 +54,15 @@ def build(program: Program, boundary: Boundary | None = None, *, strict: bool = 
             there = set(writer.step(step, needed))
             writer.let_go(writer.lifetimes.ending(step))
         for guard, node in guards:
-            if node in there:
+            check = (node, guard.kind, repr(guard.seen))
+            if node in there and check not in checked:
+                checked.add(check)
                 writer.guard(guard, node)
     script, inputs = writer.script, [writer.names[node] for node in program.inputs]
     for i, new in zip(boundary.writes, rest):
-        name = writer.name(new)  # the new version may be a constant
-        if name != inputs[i]:
-            script.add(f"{inputs[i]}[...] = {name}")
+        value = writer.name(new)
+        if value != inputs[i]:  # else it was written there
+            script.add(f"{inputs[i]}[...] = {value}")
     script.tuple("return ", [writer.output(o) for o in results])
     return Plan(
         script.function("plan", inputs),

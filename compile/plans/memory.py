@@ -52,6 +52,11 @@ class Lifetimes:
                         self._direct[operand] = step
                         self._of_memory[base_of(operand)] = step
         self._kept = {base_of(node) for node in program.results()}
+        for entry in program.entries:
+            if any(
+                map(callable, entry.params.values())
+            ):  # users' code may give back what it is given
+                self._kept.update(base_of(o) for o in entry.operands if type(o) is Node)
         for node in (*program.results(), *program.inputs):
             self._direct.pop(node, None)
         self._ends: dict[Group | Step, list[Node]] = {}
@@ -80,6 +85,8 @@ def overwritable(group: Group) -> list[Node]:
     for entry in group.entries:
         windows = windows_of(entry) or ()
         read_elsewhere.update(o for o, w in zip(entry.operands, windows) if w and type(o) is Node)
+    # A view shows an element at another place.
+    read_elsewhere.update(base_of(o) for o in group.operands if base_of(o) is not o)
     return [
         node
         for entry in group.entries

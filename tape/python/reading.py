@@ -40,7 +40,7 @@ from tapegrad.tape.python.images import Images
 from tapegrad.tape.python.imaging import Imaging
 from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
-from tapegrad.tape.python.promotion import Promotions, is_traced, owner_of
+from tapegrad.tape.python.promotion import Promoted, Promotions, is_traced, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -125,10 +125,8 @@ class Reader(Imaging):
     def seen(self, result: Any) -> Any:
         """Return a result in which tensors stand for promoted arrays, as these are now."""
         leaves, structure = flatten(result)
-        seen = [self.see(leaf) for leaf in leaves]
-        return unflatten(
-            structure, [s if s is leaf else s.snapshot() for s, leaf in zip(seen, leaves)]
-        )
+        shown = map(self.see, leaves)
+        return unflatten(structure, [s.snapshot() if _is_promoted(s) else s for s in shown])
 
     def _finish(self) -> None:
         if self._exchange is not None:
@@ -444,6 +442,13 @@ class Reader(Imaging):
 
 #: The classes of NumPy's generators of random numbers, which need not be loaded.
 _GENERATORS = frozenset({"Generator", "RandomState"})
+
+
+def _is_promoted(value: Any) -> bool:
+    """Whether a value stands for a plain array, or is a view of what does."""
+    return isinstance(value, Tensor) and Promoted in (type(value), type(value.base))
+
+
 _WITH_LISTS: dict[Any, Any] = {}
 
 

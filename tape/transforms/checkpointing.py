@@ -96,10 +96,14 @@ def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[
     return bind(checkpoint_p, *args, program=program)  # type: ignore[no-any-return]
 
 
+def _forward(*values: Any, program: Any) -> tuple[Any, ...]:
+    return tuple(np.array(out) for out in program(*values))
+
+
 def _declared(name: str, **slots: Any) -> Primitive:
     return Primitive(
         name,
-        lambda *values, program: tuple(np.array(out) for out in program(*values)),
+        _forward,
         jvp=_push,
         batch=_batch,
         multiple=True,

@@ -76,6 +76,48 @@ def test_what_is_read_elsewhere_is_not_overwritten():
     check(f, X)
 
 
+def test_what_is_read_through_a_view_in_the_same_kernel_is_not_overwritten():
+    def f(x):
+        a = np.exp(x)
+        b = np.cumsum(a)
+        c = a * a[::-1] + b
+        d = np.cumsum(c)
+        return c * 2 + c.reshape(2, -1)[::-1].reshape(-1) + d
+
+    check(f, X)
+
+    def step(p, g):
+        p -= g * p[::-1]
+
+    p, wanted = X.copy(), X.copy()
+    compiled = tg.jit(step)
+    for _ in range(3):
+        compiled(p, X)
+        step(wanted, X)
+    np.testing.assert_allclose(p, wanted)
+
+
+def test_what_users_code_may_have_given_back_is_not_overwritten():
+    class Same(tg.Operation):
+        def __call__(self, x):
+            self.variables = (x,)
+            return x.data
+
+        def backward_var(self, grad, index, **kwargs):
+            return grad
+
+    def f(x):
+        a = np.exp(x)
+        b = tg.execute_op(Same, a)
+        c = a * 2 + np.cumsum(a)
+        return b + np.cumsum(c)
+
+    compiled, wanted = tg.jit(f), np.asarray(f(X))
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(X), wanted, rtol=1e-10)
+    assert compiled.stats().eager_calls == 0
+
+
 def test_functions_that_may_run_again_keep_what_they_read():
     def f(x):
         a = np.floor(x * 1e12)

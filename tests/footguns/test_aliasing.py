@@ -233,3 +233,29 @@ def test_arguments_that_are_swapped_in_place_are_swapped():
 
     check(swap, (V,))
     check(swap_copies, (X,))
+
+
+def test_a_branch_that_writes_into_an_array_from_outside():
+    out = np.zeros(3)
+
+    def f(x):
+        def branch(x):
+            out[0] = x[0] * 2
+            return np.sum(x) * out[0]
+
+        return tg.cond(x[0] > 0, branch, lambda x: x[1], x)
+
+    compiled = tg.jit(tg.grad(f))
+    for x in (np.array([1.0, 2.0, 3.0]), np.array([-1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])):
+        out[:] = 7.0
+        wanted = tg.grad(f)(x)
+        left = out.copy()
+        out[:] = 7.0
+        np.testing.assert_allclose(compiled(x), wanted)
+        np.testing.assert_allclose(out, left)
+
+
+def test_a_jitted_function_that_converts_is_differentiated():
+    jitted = tg.jit(lambda x: float(x) * x)
+    for _ in range(3):
+        assert tg.grad(jitted)(3.0) == 6.0

@@ -207,6 +207,23 @@ def test_every_primitive_has_samples(name: str) -> None:
     assert recipes(name)
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_what_is_no_view_has_memory_of_its_own(name: str) -> None:
+    # Plans write over what nobody needs any more, and know of views alone what these show.
+    primitive = primitives[name]
+    for sample in SAMPLES[name]:
+        args, params = sample(np.random.default_rng(0))
+        args = tuple(np.array(a, order="C") if isinstance(a, np.ndarray) else a for a in args)
+        with np.errstate(all="ignore"):
+            out = primitive.forward(*args, **params)
+        results = list(out) if primitive.multiple else [out]
+        held = [a for a in args if isinstance(a, np.ndarray)]
+        for result in results:
+            shared = any(np.shares_memory(result, a) for a in held)
+            assert not shared or primitive.view, f"{name} gives its argument back"
+            held.append(np.asarray(result))
+
+
 @pytest.mark.parametrize(("law", "name"), ROWS)
 def test_every_recipe_of_every_primitive_obeys(law: Any, name: str) -> None:
     for recipe in range(len(recipes(name))):

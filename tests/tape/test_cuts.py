@@ -240,3 +240,32 @@ def test_every_method_of_tensors_that_is_replaced_is_known_as_converting():
         held |= {f for f in vars(base).values() if type(f) is FunctionType}
     replaced = {f for f in held if type(functions.find(f)) is replacements.Replacement}
     assert replaced and replaced <= replacements._CONVERTING
+
+
+def test_a_filled_buffer_is_returned_by_whatever_way():
+    def filled(x):
+        y = np.zeros(4)
+        y[1:3] = x * 2.0
+        return y
+
+    ways = [
+        filled,
+        lambda x: tg.tree_leaves({"a": filled(x)})[0],
+        lambda x: tg.tree_map(lambda y: y, [filled(x)])[0],
+        lambda x: {"a": [filled(x)]}["a"][0],
+        lambda x: filled(x)[:],
+        lambda x: filled(x).view(),
+        lambda x: tg.tree_leaves([filled(x)[::-1]])[0][::-1],
+        lambda x: np.asarray(filled(x)),
+        lambda x: np.atleast_1d(filled(x)),
+        lambda x: functools.reduce(lambda a, b: a, [filled(x), 1.0]),
+    ]
+    wanted = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    for way in ways:
+        for transformed in (tg.jacobian, tg.jacrev, tg.jacfwd):
+            np.testing.assert_array_equal(transformed(way)(X), wanted)
+            np.testing.assert_array_equal(tg.jit(transformed(way))(X), wanted)
+        value, pull = tg.vjp(way, X)
+        np.testing.assert_array_equal(value, filled(X))
+        np.testing.assert_array_equal(pull(np.ones(4))[0], [2.0, 2.0])
+        np.testing.assert_array_equal(tg.vmap(way)(np.stack([X, X])), [filled(X)] * 2)

@@ -1,4 +1,4 @@
-"""Products: many small ones that an unrolled loop leaves become few large ones.
+"""What unrolled loops leave: many small products become few large ones.
 
 A library call takes a microsecond before it begins, and small matrices do not fill its registers. What a
 loop multiplies by one matrix in each trip is multiplied at once, if it does not depend on the trips
