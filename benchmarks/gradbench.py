@@ -5,11 +5,12 @@ gradient, a sparse jacobian, Newton's direction, a jacobian of 26 columns. All i
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.beside import (
     Program,
+    Row,
     derivative_free,
     measured_rows,
     notes_of,
@@ -206,7 +207,11 @@ def _cells(row: Any, side: str) -> tuple[float, list[str]]:
 
 def run(options: Options) -> Report:
     """Measure function and derivative of each program."""
-    rows = measured_rows("gradbench", PROGRAMS, options)
+    return report_of(measured_rows("gradbench", PROGRAMS, options))
+
+
+def report_of(rows: Sequence[Row]) -> Report:
+    """Return the table of functions and derivatives, goals, the picture and the rows themselves."""
     table = Table("Function and derivative, compiled, float64", HEAD)
     ratios = {}
     for row in rows:
