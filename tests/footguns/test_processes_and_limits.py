@@ -170,6 +170,16 @@ def test_llvm_is_loaded_by_the_first_compilation_and_not_before_and_numba_never(
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_what_is_loaded_while_a_function_is_recorded_is_no_change():
+    code = (
+        "import numpy as np, tapegrad as tg\n"
+        "f = tg.jit(lambda x: tg.jvp(tg.grad(lambda x: np.sum(x**3)), (x,), (np.ones(3),))[1])\n"
+        "f(np.ones(3)); f(np.ones(3))\n"
+        "assert f.stats().traces == 1, f.stats()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_a_result_of_many_threads_is_that_of_one(monkeypatch):
     x = np.linspace(-3, 3, 200_001)
     f = tg.value_and_grad(benchmark)
