@@ -20,6 +20,9 @@ from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
 __all__ = ["cross", "dot", "inner", "kron", "matmul", "multi_matmul", "outer", "tensordot", "vdot"]
 
+#: Elements of a matrix that is not in the cache when it is read once more.
+_LARGE = 1 << 20
+
 
 def _rows(a: Array) -> Any:
     """A stack of matrices as one tall matrix."""
@@ -86,6 +89,15 @@ def _matmul_dependence(applied: Applied, index: int) -> Labels:
     return agreeing(own, applied.shape, [(a, a + more) for a in range(len(own) - 2)] + [kept])
 
 
+def _matmul_of_sums(x: Array, y: Array) -> Any:
+    """Write the product of a large matrix and a vector as sums, in which a kernel reads it once."""
+    if x.ndim == 2 and y.ndim == 1 and math.prod(x.shape) >= _LARGE:
+        return np.sum(x * y, axis=1)
+    if x.ndim == 1 and y.ndim == 2 and math.prod(y.shape) >= _LARGE:
+        return np.sum(np.expand_dims(x, 1) * y, axis=0)
+    return NotImplemented
+
+
 matmul_p = Primitive(
     "matmul",
     np.matmul,
@@ -95,6 +107,7 @@ matmul_p = Primitive(
     dependence=_matmul_dependence,
     family="linear",
     ufunc=np.matmul,
+    expansion=_matmul_of_sums,
 )
 matmul = implements(np.matmul)(
     Ufunc(

@@ -105,3 +105,24 @@ def test_products_and_their_derivatives_of_high_order():
     for f in (np.prod, lambda x: np.sum(np.cumprod(x) * np.arange(40.0))):
         hessian = tg.hessian(f)
         np.testing.assert_allclose(tg.jit(hessian)(x), hessian(x), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_a_large_matrix_is_read_once_for_both_of_its_products(dtype):
+    X = RANDOM.standard_normal((1100, 1000)).astype(dtype)
+    w, y = (
+        RANDOM.standard_normal(1000).astype(dtype) / 30,
+        RANDOM.standard_normal(1100).astype(dtype),
+    )
+    loss = tg.value_and_grad(lambda w, X, y: np.mean(np.log1p(np.exp(-y * (X @ w)))))
+    compiled = tg.jit(loss)
+    compiled(w, X, y)
+    tolerance = 1e-4 if dtype == "f4" else 1e-11
+    for a, b in zip(compiled(w, X, y), loss(w, X, y)):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+    plan = recording_of(loss, w, X, y).plan
+    assert "matmul" not in plan.source and len(plan.kernels) <= 2
+    for f in (lambda a, b: a @ b, lambda a, b: b @ a.T):
+        turned = tg.jit(f)
+        turned(X, w)
+        np.testing.assert_allclose(turned(X, w), f(X, w), rtol=tolerance, atol=tolerance)
