@@ -54,9 +54,8 @@ class Lifetimes:
                         self._of_memory[base_of(operand)] = step
         self._kept = {base_of(node) for node in program.results()}
         for entry in program.entries:
-            if any(
-                map(callable, entry.params.values())
-            ):  # users' code may give back what it is given
+            # Users' code may give back what it is given.
+            if any(map(callable, entry.params.values())):
                 self._kept.update(base_of(o) for o in entry.operands if type(o) is Node)
         for node in (*program.results(), *program.inputs):
             self._direct.pop(node, None)
