@@ -31,6 +31,7 @@ from tapegrad.compile.jitted.recording import Recording, Run, Unsettled, finish,
 from tapegrad.compile.passes.layout import copy_as_it_lies
 from tapegrad.compile.plans.profile import Profile, profile_of
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import unflatten
 from tapegrad.tape.core.watching import watching
 from tapegrad.tape.python.places import quiet
@@ -132,8 +133,8 @@ class Jit:
         problems = current().problems
         if problems:
             return self._run_eagerly(problems[0], args, kwargs)
-        if watching.get() is not None:  # each operation is looked at: it runs as it is
-            return self._function(*args, **kwargs)
+        if watching.get() is not None:
+            return self._watched(args, kwargs)
         if not quiet():
             return self._run_eagerly("NumPy's error mode asks for more than warnings", args, kwargs)
         try:
@@ -167,6 +168,22 @@ class Jit:
                     return self._run_eagerly(variant.problem, args, kwargs)
                 return result
         return self._record(key, leaves, structure, args, kwargs)
+
+    def _watched(self, args: Any, kwargs: Any) -> Any:
+        """Run the function where each operation is looked at: on traced values, and without a plan."""
+        leaves, _ = self.chosen.apart((args, kwargs))
+        if any(isinstance(leaf, Tensor) for leaf in leaves):
+            return later.called(self._function)(*args, **kwargs)
+        try:
+            run = Run(self._function, args, kwargs, self.varying, self.chosen)
+        except FloatingPointError:
+            raise
+        except Exception:  # run as it is, it says what it would say
+            return self._function(*args, **kwargs)
+        if run.problem:
+            return self._function(*args, **kwargs)
+        run.commit()
+        return run.result
 
     @staticmethod
     def key_of(leaves: list[Any], structure: Any) -> Any:

@@ -138,3 +138,33 @@ def test_inside_of_a_compiled_function():
     for _ in range(2):
         with pytest.raises(FloatingPointError):
             f(X)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_jitted_function_of_arrays_is_watched_too(warm):
+    jitted = tg.jit(lambda x: np.log(x) * 2)
+    good, bad = np.array([1.0, 2.0]), np.array([-1.0, 2.0])
+    with np.errstate(all="ignore"):
+        for _ in range(3 * warm):
+            jitted(good)
+        with tg.debug_nans():
+            np.testing.assert_array_equal(jitted(good), np.log(good) * 2)
+            with pytest.raises(FloatingPointError, match="log made nan of finite numbers"):
+                jitted(bad)
+        assert np.isnan(jitted(bad)[0])
+
+
+def test_a_jitted_function_writes_and_raises_as_without_while_it_is_watched():
+    def step(p, g):
+        p -= g
+        if g[0] > 5:
+            raise KeyError("too large")
+        return np.sum(p)
+
+    jitted, p = tg.jit(step), np.ones(3)
+    with tg.debug_nans():
+        assert jitted(p, np.full(3, 0.25)) == 2.25
+        np.testing.assert_array_equal(p, 0.75)
+        with pytest.raises(KeyError, match="too large"):
+            jitted(p, np.full(3, 6.0))
+    np.testing.assert_array_equal(p, -5.25)
