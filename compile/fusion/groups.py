@@ -160,7 +160,7 @@ class _Partition:
             return False
         if any(e in self.reduced for e in other.entries):
             return False
-        if any(self.maker.get(o) is other for o in _read_elsewhere(entry) if type(o) is Node):
+        if any(self.maker.get(o) is other for o in _read_elsewhere(entry)):
             return False
         operands = (group.operands | other.operands | self._outside(entry, group)) - {
             *group.entries, *other.entries,
@@ -261,10 +261,11 @@ def _is_company(group: Group, entry: Node) -> bool:
     return any(node in group.operands for node in _nodes(entry) if node.shape == group.space)
 
 
-def _read_elsewhere(entry: Node) -> list[Any]:
-    """Return the operands whose elements an entry does not read where it puts its own."""
+def _read_elsewhere(entry: Node) -> list[Node]:
+    """Return the values whose elements an entry does not read where it puts its own."""
     windows = windows_of(entry) or ()
-    return [o for o, window in zip(entry.operands, windows) if window is not None]
+    pairs = zip(entry.operands, windows)
+    return [o for o, window in pairs if window is not None and type(o) is Node]
 
 
 def _note_rows(group: Group, entry: Node) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import note_latent_view, place, write
+from tapegrad.tape.array.numbers import stand_in
 from tapegrad.tape.array.originals import copied
 from tapegrad.tape.array.paths import HOLE, Hole, Path, Spec, freeze_index, thaw_index
 from tapegrad.tape.array.tensor import Tensor
@@ -326,7 +327,11 @@ def _batch_write(args: Sequence[Array], batched: Sequence[bool], size: int, para
         inner.append((name, tuple(sorted(shifted.items()))))
         probe = primitives[name].forward(probe, **step)
     if batched[1]:
-        part = probe if spec is None else probe[thaw_index(spec, tuple(arrays))]
+        # Numbers that are not known, in the body of a loop, select what has as many axes as zeros do.
+        known = tuple(
+            stand_in(a) if isinstance(a, Tensor) and a.dtype.kind != "b" else a for a in arrays
+        )
+        part = probe if spec is None else probe[thaw_index(spec, known)]
         missing = part.ndim - (len(value.shape) - 1)
         if missing > 0:
             value = np.reshape(value, (size, *(1,) * missing, *value.shape[1:]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tapegrad.tape.core.appearance import Appearance
@@ -143,8 +144,12 @@ class Trace(ABC):
         )
 
     def close(self) -> None:
-        """End the trace."""
+        """End the trace.
+
+        Values hold their trace: it keeps of its function what errors say, and not what that holds.
+        """
         self.closed = True
+        self.function = _name_and_code(self.function)
         self.appearance.close()
 
 
@@ -160,14 +165,21 @@ def leaked(value: Traced) -> LeakedTensorError:
 
 def _of(function: Any) -> str:
     """Return the function of a trace as text, and where it stands."""
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
     if function is None:
         return ""
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    name = getattr(function, "__qualname__", None) or repr(function)
+    name, code = _name_and_code(function)
     where = "" if code is None else f", {code.co_filename}:{code.co_firstlineno}"
     return f" of {name.rpartition('<locals>.')[2]}{where},"
+
+
+def _name_and_code(function: Any) -> Any:
+    """Return name and code of a function; an object without a name is called as its class."""
+    if function is None or type(function) is tuple:
+        return function
+    while hasattr(function, "__wrapped__") or type(function) is partial:
+        function = function.func if type(function) is partial else function.__wrapped__
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return getattr(function, "__qualname__", None) or type(function).__qualname__, code
 
 
 @contextmanager

@@ -52,6 +52,15 @@ def test_compiled_programs_with_slices_are_what_they_were(name):
     check(PROGRAMS[name], X)
 
 
+def test_a_constant_array_is_written_beside_what_was_computed():
+    def written(a):
+        b = np.sin(a) * 2
+        b[1:] = [[1.0, 2.0, 3.0, 4.0, 5.0]] * 3
+        return b * a
+
+    check(written, X)
+
+
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(None)])
 def test_an_index_that_makes_new_axes_writes_where_numpy_does(rows):
     def written(a, v):

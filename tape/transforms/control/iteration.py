@@ -13,7 +13,7 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure, flatten, paths, unflatten
 from tapegrad.tape.program.bodies import Body
-from tapegrad.tape.python.running import seen
+from tapegrad.tape.python.running import run, seen
 from tapegrad.tape.transforms.control.alike import joined, plain
 from tapegrad.tape.transforms.control.branches import is_concrete, predicate
 from tapegrad.tape.transforms.control.carries import Carry, as_operand, example_of, kind_of
@@ -280,6 +280,11 @@ def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def _read(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls the image of a function: what a trip does around it is nobody's to read."""
+    return lambda *args: run(function, *args)
+
+
 def _while(
     loop: str,
     cond_fun: Callable[..., Any],
@@ -290,8 +295,10 @@ def _while(
     """Loop; `loop` is what errors call it, and `trip` makes of the user's function what a trip does."""
     carry = Carry(loop, init)
     alone: Structure = (tuple, None, ())
-    body = carry.record(trip(body_fun), [], alone, pair=False)
-    test = None if body is None else carry.record_test(lambda v: _goes_on(loop, cond_fun, v))
+    body = carry.record(trip(_read(body_fun)), [], alone, pair=False)
+    test = None
+    if body is not None:
+        test = carry.record_test(lambda value: _goes_on(loop, _read(cond_fun), value))
     if body is None or test is None:
         value = unflatten(carry.structure, carry.leaves)
         goes_on, step = later.called(cond_fun), trip(later.called(body_fun))
@@ -357,7 +364,7 @@ def scanned(
     carry = Carry(loop, init)
     rows = [row if isinstance(row, Tensor) else np.asarray(row) for row in rows]
     examples = [example_of(kind_of(r, f"{loop}: xs")._replace(shape=r.shape[1:])) for r in rows]
-    body = carry.record(step(function), examples, (tuple, None, (structure,)), pair=True)
+    body = carry.record(step(_read(function)), examples, (tuple, None, (structure,)), pair=True)
     if body is None:
         # Where images run, what is called in each trip is one.
         return _called(carry, step(later.called(function)), rows, structure, length, reverse)
