@@ -263,6 +263,12 @@ def test_derivatives_do_not_cancel_in_tails() -> None:
     assert tg.grad(special.erfcx)(np.inf) == 0
 
 
+def test_truth_values_count_as_numbers_along_axes_too() -> None:
+    truths, numbers = np.array([True, False]), np.array([1.0, 0.0])
+    for function in (special.softmax, special.log_softmax, special.logsumexp):
+        np.testing.assert_array_equal(function(truths).data, function(numbers).data)
+
+
 def test_there_is_no_seam_in_the_second_derivative_of_log_ndtr() -> None:
     second = tg.grad(tg.grad(special.log_ndtr))
     assert second(0.0) == pytest.approx(-2 / np.pi)
