@@ -350,5 +350,5 @@ def test_axes_come_in_any_form(axes: Any) -> None:
 
 
 def test_swapped_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="max_norm must be a positive number, not {'a'"):
+    with pytest.raises(ValueError, match=r"max_norm must be a positive number, not \{'a'"):
         tg.clip_by_global_norm(1.0, {"a": np.ones(2)})
