@@ -31,7 +31,7 @@ def _is_known(bound: Any) -> bool:
 
 def _bound(bound: Any, name: str) -> Any:
     """Check an upper bound of a norm."""
-    if bound is None or isinstance(bound, str | bytes) or np.ndim(bound) != 0:
+    if bound is None or isinstance(bound, str | bytes | dict) or np.ndim(bound) != 0:
         raise ValueError(f"{name} must be a positive number, not {bound!r}")
     if _is_known(bound) and not float(bound) > 0:
         raise ValueError(f"{name} must be positive, not {float(bound)}")

@@ -38,6 +38,7 @@ from tapegrad.ops.elementwise.error_functions import (
 from tapegrad.ops.elementwise.gamma_function import gamma
 from tapegrad.ops.elementwise.gamma_functions import digamma, gammaln, polygamma, zeta
 from tapegrad.ops.elementwise.special_functions import log_softmax_of, logsumexp_of, softmax_of
+from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.types import ArrayLike, AxisLike
 
 __all__ = [
@@ -46,6 +47,12 @@ __all__ = [
     "logsumexp", "ndtr", "ndtri", "polygamma", "rel_entr", "softmax", "xlog1py", "xlogy",
     "zeta",
 ]  # fmt: skip
+
+
+def _numbers(x: ArrayLike) -> Any:
+    """Return a tensor, of floats if it is one of truth values."""
+    x = as_tensor(x)
+    return functions["cast"](x, np.dtype(float)) if x.dtype.kind == "b" else x
 
 
 def softmax(x: ArrayLike, axis: AxisLike = None) -> Any:
@@ -63,7 +70,7 @@ def softmax(x: ArrayLike, axis: AxisLike = None) -> Any:
     >>> special.softmax([1000.0, 1000.0])
     Tensor([0.5, 0.5])
     """
-    x = as_tensor(x)
+    x = _numbers(x)
     return softmax_of(x, axis=all_axes(axis, x.ndim))
 
 
@@ -76,7 +83,7 @@ def log_softmax(x: ArrayLike, axis: AxisLike = None) -> Any:
     >>> special.log_softmax([1000.0, 0.0])
     Tensor([    0., -1000.])
     """
-    x = as_tensor(x)
+    x = _numbers(x)
     return log_softmax_of(x, axis=all_axes(axis, x.ndim))
 
 
@@ -108,7 +115,7 @@ def logsumexp(
     >>> special.logsumexp([1000.0, 1000.0])
     Tensor(1000.69314718)
     """
-    args: tuple[Any, ...] = tuple(as_tensor(x) for x in (a, b) if x is not None)
+    args: tuple[Any, ...] = tuple(_numbers(x) for x in (a, b) if x is not None)
     args = tuple(np.broadcast_arrays(*args)) if len(args) > 1 else args
     axes = all_axes(axis, args[0].ndim)
     result = logsumexp_of(*args, axis=axes, keepdims=bool(keepdims), signed=bool(return_sign))

@@ -1,9 +1,8 @@
 """The decompositions of ``numpy.linalg``: Cholesky, QR, symmetric eigenvalues, singular values.
 
 Each is one primitive, with its factors packed into one array, that works on the last two axes. Where
-eigenvalues or singular values are equal, their vectors are not determined. What does not depend on the
-choice has a first derivative all the same; everything else has nan there, and so have second
-derivatives.
+eigenvalues or singular values are equal, their vectors are not determined: what asks for them has nan
+there, and so have second derivatives. First derivatives of the values alone are those for one choice.
 
 >>> import numpy as np
 >>> import tapegrad as tg
@@ -166,16 +165,19 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 # Equal values ------------------------------------------------------------------------------------
 
 
-def _over_gaps(turns: Array, gaps: Array, floor: Any, size: int) -> Any:
-    """Return ``turns / gaps``; of equal values 0 if there is nothing to turn, or else nan."""
+def _over_gaps(turns: Array, moved: Array, gaps: Array, floor: Any, size: int) -> Any:
+    """Return ``turns / gaps``; of equal values 0 if nothing asks for their vectors, or else nan.
+
+    `moved` is what the cotangent says about pairs of vectors. That `turns`, a difference of it, vanishes
+    is not enough: so it does where a matrix is put together again, whose derivative is a limit.
+    """
     eps = float(np.finfo(turns.dtype).eps) * size
     equal = np.abs(gaps) <= floor
-    least = eps * np.max(np.abs(turns), axis=(-2, -1), keepdims=True, initial=0.0)
-    least = np.maximum(least, eps * np.finfo(turns.dtype).tiny)
-    still = np.abs(turns) <= np.maximum(least, eps)
-    return np.where(equal, np.where(still, 0.0, np.nan), turns / np.where(equal, 1.0, gaps)).astype(
-        turns.dtype
-    )
+    moved = np.abs(moved) + np.abs(turned(moved))
+    least = eps * np.max(moved, axis=(-2, -1), keepdims=True, initial=1.0)
+    pairs = 1 - np.eye(moved.shape[-1], dtype=moved.dtype)
+    zero_over = np.where(moved * pairs <= least, 0.0, np.nan)
+    return np.where(equal, zero_over, turns / np.where(equal, 1.0, gaps)).astype(turns.dtype)
 
 
 def _lost(t: Any, at: Any, like: Any) -> Any:
@@ -220,7 +222,7 @@ def _eigh_vjp(g: Array, y: Array, x: Array) -> Any:
     gaps = w[..., None, :] - w[..., :, None]
     floor = n * float(np.finfo(x.dtype).eps) * np.max(np.abs(w), axis=-1, initial=0.0)
     floor = floor[..., None, None]
-    turns = _over_gaps((inner - turned(inner)) / 2, gaps, floor, n)
+    turns = _over_gaps((inner - turned(inner)) / 2, inner, gaps, floor, n)
     eye = np.eye(n, dtype=x.dtype)
     middle = turns * (1 - eye) + gw[..., None, :] * eye
     out = np.matmul(np.matmul(v, middle), turned(v))
@@ -243,8 +245,8 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
 
     Notes
     -----
-    Of equal eigenvalues, derivatives that depend on the choice of vectors are nan, and so are all
-    second derivatives.
+    Of equal eigenvalues, derivatives of what is made of their vectors are nan, and so are all second
+    derivatives.
 
     Examples
     --------
@@ -284,7 +286,8 @@ def _svd_thin_vjp(g: Array, y: Array, x: Array) -> Any:
     gaps = s[..., None, :] - s[..., :, None]
     left, right = np.matmul(turned(u), gu), np.matmul(turned(v), gv)
     turns = (left - turned(left)) * s[..., None, :] + s[..., :, None] * (right - turned(right))
-    lost = np.sum(0 * _over_gaps(turns, gaps, floor, size), axis=(-2, -1), keepdims=True)
+    moved = np.abs(left * s[..., None, :]) + np.abs(right * s[..., None, :])
+    lost = np.sum(0 * _over_gaps(turns, moved, gaps, floor, size), axis=(-2, -1), keepdims=True)
     out = svd_packed_p.vjp_of(0)(g, y, x) + lost
     return _without_second(out, x, gaps, floor)
 

@@ -38,7 +38,9 @@ def differentiated(value: Any) -> bool:
     return False
 
 
-def kinked(value: Any, g: Any, x: Any, at: Any, axis: tuple[int, ...] = ()) -> Any:
+def kinked(
+    value: Any, g: Any, x: Any, at: Any, axis: tuple[int, ...] = (), tangent: bool = False
+) -> Any:
     """Return `value`, what a rule makes of a cotangent or tangent; it has no derivative at kinks.
 
     Parameters
@@ -59,7 +61,7 @@ def kinked(value: Any, g: Any, x: Any, at: Any, axis: tuple[int, ...] = ()) -> A
         return value
     axis = tuple(a - len(value.shape) for a in axis)  # from the back, whatever is batched
     # A tangent is made while the transformation that wants it runs.
-    tangent = state.get().depth > x.live_trace.level
+    tangent = tangent or state.get().depth > x.live_trace.level
     return bind(kinked_p, value, g, x, at == 0, axis=axis, tangent=tangent)
 
 
@@ -72,7 +74,8 @@ class Kinked(Primitive):
     """``kinked(value, g, x, kink)`` is `value`; where `kink` is true, its derivatives are nan.
 
     It is `g` times a slope that `x` has not. Where `g` is 0 that is 0 wherever `x` goes, but not
-    wherever `g` goes: there the derivative by `g` is nan, and elsewhere that by `x`.
+    wherever `g` goes: there the derivative by `g` is nan, and elsewhere that by `x`. If `x` does not
+    move with what is asked for, the derivative by `g` is the subgradient, as if `g` were any number.
 
     A sweep that asks with a cotangent of 0 is told 0, if that means that it does not ask: if `x` is
     nothing but the arguments, rearranged and added up. Behind other functions, whose derivatives may be
@@ -83,7 +86,8 @@ class Kinked(Primitive):
         """Return the rules for one entry."""
         x = inputs[2]
         sure = x is None or _is_affine(x)
-        return (*(partial(_pull, index=i, sure=sure) for i in range(3)), None)
+        moving = x is not None
+        return (*(partial(_pull, index=i, sure=sure, moving=moving) for i in range(3)), None)
 
 
 def _is_affine(node: Node) -> bool:
@@ -103,15 +107,15 @@ def _is_affine(node: Node) -> bool:
 
 def _pull(
     c: Any, z: Any, value: Any, g: Any, x: Any, kink: Any, *, index: int, sure: bool = False,
-    axis: tuple[int, ...], tangent: bool,
+    moving: bool = True, axis: tuple[int, ...], tangent: bool,
 ) -> Any:  # fmt: skip
     if not index:
         return c
-    lost = np.logical_and(kink, _lost(g, axis, index))
+    lost = np.logical_and(kink, _lost(g, axis, index) if moving else False)
     if sure and not tangent:
         lost = np.logical_and(lost, _any(c, axis))
     part = np.broadcast_to(_nan(lost, x), c.shape)
-    return kinked(part, c, x, np.logical_not(kink), _from_front(axis, c))
+    return kinked(part, c, x, np.logical_not(kink), _from_front(axis, c), tangent=not moving)
 
 
 def _push(
@@ -120,7 +124,8 @@ def _push(
     pushed = tangents[0]
     for index in (1, 2):
         if tangents[index] is not None:
-            lost = np.logical_and(kink, _lost(g, axis, index))
+            moving = tangents[2] is not None
+            lost = np.logical_and(kink, _lost(g, axis, index) if moving else False)
             part = np.broadcast_to(_nan(lost, x), z.shape)
             part = kinked(part, g, x, np.logical_not(kink), _from_front(axis, z))
             pushed = part if pushed is None else pushed + part

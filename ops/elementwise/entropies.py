@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.elementwise.special_own import own
+from tapegrad.ops.elementwise.special_own import Special, own
+from tapegrad.tape.array.application import bind
 
 __all__ = ["entr", "expit", "log_expit", "logit", "rel_entr", "xlog1py", "xlogy"]
 
@@ -63,9 +64,9 @@ def _rel_entr(x: Any, y: Any) -> Any:
     return np.where(inside, value, edge)
 
 
-expit = own(
+expit: Special = own(
     "expit", _expit, "1 / (1 + exp(-x))", "The logistic function.",
-    lambda g, y, x: g * (y * (1.0 - y)),
+    lambda g, y, x: g * (y * bind(expit.primitive, -x)),
 )  # fmt: skip
 logit = own(
     "logit", _logit, "log(p / (1 - p))", "The inverse of the logistic function.",
@@ -73,7 +74,7 @@ logit = own(
 )  # fmt: skip
 log_expit = own(
     "log_expit", _log_expit, "log(expit(x))", "The logarithm of the logistic function.",
-    lambda g, y, x: g * (1.0 - np.exp(y)),
+    lambda g, y, x: g * bind(expit.primitive, -x),
 )  # fmt: skip
 xlogy = own(
     "xlogy", _xlogy, "x * log(y)", "A product that is 0 where x is, also if y is.",

@@ -19,7 +19,10 @@ from tapegrad.ops.elementwise.special_own import own
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.types import Array
 
-__all__ = ["chebyshev", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
+__all__ = [
+    "chebyshev", "erf", "erfc", "erfc_integral", "erfcinv", "erfcx", "erfcx_slope", "erfinv",
+    "log_ndtr", "ndtr", "ndtri",
+]  # fmt: skip
 
 #: Chebyshev coefficients of (1 + 2 x) exp(x^2) erfc(x) as a function of (x - 3.75) / (x + 3.75).
 _SCALED = (
@@ -71,6 +74,8 @@ _ROOT_2 = math.sqrt(2.0)
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_PI = math.sqrt(math.pi)
 _ROOT_2PI = math.sqrt(2.0 * math.pi)
+_FAR = 64.0
+_MIDDLE = 2.0
 _SPLIT = 134217729.0  # 2^27 + 1, which cuts a float64 into halves
 
 
@@ -83,12 +88,13 @@ def chebyshev(coefficients: tuple[float, ...], t: Any) -> Any:
 
 
 def _gaussian(x: Any, factor: float) -> Any:
-    """Return ``exp(factor * x**2)``, which would lose digits with the square in one number."""
-    near = np.where(np.abs(x) < 1e100, x, 0.0)
+    """Return ``exp(factor * x**2)``, which would lose digits with the square in one number.
+
+    Beyond `_FAR`, it is 0 or infinite, and what the square rounds off may be large.
+    """
+    near = np.clip(x, -_FAR, _FAR)
     high = near * _SPLIT - (near * _SPLIT - near)
-    whole = np.exp(factor * high * high)
-    result = whole + whole * np.expm1(factor * (near - high) * (near + high))
-    return np.where(np.abs(x) < 1e100, result, np.where(np.isnan(x), x, np.exp(factor * 1e100)))
+    return np.exp(factor * high * high) * np.exp(factor * (near - high) * (near + high))
 
 
 def _scaled(x: Any) -> Any:
@@ -138,6 +144,29 @@ def _log_ndtr(x: Any) -> Any:
         tail = np.log(0.5 * _scaled(-left * _ROOT_HALF)) - 0.5 * left * left
     right = np.maximum(x, -1.0)
     return np.where(x < -1.0, tail, np.log1p(-_ndtr(-right)))
+
+
+def _erfc_integral(n: Any, x: Any) -> Any:
+    """Return ``exp(x**2)`` times the n-th integral of erfc, for integers n from 0 (DLMF 7.18).
+
+    To the right, each is much less than the one before, so that a recurrence in n loses all digits: the
+    ratios are a continued fraction there.
+    """
+    top = int(np.max(n, initial=0.0))
+    right = np.maximum(x, _MIDDLE)
+    ratio: Any = 0.0
+    high: Any = np.full(np.shape(right), 2.0 / _ROOT_PI)
+    for k in range(top + 50, -1, -1):  # the ratio of the k-th to the one before
+        ratio = 0.5 / (right + (k + 1) * ratio)
+        if k <= top:
+            high = np.where(k <= n, high * ratio, high)
+    left = np.minimum(x, _MIDDLE)
+    before: Any = 2.0 / _ROOT_PI
+    last = low = _erfcx(left)
+    for k in range(1, top + 1):
+        before, last = last, (0.5 * before - left * last) / k
+        low = np.where(n == k, last, low)
+    return np.where(x > _MIDDLE, high, low)
 
 
 # Inverses ----------------------------------------------------------------------------------------
@@ -205,16 +234,23 @@ def _erf_slope(g: Array, y: Array, x: Array) -> Any:
     return g * (2.0 / _ROOT_PI * np.exp(-(x * x)))
 
 
-def _erfcx_slope(g: Array, y: Array, x: Array) -> Any:
-    return g * (2.0 * x * y - 2.0 / _ROOT_PI)
+def erfcx_slope(x: Array) -> Any:
+    """Return the derivative of erfcx, ``2 * x * erfcx(x) - 2 / sqrt(pi)``, without the loss in that."""
+    return -2.0 * bind(erfc_integral.primitive, 1.0, x)
 
 
 def _log_ndtr_slope(g: Array, y: Array, x: Array) -> Any:
     right = np.exp(-0.5 * x * x - y) / _ROOT_2PI
-    left = math.sqrt(2.0 / math.pi) / bind(erfcx.primitive, np.minimum(x, 0.0) * -_ROOT_HALF)
+    left = math.sqrt(2.0 / math.pi) / bind(erfcx.primitive, np.where(x > 0, 0.0, x) * -_ROOT_HALF)
     return g * np.where(x > 0, right, left)
 
 
+erfc_integral = own(
+    "erfc_integral", _erfc_integral, "exp(x**2) * the n-th integral of erfc from x to infinity",
+    "The scaled integrals of erfc.",
+    None,
+    lambda g, y, n, x: g * (-2.0 * (n + 1) * bind(erfc_integral.primitive, n + 1, x)),
+)  # fmt: skip
 erf = own("erf", _erf, "erf(x)", "The error function.", _erf_slope)
 erfc = own(
     "erfc", _erfc, "1 - erf(x)", "The complement of the error function, without loss in its tail.",
@@ -222,7 +258,7 @@ erfc = own(
 )  # fmt: skip
 erfcx = own(
     "erfcx", _erfcx, "exp(x**2) * erfc(x)", "The scaled complement of the error function.",
-    _erfcx_slope,
+    lambda g, y, x: g * erfcx_slope(x),
 )  # fmt: skip
 erfinv = own(
     "erfinv", _erfinv, "x with erf(x) == y", "The inverse of the error function.",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.elementwise.error_functions import erfcx_slope
 from tapegrad.tape.core.primitive import Rule
 from tapegrad.tape.transforms.derivatives import vjp
 
@@ -166,7 +167,7 @@ RULES: dict[str, Rules] = {
     # Error functions (DLMF 7.2, 7.10)
     "erf": (lambda g, y, x: g * (2 / _ROOT_PI * np.exp(-(x * x))),),
     "erfc": (lambda g, y, x: g * (-2 / _ROOT_PI * np.exp(-(x * x))),),
-    "erfcx": (lambda g, y, x: g * (2 * (x * y) - 2 / _ROOT_PI),),
+    "erfcx": (lambda g, y, x: g * erfcx_slope(x),),
     "erfi": (lambda g, y, x: g * (2 / _ROOT_PI * np.exp(x * x)),),
     "erfinv": (lambda g, y, x: g * (_ROOT_PI / 2 * np.exp(y * y)),),
     "erfcinv": (lambda g, y, x: g * (-_ROOT_PI / 2 * np.exp(y * y)),),

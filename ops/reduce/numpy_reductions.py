@@ -77,10 +77,11 @@ def _extreme(function: Any, ufunc: np.ufunc) -> Any:
             a = as_tensor(a)
             initial = functions["cast"](as_tensor(initial), a.dtype)
             a = _masked(a, where, initial)
-            if not a.size:  # NumPy reduces nothing to `initial`
-                axes = all_axes(axis, a.ndim)
+            axes = all_axes(axis, a.ndim)
+            if not a.size and axes:  # NumPy reduces nothing to `initial`
                 keep = keepdims is not NOT_GIVEN and bool(keepdims)
-                block = np.broadcast_to(initial, _one_more(a.shape, axes))
+                block = np.broadcast_to(initial, _in_places(a.shape, axes, 1))
+                a = np.reshape(a, _in_places(block.shape, axes[:1], 0))
                 a = np.concatenate([a, block], axes[0])
                 return delivered(function(a, axes, keep, constant=constant), out, ufunc.__name__)
         result = function(a, axis, keepdims, constant=constant)
@@ -97,9 +98,9 @@ def _extreme(function: Any, ufunc: np.ufunc) -> Any:
     return reduce
 
 
-def _one_more(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a block that makes an array with an empty reduced axis non-empty."""
-    return tuple(1 if i == axes[0] else max(n, 1) if i in axes else n for i, n in enumerate(shape))
+def _in_places(shape: tuple[int, ...], axes: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """Return a shape with a size at some axes."""
+    return tuple(size if i in axes else n for i, n in enumerate(shape))
 
 
 implements(np.max, np.amax)(_extreme(reductions.max, np.maximum))

@@ -34,7 +34,12 @@ class ShapeDtypeStruct:
     __slots__ = ("dtype", "shape")
 
     def __init__(self, shape: Any, dtype: Any) -> None:
-        self.shape = tuple(int(n) for n in shape)
+        try:
+            self.shape = tuple(int(n) for n in shape)
+        except TypeError:
+            raise TypeError(
+                f"ShapeDtypeStruct: the shape must be a sequence of ints, not {shape!r}"
+            ) from None
         self.dtype: np.dtype[Any] = np.dtype(dtype)
 
     @property

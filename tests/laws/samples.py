@@ -102,6 +102,7 @@ one("ndtri logit erfcinv entr", 0.1, 0.9)
 two("zeta", (1.5, 4.0), (0.4, 2.0))
 for _p, _q in PAIRS:
     add("recompute", lambda rng, p=_p, q=_q: ((array(rng, p), array(rng, q)), {}))
+    add("erfc_integral", lambda r, p=_p, q=_q: ((r.integers(0, 3, p), array(r, q, -1.0, 3.0)), {}))
     add("polygamma", lambda r, p=_p, q=_q: ((r.integers(0, 4, p), array(r, q, 0.4, 2.0)), {}))
 two("xlogy xlog1py rel_entr", (0.2, 2.0), (0.3, 2.0))
 two("add subtract multiply logaddexp logaddexp2")

@@ -42,6 +42,14 @@ def _digamma(x: float) -> float:
     )
 
 
+def _erfc_integral(n: float, x: float) -> float:
+    """By its integral (DLMF 7.18.2), by Gauss and Legendre's rule."""
+    places, weights = np.polynomial.legendre.leggauss(200)
+    t = 6 * (places + 1)
+    whole = 6 * np.sum(weights * t**n * np.exp(-(t * t) - 2 * x * t))
+    return float(whole * 2 / (math.sqrt(math.pi) * math.factorial(int(n))))
+
+
 def _polygamma(n: float, x: float) -> float:
     return _digamma(x) if n == 0 else (-1) ** (n + 1) * math.factorial(int(n)) * _zeta(n + 1, x)
 
@@ -65,6 +73,7 @@ REFERENCES = {
     "gammaln": _each(math.lgamma),
     "digamma": _each(_digamma),
     "zeta": _each(_zeta),
+    "erfc_integral": _each(_erfc_integral),
     "polygamma": _each(_polygamma),
     "erf": _each(math.erf),
     "erfc": _each(math.erfc),

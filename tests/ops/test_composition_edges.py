@@ -233,6 +233,35 @@ def test_files_are_written_with_the_values(tmp_path: Any) -> None:
     assert np.array_equal(np.loadtxt(tmp_path / "d.txt"), V)
 
 
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((0, 0), None), ((3, 0), None), ((0, 3), (0, 1)), ((2, 0, 0), (1, 2)), ((2, 0, 3), (0, 2)),
+     ((0, 3), 1), ((0,), ())],
+)  # fmt: skip
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_nothing_is_reduced_to_what_it_starts_from(shape: Any, axis: Any, keepdims: bool) -> None:
+    def greatest(a: Any, initial: Any) -> Any:
+        return np.max(a, axis=axis, initial=initial, keepdims=keepdims)
+
+    a = np.zeros(shape)
+    expected = greatest(a, 1.0)
+    for got in (greatest(tg.tensor(a), 1.0).data, tg.jit(greatest)(a, 1.0)):
+        np.testing.assert_array_equal(got, expected)
+        assert got.shape == expected.shape
+    by_a, by_initial = tg.grad(lambda a, i: np.sum(greatest(a, i)), (0, 1))(a, 1.0)
+    assert by_a.shape == shape and by_initial == expected.size
+    assert tg.vmap(lambda a: greatest(a, 1.0))(np.zeros((2, *shape))).shape == (2, *expected.shape)
+
+
+def test_matrices_without_elements_have_derivatives_of_every_order() -> None:
+    empty = np.zeros((0, 0))
+    for values in (np.linalg.eigvalsh, lambda a: np.linalg.eigh(a)[1]):
+        slope = tg.grad(lambda a, f=values: np.sum(f(a)))
+        assert tg.vmap(slope)(np.zeros((2, 0, 0))).shape == (2, 0, 0)
+        assert tg.jacrev(slope)(empty).shape == (0, 0, 0, 0)
+        assert tg.jvp(slope, (empty,), (empty,))[1].shape == (0, 0)
+
+
 def test_isnat_and_empty_like_take_tensors() -> None:
     with pytest.raises(TypeError, match="isnat"):
         np.isnat(tg.tensor(V))

@@ -283,6 +283,28 @@ def test_kinks_stay_nan_at_every_order() -> None:
         np.testing.assert_array_equal(g(0.0), want)
 
 
+@pytest.mark.parametrize(
+    "function", [np.abs, lambda x: np.abs(x) * np.sign(x), lambda x: np.abs(x) ** 2]
+)
+def test_a_sweep_transposed_at_a_kink_has_the_documented_derivative(function: Any) -> None:
+    """Compiled or differentiated, too: the point does not move, whatever the tangents are."""
+    x, t = np.array([1.0, 0.0, -2.0]), np.array([1.0, 1.0, 2.0])
+
+    def along(x: Any, t: Any) -> Any:
+        return tg.linearize(function, x)[1](t)
+
+    expected = tg.jvp(function, (x,), (t,))[1]
+    np.testing.assert_array_equal(along(x, t), expected)
+    np.testing.assert_array_equal(tg.jit(along)(x, t), expected)
+    value, slope = tg.value_and_grad(lambda x: np.sum(along(x, t)))(x)
+    assert value == np.sum(expected)
+    np.testing.assert_array_equal(np.isnan(slope), [False, True, False])
+    slope = tg.grad(lambda x: np.sum(along(x, x)))(x)
+    np.testing.assert_array_equal(np.isnan(slope), [False, True, False])
+    sparse = tg.sparse_jacobian(function, triple=True, compiled=True)(x)
+    np.testing.assert_array_equal(sparse.data, np.diag(tg.jacrev(function)(x)))
+
+
 def test_plain_gradients_record_no_kinks() -> None:
     for f in (np.abs, lambda x: np.linalg.norm(x), np.std):
         g = tg.jit(tg.grad(lambda x, f=f: np.sum(f(x))))

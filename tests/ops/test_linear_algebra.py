@@ -148,6 +148,31 @@ def test_what_depends_on_the_vectors_has_none() -> None:
     assert np.isnan(gradient).all()
 
 
+def test_what_is_put_together_again_at_equal_values_is_no_silent_zero() -> None:
+    """Its derivative is a limit of what is 0 / 0 there: of a matrix itself, by its triangle, 12."""
+    weights = np.arange(9.0).reshape(3, 3)
+
+    def rebuilt(a: Any) -> Any:
+        w, v = LINALG.eigh(a)
+        return np.sum(v * w @ v.T * weights)
+
+    def decomposed(a: Any) -> Any:
+        u, s, vh = LINALG.svd(a)
+        return np.sum(u * s @ vh * weights)
+
+    def polar(a: Any) -> Any:
+        u, _, vh = LINALG.svd(a)
+        return np.sum(u @ vh * weights)
+
+    for at in (np.eye(3), np.diag([1.0, 2.0, 2.0])):
+        assert np.isnan(tg.grad(rebuilt)(at)[2, 1])
+        assert np.isnan(tg.grad(decomposed)(at)).all()
+        assert np.isnan(tg.grad(polar)(at)).all()
+    apart = np.diag([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(tg.grad(rebuilt)(apart)[2, 1], 12.0, 1e-12)
+    np.testing.assert_allclose(tg.grad(decomposed)(apart), weights, 1e-12, 1e-12)
+
+
 def test_second_derivatives_at_equal_values_are_no_silent_zeros() -> None:
     """Of tr exp(A) at the unit matrix it is 2e along an off-diagonal direction."""
     direction = np.array([[0.0, 1.0], [1.0, 0.0]])

@@ -345,3 +345,8 @@ def test_what_is_called_in_each_trip_is_an_image_where_the_caller_is_one():
             np.testing.assert_allclose(transformed(x)[1], python(x)[1], rtol=1e-14)
     way = tg.grad(lambda x: tg.cond(x > 0, lambda x: math.sin(x), lambda x: x, x))
     np.testing.assert_allclose(way(0.5), math.cos(0.5))
+
+
+def test_rows_that_are_summed_up_keep_their_shape() -> None:
+    with pytest.raises(TypeError, match=r"rows of shape \(\d+,\), all at once, and returned"):
+        tg.associative_scan(lambda a, b: np.sum(a + b), np.ones(3))

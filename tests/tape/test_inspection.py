@@ -67,3 +67,8 @@ def test_a_struct_is_a_value():
     assert hash(a) == hash(tg.ShapeDtypeStruct((2, 3), np.float32))
     assert (a.ndim, a.size, a.shape, a.dtype) == (2, 6, (2, 3), np.dtype("f4"))
     assert tg.tree_leaves({"a": a}) == [a]
+
+
+def test_a_shape_that_is_none_is_named() -> None:
+    with pytest.raises(TypeError, match="the shape must be a sequence of ints, not 3"):
+        tg.ShapeDtypeStruct(3, float)

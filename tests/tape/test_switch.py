@@ -85,3 +85,8 @@ def test_wrong_arguments_say_what_is_wrong():
     text = re.escape("branch0 returns float64[3], branch1 float64[3], branch2 float64[]")
     with pytest.raises(TypeError, match=f"switch: the branches must return alike. {text}"):
         tg.switch(1, [lambda x: x, lambda x: x * x, lambda x: x[0]], A)
+
+
+def test_branches_that_are_no_sequence_are_named() -> None:
+    with pytest.raises(TypeError, match="switch: the branches must be a sequence of functions"):
+        tg.switch(1, np.sin, np.cos, 1.0)

@@ -347,3 +347,8 @@ def test_axes_come_in_any_form(axes: Any) -> None:
         np.testing.assert_allclose(compiled(x), [[0.6, 0.8], [0.3, 0.4]])
     with pytest.raises(TypeError):
         tg.clip_by_norm(x, 1.0, [1.0])
+
+
+def test_swapped_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match=r"max_norm must be a positive number, not \{'a'"):
+        tg.clip_by_global_norm(1.0, {"a": np.ones(2)})

@@ -234,6 +234,47 @@ def test_derivatives_at_hard_places() -> None:
     assert tg.grad(special.expit)(-800.0) == 0
 
 
+def test_no_tail_is_lost_far_from_0() -> None:
+    x = 10.0 ** np.random.default_rng(0).uniform(0, 300, 400)
+    for sign, name, limit in ((1, "erf", 1), (-1, "erf", -1), (1, "erfc", 0), (-1, "erfc", 2)):
+        got = getattr(special, name)(sign * x[x > 30]).data
+        np.testing.assert_array_equal(got, limit, err_msg=name)
+    assert not np.isnan(special.ndtr([x, -x]).data).any()
+    assert not np.isnan(special.log_ndtr([x, -x]).data).any()
+    np.testing.assert_array_equal(special.erfcx(-x[x > 30]).data, np.inf)
+
+
+def test_derivatives_do_not_cancel_in_tails() -> None:
+    # Computed with 60 digits.
+    for name, x, first, second in [
+        ("erfcx", 1e3, -5.6418873726549667e-7, 1.1283757819707055e-9),
+        ("erfcx", 1000000.25, -5.6418930145222402e-13, 1.1283783208081753e-18),
+        ("erfcx", 1e15, -5.6418958354775629e-31, 1.1283791670955126e-45),
+        ("log_ndtr", -10000.3, 10000.3000999970, -0.99999999000060057),
+        ("log_expit", 37.5, 5.1755550058018683e-17, -5.175555005801868e-17),
+        ("log_expit", 700.5, 5.9801961186397912e-305, -5.9801961186397912e-305),
+        ("expit", 45.0, 2.8625185805493936e-20, -2.8625185805493936e-20),
+        ("expit", -45.0, 2.8625185805493936e-20, 2.8625185805493936e-20),
+    ]:
+        slope = tg.grad(getattr(special, name))
+        assert slope(x) == pytest.approx(first, rel=1e-12, abs=0), (name, x)
+        assert tg.jit(slope)(x) == pytest.approx(first, rel=1e-12, abs=0), (name, x)
+        assert tg.grad(slope)(x) == pytest.approx(second, rel=1e-12, abs=0), (name, x)
+    assert tg.grad(special.erfcx)(np.inf) == 0
+
+
+def test_truth_values_count_as_numbers_along_axes_too() -> None:
+    truths, numbers = np.array([True, False]), np.array([1.0, 0.0])
+    for function in (special.softmax, special.log_softmax, special.logsumexp):
+        np.testing.assert_array_equal(function(truths).data, function(numbers).data)
+
+
+def test_there_is_no_seam_in_the_second_derivative_of_log_ndtr() -> None:
+    second = tg.grad(tg.grad(special.log_ndtr))
+    assert second(0.0) == pytest.approx(-2 / np.pi)
+    assert tg.jvp(tg.grad(special.log_ndtr), (0.0,), (1.0,))[1] == pytest.approx(-2 / np.pi)
+
+
 def test_bessel_functions_are_differentiated_at_0_and_beyond_their_series() -> None:
     x = np.array([-9.0, -2.0, -0.3, 0.2, 0.49, 0.51, 1.0, 4.0, 12.0])
     for name in ("i0", "i0e", "i1", "i1e", "j0", "j1"):

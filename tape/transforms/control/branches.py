@@ -260,6 +260,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     >>> tg.vmap(tg.grad(power, argnums=1))(np.array([0, 1, 2]), np.array([3.0, 3.0, 3.0]))
     array([0., 1., 6.])
     """
+    if callable(branches):
+        raise TypeError("switch: the branches must be a sequence of functions, not one function")
     branches = list(branches)
     if not branches:
         raise ValueError("switch: there must be at least one branch")

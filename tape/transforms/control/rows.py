@@ -142,9 +142,18 @@ def associative_scan(
         pair = (second, first) if reverse else (first, second)
         result = seen(fn(*(unflatten(structure, part) for part in pair)))
         try:
-            return flatten_like(structure, result, "associative_scan: fn must return what it takes")
+            result = flatten_like(
+                structure, result, "associative_scan: fn must return what it takes"
+            )
         except ValueError as error:
             raise TypeError(str(error)) from None
+        for got, like in zip(result, first):
+            if np.shape(got) != np.shape(like):
+                raise TypeError(
+                    "associative_scan: fn must return what it takes; it was given rows of shape "
+                    f"{np.shape(like)}, all at once, and returned an array of shape {np.shape(got)}"
+                )
+        return result
 
     if reverse:
         leaves = [np.flip(leaf, axis) for leaf in leaves]
