@@ -118,7 +118,8 @@ def sum_at_once(program: Program) -> Program:
 
 
 def _is_sum(entry: Node) -> bool:
-    alike = all(type(o) is Node and o.shape == entry.shape for o in entry.operands)
+    like = entry.shape, entry.dtype
+    alike = all(type(o) is Node and (o.shape, o.dtype) == like for o in entry.operands)
     return entry.primitive.name == "add" and len(entry.shape) == 2 and alike
 
 

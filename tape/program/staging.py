@@ -89,6 +89,8 @@ class StagingTrace(Trace):
         self.originals = Originals()
         #: What the user passed for each input.
         self.passed: dict[Node, Any] = {}
+        #: Those of them that were written into.
+        self.written: list[Any] = []
 
     def give_up(self, reason: str) -> NoReturn:
         """End the recording, whatever the user's code does about it: it would not stand for it."""
@@ -206,14 +208,10 @@ class StagingTrace(Trace):
         """Replace the value of `root`, unless others see its memory."""
         array = self.passed.get(root.node)
         if type(array) is np.ndarray:
-            owned = array.base is None
-            others = (a for a in self.passed.values() if type(a) is np.ndarray and a is not array)
-            if any(
-                np.may_share_memory(array, other)
-                for other in others
-                if not (owned and other.base is None)  # two that own their memory share none
-            ):
+            others = (other for node, other in self.passed.items() if node is not root.node)
+            if any(_share_memory(array, other) for other in others):
                 self.give_up("it writes into an array that shares memory with another")
+            self.written.append(array)
         super().write(root, primitive, args, params)
 
     def guard(self, tensor: Traced, kind: str, seen: Any) -> None:
@@ -226,6 +224,8 @@ class StagingTrace(Trace):
         node.constant = value.dtype.kind != "f"
         self.inputs.append(node)
         self.passed[node] = value if original is None else original
+        if any(_share_memory(array, original) for array in self.written):
+            self.give_up("it reads an array that shares memory with one that it has written into")
         if type(original) in (float, int):
             self.weak.add(node)
         return make(self, value, node)
@@ -275,7 +275,16 @@ class StagingTrace(Trace):
         """End the trace, and let go of the values that it was recorded with."""
         super().close()
         self.passed.clear()
+        self.written.clear()
         self.originals = Originals()
         for entry in self.entries:
             entry.saved = entry.inputs = ()
             entry.grad = None
+
+
+def _share_memory(written: np.ndarray, other: Any) -> bool:
+    """Whether an array may share memory with what was passed for another input."""
+    if type(other) is not np.ndarray or other is written:
+        return other is written
+    both_own = written.base is None and other.base is None
+    return not both_own and bool(np.may_share_memory(written, other))

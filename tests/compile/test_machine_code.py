@@ -43,6 +43,28 @@ def test_each_kind_converts_to_each_as_in_numpy(kind, to):
     np.testing.assert_array_equal(y, x.astype(KINDS[to]))
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("to", [k for k in KINDS if k not in ("boolean", "float32", "float64")])
+@pytest.mark.parametrize("least", [-100, -40_000, -(2**31)])
+def test_negative_numbers_become_integers_as_in_numpy(kind, to, least):
+    text = f"def kernel(n0, x, y):\n    for i0 in range(n0):\n        y[i0] = {to}({kind}(x[i0]))\n"
+    for source in (kind, "int32"):
+        x = np.array([least, -1, 0, 1, 5] * 7).astype(KINDS[source])
+        y = np.empty(35, KINDS[to])
+        compiled(text, array("x", source), array("y", to))(35, x, y)
+        np.testing.assert_array_equal(y, x.astype(KINDS[kind]).astype(np.int64).astype(KINDS[to]))
+
+
+@pytest.mark.parametrize("relation", ["<", "<=", ">", ">=", "==", "!="])
+def test_comparisons_of_truth_values(relation):
+    a, b = np.array([[False, False, True, True], [False, True, False, True]])
+    text = "def kernel(n0, a, b, y):\n    for i0 in range(n0):\n        y[i0] = a[i0] {} b[i0]\n"
+    y = np.empty(4, bool)
+    parameters = [array(name, "boolean") for name in "aby"]
+    compiled(text.format(relation), *parameters)(4, a, b, y)
+    np.testing.assert_array_equal(y, eval(f"a {relation} b"))
+
+
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "boolean"])
 @pytest.mark.parametrize("relation", ["<", "<=", ">", ">=", "==", "!="])
 def test_comparisons_know_signs_and_nan(kind, relation):

@@ -80,3 +80,18 @@ def test_products_that_are_used_elsewhere_stay():
 def test_sums_of_large_products_stay_as_they_are():
     a = RANDOM.standard_normal((4, 128, 128))
     assert products(lambda a, b: sum(a[t].T @ b[t] for t in range(4)), a, a) == 4
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float32])
+@pytest.mark.parametrize("start", [0, W, W > 0])
+def test_products_of_another_dtype_than_their_sum(dtype, start):
+    xs = (XS * 3).astype(dtype)
+
+    def f(xs):
+        return [sum([xs[t].T @ xs[t] for t in range(len(xs))], start)]
+
+    compiled = tg.jit(f)
+    compiled(xs)
+    (found,), (expected,) = compiled(xs), f(xs)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype is np.float32 else 1e-12)

@@ -64,6 +64,38 @@ def test_writes_into_arguments_that_share_memory_do_what_numpy_does():
             close(ours, theirs)
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["first call", "after others"])
+def test_one_array_as_two_arguments_one_of_which_is_written_into(known):
+    jitted = tg.jit(two_arguments)
+    if known:
+        jitted(V.copy(), V * 2)
+    ours, theirs = V.copy(), V.copy()
+    with pytest.warns(RuntimeWarning, match="shares memory"):
+        for _ in range(3):
+            close(jitted(ours, ours), two_arguments(theirs, theirs))
+            close(ours, theirs)
+
+
+def test_a_view_that_is_read_after_the_write_into_what_it_shows():
+    held = {}
+
+    def f(x):
+        x += 1.0
+        return x * held["part"]
+
+    jitted = tg.jit(f)
+    held["part"] = V * 2
+    close(jitted(V.copy()), f(V.copy()))
+    with pytest.warns(RuntimeWarning, match="shares memory"):
+        for _ in range(3):
+            ours, theirs = V.copy(), V.copy()
+            held["part"] = ours[::-1]
+            found = jitted(ours)
+            held["part"] = theirs[::-1]
+            close(found, f(theirs))
+            close(ours, theirs)
+
+
 def test_one_array_as_two_arguments_is_right_when_nothing_is_written():
     check(lambda x, y: x * y + x, (V, V), (V, V * 2))
 

@@ -8,10 +8,14 @@ import tapegrad as tg
 Z = np.linspace(1.0, 2.0, 4)
 BYTES = np.array([0, 1, 200, 255], np.uint8)
 NUMBERS = np.arange(4)
+HOLES = np.array([1.0, np.nan, 2.0, np.nan])
 FUNCTIONS = {
     "or": lambda z: np.sum(((z > 1) + (z > 1.5)) * z),
     "or compared": lambda z: np.where(((z > 1) + (z > 1.5)) == True, z, 0),  # noqa: E712
     "greatest of booleans": lambda z: np.maximum(z > 1, z > 1.5) * z,
+    "booleans compared": lambda z: ((z > 1.2) < (z > 1.6)) * z - ((z > 1.6) >= (z < 1.2)) * z,
+    "negative numbers as unsigned ones": lambda z: (BYTES - z * 9).astype(np.uint32) * 2.0,
+    "not nan, beside what never is": lambda z: np.fmax(z * HOLES, z > 1.2) * 2,
     "above what a byte holds": lambda z: np.where(BYTES > -1, z, 0) * 2,
     "below what a byte holds": lambda z: np.where(BYTES < 300, z, 0) * 2,
     "equal to what a byte cannot hold": lambda z: (BYTES == 256) * z * 2,

@@ -276,7 +276,9 @@ class Scalar:
         if self.is_float and kind in FLOATS:
             name = "fpext" if kind == "float64" else "fptrunc"
         elif self.is_float:
-            name = "fptosi" if kind.startswith("int") else "fptoui"
+            # As C's compilers do it, for which a negative number is some unsigned one, too.
+            whole = "int64" if kind in ("int64", "uint64", "uint32") else "int32"
+            return self.new(f"fptosi {self.typed} to {LLVM[whole]}", whole).converted(kind)
         elif kind in FLOATS:
             name = "sitofp" if self.kind.startswith("int") else "uitofp"
         elif to == self.type:

@@ -324,10 +324,7 @@ class _Translator:
             return self.operation(node)
         if isinstance(node, ast.Compare):
             a, b = self.alike(node.left, node.comparators[0])
-            relation = _RELATIONS[type(node.ops[0])]
-            if a.kind == "boolean":
-                return a ^ b if relation == "ne" else ~(a ^ b)
-            return a.compare(relation, b)
+            return a.compare(_RELATIONS[type(node.ops[0])], b)
         if isinstance(node, ast.IfExp) and isinstance(node.body, ast.Subscript):
             return self.guarded(node)
         if isinstance(node, ast.IfExp):

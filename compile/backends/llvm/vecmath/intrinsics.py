@@ -6,8 +6,6 @@ top = maximum(top, x[i])            # nan if any is nan
 
 from collections.abc import Callable
 
-from llvmlite.binding import llvm_version_info
-
 from tapegrad.compile.backends.llvm.scalars import Scalar, call, where
 from tapegrad.compile.backends.llvm.vecmath.emit import copysign
 
@@ -48,11 +46,12 @@ def fmin(x: Scalar, y: Scalar) -> Scalar:
 
 
 def _but_nan(name: str, x: Scalar, y: Scalar) -> Scalar:
-    """Choose among two numbers; if one of them is nan, the other."""
-    if llvm_version_info >= (21,):
-        return call(f"llvm.{name}num", x, y)
-    # LLVM 20 has the instruction, but what it makes of it is wrong. These do not run as reductions
-    # over vectors.
+    """Choose among two numbers; if one of them is nan, the other.
+
+    LLVM has an instruction for it. What version 20 makes of it is wrong, and so is what version 22 makes
+    of it where it sees that one of the two is no nan: another nan is then chosen. These here do not run
+    as reductions over vectors.
+    """
     return where(x != x, y, where(y != y, x, call(f"llvm.{name}", x, y)))
 
 
