@@ -245,7 +245,7 @@ def _log_ndtr_slope(g: Array, y: Array, x: Array) -> Any:
     return g * np.where(x > 0, right, left)
 
 
-erfc_integral = own(
+erfc_integral: Any = own(
     "erfc_integral", _erfc_integral, "exp(x**2) * the n-th integral of erfc from x to infinity",
     "The scaled integrals of erfc.",
     None,

@@ -48,6 +48,8 @@ class Trace(ABC):
     records_all = False
     #: Whether each of its values has one below it that may take its place when the trace has ended.
     lowers = True
+    #: Whether its values are examples, which tell shapes and dtypes alone: what runs will run again.
+    has_examples = False
     #: The user's function that runs under the trace, if that is known.
     function: Any = None
     #: What makes the appearance of a trace's values.

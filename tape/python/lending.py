@@ -10,7 +10,7 @@ from tapegrad.tape.core.kinds import kinds
 from tapegrad.tape.core.pytree import flatten
 from tapegrad.tape.python.promotion import owner_of
 
-__all__ = ["WRITERS", "owners_in", "written_by"]
+__all__ = ["WRITERS", "owners_in", "target_of", "written_by"]
 
 #: Functions that write into their first argument.
 WRITERS: frozenset[Any] = frozenset(
@@ -37,10 +37,8 @@ def owners_in(arguments: Any) -> dict[int, Any]:
     return found
 
 
-def written_by(
-    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lent: dict[int, Any]
-) -> Any:
-    """Return the array that a function of NumPy's is to write into, if it is lent; or None."""
+def target_of(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the array that a function of NumPy's is to write into, or None."""
     out = kwargs.get("out")
     if out is None:
         if type(function) is np.ufunc:
@@ -51,9 +49,17 @@ def written_by(
             return None
         out = args[first] if len(args) > first else None
     out = out[0] if type(out) is tuple and len(out) == 1 else out
-    if type(out) is not np.ndarray or out.flags.writeable:
-        return None
-    return out if id(owner_of(out)) in lent else None
+    return out if type(out) is np.ndarray else None
+
+
+def written_by(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lent: dict[int, Any]
+) -> Any:
+    """Return the array that a function of NumPy's is to write into, if it is lent; or None."""
+    out = target_of(function, args, kwargs)
+    return (
+        out if out is not None and not out.flags.writeable and id(owner_of(out)) in lent else None
+    )
 
 
 def _is_at(function: Any) -> bool:

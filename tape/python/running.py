@@ -14,6 +14,7 @@ from tapegrad.tape.core.state import state
 from tapegrad.tape.python.gate import Gate, current
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.reading import Reader
+from tapegrad.tape.python.recorded_bodies import of_body
 
 __all__ = ["called", "promoted", "read", "run", "seen", "unread"]
 
@@ -42,8 +43,9 @@ def read(
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
     outer = current.get()
-    kind = type(outer) if isinstance(outer, Reader) else Reader
+    kind: Any = type(outer) if isinstance(outer, Reader) else Reader
     if trace is not None:
+        kind = of_body(kind) if trace.has_examples else kind
         return kind(trace, (args, kwargs), originals).read(function, args, kwargs)
     before = state.get()
     state.set(before.replace(adapted=True))
