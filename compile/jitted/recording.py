@@ -7,8 +7,8 @@ and change outside, and what would have an effect ends the recording. Then the f
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,8 @@ class Recording:
         The leaves of a call, while places among them are read.
     problem : str
         Why the function is run as it is, this way through.
+    loops : dict
+        Why loops of Python's were run as they are written, by file and line.
     enter : callable
         Checks a call, and runs it: see ``entering``.
     """
@@ -125,6 +127,7 @@ class Recording:
     recorded: Program
     arguments: list[Any]
     problem: str = ""
+    loops: Mapping[tuple[str, int], str] = field(default_factory=dict)
     enter: Any = None
 
     @classmethod
@@ -196,6 +199,8 @@ class Recording:
             "",
             *explanation(plan),
         ]
+        for (file, line), reason in self.loops.items():
+            parts.append(f"# loop: unrolled, since {reason}, at {file}:{line}")
         for guard in guards:
             parts.append(f"# guard: {guard.kind} was {guard.seen}, consumed at {guard.where}")
         return "\n".join(parts)
@@ -249,6 +254,7 @@ def finish(run: Run, *, strict: bool = False, commit: bool = True) -> Recording:
     recording = Recording(
         run.program, run.boundary, None, run.traced, run.captured,
         list(run.ledger.checks.values()), run.structure, run.program, run.arguments, run.problem,
+        run.trace.loops,
     )  # fmt: skip
     if run.problem and (current().problems or not run.boundary.guards):
         return recording  # there is nothing to compute before the function is run as it is

@@ -50,6 +50,8 @@ class Trace(ABC):
     lowers = True
     #: Whether its values are examples, which tell shapes and dtypes alone: what runs will run again.
     has_examples = False
+    #: Whether they are those of one trip of a loop of Python's.
+    is_trip = False
     #: The user's function that runs under the trace, if that is known.
     function: Any = None
     #: What makes the appearance of a trace's values.
@@ -144,6 +146,10 @@ class Trace(ABC):
             f"a value that {self.name} batches was stored into an array from outside, of shape {shape}, "
             "which has no place for the examples. Return it instead"
         )
+
+    def refuse_write(self, array: Any) -> None:
+        """Refuse that a function that is to run later stores into an array that it has not made."""
+        self.stored_outside(array.shape)
 
     def close(self) -> None:
         """End the trace.

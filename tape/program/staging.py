@@ -85,6 +85,8 @@ class StagingTrace(Trace):
         self.inputs: list[Node] = []
         self.weak: set[Node] = set()
         self.problem = ""
+        #: Why loops of Python's run as they are written, by file and line.
+        self.loops: dict[tuple[str, int], str] = {}
         self.is_swept = ""
         self.originals = Originals()
         #: What the user passed for each input.

@@ -154,6 +154,18 @@ class Gate:
         """Return what is iterated over, once, in place of `value`: by loops, ``*``, unpacking."""
         return value
 
+    def loop(self, value: Any, loop: Any, cells: Any) -> Any:
+        """Return what a loop iterates over in place of `value`; `loop` says what its body is."""
+        return self.iterate(value)
+
+    def looped(self) -> Any:
+        """Return what the names of a loop hold, some of whose trips the gate has done; else None."""
+        return None
+
+    def turn(self, loop: Any, cells: Any) -> Any:
+        """A ``while`` loop begins a trip; answers as `looped`."""
+        return None
+
     def delegate(self, value: Any) -> Any:
         """Return what ``yield from`` iterates over in place of `value`."""
         return value

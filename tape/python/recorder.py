@@ -25,12 +25,13 @@ from tapegrad.tape.python.images import Images
 from tapegrad.tape.python.ledger import Ledger
 from tapegrad.tape.python.reads import CHANGES
 from tapegrad.tape.python.rewriting import FULL
+from tapegrad.tape.python.rolling import Rolling
 from tapegrad.tape.python.thunks import Thunk
 
 __all__ = ["Recorder"]
 
 
-class Recorder(Calls):
+class Recorder(Rolling, Calls):
     """The gate of one run that is recorded, or of a transformation in it.
 
     Attributes

@@ -8,6 +8,7 @@ from types import CodeType
 from typing import Any
 
 from tapegrad.tape.python.bytecode import Assembly, put_together, take_apart
+from tapegrad.tape.python.loops import Loop, end_of, loops_of
 from tapegrad.tape.python.sites import Site, calls_that_ask, stacks
 from tapegrad.tape.python.treatments import TREATED, as_it_is, spread
 from tapegrad.tape.python.writer import Writer
@@ -38,7 +39,8 @@ FULL = Level(
     "full",
     LIGHT.always
     | LIGHT.watched
-    | frozenset(["names", "truth", "matching", "imports", "displays", "raising", "received"]),
+    | frozenset(["names", "truth", "matching", "imports", "displays", "raising", "received"])
+    | frozenset(["loops"]),
 )
 
 
@@ -46,7 +48,10 @@ def with_gates(code: CodeType, level: Level, current: ContextVar[Any]) -> CodeTy
     """Return the image of `code`: the same, with gates; the variable `current` holds the gate."""
     instructions = take_apart(code)
     writer = Writer(code, current)
-    calls = calls_that_ask(instructions, stacks(code, instructions))
+    depths = stacks(code, instructions)
+    calls = calls_that_ask(instructions, depths)
+    loops = loops_of(code, instructions, depths) if "loops" in level.always else {}
+    ends = {end_of(instructions, i - 1): loop for i, loop in loops.items() if loop.is_for}
     written: list[Assembly] = []
     keywords: int | None = None
     for index, each in enumerate(instructions):
@@ -64,6 +69,11 @@ def with_gates(code: CodeType, level: Level, current: ContextVar[Any]) -> CodeTy
             written.append(_write(site, level))
         if each.name == "CALL":
             keywords = None
+        if index + 2 in loops and loops[index + 2].is_for:
+            written[-1] = _before_loop(site, loops[index + 2])
+        for loop in (loops.get(index), ends.get(index)):
+            if loop is not None:
+                written[-1] = _after(_names(site, loop), written[-1])
     return put_together(
         code,
         instructions,
@@ -96,6 +106,36 @@ def _write(site: Site, level: Level) -> Assembly:
         return plain
     places = _PLACES.get(site.each.name, (1,))
     return w.unless_familiar(_kind(group), places, gated, plain)
+
+
+def _before_loop(site: Site, loop: Loop) -> bytes:
+    """Ask for what a loop iterates over; the gate gets what the loop's body takes to be a function."""
+    w = site.writer
+    return w.constant(loop) + _cells(site, loop) + w.ask("loop", 3) + site.plain
+
+
+def _names(site: Site, loop: Loop) -> bytes:
+    """Store what the names of a loop hold after trips that the gate has done itself."""
+    w = site.writer
+    if loop.is_for:
+        ask = w.ask("looped", 0)
+    else:
+        ask = w.constant(loop) + _cells(site, loop) + w.ask("turn", 2)
+    store = w.op("UNPACK_SEQUENCE", len(loop.kept)) if loop.kept else w.op("POP_TOP")
+    store += b"".join(site.store(name) for name in loop.kept)
+    return ask + w.op("COPY", 1) + w.either("NONE", store, w.op("POP_TOP"))
+
+
+def _cells(site: Site, loop: Loop) -> bytes:
+    cells = b"".join(site.own_cell(name) for name in loop.cells)
+    return cells + site.writer.op("BUILD_TUPLE", len(loop.cells))
+
+
+def _after(first: bytes, then: Assembly) -> Assembly:
+    if isinstance(then, bytes):
+        return first + then
+    before, number, target, after = then
+    return first + before, number, target, after
 
 
 def _kind(group: str) -> str:

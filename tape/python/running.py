@@ -45,7 +45,7 @@ def read(
     outer = current.get()
     kind: Any = type(outer) if isinstance(outer, Reader) else Reader
     if trace is not None:
-        kind = of_body(kind) if trace.has_examples else kind
+        kind = of_body(kind, trace.is_trip) if trace.has_examples else kind
         return kind(trace, (args, kwargs), originals).read(function, args, kwargs)
     before = state.get()
     state.set(before.replace(adapted=True))

@@ -9,13 +9,13 @@ from typing import Any
 
 from tapegrad.tape.python.bytecode import VERSION, Instruction, encode, handlers, stack_effect
 
-__all__ = ["Site", "calls_that_ask", "is_comprehension", "stack_after", "stacks"]
+__all__ = ["ENDS", "Site", "calls_that_ask", "is_comprehension", "stack_after", "stacks"]
 
 # Code objects of comprehensions, which are called where they are made.
 _COMPREHENSIONS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"))
 
 # After these the next instruction is not the one behind them.
-_ENDS = frozenset(
+ENDS = frozenset(
     (
         "RETURN_VALUE",
         "RETURN_CONST",
@@ -89,6 +89,23 @@ class Site:
         load = self.writer.op("LOAD_FAST" if VERSION >= (3, 13) else "LOAD_CLOSURE", self.arg)
         return load + self.writer.constant(code.co_freevars[self.arg - len(own)])
 
+    @property
+    def _names(self) -> list[str]:
+        code = self.code
+        own = [*code.co_varnames, *(n for n in code.co_cellvars if n not in code.co_varnames)]
+        return [*own, *code.co_freevars]
+
+    def own_cell(self, name: str) -> bytes:
+        """Push the cell of a variable that this function shares with others."""
+        names = self._names
+        place = len(names) - 1 - names[::-1].index(name)
+        return self.writer.op("LOAD_FAST" if VERSION >= (3, 13) else "LOAD_CLOSURE", place)  # type: ignore[no-any-return]
+
+    def store(self, name: str) -> bytes:
+        """Store what lies on top under a name of the function's."""
+        how = "STORE_DEREF" if name in self.code.co_cellvars else "STORE_FAST"
+        return self.writer.op(how, self._names.index(name))  # type: ignore[no-any-return]
+
     def made_code(self) -> CodeType:
         """The code of the function that the instruction makes or goes on making."""
         away = 0
@@ -144,7 +161,7 @@ def stacks(code: CodeType, instructions: Sequence[Instruction]) -> list[Stack | 
                 todo.append((target, stack[: depth >> 1] + ("",) * (1 + (depth & 1))))
             if each.target is not None:
                 todo.append((each.target, stack_after(site, stack, stack_effect(each, jump=True))))
-            if each.name in _ENDS:
+            if each.name in ENDS:
                 break
             stack = stack_after(site, stack, stack_effect(each))
             index += 1

@@ -1,0 +1,140 @@
+"""One trip of a loop of Python's as a program.
+
+The trip is recorded with the values that it has in it, as ``jit`` records a function. What Python
+consumes of them there becomes a *test*: the program stands for another trip only if Python would see
+the same in it. So branches, conversions and what Python's numbers can raise are as in Python, or the
+loop is run as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tapegrad.tape.array.numbers import stands_for
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.later import later
+from tapegrad.tape.core.node import Node
+from tapegrad.tape.core.primitive import Primitive
+from tapegrad.tape.core.trace import Traced, new_trace
+from tapegrad.tape.program.bodies import BodyTrace, NotRecordable
+from tapegrad.tape.program.staged_values import StagedAppearance
+
+__all__ = ["TripTrace", "Writes", "known", "owner", "run_trip"]
+
+
+class Writes(NotRecordable):
+    """A trip writes into an array from outside.
+
+    Attributes
+    ----------
+    target
+        The array or the tensor that owns the memory.
+    """
+
+    def __init__(self, target: Any) -> None:
+        super().__init__("it writes into an array from outside of the loop")
+        self.target = target
+
+
+class TripTrace(BodyTrace):
+    """The trace of one trip, on the values that it has.
+
+    Attributes
+    ----------
+    tests : list of (Node, array)
+        What Python consumed, and what it saw.
+    carried : list
+        The arrays and tensors in whose place values of this trace go in: nothing else that lies in
+        their memory may be read.
+    """
+
+    name = "a loop"
+    appearance_of = StagedAppearance
+    is_trip = True
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.tests: list[tuple[Node, Any]] = []
+        self.carried: list[Any] = []
+
+    def compute(self, primitive: Primitive, values: list[Any], params: Any) -> Any:
+        """Compute with the values."""
+        return primitive.forward(*values, **params)
+
+    def like(self, value: Any) -> Tensor:
+        """Return an input that stands for a value, and has it."""
+        number = known(value)
+        kind: Any = stands_for(value) if isinstance(value, Tensor) else type(value)
+        array = np.asarray(number)
+        if array.dtype.kind not in "fiub" or kind is bool:
+            raise NotRecordable(f"a value of type {kind.__name__} and dtype {array.dtype}")
+        if kind is np.ndarray:
+            return self.variable(array)
+        return self.variable(array, original=kind(array[()]) if kind in (float, int) else array[()])
+
+    def lift(self, value: Traced) -> Any:
+        """Return the input that stands for a value from outside."""
+        if any(owner(value) is known for known in self.carried):
+            raise NotRecordable("two names stand for one array that it writes into")
+        return super().lift(value)
+
+    def process(self, primitive: Any, args: Any, params: Any, constant: bool | None = None) -> Any:
+        """Append an entry."""
+        for a in args:
+            if isinstance(a, np.ndarray) and any(owner(a) is known for known in self.carried):
+                raise NotRecordable("two names stand for one array that it writes into")
+        return super().process(primitive, args, params, constant)
+
+    def guard(self, tensor: Traced, kind: str, seen: Any) -> None:
+        """Note what must be the same in other trips."""
+        if kind not in ("bool", "int", "index"):
+            raise NotRecordable(f"it asks for a value ({kind})")
+        self.tests.append((tensor.node, np.array(seen)))
+
+    def draw(self) -> None:
+        """Refuse: other trips would draw other numbers."""
+        raise NotRecordable("it draws random numbers")
+
+    def enter(self, root: Tensor) -> None:
+        """Refuse to write into an array that the trip has not made."""
+        try:
+            super().enter(root)
+        except NotRecordable:
+            raise Writes(root) from None
+
+    def refuse_write(self, array: Any) -> NoReturn:
+        """Refuse a plain store into an array that the trip has not made."""
+        raise Writes(owner(array))
+
+
+def known(value: Any) -> Any:
+    """Return the value below all traces.
+
+    Raises
+    ------
+    NotRecordable
+        If it has many examples.
+    """
+    while isinstance(value, Tensor):
+        if value.live_trace.appearance.hidden_axes:
+            raise NotRecordable("it has many examples")
+        value = value.value
+    return value
+
+
+def owner(value: Any) -> Any:
+    """Return the array or the tensor that owns the memory of a value."""
+    kind: Any = Tensor if isinstance(value, Tensor) else np.ndarray
+    while isinstance(value.base, kind):
+        value = value.base
+    return value
+
+
+def run_trip(function: Callable[[TripTrace], Any]) -> tuple[TripTrace, Any]:
+    """Run a function of the trace of a trip; return the trace and what the function returned."""
+    with new_trace(TripTrace) as trace, np.errstate(all="ignore"):
+        result = later.read(trace, lambda: function(trace), (), {})
+    return trace, result

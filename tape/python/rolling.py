@@ -1,0 +1,197 @@
+"""What a recorder does about loops: it takes the trips of long ones into its own hands.
+
+The first trips run as they are written, so that names hold what they hold in all others. Before the
+second or the third one, what is left is tried as one operation (:mod:`tapegrad.tape.transforms.control.rolled`)
+on what the names hold there. If that works, the loop is at its end, and the names get what they would
+hold. If not, it goes on as it is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from types import CellType, FrameType, FunctionType
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.later import later
+from tapegrad.tape.core.pytree import flatten
+from tapegrad.tape.program.bodies import NotRecordable
+from tapegrad.tape.program.trips import Writes, owner
+from tapegrad.tape.python.loops import Loop
+
+__all__ = ["LEAST", "Rolling"]
+
+#: Of how many trips there must be to take them together: short loops are faster side by side.
+LEAST = 64
+#: How often a ``while`` loop is done up to a trip that takes another way.
+_SEGMENTS = 8
+
+
+def leave() -> NoReturn:
+    """A recorded trip leaves the loop."""
+    raise NotRecordable("it leaves the loop")
+
+
+class Rolling:
+    """The part of a recorder that is asked about loops."""
+
+    trace: Any
+    ledger: Any
+    _looped: Any = None
+
+    def callee(self, function: Any) -> Any:
+        return leave() if function is leave else super().callee(function)  # type: ignore[misc]
+
+    def loop(self, value: Any, loop: Loop, cells: tuple[CellType, ...]) -> Any:
+        """Return what a loop iterates over in place of `value`."""
+        iterated = self.iterate(value)  # type: ignore[attr-defined]
+        items = _items(value)
+        if items is None or items.length < LEAST:
+            return iterated
+        return _Trips(self, iter(iterated), items, loop, cells)
+
+    def looped(self) -> Any:
+        """Return what the names of a loop hold, some of whose trips were done; None for others."""
+        found, self._looped = self._looped, None
+        return found
+
+    def turn(self, loop: Loop, cells: tuple[CellType, ...]) -> Any:
+        """Do trips of a ``while`` loop, one of which begins; answer as `looped`."""
+        frame = sys._getframe(1)
+        turns = self.__dict__.setdefault("_turns", {})
+        _, begun, done = turns.get((id(frame), loop), (frame, 0, 0))
+        if 0 < begun and 0 <= done < _SEGMENTS:
+            found = self._do(loop, cells, frame, [], (tuple, None, ()), [], 1 << 62)
+            done = -1 if found is None else done + 1
+            if found is not None:
+                self._looped = found[0]
+        turns[id(frame), loop] = frame, begun + 1, done
+        return self.looped()
+
+    def do(self, trips: _Trips, frame: FrameType) -> Any:
+        """Do trips that are left; return how many, True for all, None if that is not possible."""
+        items, done = trips.items, trips.done
+        rows = [row[done : items.length] for row in items.rows]
+        given = rows, items.structure, items.numbers, items.length - done
+        found = self._do(trips.loop, trips.cells, frame, *given)
+        if found is None:
+            return None
+        self._looped, number = found
+        return True if number is None else number
+
+    def _do(self, loop: Loop, cells: Any, frame: FrameType, *items: Any) -> Any:
+        body = FunctionType(loop.body(leave), frame.f_globals, frame.f_code.co_name, None, cells)
+        self.ledger.make(body)
+        names, place = frame.f_locals, (frame.f_code.co_filename, loop.line)
+        values = {name: names[name] for name in loop.names if name in loop.needed and name in names}
+        if any(name not in values for name in loop.kept):
+            return None
+        try:
+            if any(map(_is_advanced, values.values())):
+                raise NotRecordable("it takes values from an iterator")
+            after, number = self._rolled(loop, body, values, *items)
+        except (NotRecordable, Exception) as reason:  # whatever it is, the trips will say so
+            self.ledger.trace.loops[place] = str(reason)
+            return None
+        self.ledger.trace.loops.pop(place, None)
+        return tuple(after[name] for name in loop.kept), number
+
+    def _rolled(self, loop: Loop, body: Any, values: dict[str, Any], *items: Any) -> Any:
+        written: dict[str, Any] = {}
+        seen = {name: self.see_all(value) for name, value in values.items()}  # type: ignore[attr-defined]
+        while True:
+            try:
+                after, number = later.rolled(
+                    (body, loop.names, loop.kept, seen, *items, written, self._store)
+                )
+                return {**after, **{name: values[name] for name in written}}, number
+            except Writes as write:
+                name = _name_of(write, seen)
+                if name is None or name in written:
+                    raise
+                written[name] = seen[name]
+
+    def _store(self, value: Any, array: Any) -> None:
+        self.store_item(value, array, ...)()  # type: ignore[attr-defined]
+
+
+def _name_of(write: Writes, values: dict[str, Any]) -> str | None:
+    """Return the one name that holds an array that is written into, and all of it."""
+    found = [name for name, value in values.items() if value is write.target]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_advanced(value: Any) -> bool:
+    return hasattr(type(value), "__next__") and not isinstance(value, Tensor)
+
+
+class _Items:
+    """What a loop goes over, as arrays whose rows are its items.
+
+    Attributes
+    ----------
+    rows : list
+    structure
+        Of an item.
+    numbers : list of bool
+        Which rows are Python's numbers.
+    at : callable
+        Returns an item, from its place as a traced integer of Python's.
+    """
+
+    def __init__(
+        self, rows: list[Any], structure: Any, numbers: list[bool], at: Callable[[Any], Any]
+    ) -> None:
+        self.rows, self.structure, self.numbers, self.at = rows, structure, numbers, at
+
+    @property
+    def length(self) -> int:
+        return min(len(row) for row in self.rows)
+
+
+def _items(iterable: Any) -> _Items | None:
+    kind = type(iterable)
+    if kind is range:
+        if not iterable or max(abs(iterable[0]), abs(iterable[-1])) >= 2**31:
+            return None
+        first, step = iterable.start, iterable.step
+        return _Items([np.asarray(iterable)], "*", [True], lambda k: k * step + first)
+    if isinstance(iterable, Tensor) or kind is np.ndarray:
+        if not np.ndim(iterable) or iterable.dtype.kind not in "fiub":
+            return None
+        return _Items([iterable], "*", [False], iterable.__getitem__)
+    return None
+
+
+class _Trips(Iterator[Any]):
+    """The items of a loop; before some of them, trips are tried as one operation."""
+
+    def __init__(
+        self, gate: Rolling, inner: Iterator[Any], items: _Items, loop: Loop, cells: tuple[CellType, ...]
+    ) -> None:
+        self.gate, self.inner, self.items, self.loop, self.cells = gate, inner, items, loop, cells
+        self.done = 0
+        self.place: Any = None
+
+    def __next__(self) -> Any:
+        if self.place is not None:
+            self._settle()
+        if self.done in (1, 2):
+            found = self.gate.do(self, sys._getframe(1))
+            if found is True:
+                raise StopIteration
+            if found is not None:
+                self.place = later.python_integer(found + self.done)
+                return self.items.at(self.place)
+        self.done += 1
+        return next(self.inner)
+
+    def _settle(self) -> None:
+        """Go on as it is written after a trip that took another way, and did not end the loop."""
+        place, self.place = int(self.place), None
+        for _ in range(place + 1 - self.done):
+            next(self.inner)
+        self.done = place + 1

@@ -1,0 +1,404 @@
+"""The trips of a loop of Python's as one operation: what one of them does, as often as it is what
+Python would do.
+
+The program of a trip is the body of the operation. Beside what is carried it returns whether Python
+would see in the trip what it saw in the recorded one. If that is so in all trips of a ``for`` loop,
+they are a scan. Otherwise they are a while loop, which ends before the first trip that would take
+another way, and Python goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.tape.array.application import belongs, bind
+from tapegrad.tape.array.numbers import as_number, stands_for
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.node import Node, entry
+from tapegrad.tape.core.primitive import primitives
+from tapegrad.tape.core.pytree import Structure, count, flatten, unflatten
+from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_program
+from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.straight import parts_of
+from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
+from tapegrad.tape.python.running import run
+from tapegrad.tape.transforms.control.alike import Result, joined, plain, results_of, with_dtypes
+from tapegrad.tape.transforms.control.scans import scan_p
+from tapegrad.tape.transforms.control.whiles import while_p
+
+__all__ = ["Trips", "python_integer", "rolled"]
+
+_BOOL = np.dtype(bool)
+
+
+class Trips(NamedTuple):
+    """What is to be done.
+
+    Attributes
+    ----------
+    body : function
+        Does one trip: takes the values of the names `names`, returns those of the names `kept`.
+    names, kept : tuple of str
+    values : dict
+        What the names hold before the first of the trips; names that nobody asks for are missing.
+    rows : list
+        Arrays and tensors with the trips along their first axes; none for a ``while`` loop.
+    structure : Structure
+        Of an item, whose leaves are their rows.
+    numbers : list of bool
+        Which rows stand for Python's numbers.
+    length : int
+        The number of trips, or the greatest that there may be.
+    written : dict
+        Arrays and tensors that the trips write into, by the names that hold them.
+    store : callable
+        Stores what such an array holds after the loop.
+    """
+
+    body: Callable[..., Any]
+    names: tuple[str, ...]
+    kept: tuple[str, ...]
+    values: dict[str, Any]
+    rows: list[Any]
+    structure: Structure
+    numbers: list[bool]
+    length: int
+    written: dict[str, Any]
+    store: Callable[[Any, Any], None]
+
+
+class _Names(NamedTuple):
+    """What names hold: leaves that are carried, and others, which must stay what they are."""
+
+    names: list[str]
+    structures: list[Structure]
+    leaves: list[Any]
+
+    @classmethod
+    def of(cls, trips: Trips) -> _Names:
+        names = [n for n in trips.kept if n in trips.values and n not in trips.written]
+        flat = [flatten(trips.values[name]) for name in names]
+        return cls(names, [s for _, s in flat], [leaf for leaves, _ in flat for leaf in leaves])
+
+    @property
+    def moving(self) -> list[Any]:
+        return [leaf for leaf in self.leaves if _moves(leaf)]
+
+    def nests(self, moving: Sequence[Any]) -> dict[str, Any]:
+        """Return what the names hold, with these in place of the leaves that are carried."""
+        new = iter(moving)
+        given = iter([next(new) if _moves(leaf) else leaf for leaf in self.leaves])
+        return {
+            name: unflatten(structure, [next(given) for _ in range(count(structure))])
+            for name, structure in zip(self.names, self.structures)
+        }
+
+    def moved(self, after: dict[str, Any]) -> list[Any]:
+        """Return the leaves that are carried of what the names hold after a trip."""
+        leaves: list[Any] = []
+        for name, structure in zip(self.names, self.structures):
+            flat, new = flatten(after[name])
+            if new != structure:
+                raise NotRecordable(f"{name} changes its structure")
+            leaves += flat
+        for before, leaf in zip(self.leaves, leaves):
+            equal = type(leaf) in (str, bool) and type(before) is type(leaf) and leaf == before
+            if not _moves(before) and leaf is not before and not equal:
+                raise NotRecordable(f"it carries an object of type {type(leaf).__name__}")
+        return [leaf for before, leaf in zip(self.leaves, leaves) if _moves(before)]
+
+
+def _moves(leaf: Any) -> bool:
+    return is_operand(leaf) or type(leaf) in (float, int)
+
+
+class _Trip(NamedTuple):
+    """One recorded trip.
+
+    Attributes
+    ----------
+    program : Program
+        From what is carried, the items, and what it reads from outside, to what is carried next, and
+        whether Python would see the same; that is missing if it always would.
+    hidden : list of Tensor
+        What it reads from outside.
+    """
+
+    program: Program
+    hidden: list[Any]
+
+
+def rolled(given: Any) -> tuple[dict[str, Any], Any]:
+    """Do trips as one operation.
+
+    Parameters
+    ----------
+    given : tuple
+        The parts of :class:`Trips`.
+
+    Returns
+    -------
+    names : dict
+        What the names in `kept` hold afterwards.
+    done : tensor or None
+        How many trips these were; None for all that there are.
+
+    Raises
+    ------
+    NotRecordable
+        If there is no such operation; nothing has happened then.
+    """
+    trips = Trips(*given)
+    names = _Names.of(trips)
+    operands = [*names.moving, *trips.written.values()]
+    for value in (*operands, *trips.rows):
+        known(value)
+    kinds = [_kind(value) for value in operands]
+    trip = _record(trips, names, operands)
+    if results_of(trip.program)[: len(kinds)] != kinds:
+        raise NotRecordable("what it carries changes its shape, dtype or class")
+    start = [v if isinstance(v, Tensor) else np.asarray(v) for v in operands]
+    ends, done = (_scan(trips, trip, start) if trips.rows else None), None
+    if ends is None:
+        ends, done = _while(trips, trip, start)
+    values = [_like_before(plain(v), before) for v, before in zip(ends, operands)]
+    after = names.nests(values[: len(names.moving)])
+    for value, (name, array) in zip(values[len(names.moving) :], trips.written.items()):
+        trips.store(value, array)
+        after[name] = array
+    return after, done
+
+
+def _kind(value: Any) -> Result:
+    kind: Any = stands_for(value) if isinstance(value, Tensor) else type(value)
+    if kind is np.ndarray and not np.ndim(value):
+        raise NotRecordable("it carries an array without axes")
+    array = value if hasattr(value, "dtype") else np.asarray(value)
+    return Result(np.shape(value), array.dtype, kind in (float, int))
+
+
+def _like_before(value: Any, before: Any) -> Any:
+    """Return what a name holds after the loop, of the class that it had."""
+    kind: Any = stands_for(before) if isinstance(before, Tensor) else type(before)
+    if kind is float:
+        return as_number(value, float)
+    return python_integer(value) if kind is int else value
+
+
+def python_integer(value: Any) -> Any:
+    """Return an integer that ``jit`` has recorded as one of Python's."""
+    while isinstance(value, Tensor) and value.live_trace.name != "jit":
+        value = value.value
+    if not isinstance(value, Tensor):
+        raise NotRecordable("an integer is not recorded")
+    value.live_trace.weak.add(value.node)
+    return value
+
+
+# One trip ----------------------------------------------------------------------------------------
+
+
+def _record(trips: Trips, names: _Names, operands: list[Any]) -> _Trip:
+    """Record the first of the trips."""
+    size, moving = len(operands), len(names.moving)
+    given: list[Any] = []
+    copies: dict[str, Any] = {}
+
+    def trip(trace: TripTrace) -> Any:
+        trace.carried = [owner(a) for a in trips.written.values()]
+        given.extend(map(trace.like, operands))
+        for row, is_number in zip(trips.rows, trips.numbers):
+            first = known(row)[0]
+            given.append(trace.like(first.item() if is_number else first))
+        values = {**trips.values, **names.nests(given[:moving])}
+        for name, array in zip(trips.written, given[moving:size]):
+            values[name] = copies[name] = np.copy(array)
+        values[".item"] = unflatten(trips.structure, given[size:])
+        return run(trips.body, *[values.get(name) for name in trips.names])
+
+    try:
+        trace, result = run_trip(trip)
+    except Writes as write:  # into what stands for an array that a name holds
+        for stand_in, operand in zip(given, names.moving):
+            if write.target is stand_in:
+                raise Writes(operand) from None
+        raise
+    after = dict(zip(trips.kept, result))
+    if any(after.get(name, copy) is not copy for name, copy in copies.items()):
+        raise NotRecordable("a name stands for another array after a trip")
+    outputs = [*names.moved(after), *copies.values()]
+    _check_owners(outputs, trace)
+    nodes = [_node(leaf, trace) for leaf in outputs]
+    program = Program(trace.inputs, trace.entries, [*nodes, *(n for n, _ in trace.tests)], trace.weak)
+    tests = _tests(trace.tests)
+    tests = _made(program, dict(zip(program.inputs[size:], trips.rows)), trips.length, tests)
+    whole = _with_tests(program, nodes, tests)
+    (joint,), hidden = joined([Body(whole, "-", trace.hidden)], size + len(trips.rows))
+    return _Trip(joint, hidden)
+
+
+def _check_owners(outputs: list[Any], trace: TripTrace) -> None:
+    """Refuse names that stand for arrays in the same memory: after the loop they would be apart."""
+    seen: dict[int, Any] = {}
+    for leaf in outputs:
+        if not isinstance(leaf, Tensor | np.ndarray) or not np.ndim(leaf):
+            continue
+        root = owner(leaf)
+        if id(root) in seen or (isinstance(leaf, np.ndarray) and leaf.base is not None):
+            raise NotRecordable("two names stand for arrays in the same memory")
+        seen[id(root)] = root
+        if isinstance(leaf, Tensor) and not belongs(leaf, trace):
+            raise NotRecordable("it carries an array from outside of the loop")
+
+
+def _node(leaf: Any, trace: TripTrace) -> Any:
+    if isinstance(leaf, Tensor):
+        mine = leaf if belongs(leaf, trace) else trace.lift(leaf)
+        return mine.node if isinstance(mine, Tensor) else mine
+    return np.copy(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _tests(tests: list[tuple[Node, Any]]) -> dict[Node, Any]:
+    """Return what Python saw of each value."""
+    seen: dict[Node, Any] = {}
+    for node, value in tests:
+        if node.shape or seen.setdefault(node, value) != value:
+            raise NotRecordable("it asks for an array")
+    return seen
+
+
+def _made(
+    program: Program, items: dict[Node, Any], length: int, tests: dict[Node, Any]
+) -> dict[Node, Any]:
+    """Return the tests that are left when those are made that depend on known items alone.
+
+    These are the same in every call. If one fails, all are left.
+    """
+    items = {node: row for node, row in items.items() if isinstance(row, np.ndarray)}
+    settled: set[Any] = set(items)
+    for node in program.entries:
+        if all(type(o) is not Node or o in settled for o in node.operands):
+            settled.add(node)
+    asked = [node for node in tests if node in settled]
+    if not asked:
+        return tests
+    run_once, ready = parts_of(program.select(asked))
+    given: list[Any] = [
+        items[node] if node in items else np.zeros(node.shape, node.dtype)
+        for node in program.inputs
+    ]
+    for t in range(length):
+        here = [v[t] if n in items else v for n, v in zip(program.inputs, given)]
+        if any(found != tests[n] for n, found in zip(asked, run_once(*ready(here)))):
+            return tests
+    return {node: seen for node, seen in tests.items() if node not in settled}
+
+
+def _with_tests(program: Program, nodes: list[Any], tests: dict[Node, Any]) -> Program:
+    """Return a program that says, too, whether Python would see the same."""
+    entries, outputs = list(program.entries), list(nodes)
+
+    def add(name: str, *operands: Any) -> Node:
+        new = entry(primitives[name], operands, {}, (), _BOOL)
+        entries.append(new)
+        return new
+
+    result: Any = None
+    for node, seen in tests.items():
+        if seen.dtype.kind == "b":
+            same = node if seen else add("logical_not", node)
+        else:
+            same = add("equal", node, seen)
+        result = same if result is None else add("logical_and", result, same)
+    if result is not None:
+        outputs.append(result)
+    whole = Program(program.inputs, entries, outputs, program.weak).select(outputs)
+    return with_dtypes(whole, [Result.of(o, program.weak).dtype for o in outputs])
+
+
+# All of them ---------------------------------------------------------------------------------------
+
+
+def _scan(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any] | None:
+    """Do all trips; None if one of them takes another way."""
+    program, size = trip.program, len(start)
+    is_tested = len(program.outputs) > size
+    if is_tested:
+        program = _holding(program, size)
+        start = [*start, np.array(True)]
+    results = bind(
+        scan_p,
+        *start,
+        *trips.rows,
+        *trip.hidden,
+        body=program,
+        length=trips.length,
+        carried=len(start),
+        stacked=len(trips.rows),
+        reverse=False,
+        every=0,
+        checkpoint=None,
+        variable=None,
+    )
+    if is_tested:
+        if not bool(known(results[size])):
+            return None
+        bool(results[size])  # a guard
+    return list(results[:size])
+
+
+def _holding(program: Program, size: int) -> Program:
+    """Return a program that carries whether all tests have held."""
+    held = Node(None, (), {}, (), (), _BOOL)
+    held.constant = True
+    both = entry(primitives["logical_and"], (held, program.outputs[size]), {}, (), _BOOL)
+    inputs = [*program.inputs[:size], held, *program.inputs[size:]]
+    return Program(inputs, [*program.entries, both], [*program.outputs[:size], both], program.weak)
+
+
+def _while(trips: Trips, trip: _Trip, start: list[Any]) -> tuple[list[Any], Any]:
+    """Do trips as long as they take the way of the recorded one.
+
+    What is carried before each trip is carried, too: of a trip that takes another way nothing is kept.
+    """
+    program, size, count = trip.program, len(start), len(trips.rows)
+    if len(program.outputs) == size:
+        raise NotRecordable("nothing in it ends it")
+    state = [*start, *start, np.array(True), np.array(0)]
+    further = [*trips.rows, *trip.hidden]
+
+    def step(*values: Any) -> list[Any]:
+        now, (_, k) = values[size : 2 * size], values[2 * size : 2 * size + 2]
+        rows = values[2 * size + 2 :][:count]
+        out = program(*now, *[row[k] for row in rows], *values[2 * size + 2 + count :])
+        return [*now, *out, np.add(k, 1)]
+
+    def goes_on(*values: Any) -> list[Any]:
+        held, k = values[2 * size : 2 * size + 2]
+        return [np.logical_and(held, np.less(k, trips.length))]
+
+    inputs = [*state, *further]
+    body = record_program(step, inputs)
+    cond = record_program(goes_on, inputs)
+    results = bind(
+        while_p,
+        *inputs,
+        cond=cond,
+        body=body,
+        carried=len(state),
+        axes=0,
+        shared=(True,) * len(further),
+        states=0,
+        variable=None,
+    )
+    held, k = results[2 * size :]
+    if bool(known(held)):
+        raise NotRecordable("it takes the same way in all trips")
+    done = int(known(k)) - 1
+    if done < 1:
+        raise NotRecordable("it takes another way in each trip")
+    bool(held)  # a guard
+    return list(results[:size]), np.subtract(k, 1)
