@@ -26,6 +26,7 @@ from tapegrad.tape.program.straight import parts_of
 from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
 from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.control.alike import Result, joined, plain, results_of, with_dtypes
+from tapegrad.tape.transforms.control.by_rows import ByRows
 from tapegrad.tape.transforms.control.scans import scan_p
 from tapegrad.tape.transforms.control.whiles import while_p
 
@@ -324,20 +325,21 @@ def _with_tests(program: Program, nodes: list[Any], tests: dict[Node, Any]) -> P
 
 def _scan(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any] | None:
     """Do all trips; None if one of them takes another way."""
-    program, size = trip.program, len(start)
-    is_tested = len(program.outputs) > size
+    is_tested = len(trip.program.outputs) > len(start)
+    form = ByRows(trip.program, start, trips.rows, trip.hidden, trips.length)
+    program, start, size = form.program, form.start, len(form.start)
     if is_tested:
         program = _holding(program, size)
         start = [*start, np.array(True)]
     results = bind(
         scan_p,
         *start,
-        *trips.rows,
-        *trip.hidden,
+        *form.rows,
+        *form.hidden,
         body=program,
         length=trips.length,
         carried=len(start),
-        stacked=len(trips.rows),
+        stacked=len(form.rows),
         reverse=False,
         every=0,
         checkpoint=None,
@@ -347,7 +349,7 @@ def _scan(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any] | None:
         if not bool(known(results[size])):
             return None
         bool(results[size])  # a guard
-    return list(results[:size])
+    return form.ends(results)
 
 
 def _holding(program: Program, size: int) -> Program:
@@ -356,7 +358,8 @@ def _holding(program: Program, size: int) -> Program:
     held.constant = True
     both = entry(primitives["logical_and"], (held, program.outputs[size]), {}, (), _BOOL)
     inputs = [*program.inputs[:size], held, *program.inputs[size:]]
-    return Program(inputs, [*program.entries, both], [*program.outputs[:size], both], program.weak)
+    outputs = [*program.outputs[:size], both, *program.outputs[size + 1 :]]
+    return Program(inputs, [*program.entries, both], outputs, program.weak)
 
 
 def _while(trips: Trips, trip: _Trip, start: list[Any]) -> tuple[list[Any], Any]:
