@@ -133,6 +133,7 @@ for _name in ("called", "read"):
     _later.places[_name] = "tapegrad.tape.python.running", _name
 for _name in ("python_integer", "rolled"):
     _later.places[_name] = "tapegrad.tape.transforms.control.rolled", _name
+_later.places["compiled"] = "tapegrad.tape.program.bodies", "compiled"
 _later.places["vmap"] = "tapegrad.tape.transforms.vectorisation", "vmap"
 for _name in ("reverse", "forward", "batch"):
     _later.places[_name] = "tapegrad.tape.transforms.programs", _name

@@ -211,6 +211,9 @@ class Primitive:
     imperative : Primitive, optional
         A primitive with the same forward function and residuals, whose rules ``backward()`` follows
         where other derivatives are documented for it than the transformations give.
+    repeats : callable, optional
+        ``repeats(params)`` says whether it does the same so often that ``jit`` compiles it before it is
+        run for the first time.
     dependence : callable, optional
         ``dependence(applied, index)`` labels the elements of an argument and of the result: those with
         the same label may depend on each other (see ``tape.core.dependence``). By default as the family
@@ -254,6 +257,7 @@ class Primitive:
         expansion: Callable[..., Any] | None = None,
         imperative: Primitive | None = None,
         dependence: Dependence | None = None,
+        repeats: Callable[[Mapping[str, Any]], bool] | None = None,
         source: Callable[..., str] | None = None,
         call: bool = False,
         register: bool = True,
@@ -288,6 +292,7 @@ class Primitive:
         self.recurrence = recurrence
         self.expansion = expansion
         self.imperative = imperative or self
+        self.repeats = repeats
         self.dependence = dependence or OF_FAMILY.get(family, dense)
         self.source = source
         self.call = call

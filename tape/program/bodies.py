@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from tapegrad.tape.array.application import belongs
+from tapegrad.tape.array.application import belongs, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.primitive import Primitive, primitives
@@ -29,6 +29,7 @@ __all__ = [
     "BodyTrace",
     "LoopTrace",
     "NotRecordable",
+    "compiled",
     "is_operand",
     "record_body",
     "record_program",
@@ -256,6 +257,13 @@ def record_program(
         raise TypeError(f"there is no such program: {reason}") from None
     assert not trace.hidden, "the function uses values from outside"
     return program
+
+
+def compiled(primitive: Primitive, values: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Apply a primitive with several results to arrays, compiled."""
+    arrays = [np.asarray(value) for value in values]
+    program = record_program(lambda *given: bind(primitive, *given, **params), arrays)
+    return program.compile()(*arrays)
 
 
 def _program(trace: BodyTrace, results: Sequence[Any]) -> Program:

@@ -22,6 +22,7 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.errors import Abandoned
+from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import Line, user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, Shaped, primitives
@@ -200,6 +201,9 @@ class StagingTrace(Trace):
 
     def compute(self, primitive: Primitive, values: list[Any], params: Mapping[str, Any]) -> Any:
         """Apply a primitive to what lies below the trace."""
+        repeats = primitive.repeats
+        if repeats is not None and repeats(params) and not any(isinstance(v, Tensor) for v in values):
+            return later.compiled(primitive, values, params)
         return bind(primitive, *values, **params)
 
     def _cut(self, result: Any) -> Any:

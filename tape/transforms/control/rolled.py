@@ -194,7 +194,7 @@ def python_integer(value: Any) -> Any:
     while isinstance(value, Tensor) and value.live_trace.name != "jit":
         value = value.value
     if not isinstance(value, Tensor):
-        raise NotRecordable("an integer is not recorded")
+        return int(value)
     value.live_trace.weak.add(value.node)
     return value
 

@@ -41,6 +41,8 @@ __all__ = ["MOST_BYTES", "scan_p"]
 #: What the pullback of a loop keeps at most, unless the user said how often. A loop that would keep more
 #: keeps what is carried into every n-th of n * n trips, and computes n trips at a time once more.
 MOST_BYTES = 1 << 27
+#: So many entries run in Python in less time than it takes to compile them.
+_FEW = 2000
 
 
 def _forward(
@@ -443,6 +445,7 @@ def _declared(name: str, pull: Any, **slots: Any) -> Primitive:
         batch=_batch,
         multiple=True,
         saves=("value",),
+        repeats=lambda params: params["length"] * len(params["body"]) > _FEW,
         **slots,
     )
 

@@ -295,6 +295,7 @@ unwind_p = Primitive(
     _unwind,
     pull_all=_pull_unwinding,
     jvp=_push_unwinding,
+    repeats=lambda params: True,
     example=_example_of_unwinding,
     batch=_batch_unwinding,
     multiple=True,

@@ -220,6 +220,7 @@ def _declared(name: str, pull: Any, **slots: Any) -> Primitive:
         batch=_batch,
         multiple=True,
         saves=("value",),
+        repeats=lambda params: True,
         **slots,
     )
 
