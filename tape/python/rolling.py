@@ -28,6 +28,8 @@ __all__ = ["LEAST", "Rolling"]
 LEAST = 64
 #: How often a ``while`` loop is done up to a trip that takes another way.
 _SEGMENTS = 8
+#: Before how many trips of a ``for`` loop the rest is tried.
+_TRIES = 5
 
 
 def leave() -> NoReturn:
@@ -175,11 +177,13 @@ class _Trips(Iterator[Any]):
         self.gate, self.inner, self.items, self.loop, self.cells = gate, inner, items, loop, cells
         self.done = 0
         self.place: Any = None
+        #: Before which trips it is tried.
+        self.tries = [1, 2]
 
     def __next__(self) -> Any:
         if self.place is not None:
             self._settle()
-        if self.done in (1, 2):
+        if self.done in self.tries:
             found = self.gate.do(self, sys._getframe(1))
             if found is True:
                 raise StopIteration
@@ -195,3 +199,5 @@ class _Trips(Iterator[Any]):
         for _ in range(place + 1 - self.done):
             next(self.inner)
         self.done = place + 1
+        if len(self.tries) < _TRIES and self.items.length - self.done > LEAST:
+            self.tries.append(self.done + 1)

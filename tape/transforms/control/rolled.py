@@ -26,6 +26,7 @@ from tapegrad.tape.program.straight import parts_of
 from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
 from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.control.alike import Result, joined, plain, results_of, with_dtypes
+from tapegrad.tape.transforms.control.branches import cond_p
 from tapegrad.tape.transforms.control.by_rows import ByRows
 from tapegrad.tape.transforms.control.scans import scan_p
 from tapegrad.tape.transforms.control.whiles import while_p
@@ -33,6 +34,8 @@ from tapegrad.tape.transforms.control.whiles import while_p
 __all__ = ["Trips", "python_integer", "rolled"]
 
 _BOOL = np.dtype(bool)
+#: By how many ways trips may go.
+_MOST_WAYS = 8
 
 
 class Trips(NamedTuple):
@@ -117,13 +120,13 @@ def _moves(leaf: Any) -> bool:
 
 
 class _Trip(NamedTuple):
-    """One recorded trip.
+    """What one trip does, by any of the ways that were recorded.
 
     Attributes
     ----------
     program : Program
         From what is carried, the items, and what it reads from outside, to what is carried next, and
-        whether Python would see the same; that is missing if it always would.
+        whether the trip takes one of the ways; that is missing if it always does.
     hidden : list of Tensor
         What it reads from outside.
     """
@@ -157,17 +160,24 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any]:
     operands = [*names.moving, *trips.written.values()]
     for value in (*operands, *trips.rows):
         known(value)
-    kinds = [_kind(value) for value in operands]
-    trip = _record(trips, names, operands)
-    if results_of(trip.program)[: len(kinds)] != kinds:
-        raise NotRecordable("what it carries changes its shape, dtype or class")
     start = [v if isinstance(v, Tensor) else np.asarray(v) for v in operands]
-    ends, done = (_scan(trips, trip, start) if trips.rows else None), None
-    if ends is None:
-        ends, done = _while(trips, trip, start)
-    values = [_like_before(plain(v), before) for v, before in zip(ends, operands)]
-    after = names.nests(values[: len(names.moving)])
-    for value, (name, array) in zip(values[len(names.moving) :], trips.written.items()):
+    ways = [_record(trips, names, operands, 0)]
+    while True:
+        trip = _joined(ways, len(operands) + len(trips.rows), len(operands))
+        ends, done = _scan(trips, trip, start) if trips.rows else None, None
+        if ends is None:
+            ends, done = _while(trips, trip, start)
+        ends = [_like_before(plain(v), before) for v, before in zip(ends, operands)]
+        if done is None or len(ways) == _MOST_WAYS:
+            break
+        try:
+            ways.append(_record(trips, names, ends, int(known(done))))
+        except Writes:
+            raise
+        except NotRecordable:  # what Python does there is not a trip
+            break
+    after = names.nests(ends[: len(names.moving)])
+    for value, (name, array) in zip(ends[len(names.moving) :], trips.written.items()):
         trips.store(value, array)
         after[name] = array
     return after, done
@@ -202,17 +212,18 @@ def python_integer(value: Any) -> Any:
 # One trip ----------------------------------------------------------------------------------------
 
 
-def _record(trips: Trips, names: _Names, operands: list[Any]) -> _Trip:
-    """Record the first of the trips."""
+def _record(trips: Trips, names: _Names, operands: list[Any], place: int) -> Body:
+    """Record the trip at a place, which begins with these values of what is carried."""
     size, moving = len(operands), len(names.moving)
     given: list[Any] = []
+    kinds = [_kind(value) for value in operands]
     copies: dict[str, Any] = {}
 
     def trip(trace: TripTrace) -> Any:
         trace.carried = [owner(a) for a in trips.written.values()]
         given.extend(map(trace.like, operands))
         for row, is_number in zip(trips.rows, trips.numbers):
-            first = known(row)[0]
+            first = known(row)[place]
             given.append(trace.like(first.item() if is_number else first))
         values = {**trips.values, **names.nests(given[:moving])}
         for name, array in zip(trips.written, given[moving:size]):
@@ -223,7 +234,7 @@ def _record(trips: Trips, names: _Names, operands: list[Any]) -> _Trip:
     try:
         trace, result = run_trip(trip)
     except Writes as write:  # into what stands for an array that a name holds
-        for stand_in, operand in zip(given, names.moving):
+        for stand_in, operand in zip(given, names.moving):  # the names are known by these
             if write.target is stand_in:
                 raise Writes(operand) from None
         raise
@@ -237,8 +248,9 @@ def _record(trips: Trips, names: _Names, operands: list[Any]) -> _Trip:
     tests = _tests(trace.tests)
     tests = _made(program, dict(zip(program.inputs[size:], trips.rows)), trips.length, tests)
     whole = _with_tests(program, nodes, tests)
-    (joint,), hidden = joined([Body(whole, "-", trace.hidden)], size + len(trips.rows))
-    return _Trip(joint, hidden)
+    if results_of(whole)[:size] != kinds:
+        raise NotRecordable("what it carries changes its shape, dtype or class")
+    return Body(whole, "-", trace.hidden)
 
 
 def _check_owners(outputs: list[Any], trace: TripTrace) -> None:
@@ -318,6 +330,27 @@ def _with_tests(program: Program, nodes: list[Any], tests: dict[Node, Any]) -> P
         outputs.append(result)
     whole = Program(program.inputs, entries, outputs, program.weak).select(outputs)
     return with_dtypes(whole, [Result.of(o, program.weak).dtype for o in outputs])
+
+
+def _joined(ways: list[Body], inputs: int, size: int) -> _Trip:
+    """Return a trip that goes one of these ways: the first that it can."""
+    programs, hidden = joined(ways, inputs)
+    last = programs[-1]
+    if len(programs) == 1 or len(last.outputs) == size:
+        return _Trip(last, hidden)
+
+    def chosen(k: int) -> Program:
+        def choose(*values: Any) -> Any:
+            if k == len(programs):
+                return [*values[:size], np.array(False)]
+            way = programs[k]
+            (takes,) = way.select(way.outputs[size:])(*values)
+            taken = way.select([*way.outputs[:size], np.array(True)])
+            return bind(cond_p, takes, *values, axes=0, true_fun=taken, false_fun=chosen(k + 1))
+
+        return record_program(choose, last.inputs, last.weak)
+
+    return _Trip(chosen(0), hidden)
 
 
 # All of them ---------------------------------------------------------------------------------------
