@@ -202,7 +202,11 @@ class StagingTrace(Trace):
     def compute(self, primitive: Primitive, values: list[Any], params: Mapping[str, Any]) -> Any:
         """Apply a primitive to what lies below the trace."""
         repeats = primitive.repeats
-        if repeats is not None and repeats(params) and not any(isinstance(v, Tensor) for v in values):
+        if (
+            repeats is not None
+            and repeats(params)
+            and not any(isinstance(v, Tensor) for v in values)
+        ):
             return later.compiled(primitive, values, params)
         return bind(primitive, *values, **params)
 

@@ -35,15 +35,24 @@ _GENERATOR = 0x20 | 0x80 | 0x100 | 0x200
 _NESTED = 0x10
 _OPTIMIZED = 0x1 | 0x2
 _DEREFS = frozenset(
-    "LOAD_DEREF STORE_DEREF DELETE_DEREF LOAD_CLOSURE LOAD_CLASSDEREF LOAD_FROM_DICT_OR_DEREF".split()
+    [
+        "LOAD_DEREF",
+        "STORE_DEREF",
+        "DELETE_DEREF",
+        "LOAD_CLOSURE",
+        "LOAD_CLASSDEREF",
+        "LOAD_FROM_DICT_OR_DEREF",
+    ]
 )
 #: What takes a value that lies under the iterator, puts one there, or needs a handler.
 _BEYOND = frozenset(
-    "YIELD_VALUE SEND RETURN_GENERATOR BEFORE_WITH SETUP_ANNOTATIONS IMPORT_STAR".split()
+    ["YIELD_VALUE", "SEND", "RETURN_GENERATOR", "BEFORE_WITH", "SETUP_ANNOTATIONS", "IMPORT_STAR"]
 )
 _APPENDS = frozenset(("LIST_APPEND", "SET_ADD", "MAP_ADD", "LIST_EXTEND", "SET_UPDATE"))
 #: Functions that ask for the frame that calls them.
-_ASK_FRAMES = frozenset("super locals vars dir eval exec globals _getframe currentframe".split())
+_ASK_FRAMES = frozenset(
+    ["super", "locals", "vars", "dir", "eval", "exec", "globals", "_getframe", "currentframe"]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +159,7 @@ def _loop(flow: _Flow, target: int, last: int, stacks: Sequence[Stack | None]) -
     shared = tuple(n for n in (*code.co_cellvars, *code.co_freevars) if n not in own)
     kept = tuple(n for n in names if n in stored and n in needed)
     line = _line(code, start)
-    return Loop(
-        code, begin, last, is_for, names, needed, kept, shared, line, frozenset(leaving)
-    )
+    return Loop(code, begin, last, is_for, names, needed, kept, shared, line, frozenset(leaving))
 
 
 def _drops(each: Instruction, depth: int, base: int) -> bool:

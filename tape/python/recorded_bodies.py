@@ -18,7 +18,6 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.lending import target_of
 from tapegrad.tape.python.promotion import owner_of
-from tapegrad.tape.python.reading import Reader
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["of_body"]
@@ -132,12 +131,6 @@ class _OfTrip(_OfBody):
     def made(self, value: Any) -> Any:
         return self._note(super().made(value))  # type: ignore[misc]
 
-    def read_name(self, value: Any, name: str) -> Any:
-        return self._entering(super().read_name(value, name))  # type: ignore[misc]
-
-    def read_cell(self, value: Any, cell: Any, name: str) -> Any:
-        return self._entering(super().read_cell(value, cell, name))  # type: ignore[misc]
-
     def store_cell(self, value: Any, cell: Any, name: str) -> Any:
         return self.trace.give_up(f"it changes the variable {name}")
 
@@ -167,7 +160,11 @@ class _OfTrip(_OfBody):
         return super().delete_attribute(owner, name)  # type: ignore[misc,no-any-return]
 
     def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
-        if symbol[-1] == "=" and symbol not in ("==", "<=", ">=", "!=") and isinstance(a, _CHANGING):
+        if (
+            symbol[-1] == "="
+            and symbol not in ("==", "<=", ">=", "!=")
+            and isinstance(a, _CHANGING)
+        ):
             self._may_change(a)
         return super().binary(a, b, symbol)
 
@@ -183,7 +180,11 @@ class _OfTrip(_OfBody):
         if _hashes(function) and function in _CONTAINERS_MADE:
             return chain(answer, self._noted)
         is_class = isinstance(function, type) and not issubclass(function, np.generic)
-        return chain(answer, self._noted if is_class else self._entered) if owner is not None or is_class else answer
+        return (
+            chain(answer, self._noted if is_class else self._entered)
+            if owner is not None or is_class
+            else answer
+        )
 
 
 #: Types whose in-place operators change them.
@@ -194,8 +195,31 @@ _CONTAINERS_MADE: frozenset[Any] = frozenset(
 _ITERATES: frozenset[Any] = frozenset((next,))
 #: Methods of objects of C's that change nothing.
 _ASKING = frozenset(
-    "__contains__ __eq__ __ge__ __getitem__ __gt__ __le__ __len__ __lt__ __ne__ __iter__ copy count "
-    "difference get index intersection isdisjoint issubset issuperset items keys union values".split()
+    [
+        "__contains__",
+        "__eq__",
+        "__ge__",
+        "__getitem__",
+        "__gt__",
+        "__le__",
+        "__len__",
+        "__lt__",
+        "__ne__",
+        "__iter__",
+        "copy",
+        "count",
+        "difference",
+        "get",
+        "index",
+        "intersection",
+        "isdisjoint",
+        "issubset",
+        "issuperset",
+        "items",
+        "keys",
+        "union",
+        "values",
+    ]
 )
 
 
@@ -210,4 +234,8 @@ def of_body(kind: Any, is_trip: bool = False) -> Any:
     if issubclass(kind, _OfTrip):
         return kind
     base = _OfTrip if is_trip else _OfBody
-    return kind if issubclass(kind, base) else type(f"{kind.__name__}{base.__name__}", (base, kind), {})
+    return (
+        kind
+        if issubclass(kind, base)
+        else type(f"{kind.__name__}{base.__name__}", (base, kind), {})
+    )

@@ -9,18 +9,17 @@ hold. If not, it goes on as it is written.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CellType, FrameType, FunctionType
 from typing import Any, NoReturn
 
-import numpy as np
-
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.later import later
-from tapegrad.tape.core.pytree import flatten
 from tapegrad.tape.program.bodies import NotRecordable
-from tapegrad.tape.program.trips import Writes, owner
+from tapegrad.tape.program.trips import Writes
+from tapegrad.tape.python.items import Items, items_of, together
 from tapegrad.tape.python.loops import Loop
+from tapegrad.tape.python.thunks import Thunk
 
 __all__ = ["LEAST", "Rolling"]
 
@@ -44,13 +43,16 @@ class Rolling:
     ledger: Any
     _looped: Any = None
 
+    def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+        return together(function, args, kwargs, super().call_with(function, args, kwargs))  # type: ignore[misc]
+
     def callee(self, function: Any) -> Any:
         return leave() if function is leave else super().callee(function)  # type: ignore[misc]
 
     def loop(self, value: Any, loop: Loop, cells: tuple[CellType, ...]) -> Any:
         """Return what a loop iterates over in place of `value`."""
         iterated = self.iterate(value)  # type: ignore[attr-defined]
-        items = _items(value)
+        items = items_of(value)
         if items is None or items.length < LEAST:
             return iterated
         return _Trips(self, iter(iterated), items, loop, cells)
@@ -65,7 +67,7 @@ class Rolling:
         frame = sys._getframe(1)
         turns = self.__dict__.setdefault("_turns", {})
         _, begun, done = turns.get((id(frame), loop), (frame, 0, 0))
-        if 0 < begun and 0 <= done < _SEGMENTS:
+        if begun > 0 and 0 <= done < _SEGMENTS:
             found = self._do(loop, cells, frame, [], (tuple, None, ()), [], 1 << 62)
             done = -1 if found is None else done + 1
             if found is not None:
@@ -76,7 +78,7 @@ class Rolling:
     def do(self, trips: _Trips, frame: FrameType) -> Any:
         """Do trips that are left; return how many, True for all, None if that is not possible."""
         items, done = trips.items, trips.done
-        rows = [row[done : items.length] for row in items.rows]
+        rows = [row[done : items.length] for row in items.rows]  # a slice is no copy
         given = rows, items.structure, items.numbers, items.length - done
         found = self._do(trips.loop, trips.cells, frame, *given)
         if found is None:
@@ -130,49 +132,16 @@ def _is_advanced(value: Any) -> bool:
     return hasattr(type(value), "__next__") and not isinstance(value, Tensor)
 
 
-class _Items:
-    """What a loop goes over, as arrays whose rows are its items.
-
-    Attributes
-    ----------
-    rows : list
-    structure
-        Of an item.
-    numbers : list of bool
-        Which rows are Python's numbers.
-    at : callable
-        Returns an item, from its place as a traced integer of Python's.
-    """
-
-    def __init__(
-        self, rows: list[Any], structure: Any, numbers: list[bool], at: Callable[[Any], Any]
-    ) -> None:
-        self.rows, self.structure, self.numbers, self.at = rows, structure, numbers, at
-
-    @property
-    def length(self) -> int:
-        return min(len(row) for row in self.rows)
-
-
-def _items(iterable: Any) -> _Items | None:
-    kind = type(iterable)
-    if kind is range:
-        if not iterable or max(abs(iterable[0]), abs(iterable[-1])) >= 2**31:
-            return None
-        first, step = iterable.start, iterable.step
-        return _Items([np.asarray(iterable)], "*", [True], lambda k: k * step + first)
-    if isinstance(iterable, Tensor) or kind is np.ndarray:
-        if not np.ndim(iterable) or iterable.dtype.kind not in "fiub":
-            return None
-        return _Items([iterable], "*", [False], iterable.__getitem__)
-    return None
-
-
 class _Trips(Iterator[Any]):
     """The items of a loop; before some of them, trips are tried as one operation."""
 
     def __init__(
-        self, gate: Rolling, inner: Iterator[Any], items: _Items, loop: Loop, cells: tuple[CellType, ...]
+        self,
+        gate: Rolling,
+        inner: Iterator[Any],
+        items: Items,
+        loop: Loop,
+        cells: tuple[CellType, ...],
     ) -> None:
         self.gate, self.inner, self.items, self.loop, self.cells = gate, inner, items, loop, cells
         self.done = 0

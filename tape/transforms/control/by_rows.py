@@ -209,7 +209,11 @@ class ByRows:
         known = self._new.get((array, index.start))
         if known is None:
             place = self.old.inputs.index(array)
-            whole = self._start[place] if place < self.size else self._hidden[place - self.size - len(self._rows)]
+            whole = (
+                self._start[place]
+                if place < self.size
+                else self._hidden[place - self.size - len(self._rows)]
+            )
             rows = whole[index.rows(self.length, array.shape[0])]
             known = self._new[array, index.start] = _input(array.shape[1:], array), rows
         return known[0]
@@ -217,10 +221,17 @@ class ByRows:
     def _part(self, row: Any, node: Node) -> Any:
         """Return what is read of a row."""
         rest = node.params["spec"][1:]
-        return self._add("basic_index", (row,), {"spec": rest}, node.shape, node.dtype) if rest else row
+        return (
+            self._add("basic_index", (row,), {"spec": rest}, node.shape, node.dtype)
+            if rest
+            else row
+        )
 
     def _written(self, buffer: _Buffer, node: Node) -> Any:
-        row, (value,) = self._row(buffer, node.operands[0]), self._rewriter.known_as(node.operands[1:2])
+        row, (value,) = (
+            self._row(buffer, node.operands[0]),
+            self._rewriter.known_as(node.operands[1:2]),
+        )
         rest, shape = node.params["spec"][1:], node.shape[1:]
         if rest:
             params = {"path": (), "spec": rest}

@@ -166,7 +166,7 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any]:
         trip = _joined(ways, len(operands) + len(trips.rows), len(operands))
         ends, done = _scan(trips, trip, start) if trips.rows else None, None
         if ends is None:
-            ends, done = _while(trips, trip, start)
+            *ends, done, goes_on = _while(trips, trip, start)
         ends = [_like_before(plain(v), before) for v, before in zip(ends, operands)]
         if done is None or len(ways) == _MOST_WAYS:
             break
@@ -176,6 +176,8 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any]:
             raise
         except NotRecordable:  # what Python does there is not a trip
             break
+    if done is not None:
+        bool(goes_on)  # a guard
     after = names.nests(ends[: len(names.moving)])
     for value, (name, array) in zip(ends[len(names.moving) :], trips.written.items()):
         trips.store(value, array)
@@ -244,12 +246,14 @@ def _record(trips: Trips, names: _Names, operands: list[Any], place: int) -> Bod
     outputs = [*names.moved(after), *copies.values()]
     _check_owners(outputs, trace)
     nodes = [_node(leaf, trace) for leaf in outputs]
-    program = Program(trace.inputs, trace.entries, [*nodes, *(n for n, _ in trace.tests)], trace.weak)
+    program = Program(
+        trace.inputs, trace.entries, [*nodes, *(n for n, _ in trace.tests)], trace.weak
+    )
+    if results_of(program)[:size] != kinds:
+        raise NotRecordable("what it carries changes its shape, dtype or class")
     tests = _tests(trace.tests)
     tests = _made(program, dict(zip(program.inputs[size:], trips.rows)), trips.length, tests)
     whole = _with_tests(program, nodes, tests)
-    if results_of(whole)[:size] != kinds:
-        raise NotRecordable("what it carries changes its shape, dtype or class")
     return Body(whole, "-", trace.hidden)
 
 
@@ -344,13 +348,47 @@ def _joined(ways: list[Body], inputs: int, size: int) -> _Trip:
             if k == len(programs):
                 return [*values[:size], np.array(False)]
             way = programs[k]
-            (takes,) = way.select(way.outputs[size:])(*values)
+            test = way.select(way.outputs[size:])
+            if 2 * _weight(test) > _weight(way):  # to know it is to have done most of it
+                *done, takes = way(*values)
+                return bind(
+                    cond_p,
+                    takes,
+                    *done,
+                    *values,
+                    axes=0,
+                    true_fun=_first(way, size),
+                    false_fun=_second(way, size, chosen(k + 1)),
+                )
+            (takes,) = test(*values)
             taken = way.select([*way.outputs[:size], np.array(True)])
             return bind(cond_p, takes, *values, axes=0, true_fun=taken, false_fun=chosen(k + 1))
 
         return record_program(choose, last.inputs, last.weak)
 
     return _Trip(chosen(0), hidden)
+
+
+def _weight(program: Program) -> int:
+    """Return of how many entries a program is, with those of the programs in it."""
+    return len(program) + sum(
+        _weight(value)
+        for entry in program.entries
+        for value in entry.params.values()
+        if type(value) is Program
+    )
+
+
+def _first(way: Program, size: int) -> Program:
+    """Return a program of what a way leads to, and of the values before, that gives the former."""
+    like = [*way.outputs[:size], *way.inputs]
+    return record_program(lambda *values: [*values[:size], np.array(True)], like)
+
+
+def _second(way: Program, size: int, other: Program) -> Program:
+    """Return a program of the same that goes another way from the values before."""
+    like = [*way.outputs[:size], *way.inputs]
+    return record_program(lambda *values: list(other(*values[size:])), like)
 
 
 # All of them ---------------------------------------------------------------------------------------
@@ -395,8 +433,11 @@ def _holding(program: Program, size: int) -> Program:
     return Program(inputs, [*program.entries, both], outputs, program.weak)
 
 
-def _while(trips: Trips, trip: _Trip, start: list[Any]) -> tuple[list[Any], Any]:
-    """Do trips as long as they take the way of the recorded one.
+def _while(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any]:
+    """Do trips as long as they take one of the recorded ways.
+
+    Returns what is carried then, the number of trips, and whether the next one takes such a way: it
+    does not, which must be so in other calls, too.
 
     What is carried before each trip is carried, too: of a trip that takes another way nothing is kept.
     """
@@ -436,5 +477,4 @@ def _while(trips: Trips, trip: _Trip, start: list[Any]) -> tuple[list[Any], Any]
     done = int(known(k)) - 1
     if done < 1:
         raise NotRecordable("it takes another way in each trip")
-    bool(held)  # a guard
-    return list(results[:size]), np.subtract(k, 1)
+    return [*results[:size], np.subtract(k, 1), held]
