@@ -27,6 +27,7 @@ from tapegrad.tape.python.bytecode import (
     put_together,
     take_apart,
 )
+from tapegrad.tape.python.purity import words
 from tapegrad.tape.python.sites import ENDS, Stack
 
 __all__ = ["Loop", "end_of", "loops_of"]
@@ -34,20 +35,11 @@ __all__ = ["Loop", "end_of", "loops_of"]
 _GENERATOR = 0x20 | 0x80 | 0x100 | 0x200
 _NESTED = 0x10
 _OPTIMIZED = 0x1 | 0x2
-_DEREFS = frozenset(
-    [
-        "LOAD_DEREF",
-        "STORE_DEREF",
-        "DELETE_DEREF",
-        "LOAD_CLOSURE",
-        "LOAD_CLASSDEREF",
-        "LOAD_FROM_DICT_OR_DEREF",
-    ]
+_DEREFS = words(
+    "LOAD_DEREF STORE_DEREF DELETE_DEREF LOAD_CLOSURE LOAD_CLASSDEREF LOAD_FROM_DICT_OR_DEREF"
 )
 #: What takes a value that lies under the iterator, puts one there, or needs a handler.
-_BEYOND = frozenset(
-    ["YIELD_VALUE", "SEND", "RETURN_GENERATOR", "BEFORE_WITH", "SETUP_ANNOTATIONS", "IMPORT_STAR"]
-)
+_BEYOND = words("YIELD_VALUE SEND RETURN_GENERATOR BEFORE_WITH SETUP_ANNOTATIONS IMPORT_STAR")
 _APPENDS = frozenset(("LIST_APPEND", "SET_ADD", "MAP_ADD", "LIST_EXTEND", "SET_UPDATE"))
 #: Functions that ask for the frame that calls them.
 _ASK_FRAMES = frozenset(
@@ -136,9 +128,8 @@ def _loop(flow: _Flow, target: int, last: int, stacks: Sequence[Stack | None]) -
                 return None
         if each.name in _BEYOND or (each.name in _APPENDS and depth - each.arg <= len(stack)):
             return None
-        if each.name in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD"):
-            if _name_of(code, each) in _ASK_FRAMES:
-                return None
+        if _name_of(code, each) in _ASK_FRAMES:
+            return None
     if is_for:
         ways_out.add(end_of(instructions, target))
     within = set(inside)
@@ -183,6 +174,8 @@ def end_of(instructions: Sequence[Instruction], head: int) -> int:
 
 
 def _name_of(code: CodeType, each: Instruction) -> str:
+    if each.name not in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD"):
+        return ""
     shift = each.name == "LOAD_GLOBAL" or (each.name == "LOAD_ATTR" and VERSION >= (3, 12))
     return code.co_names[each.arg >> shift]
 

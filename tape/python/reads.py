@@ -88,9 +88,9 @@ class Reads(Reader):
         names, own_names = self._names()
         if name in own_names:
             return value
-        return self._entering(self.ledger.outside(value, Place.name(names, name)))
+        return self.entering(self.ledger.outside(value, Place.name(names, name)))
 
-    def _entering(self, value: Any) -> Any:
+    def entering(self, value: Any) -> Any:
         """Return what goes on in place of something that was loaded."""
         return value
 
@@ -102,8 +102,8 @@ class Reads(Reader):
 
     def read_cell(self, value: Any, cell: CellType, name: str) -> Any:
         if not self.ledger.is_outer(cell):
-            return self._entering(value)
-        return self._entering(self.ledger.outside(value, Place.cell(cell, name)))
+            return self.entering(value)
+        return self.entering(self.ledger.outside(value, Place.cell(cell, name)))
 
     def made(self, value: Any) -> Any:
         if type(value) in CONTAINERS:

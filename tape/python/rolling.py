@@ -1,9 +1,10 @@
 """What a recorder does about loops: it takes the trips of long ones into its own hands.
 
 The first trips run as they are written, so that names hold what they hold in all others. Before the
-second or the third one, what is left is tried as one operation (:mod:`tapegrad.tape.transforms.control.rolled`)
-on what the names hold there. If that works, the loop is at its end, and the names get what they would
-hold. If not, it goes on as it is written.
+second or the third one, what is left is tried as one operation
+(:mod:`tapegrad.tape.transforms.control.rolled`) on what the names hold there. If that works, the loop is
+at its end, or before a trip that nobody has recorded, and the names get what they would hold. If not,
+it goes on as it is written.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from tapegrad.tape.python.gate import Gate, current
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.reading import Reader
 from tapegrad.tape.python.recorded_bodies import of_body
+from tapegrad.tape.python.recorded_trips import of_trip
 
 __all__ = ["called", "promoted", "read", "run", "seen", "unread"]
 
@@ -45,7 +46,8 @@ def read(
     outer = current.get()
     kind: Any = type(outer) if isinstance(outer, Reader) else Reader
     if trace is not None:
-        kind = of_body(kind, trace.is_trip) if trace.has_examples else kind
+        if trace.has_examples:
+            kind = of_trip(kind) if trace.is_trip else of_body(kind)
         return kind(trace, (args, kwargs), originals).read(function, args, kwargs)
     before = state.get()
     state.set(before.replace(adapted=True))

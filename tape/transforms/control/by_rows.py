@@ -145,7 +145,9 @@ class ByRows:
     ) -> tuple[_Index, list[Node]] | None:
         first, last = self.old.inputs[place], self.old.outputs[place]
         outputs = [o for o in self.old.outputs if type(o) is Node]
-        nodes, written, reads = [first], set(), set()
+        nodes = [first]
+        written: set[_Index] = set()
+        reads: set[_Index] = set()
         for version in nodes:
             if version is not last and version in outputs:
                 return None
@@ -169,7 +171,7 @@ class ByRows:
         size = first.shape[0]
         if any(index.rows(self.length, size) is None for index in (*written, *reads)):
             return None
-        return _normal(*written, size), nodes
+        return _normal(written.pop(), size), nodes
 
     # The new body --------------------------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.core.pytree import Structure, count, flatten, unflatten
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_program
 from tapegrad.tape.program.program import Program
-from tapegrad.tape.program.straight import parts_of
 from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
 from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.control.alike import Result, joined, plain, results_of, with_dtypes
@@ -294,7 +293,7 @@ def _made(
 
     These are the same in every call. If one fails, all are left.
     """
-    items = {node: row for node, row in items.items() if isinstance(row, np.ndarray)}
+    items = {n: row for n, row in items.items() if isinstance(row, np.ndarray) and row.ndim == 1}
     settled: set[Any] = set(items)
     for node in program.entries:
         if all(type(o) is not Node or o in settled for o in node.operands):
@@ -302,15 +301,14 @@ def _made(
     asked = [node for node in tests if node in settled]
     if not asked:
         return tests
-    run_once, ready = parts_of(program.select(asked))
-    given: list[Any] = [
-        items[node] if node in items else np.zeros(node.shape, node.dtype)
-        for node in program.inputs
-    ]
-    for t in range(length):
-        here = [v[t] if n in items else v for n, v in zip(program.inputs, given)]
-        if any(found != tests[n] for n, found in zip(asked, run_once(*ready(here)))):
+    values: dict[Any, Any] = {node: row[:length] for node, row in items.items()}
+    for node in program.select(asked).entries:
+        if node.primitive.family != "elementwise":  # type: ignore[union-attr]
             return tests
+        operands = [values[o] if type(o) is Node else o for o in node.operands]
+        values[node] = node.primitive.forward(*operands, **node.params)  # type: ignore[union-attr]
+    if any(np.any(values[node] != tests[node]) for node in asked):
+        return tests
     return {node: seen for node, seen in tests.items() if node not in settled}
 
 
@@ -339,34 +337,36 @@ def _with_tests(program: Program, nodes: list[Any], tests: dict[Node, Any]) -> P
 def _joined(ways: list[Body], inputs: int, size: int) -> _Trip:
     """Return a trip that goes one of these ways: the first that it can."""
     programs, hidden = joined(ways, inputs)
-    last = programs[-1]
-    if len(programs) == 1 or len(last.outputs) == size:
-        return _Trip(last, hidden)
+    return _Trip(programs[0] if len(ways) == 1 else _first_of(programs, size), hidden)
 
-    def chosen(k: int) -> Program:
-        def choose(*values: Any) -> Any:
-            if k == len(programs):
-                return [*values[:size], np.array(False)]
-            way = programs[k]
-            test = way.select(way.outputs[size:])
-            if 2 * _weight(test) > _weight(way):  # to know it is to have done most of it
-                *done, takes = way(*values)
-                return bind(
-                    cond_p,
-                    takes,
-                    *done,
-                    *values,
-                    axes=0,
-                    true_fun=_first(way, size),
-                    false_fun=_second(way, size, chosen(k + 1)),
-                )
-            (takes,) = test(*values)
+
+def _first_of(ways: list[Program], size: int) -> Program:
+    """Return a program that goes the first way that it can, and says whether there was one."""
+    inputs, weak = ways[0].inputs, ways[0].weak
+    if not ways[1:] and len(ways[0].outputs) == size:  # it can always go this one
+        return ways[0].select([*ways[0].outputs, np.array(True)])
+
+    def other(values: Sequence[Any]) -> list[Any]:
+        if not ways[1:]:
+            return [*values[:size], np.array(False)]
+        return list(_first_of(ways[1:], size)(*values))
+
+    def choose(*values: Any) -> Any:
+        way = ways[0]
+        test = way.select(way.outputs[size:])
+        if 2 * _weight(test) > _weight(way):  # to know whether it can is to have done most of it
+            *there, takes = way(*values)
+            operands = [*there, *values]
+            like = [*way.outputs[:size], *inputs]
+            taken = record_program(lambda *given: [*given[:size], np.array(True)], like)
+            not_taken = record_program(lambda *given: other(given[size:]), like)
+        else:
+            (takes,), operands = test(*values), list(values)
             taken = way.select([*way.outputs[:size], np.array(True)])
-            return bind(cond_p, takes, *values, axes=0, true_fun=taken, false_fun=chosen(k + 1))
+            not_taken = record_program(lambda *given: other(given), inputs, weak)
+        return bind(cond_p, takes, *operands, axes=0, true_fun=taken, false_fun=not_taken)
 
-        return record_program(choose, last.inputs, last.weak)
-
-    return _Trip(chosen(0), hidden)
+    return record_program(choose, inputs, weak)
 
 
 def _weight(program: Program) -> int:
@@ -377,18 +377,6 @@ def _weight(program: Program) -> int:
         for value in entry.params.values()
         if type(value) is Program
     )
-
-
-def _first(way: Program, size: int) -> Program:
-    """Return a program of what a way leads to, and of the values before, that gives the former."""
-    like = [*way.outputs[:size], *way.inputs]
-    return record_program(lambda *values: [*values[:size], np.array(True)], like)
-
-
-def _second(way: Program, size: int, other: Program) -> Program:
-    """Return a program of the same that goes another way from the values before."""
-    like = [*way.outputs[:size], *way.inputs]
-    return record_program(lambda *values: list(other(*values[size:])), like)
 
 
 # All of them ---------------------------------------------------------------------------------------

@@ -1,0 +1,120 @@
+"""Readers of one trip of a loop, which is recorded once in place of many.
+
+The trip may change only what it has made itself, and take nothing from an iterator that it has not
+made: what it did elsewhere would have happened once. Whatever is not known to change nothing ends the
+recording; then the loop runs as it is written.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import BuiltinFunctionType, MethodWrapperType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.python.imaging import PLAIN
+from tapegrad.tape.python.purity import words
+from tapegrad.tape.python.recorded_bodies import OfBody, hashes, in_place
+from tapegrad.tape.python.thunks import Thunk, chain, constant
+
+__all__ = ["of_trip"]
+
+#: Types whose in-place operators change them.
+_CHANGING = (list, dict, set, bytearray)
+#: Classes and functions that make a new object of C's.
+_MAKERS: frozenset[Any] = frozenset(
+    (list, dict, set, tuple, frozenset, zip, enumerate, reversed, range, map, filter, iter, sorted)
+)
+#: Methods of objects of C's that change nothing.
+_ASKING = words(
+    "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __len__ __lt__ __ne__ copy count "
+    "difference get index intersection isdisjoint issubset issuperset items keys union values"
+)
+
+
+class OfTrip(OfBody):
+    """What a recorder does besides while it records one trip of a loop."""
+
+    def _note(self, value: Any) -> Any:
+        self.things_made()[id(value)] = value
+        return value
+
+    def _noted(self, value: Any) -> Thunk:
+        return constant(self._note(value))
+
+    def _may_change(self, value: Any) -> None:
+        if not isinstance(value, (Tensor, np.ndarray)) and id(value) not in self.things_made():
+            self.trace.give_up(f"it changes an object of type {type(value).__name__}")
+
+    # What comes in ---------------------------------------------------------------------------------
+
+    def entering(self, value: Any) -> Any:
+        """Refuse iterators from outside, wherever they come from."""
+        if hasattr(type(value), "__next__") and id(value) not in self.things_made():
+            self.trace.give_up("it takes values from an iterator")
+        return value
+
+    def _entered(self, value: Any) -> Thunk:
+        return constant(self.entering(value))
+
+    def made(self, value: Any) -> Any:
+        return self._note(super().made(value))  # type: ignore[misc]
+
+    def attribute(self, owner: Any, name: str) -> Thunk:
+        return chain(super().attribute(owner, name), self._entered)  # type: ignore[misc]
+
+    def item(self, owner: Any, key: Any) -> Thunk:
+        return chain(super().item(owner, key), self._entered)  # type: ignore[misc]
+
+    # What is changed -------------------------------------------------------------------------------
+
+    def store_cell(self, value: Any, cell: Any, name: str) -> Any:
+        return self.trace.give_up(f"it changes the variable {name}")
+
+    def delete_cell(self, cell: Any, name: str) -> Any:
+        return self.trace.give_up(f"it changes the variable {name}")
+
+    def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
+        self._may_change(owner.base if type(owner) is np.flatiter else owner)
+        return super().store_item(value, owner, key)
+
+    def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
+        self._may_change(owner)
+        return super().store_attribute(value, owner, name)
+
+    def delete_item(self, owner: Any, key: Any) -> Thunk:
+        self._may_change(owner)
+        return super().delete_item(owner, key)  # type: ignore[misc,no-any-return]
+
+    def delete_attribute(self, owner: Any, name: str) -> Thunk:
+        self._may_change(owner)
+        return super().delete_attribute(owner, name)  # type: ignore[misc,no-any-return]
+
+    def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
+        if in_place(symbol) and isinstance(a, _CHANGING):
+            self._may_change(a)
+        return super().binary(a, b, symbol)
+
+    # Calls -----------------------------------------------------------------------------------------
+
+    def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+        owner = getattr(function, "__self__", None)
+        if owner is not None and type(function) in (BuiltinFunctionType, MethodWrapperType):
+            plain = isinstance(owner, (Tensor, np.ndarray, ModuleType, type, *PLAIN))
+            if not plain and function.__name__ not in _ASKING:
+                self._may_change(owner)
+        if function is next:
+            self.trace.give_up("it takes values from an iterator")
+        answer = super().call_with(function, args, kwargs)
+        is_class = isinstance(function, type) and not issubclass(function, np.generic)
+        if is_class or (hashes(function) and function in _MAKERS):
+            return chain(answer, self._noted)
+        return answer if owner is None else chain(answer, self._entered)
+
+
+@cache
+def of_trip(kind: Any) -> Any:
+    """Return the class of readers that read like `kind`, and record trips."""
+    return kind if issubclass(kind, OfTrip) else type(f"{kind.__name__}OfTrip", (OfTrip, kind), {})
