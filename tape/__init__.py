@@ -131,7 +131,7 @@ _Registry.waiting = (
 )
 for _name in ("called", "read"):
     _later.places[_name] = "tapegrad.tape.python.running", _name
-for _name in ("python_integer", "rolled"):
+for _name in ("like_kind", "python_integer", "rolled"):
     _later.places[_name] = "tapegrad.tape.transforms.control.rolled", _name
 _later.places["compiled"] = "tapegrad.tape.program.bodies", "compiled"
 _later.places["vmap"] = "tapegrad.tape.transforms.vectorisation", "vmap"

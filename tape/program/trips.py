@@ -49,6 +49,10 @@ class TripTrace(BodyTrace):
     carried : list
         The arrays and tensors in whose place values of this trace go in: nothing else that lies in
         their memory may be read.
+    appended : list of (list, value)
+        What is appended to lists from outside of the loop, which is not done.
+    touched : set of int
+        The identities of lists that are used otherwise.
     """
 
     name = "a loop"
@@ -59,6 +63,8 @@ class TripTrace(BodyTrace):
         super().__init__(level)
         self.tests: list[tuple[Node, Any]] = []
         self.carried: list[Any] = []
+        self.appended: list[tuple[list[Any], Any]] = []
+        self.touched: set[int] = set()
 
     def compute(self, primitive: Primitive, values: list[Any], params: Any) -> Any:
         """Compute with the values."""

@@ -48,7 +48,11 @@ class Gate:
                 return self.call_with(function, args, kwargs)()
             return what(*args, **kwargs)
         finally:
+            current.get().settle()
             current.reset(token)
+
+    def settle(self) -> None:
+        """Do what was put off: the function has ended."""
 
     def watch(self) -> None:
         """Begin to be asked, in light images, about all attributes, items, operators, iterations."""

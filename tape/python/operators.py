@@ -14,6 +14,7 @@ __all__ = [
     "METHODS",
     "UNARY",
     "UNARY_METHODS",
+    "words",
 ]
 
 #: Binary operators, and what their methods are called between the underscores.
@@ -61,3 +62,8 @@ UNARY: dict[str, Callable[[Any], Any]] = {
 }
 UNARY_METHODS = {"-": "__neg__", "+": "__pos__", "~": "__invert__"}
 CONVERT: dict[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text: how tables of names are written."""
+    return frozenset(text.split())

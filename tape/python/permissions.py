@@ -27,6 +27,7 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.python import calls, special
 from tapegrad.tape.python.ledger import CONTAINERS, shown
+from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.purity import (
     CHANGING,
@@ -37,7 +38,6 @@ from tapegrad.tape.python.purity import (
     SEEDED,
     TYPES,
     WITHOUT_EFFECT,
-    words,
 )
 from tapegrad.tape.python.reads import CHANGES, DISPATCHED, RANDOM, Reads, is_library, is_ours
 from tapegrad.tape.python.speaking import DEAF, speaks

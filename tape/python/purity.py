@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.python.operators import words
+
 __all__ = [
     "CHANGING",
     "COMPUTING",
@@ -32,13 +34,7 @@ __all__ = [
     "SEEDED",
     "TYPES",
     "WITHOUT_EFFECT",
-    "words",
 ]
-
-
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(text.split())
 
 
 _NAMES = [

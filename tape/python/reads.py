@@ -32,11 +32,11 @@ from tapegrad.tape.python.operators import (
     COMPARE_METHODS,
     METHODS,
     UNARY_METHODS,
+    words,
 )
 from tapegrad.tape.python.places import ABSENT, Place, declared, own, slot
 from tapegrad.tape.python.purity import (
     IMMUTABLE,
-    words,
 )
 from tapegrad.tape.python.reading import Reader
 from tapegrad.tape.python.speaking import speaks

@@ -7,7 +7,7 @@ recording; then the loop runs as it is written.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from types import BuiltinFunctionType, MethodWrapperType, ModuleType
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.python.imaging import PLAIN
-from tapegrad.tape.python.purity import words
+from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.recorded_bodies import OfBody, hashes, in_place
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -46,14 +46,22 @@ class OfTrip(OfBody):
 
     def _may_change(self, value: Any) -> None:
         if not isinstance(value, (Tensor, np.ndarray)) and id(value) not in self.things_made():
-            self.trace.give_up(f"it changes an object of type {type(value).__name__}")
+            self.trip.give_up(f"it changes an object of type {type(value).__name__}")
+
+    @property
+    def trip(self) -> Any:
+        """The trace of the trip, also where a transformation in it reads."""
+        reader: Any = self
+        while not reader.trace.is_trip:
+            reader = reader.outer
+        return reader.trace
 
     # What comes in ---------------------------------------------------------------------------------
 
     def entering(self, value: Any) -> Any:
         """Refuse iterators from outside, wherever they come from."""
         if hasattr(type(value), "__next__") and id(value) not in self.things_made():
-            self.trace.give_up("it takes values from an iterator")
+            self.trip.give_up("it takes values from an iterator")
         return value
 
     def _entered(self, value: Any) -> Thunk:
@@ -63,18 +71,63 @@ class OfTrip(OfBody):
         return self._note(super().made(value))  # type: ignore[misc]
 
     def attribute(self, owner: Any, name: str) -> Thunk:
+        if name != "append":
+            self._touch(owner)
         return chain(super().attribute(owner, name), self._entered)  # type: ignore[misc]
 
     def item(self, owner: Any, key: Any) -> Thunk:
+        self._touch(owner)
         return chain(super().item(owner, key), self._entered)  # type: ignore[misc]
+
+    def iterate(self, value: Any) -> Any:
+        self._touch(value)
+        return super().iterate(value)  # type: ignore[misc]
+
+    def truth(self, value: Any) -> Any:
+        self._touch(value)
+        return super().truth(value)  # type: ignore[misc]
+
+    def contains(self, item: Any, container: Any) -> Thunk:
+        self._touch(container)
+        return super().contains(item, container)  # type: ignore[misc,no-any-return]
+
+    def compare(self, a: Any, b: Any, symbol: str) -> Thunk:
+        self._touch((a, b))
+        return super().compare(a, b, symbol)  # type: ignore[misc,no-any-return]
+
+    def convert(self, value: Any, kind: str) -> Thunk:
+        self._touch(value)
+        return super().convert(value, kind)  # type: ignore[misc,no-any-return]
+
+    def format(self, value: Any, spec: str) -> Thunk:
+        self._touch(value)
+        return super().format(value, spec)  # type: ignore[misc,no-any-return]
+
+    def match(self, subject: Any, instruction: str) -> None:
+        self._touch(subject)
+        super().match(subject, instruction)  # type: ignore[misc]
+
+    def _touch(self, value: Any, depth: int = 0) -> None:
+        """Note lists from outside that the trip uses: it may not append to these."""
+        kind = type(value)
+        if isinstance(value, list):
+            self.trip.touched.add(id(value))
+        if kind in (list, tuple, dict) and depth < 100:
+            for part in value.values() if kind is dict else value:
+                self._touch(part, depth + 1)
+
+    def _append(self, owner: list[Any], value: Any) -> None:
+        if self.trace is not self.trip:
+            self.trip.give_up("it appends inside a transformation")
+        self.trace.appended.append((owner, value))
 
     # What is changed -------------------------------------------------------------------------------
 
     def store_cell(self, value: Any, cell: Any, name: str) -> Any:
-        return self.trace.give_up(f"it changes the variable {name}")
+        return self.trip.give_up(f"it changes the variable {name}")
 
     def delete_cell(self, cell: Any, name: str) -> Any:
-        return self.trace.give_up(f"it changes the variable {name}")
+        return self.trip.give_up(f"it changes the variable {name}")
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
         self._may_change(owner.base if type(owner) is np.flatiter else owner)
@@ -93,6 +146,7 @@ class OfTrip(OfBody):
         return super().delete_attribute(owner, name)  # type: ignore[misc,no-any-return]
 
     def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
+        self._touch((a, b))
         if in_place(symbol) and isinstance(a, _CHANGING):
             self._may_change(a)
         return super().binary(a, b, symbol)
@@ -103,10 +157,14 @@ class OfTrip(OfBody):
         owner = getattr(function, "__self__", None)
         if owner is not None and type(function) in (BuiltinFunctionType, MethodWrapperType):
             plain = isinstance(owner, (Tensor, np.ndarray, ModuleType, type, *PLAIN))
+            is_own = id(owner) in self.things_made()
+            if type(owner) is list and function.__name__ == "append" and args and not is_own:
+                return partial(self._append, owner, *args)
             if not plain and function.__name__ not in _ASKING:
                 self._may_change(owner)
+        self._touch((owner, *args, *kwargs.values()))
         if function is next:
-            self.trace.give_up("it takes values from an iterator")
+            self.trip.give_up("it takes values from an iterator")
         answer = super().call_with(function, args, kwargs)
         is_class = isinstance(function, type) and not issubclass(function, np.generic)
         if is_class or (hashes(function) and function in _MAKERS):

@@ -8,7 +8,7 @@ from types import CodeType
 from typing import Any
 
 from tapegrad.tape.python.bytecode import Assembly, put_together, take_apart
-from tapegrad.tape.python.loops import Loop, end_of, loops_of
+from tapegrad.tape.python.loop_bodies import Loop, end_of, loops_of
 from tapegrad.tape.python.sites import Site, calls_that_ask, stacks
 from tapegrad.tape.python.treatments import TREATED, as_it_is, spread
 from tapegrad.tape.python.writer import Writer

@@ -12,14 +12,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from types import CellType, FrameType, FunctionType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.later import later
 from tapegrad.tape.program.bodies import NotRecordable
 from tapegrad.tape.program.trips import Writes
+from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.items import Items, items_of, together
-from tapegrad.tape.python.loops import Loop
+from tapegrad.tape.python.loop_bodies import Loop
+from tapegrad.tape.python.pending import Pending
 from tapegrad.tape.python.thunks import Thunk
 
 __all__ = ["LEAST", "Rolling"]
@@ -97,11 +99,13 @@ class Rolling:
         try:
             if any(map(_is_advanced, values.values())):
                 raise NotRecordable("it takes values from an iterator")
-            after, number = self._rolled(loop, body, values, *items)
+            after, number, lists = self._rolled(loop, body, values, *items)
         except (NotRecordable, Exception) as reason:  # whatever it is, the trips will say so
             self.ledger.trace.loops[place] = str(reason)
             return None
         self.ledger.trace.loops.pop(place, None)
+        if lists:
+            current.set(cast(Any, Pending(self, *lists)))
         return tuple(after[name] for name in loop.kept), number
 
     def _rolled(self, loop: Loop, body: Any, values: dict[str, Any], *items: Any) -> Any:
@@ -109,10 +113,10 @@ class Rolling:
         seen = {name: self.see_all(value) for name, value in values.items()}  # type: ignore[attr-defined]
         while True:
             try:
-                after, number = later.rolled(
+                after, number, lists = later.rolled(
                     (body, loop.names, loop.kept, seen, *items, written, self._store)
                 )
-                return {**after, **{name: values[name] for name in written}}, number
+                return {**after, **{name: values[name] for name in written}}, number, lists
             except Writes as write:
                 name = _name_of(write, seen)
                 if name is None or name in written:

@@ -40,7 +40,7 @@ def reverse(program: Program, wrt: Sequence[int], *, imperative: bool) -> Progra
         for out in outputs:
             if _is_float(out):
                 g = next(cotangents)
-                if isinstance(out, Tensor):
+                if isinstance(out, Tensor) and not out.node.constant:
                     roots.append((out.node, g))
         pulled = sweep_by_line(roots, imperative=imperative)
         parts = [pulled.get(primals[i].node) for i in wrt]

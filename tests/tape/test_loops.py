@@ -328,3 +328,13 @@ def test_bodies_that_are_kept_are_few():
     kept = len(sharing._known)
     tg.fori_loop(0, 2, lambda i, c: c + large, large)
     assert len(sharing._known) == kept
+
+
+def test_a_carry_that_depends_on_the_trip_alone_has_no_derivative():
+    def f(x):
+        return tg.fori_loop(0, 5, lambda i, c: (np.sin(0.1 * i), c[0] * c[1]), (x, x))[1]
+
+    expected = np.prod(np.sin(0.1 * np.arange(4)))  # x * x, and four factors
+    assert tg.grad(f)(2.0) == pytest.approx(4 * expected)
+    assert tg.jit(tg.grad(f))(2.0) == pytest.approx(4 * expected)
+    assert tg.grad(lambda x: tg.fori_loop(0, 5, lambda i, c: np.sin(0.1 * i), x))(2.0) == 0.0

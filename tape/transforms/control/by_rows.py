@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.tape.array.paths import Hole
+from tapegrad.tape.array.application import bind
+from tapegrad.tape.array.paths import Hole, freeze_index
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Shaped, primitives
 from tapegrad.tape.program.program import Program
@@ -223,24 +224,20 @@ class ByRows:
     def _part(self, row: Any, node: Node) -> Any:
         """Return what is read of a row."""
         rest = node.params["spec"][1:]
-        return (
-            self._add("basic_index", (row,), {"spec": rest}, node.shape, node.dtype)
-            if rest
-            else row
-        )
+        if not rest:
+            return row
+        return self._add("basic_index", (row,), {"spec": rest}, node.shape, node.dtype)
 
     def _written(self, buffer: _Buffer, node: Node) -> Any:
-        row, (value,) = (
-            self._row(buffer, node.operands[0]),
-            self._rewriter.known_as(node.operands[1:2]),
-        )
+        row = self._row(buffer, node.operands[0])
+        (value,) = self._rewriter.known_as(node.operands[1:2])
         rest, shape = node.params["spec"][1:], node.shape[1:]
         if rest:
             params = {"path": (), "spec": rest}
             return self._add("write", (row, value), params, shape, node.dtype)
         if type(value) is not Node:
-            value = np.asarray(value)
-        if type(value) is not Node or value.dtype != node.dtype or value in self._rewriter.weak:
+            return np.broadcast_to(np.asarray(value, node.dtype), shape).copy()
+        if value.dtype != node.dtype or value in self._rewriter.weak:
             value = self._add("cast", (value,), {"dtype": node.dtype}, value.shape, node.dtype)
         if value.shape != shape:
             value = self._add("broadcast_to", (value,), {"shape": shape}, shape, node.dtype)
@@ -306,9 +303,9 @@ class ByRows:
         """Return what is carried at the end of the old loop, from all results of the new one."""
         ends: dict[int, Any] = dict(zip(self._kept, results))
         for (place, buffer), rows in zip(self._gone, results[len(results) - len(self._gone) :]):
-            whole = np.copy(self._start[place])
-            whole[buffer.written.rows(self.length, whole.shape[0])] = rows
-            ends[place] = whole
+            before = self._start[place]
+            spec = freeze_index((buffer.written.rows(self.length, before.shape[0]),))
+            ends[place] = bind(primitives["write"], before, rows, path=(), spec=spec)
         return [ends[place] for place in range(self.size)]
 
 

@@ -9,113 +9,30 @@ another way, and Python goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.tape.array.application import belongs, bind
-from tapegrad.tape.array.numbers import as_number, stands_for
+from tapegrad.tape.array.application import bind
+from tapegrad.tape.array.numbers import as_number
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.core.pytree import Structure, count, flatten, unflatten
-from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_program
+from tapegrad.tape.program.bodies import Body, NotRecordable, record_program
 from tapegrad.tape.program.program import Program
-from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
-from tapegrad.tape.python.running import run
-from tapegrad.tape.transforms.control.alike import Result, joined, plain, results_of, with_dtypes
-from tapegrad.tape.transforms.control.branches import cond_p
+from tapegrad.tape.program.staging import StagingTrace
+from tapegrad.tape.program.trips import Writes, known
+from tapegrad.tape.transforms.control.alike import joined, plain
 from tapegrad.tape.transforms.control.by_rows import ByRows
 from tapegrad.tape.transforms.control.scans import scan_p
+from tapegrad.tape.transforms.control.ways import Names, Trips, class_of, first_of, record_way
 from tapegrad.tape.transforms.control.whiles import while_p
 
-__all__ = ["Trips", "python_integer", "rolled"]
+__all__ = ["like_kind", "python_integer", "rolled"]
 
 _BOOL = np.dtype(bool)
 #: By how many ways trips may go.
 _MOST_WAYS = 8
-
-
-class Trips(NamedTuple):
-    """What is to be done.
-
-    Attributes
-    ----------
-    body : function
-        Does one trip: takes the values of the names `names`, returns those of the names `kept`.
-    names, kept : tuple of str
-    values : dict
-        What the names hold before the first of the trips; names that nobody asks for are missing.
-    rows : list
-        Arrays and tensors with the trips along their first axes; none for a ``while`` loop.
-    structure : Structure
-        Of an item, whose leaves are their rows.
-    numbers : list of bool
-        Which rows stand for Python's numbers.
-    length : int
-        The number of trips, or the greatest that there may be.
-    written : dict
-        Arrays and tensors that the trips write into, by the names that hold them.
-    store : callable
-        Stores what such an array holds after the loop.
-    """
-
-    body: Callable[..., Any]
-    names: tuple[str, ...]
-    kept: tuple[str, ...]
-    values: dict[str, Any]
-    rows: list[Any]
-    structure: Structure
-    numbers: list[bool]
-    length: int
-    written: dict[str, Any]
-    store: Callable[[Any, Any], None]
-
-
-class _Names(NamedTuple):
-    """What names hold: leaves that are carried, and others, which must stay what they are."""
-
-    names: list[str]
-    structures: list[Structure]
-    leaves: list[Any]
-
-    @classmethod
-    def of(cls, trips: Trips) -> _Names:
-        names = [n for n in trips.kept if n in trips.values and n not in trips.written]
-        flat = [flatten(trips.values[name]) for name in names]
-        return cls(names, [s for _, s in flat], [leaf for leaves, _ in flat for leaf in leaves])
-
-    @property
-    def moving(self) -> list[Any]:
-        return [leaf for leaf in self.leaves if _moves(leaf)]
-
-    def nests(self, moving: Sequence[Any]) -> dict[str, Any]:
-        """Return what the names hold, with these in place of the leaves that are carried."""
-        new = iter(moving)
-        given = iter([next(new) if _moves(leaf) else leaf for leaf in self.leaves])
-        return {
-            name: unflatten(structure, [next(given) for _ in range(count(structure))])
-            for name, structure in zip(self.names, self.structures)
-        }
-
-    def moved(self, after: dict[str, Any]) -> list[Any]:
-        """Return the leaves that are carried of what the names hold after a trip."""
-        leaves: list[Any] = []
-        for name, structure in zip(self.names, self.structures):
-            flat, new = flatten(after[name])
-            if new != structure:
-                raise NotRecordable(f"{name} changes its structure")
-            leaves += flat
-        for before, leaf in zip(self.leaves, leaves):
-            equal = type(leaf) in (str, bool) and type(before) is type(leaf) and leaf == before
-            if not _moves(before) and leaf is not before and not equal:
-                raise NotRecordable(f"it carries an object of type {type(leaf).__name__}")
-        return [leaf for before, leaf in zip(self.leaves, leaves) if _moves(before)]
-
-
-def _moves(leaf: Any) -> bool:
-    return is_operand(leaf) or type(leaf) in (float, int)
 
 
 class _Trip(NamedTuple):
@@ -134,7 +51,7 @@ class _Trip(NamedTuple):
     hidden: list[Any]
 
 
-def rolled(given: Any) -> tuple[dict[str, Any], Any]:
+def rolled(given: Any) -> tuple[dict[str, Any], Any, Any]:
     """Do trips as one operation.
 
     Parameters
@@ -148,6 +65,8 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any]:
         What the names in `kept` hold afterwards.
     done : tensor or None
         How many trips these were; None for all that there are.
+    lists : tuple or None
+        What is to be appended to lists, as :class:`~tapegrad.tape.python.pending.Pending` takes it.
 
     Raises
     ------
@@ -155,22 +74,33 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any]:
         If there is no such operation; nothing has happened then.
     """
     trips = Trips(*given)
-    names = _Names.of(trips)
+    names = Names.of(trips)
     operands = [*names.moving, *trips.written.values()]
     for value in (*operands, *trips.rows):
         known(value)
     start = [v if isinstance(v, Tensor) else np.asarray(v) for v in operands]
-    ways = [_record(trips, names, operands, 0)]
+    ways = [record_way(trips, names, operands, 0)]
+    appended: list[Any] = []
     while True:
-        trip = _joined(ways, len(operands) + len(trips.rows), len(operands))
-        ends, done = _scan(trips, trip, start) if trips.rows else None, None
-        if ends is None:
+        bodies = [way.body for way in ways]
+        trip = _joined(bodies, len(operands) + len(trips.rows), len(operands))
+        results, done = None, None
+        if trips.rows:
+            results = _scan(trips, trip, start, len(ways[0].lists))
+        if results is not None:
+            ends, appended = results
+        elif ways[0].lists:
+            raise NotRecordable("it appends to a list, and takes several ways")
+        else:
             *ends, done, goes_on = _while(trips, trip, start)
-        ends = [_like_before(plain(v), before) for v, before in zip(ends, operands)]
+        ends = [like_kind(plain(v), class_of(before)) for v, before in zip(ends, operands)]
         if done is None or len(ways) == _MOST_WAYS:
             break
         try:
-            ways.append(_record(trips, names, ends, int(known(done))))
+            way = record_way(trips, names, ends, int(known(done)))
+            if way.lists:
+                break
+            ways.append(way)
         except Writes:
             raise
         except NotRecordable:  # what Python does there is not a trip
@@ -181,28 +111,31 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any]:
     for value, (name, array) in zip(ends[len(names.moving) :], trips.written.items()):
         trips.store(value, array)
         after[name] = array
-    return after, done
+    lists = [(owned, rows, kind) for (owned, kind, _), rows in zip(ways[0].lists, appended)]
+    return after, done, (lists, _ends_of(ways[0].lists, ends)) if lists else None
 
 
-def _kind(value: Any) -> Result:
-    kind: Any = stands_for(value) if isinstance(value, Tensor) else type(value)
-    if kind is np.ndarray and not np.ndim(value):
-        raise NotRecordable("it carries an array without axes")
-    array = value if hasattr(value, "dtype") else np.asarray(value)
-    return Result(np.shape(value), array.dtype, kind in (float, int))
+def _ends_of(lists: list[Any], ends: list[Any]) -> list[tuple[list[Any], int, Any]]:
+    """Return where in lists lie arrays that names hold, too, and which these are."""
+    found: list[tuple[list[Any], int, Any]] = []
+    after: dict[int, int] = {}
+    for owned, _, place in reversed(lists):  # counted from the end
+        after[id(owned)] = after.get(id(owned), 0) - 1
+        if place is not None:
+            found.append((owned, after[id(owned)], ends[place]))
+    return found
 
 
-def _like_before(value: Any, before: Any) -> Any:
-    """Return what a name holds after the loop, of the class that it had."""
-    kind: Any = stands_for(before) if isinstance(before, Tensor) else type(before)
+def like_kind(value: Any, kind: type) -> Any:
+    """Return what stands for a number of Python's, if that is the kind; else the value."""
     if kind is float:
         return as_number(value, float)
     return python_integer(value) if kind is int else value
 
 
 def python_integer(value: Any) -> Any:
-    """Return an integer that ``jit`` has recorded as one of Python's."""
-    while isinstance(value, Tensor) and value.live_trace.name != "jit":
+    """Return an integer as one of Python's, weak in promotion, on the level where it is recorded."""
+    while isinstance(value, Tensor) and not isinstance(value.live_trace, StagingTrace):
         value = value.value
     if not isinstance(value, Tensor):
         return int(value)
@@ -210,185 +143,27 @@ def python_integer(value: Any) -> Any:
     return value
 
 
-# One trip ----------------------------------------------------------------------------------------
-
-
-def _record(trips: Trips, names: _Names, operands: list[Any], place: int) -> Body:
-    """Record the trip at a place, which begins with these values of what is carried."""
-    size, moving = len(operands), len(names.moving)
-    given: list[Any] = []
-    kinds = [_kind(value) for value in operands]
-    copies: dict[str, Any] = {}
-
-    def trip(trace: TripTrace) -> Any:
-        trace.carried = [owner(a) for a in trips.written.values()]
-        given.extend(map(trace.like, operands))
-        for row, is_number in zip(trips.rows, trips.numbers):
-            first = known(row)[place]
-            given.append(trace.like(first.item() if is_number else first))
-        values = {**trips.values, **names.nests(given[:moving])}
-        for name, array in zip(trips.written, given[moving:size]):
-            values[name] = copies[name] = np.copy(array)
-        values[".item"] = unflatten(trips.structure, given[size:])
-        return run(trips.body, *[values.get(name) for name in trips.names])
-
-    try:
-        trace, result = run_trip(trip)
-    except Writes as write:  # into what stands for an array that a name holds
-        for stand_in, operand in zip(given, names.moving):  # the names are known by these
-            if write.target is stand_in:
-                raise Writes(operand) from None
-        raise
-    after = dict(zip(trips.kept, result))
-    if any(after.get(name, copy) is not copy for name, copy in copies.items()):
-        raise NotRecordable("a name stands for another array after a trip")
-    outputs = [*names.moved(after), *copies.values()]
-    _check_owners(outputs, trace)
-    nodes = [_node(leaf, trace) for leaf in outputs]
-    program = Program(
-        trace.inputs, trace.entries, [*nodes, *(n for n, _ in trace.tests)], trace.weak
-    )
-    if results_of(program)[:size] != kinds:
-        raise NotRecordable("what it carries changes its shape, dtype or class")
-    tests = _tests(trace.tests)
-    tests = _made(program, dict(zip(program.inputs[size:], trips.rows)), trips.length, tests)
-    whole = _with_tests(program, nodes, tests)
-    return Body(whole, "-", trace.hidden)
-
-
-def _check_owners(outputs: list[Any], trace: TripTrace) -> None:
-    """Refuse names that stand for arrays in the same memory: after the loop they would be apart."""
-    seen: dict[int, Any] = {}
-    for leaf in outputs:
-        if not isinstance(leaf, Tensor | np.ndarray) or not np.ndim(leaf):
-            continue
-        root = owner(leaf)
-        if id(root) in seen or (isinstance(leaf, np.ndarray) and leaf.base is not None):
-            raise NotRecordable("two names stand for arrays in the same memory")
-        seen[id(root)] = root
-        if isinstance(leaf, Tensor) and not belongs(leaf, trace):
-            raise NotRecordable("it carries an array from outside of the loop")
-
-
-def _node(leaf: Any, trace: TripTrace) -> Any:
-    if isinstance(leaf, Tensor):
-        mine = leaf if belongs(leaf, trace) else trace.lift(leaf)
-        return mine.node if isinstance(mine, Tensor) else mine
-    return np.copy(leaf) if isinstance(leaf, np.ndarray) else leaf
-
-
-def _tests(tests: list[tuple[Node, Any]]) -> dict[Node, Any]:
-    """Return what Python saw of each value."""
-    seen: dict[Node, Any] = {}
-    for node, value in tests:
-        if node.shape or seen.setdefault(node, value) != value:
-            raise NotRecordable("it asks for an array")
-    return seen
-
-
-def _made(
-    program: Program, items: dict[Node, Any], length: int, tests: dict[Node, Any]
-) -> dict[Node, Any]:
-    """Return the tests that are left when those are made that depend on known items alone.
-
-    These are the same in every call. If one fails, all are left.
-    """
-    items = {n: row for n, row in items.items() if isinstance(row, np.ndarray) and row.ndim == 1}
-    settled: set[Any] = set(items)
-    for node in program.entries:
-        if all(type(o) is not Node or o in settled for o in node.operands):
-            settled.add(node)
-    asked = [node for node in tests if node in settled]
-    if not asked:
-        return tests
-    values: dict[Any, Any] = {node: row[:length] for node, row in items.items()}
-    for node in program.select(asked).entries:
-        if node.primitive.family != "elementwise":  # type: ignore[union-attr]
-            return tests
-        operands = [values[o] if type(o) is Node else o for o in node.operands]
-        values[node] = node.primitive.forward(*operands, **node.params)  # type: ignore[union-attr]
-    if any(np.any(values[node] != tests[node]) for node in asked):
-        return tests
-    return {node: seen for node, seen in tests.items() if node not in settled}
-
-
-def _with_tests(program: Program, nodes: list[Any], tests: dict[Node, Any]) -> Program:
-    """Return a program that says, too, whether Python would see the same."""
-    entries, outputs = list(program.entries), list(nodes)
-
-    def add(name: str, *operands: Any) -> Node:
-        new = entry(primitives[name], operands, {}, (), _BOOL)
-        entries.append(new)
-        return new
-
-    result: Any = None
-    for node, seen in tests.items():
-        if seen.dtype.kind == "b":
-            same = node if seen else add("logical_not", node)
-        else:
-            same = add("equal", node, seen)
-        result = same if result is None else add("logical_and", result, same)
-    if result is not None:
-        outputs.append(result)
-    whole = Program(program.inputs, entries, outputs, program.weak).select(outputs)
-    return with_dtypes(whole, [Result.of(o, program.weak).dtype for o in outputs])
-
-
 def _joined(ways: list[Body], inputs: int, size: int) -> _Trip:
     """Return a trip that goes one of these ways: the first that it can."""
     programs, hidden = joined(ways, inputs)
-    return _Trip(programs[0] if len(ways) == 1 else _first_of(programs, size), hidden)
-
-
-def _first_of(ways: list[Program], size: int) -> Program:
-    """Return a program that goes the first way that it can, and says whether there was one."""
-    inputs, weak = ways[0].inputs, ways[0].weak
-    if not ways[1:] and len(ways[0].outputs) == size:  # it can always go this one
-        return ways[0].select([*ways[0].outputs, np.array(True)])
-
-    def other(values: Sequence[Any]) -> list[Any]:
-        if not ways[1:]:
-            return [*values[:size], np.array(False)]
-        return list(_first_of(ways[1:], size)(*values))
-
-    def choose(*values: Any) -> Any:
-        way = ways[0]
-        test = way.select(way.outputs[size:])
-        if 2 * _weight(test) > _weight(way):  # to know whether it can is to have done most of it
-            *there, takes = way(*values)
-            operands = [*there, *values]
-            like = [*way.outputs[:size], *inputs]
-            taken = record_program(lambda *given: [*given[:size], np.array(True)], like)
-            not_taken = record_program(lambda *given: other(given[size:]), like)
-        else:
-            (takes,), operands = test(*values), list(values)
-            taken = way.select([*way.outputs[:size], np.array(True)])
-            not_taken = record_program(lambda *given: other(given), inputs, weak)
-        return bind(cond_p, takes, *operands, axes=0, true_fun=taken, false_fun=not_taken)
-
-    return record_program(choose, inputs, weak)
-
-
-def _weight(program: Program) -> int:
-    """Return of how many entries a program is, with those of the programs in it."""
-    return len(program) + sum(
-        _weight(value)
-        for entry in program.entries
-        for value in entry.params.values()
-        if type(value) is Program
-    )
+    return _Trip(programs[0] if len(ways) == 1 else first_of(programs, size), hidden)
 
 
 # All of them ---------------------------------------------------------------------------------------
 
 
-def _scan(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any] | None:
-    """Do all trips; None if one of them takes another way."""
-    is_tested = len(trip.program.outputs) > len(start)
+def _scan(
+    trips: Trips, trip: _Trip, start: list[Any], further: int
+) -> tuple[list[Any], list[Any]] | None:
+    """Do all trips; None if one of them takes another way.
+
+    Returns what is carried at the end, and the stacked `further` results.
+    """
+    is_tested = len(trip.program.outputs) > len(start) + further
     form = ByRows(trip.program, start, trips.rows, trip.hidden, trips.length)
     program, start, size = form.program, form.start, len(form.start)
     if is_tested:
-        program = _holding(program, size)
+        program = _holding(program, size, further)
         start = [*start, np.array(True)]
     results = bind(
         scan_p,
@@ -408,16 +183,18 @@ def _scan(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any] | None:
         if not bool(known(results[size])):
             return None
         bool(results[size])  # a guard
-    return form.ends(results)
+    return form.ends(results), list(results[len(start) :][:further])
 
 
-def _holding(program: Program, size: int) -> Program:
-    """Return a program that carries whether all tests have held."""
+def _holding(program: Program, size: int, further: int) -> Program:
+    """Return a program that carries whether all tests have held, before its further results."""
     held = Node(None, (), {}, (), (), _BOOL)
     held.constant = True
-    both = entry(primitives["logical_and"], (held, program.outputs[size]), {}, (), _BOOL)
+    place = size + further
+    both = entry(primitives["logical_and"], (held, program.outputs[place]), {}, (), _BOOL)
     inputs = [*program.inputs[:size], held, *program.inputs[size:]]
-    outputs = [*program.outputs[:size], both, *program.outputs[size + 1 :]]
+    others = [*program.outputs[size:place], *program.outputs[place + 1 :]]
+    outputs = [*program.outputs[:size], both, *others]
     return Program(inputs, [*program.entries, both], outputs, program.weak)
 
 

@@ -27,7 +27,7 @@ from tapegrad.tape.python.bytecode import (
     put_together,
     take_apart,
 )
-from tapegrad.tape.python.purity import words
+from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.sites import ENDS, Stack
 
 __all__ = ["Loop", "end_of", "loops_of"]

@@ -1,0 +1,328 @@
+"""One trip of a loop of Python's, recorded: a way that trips may go.
+
+The program of a way takes what is carried, the items, and what the trip reads from outside. It returns
+what is carried next, what is appended to lists, and last whether Python would see in the trip what it
+saw in the recorded one, unless it always would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.tape.array.application import belongs, bind
+from tapegrad.tape.array.numbers import stands_for
+from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.node import Node, entry
+from tapegrad.tape.core.primitive import primitives
+from tapegrad.tape.core.pytree import Structure, count, flatten, unflatten
+from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_program
+from tapegrad.tape.program.program import Program
+from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
+from tapegrad.tape.python.running import run
+from tapegrad.tape.transforms.control.alike import Result, results_of, with_dtypes
+from tapegrad.tape.transforms.control.branches import cond_p
+
+__all__ = ["Names", "Trips", "Way", "class_of", "first_of", "record_way"]
+
+_BOOL = np.dtype(bool)
+
+
+class Trips(NamedTuple):
+    """What is to be done.
+
+    Attributes
+    ----------
+    body : function
+        Does one trip: takes the values of the names `names`, returns those of the names `kept`.
+    names, kept : tuple of str
+    values : dict
+        What the names hold before the first of the trips; names that nobody asks for are missing.
+    rows : list
+        Arrays and tensors with the trips along their first axes; none for a ``while`` loop.
+    structure : Structure
+        Of an item, whose leaves are their rows.
+    numbers : list of bool
+        Which rows stand for Python's numbers.
+    length : int
+        The number of trips, or the greatest that there may be.
+    written : dict
+        Arrays and tensors that the trips write into, by the names that hold them.
+    store : callable
+        Stores what such an array holds after the loop.
+    """
+
+    body: Callable[..., Any]
+    names: tuple[str, ...]
+    kept: tuple[str, ...]
+    values: dict[str, Any]
+    rows: list[Any]
+    structure: Structure
+    numbers: list[bool]
+    length: int
+    written: dict[str, Any]
+    store: Callable[[Any, Any], None]
+
+
+class Names(NamedTuple):
+    """What names hold: leaves that are carried, and others, which must stay what they are."""
+
+    names: list[str]
+    structures: list[Structure]
+    leaves: list[Any]
+
+    @classmethod
+    def of(cls, trips: Trips) -> Names:
+        names = [n for n in trips.kept if n in trips.values and n not in trips.written]
+        flat = [flatten(trips.values[name]) for name in names]
+        return cls(names, [s for _, s in flat], [leaf for leaves, _ in flat for leaf in leaves])
+
+    @property
+    def moving(self) -> list[Any]:
+        return [leaf for leaf in self.leaves if _moves(leaf)]
+
+    def nests(self, moving: Sequence[Any]) -> dict[str, Any]:
+        """Return what the names hold, with these in place of the leaves that are carried."""
+        new = iter(moving)
+        given = iter([next(new) if _moves(leaf) else leaf for leaf in self.leaves])
+        return {
+            name: unflatten(structure, [next(given) for _ in range(count(structure))])
+            for name, structure in zip(self.names, self.structures)
+        }
+
+    def moved(self, after: dict[str, Any]) -> list[Any]:
+        """Return the leaves that are carried of what the names hold after a trip."""
+        leaves: list[Any] = []
+        for name, structure in zip(self.names, self.structures):
+            flat, new = flatten(after[name])
+            if new != structure:
+                raise NotRecordable(f"{name} changes its structure")
+            leaves += flat
+        for before, leaf in zip(self.leaves, leaves):
+            equal = type(leaf) in (str, bool) and type(before) is type(leaf) and leaf == before
+            if not _moves(before) and leaf is not before and not equal:
+                raise NotRecordable(f"it carries an object of type {type(leaf).__name__}")
+        return [leaf for before, leaf in zip(self.leaves, leaves) if _moves(before)]
+
+
+def _moves(leaf: Any) -> bool:
+    return is_operand(leaf) or type(leaf) in (float, int)
+
+
+def class_of(value: Any) -> Any:
+    return stands_for(value) if isinstance(value, Tensor) else type(value)
+
+
+def _kind(value: Any) -> Result:
+    kind = class_of(value)
+    if kind is np.ndarray and not np.ndim(value):
+        raise NotRecordable("it carries an array without axes")
+    array = value if hasattr(value, "dtype") else np.asarray(value)
+    return Result(np.shape(value), array.dtype, kind in (float, int))
+
+
+class Way(NamedTuple):
+    """A recorded trip.
+
+    Attributes
+    ----------
+    body : Body
+    lists : list of (list, type, int or None)
+        The lists to which it appends, the class of each value, and where among what is carried the same
+        array is.
+    """
+
+    body: Body
+    lists: list[tuple[list[Any], type, int | None]]
+
+
+def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> Way:
+    """Record the trip at a place, which begins with these values of what is carried."""
+    size, moving = len(operands), len(names.moving)
+    given: list[Any] = []
+    kinds = [_kind(value) for value in operands]
+    copies: dict[str, Any] = {}
+
+    def trip(trace: TripTrace) -> Any:
+        trace.carried = [owner(a) for a in trips.written.values()]
+        given.extend(map(trace.like, operands))
+        for row, is_number in zip(trips.rows, trips.numbers):
+            first = known(row)[place]
+            given.append(trace.like(first.item() if is_number else first))
+        values = {**trips.values, **names.nests(given[:moving])}
+        for name, array in zip(trips.written, given[moving:size]):
+            values[name] = copies[name] = np.copy(array)
+        values[".item"] = unflatten(trips.structure, given[size:])
+        return run(trips.body, *[values.get(name) for name in trips.names])
+
+    try:
+        trace, result = run_trip(trip)
+    except Writes as write:  # into what stands for an array that a name holds
+        for stand_in, operand in zip(given, names.moving):  # the names are known by these
+            if write.target is stand_in:
+                raise Writes(operand) from None
+        raise
+    after = dict(zip(trips.kept, result))
+    if any(after.get(name, copy) is not copy for name, copy in copies.items()):
+        raise NotRecordable("a name stands for another array after a trip")
+    moved = names.moved(after)
+    outputs = [*moved, *copies.values()]
+    lists, values = _appended(trips, trace, moved)
+    inputs = [owner(g) for g in given if np.ndim(g)] if lists else []
+    if any(np.ndim(o) and any(owner(o) is i for i in inputs) for o in outputs if _moves(o)):
+        raise NotRecordable("a name holds an array that was appended before")
+    own = [value for value, (*_, place) in zip(values, lists) if place is None]
+    _check_owners([*outputs, *own], trace)
+    outputs += values
+    nodes = [_node(leaf, trace) for leaf in outputs]
+    program = Program(
+        trace.inputs, trace.entries, [*nodes, *(n for n, _ in trace.tests)], trace.weak
+    )
+    if results_of(program)[:size] != kinds:
+        raise NotRecordable("what it carries changes its shape, dtype or class")
+    tests = _tests(trace.tests)
+    tests = _made(program, dict(zip(program.inputs[size:], trips.rows)), trips.length, tests)
+    whole = _with_tests(program, nodes, tests)
+    return Way(Body(whole, "-", trace.hidden), lists)
+
+
+def _appended(trips: Trips, trace: TripTrace, carried: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return to which lists the trip appends, as in `Way`, and the values."""
+    lists, values = [], []
+    for owned, value in trace.appended:
+        if id(owned) in trace.touched or any(
+            _holds(trips.values.get(n), owned) for n in trips.kept
+        ):
+            raise NotRecordable("it uses a list to which it appends")
+        kind = class_of(value)
+        if not _moves(value) or (kind is np.ndarray and not np.ndim(value)):
+            raise NotRecordable(f"it appends an object of type {kind.__name__}")
+        place = next((i for i, c in enumerate(carried) if c is value and np.ndim(c)), None)
+        lists.append((owned, kind, place))
+        values.append(value)
+    return lists, values
+
+
+def _holds(value: Any, wanted: Any) -> bool:
+    """Whether a nest is a list, or holds it."""
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    return value is wanted or any(_holds(part, wanted) for part in parts)
+
+
+def _check_owners(outputs: list[Any], trace: TripTrace) -> None:
+    """Refuse names that stand for arrays in the same memory: after the loop they would be apart."""
+    seen: dict[int, Any] = {}
+    for leaf in outputs:
+        if not isinstance(leaf, Tensor | np.ndarray) or not np.ndim(leaf):
+            continue
+        root = owner(leaf)
+        if id(root) in seen or (isinstance(leaf, np.ndarray) and leaf.base is not None):
+            raise NotRecordable("two names stand for arrays in the same memory")
+        seen[id(root)] = root
+        if isinstance(leaf, Tensor) and not belongs(leaf, trace):
+            raise NotRecordable("it carries an array from outside of the loop")
+
+
+def _node(leaf: Any, trace: TripTrace) -> Any:
+    if isinstance(leaf, Tensor):
+        mine = leaf if belongs(leaf, trace) else trace.lift(leaf)
+        return mine.node if isinstance(mine, Tensor) else mine
+    return np.copy(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _tests(tests: list[tuple[Node, Any]]) -> dict[Node, Any]:
+    """Return what Python saw of each value."""
+    seen: dict[Node, Any] = {}
+    for node, value in tests:
+        if node.shape or seen.setdefault(node, value) != value:
+            raise NotRecordable("it asks for an array")
+    return seen
+
+
+def _made(
+    program: Program, items: dict[Node, Any], length: int, tests: dict[Node, Any]
+) -> dict[Node, Any]:
+    """Return the tests that are left when those are made that depend on known items alone.
+
+    These are the same in every call. If one fails, all are left.
+    """
+    items = {n: row for n, row in items.items() if isinstance(row, np.ndarray) and row.ndim == 1}
+    settled: set[Any] = set(items)
+    for node in program.entries:
+        if all(type(o) is not Node or o in settled for o in node.operands):
+            settled.add(node)
+    asked = [node for node in tests if node in settled]
+    if not asked:
+        return tests
+    values: dict[Any, Any] = {node: row[:length] for node, row in items.items()}
+    for node in program.select(asked).entries:
+        if node.primitive.family != "elementwise":  # type: ignore[union-attr]
+            return tests
+        operands = [values[o] if type(o) is Node else o for o in node.operands]
+        values[node] = node.primitive.forward(*operands, **node.params)  # type: ignore[union-attr]
+    if any(np.any(values[node] != tests[node]) for node in asked):
+        return tests
+    return {node: seen for node, seen in tests.items() if node not in settled}
+
+
+def _with_tests(program: Program, nodes: list[Any], tests: dict[Node, Any]) -> Program:
+    """Return a program that says, too, whether Python would see the same."""
+    entries, outputs = list(program.entries), list(nodes)
+
+    def add(name: str, *operands: Any) -> Node:
+        new = entry(primitives[name], operands, {}, (), _BOOL)
+        entries.append(new)
+        return new
+
+    result: Any = None
+    for node, seen in tests.items():
+        if seen.dtype.kind == "b":
+            same = node if seen else add("logical_not", node)
+        else:
+            same = add("equal", node, seen)
+        result = same if result is None else add("logical_and", result, same)
+    if result is not None:
+        outputs.append(result)
+    whole = Program(program.inputs, entries, outputs, program.weak).select(outputs)
+    return with_dtypes(whole, [Result.of(o, program.weak).dtype for o in outputs])
+
+
+def first_of(ways: list[Program], size: int) -> Program:
+    """Return a program that goes the first way that it can, and says whether there was one."""
+    inputs, weak = ways[0].inputs, ways[0].weak
+    if not ways[1:] and len(ways[0].outputs) == size:  # it can always go this one
+        return ways[0].select([*ways[0].outputs, np.array(True)])
+
+    def other(values: Sequence[Any]) -> list[Any]:
+        if not ways[1:]:
+            return [*values[:size], np.array(False)]
+        return list(first_of(ways[1:], size)(*values))
+
+    def choose(*values: Any) -> Any:
+        way = ways[0]
+        test = way.select(way.outputs[size:])
+        if 2 * _weight(test) > _weight(way):  # to know whether it can is to have done most of it
+            *there, takes = way(*values)
+            operands = [*there, *values]
+            like = [*way.outputs[:size], *inputs]
+            taken = record_program(lambda *given: [*given[:size], np.array(True)], like)
+            not_taken = record_program(lambda *given: other(given[size:]), like)
+        else:
+            (takes,), operands = test(*values), list(values)
+            taken = way.select([*way.outputs[:size], np.array(True)])
+            not_taken = record_program(lambda *given: other(given), inputs, weak)
+        return bind(cond_p, takes, *operands, axes=0, true_fun=taken, false_fun=not_taken)
+
+    return record_program(choose, inputs, weak)
+
+
+def _weight(program: Program) -> int:
+    """Return of how many entries a program is, with those of the programs in it."""
+    return len(program) + sum(
+        _weight(value)
+        for entry in program.entries
+        for value in entry.params.values()
+        if type(value) is Program
+    )
