@@ -73,7 +73,11 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any, Any]:
     NotRecordable
         If there is no such operation; nothing has happened then.
     """
-    trips = Trips(*given)
+    with np.errstate(all="ignore"):  # trips that do not come to that are tried, too
+        return _rolled(Trips(*given))
+
+
+def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
     names = Names.of(trips)
     operands = [*names.moving, *trips.written.values()]
     for value in (*operands, *trips.rows):

@@ -1,0 +1,485 @@
+"""Loops of Python's under ``jit``: long ones are one operation, and do what Python does."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+N = 90
+X = np.linspace(0.1, 1, N)
+W = 2.0
+
+
+def indexed(x):
+    s = 0.0
+    for i in range(N):
+        s = s + x[i] * i
+    return s
+
+
+def rows(x):
+    s = np.zeros(3)
+    for r in x[:, None] * np.ones(3):
+        s = np.tanh(s + r)
+    return s.sum()
+
+
+def numbers(x):
+    t, y, k = 0.0, x[0], 0
+    for _ in range(N):
+        y = y + 0.01 * np.sin(y + t)
+        t += 0.01
+        k += 2
+    return y * t * k
+
+
+def stored(x):
+    out = np.zeros(N)
+    out[0] = x[0]
+    for i in range(1, N):
+        out[i] = 0.5 * out[i - 1] + x[i]
+    return (out * out).sum()
+
+
+def stored_back_and_forth(x):
+    out, m = np.ones(N + 1), np.zeros((N, 2))
+    for i in range(N - 1, -1, -1):
+        out[i] = out[i + 1] * x[i]
+        out[i] += x[i - 3]
+        m[i, 0] = out[i] * x[i]
+        m[i, 1] = m[i, 0] - out[i + 1]
+    return (out * np.arange(N + 1.0)).sum() + (m * m).sum()
+
+
+def stored_at_every_second(x):
+    out = np.concatenate([x, x])
+    for i in range(2, 2 * N, 2):
+        out[i] = out[i - 2] * 0.5 + out[i - 1]
+    return (out * np.arange(2 * N)).sum()
+
+
+def changed_in_place(x):
+    y, z = x.copy(), np.zeros(N)
+    for i in range(N):
+        y += 0.01 * np.sin(y)
+        z[3] = y[i]
+    return y.sum() + z[3]
+
+
+def swapped(x):
+    a, b = x, x * 2
+    for _ in range(N):
+        a, b = b, a * 0.9 + b * 0.05
+    return (a + 3 * b).sum()
+
+
+def nested(x):
+    s = 0.0
+    for i in range(N):
+        for k in range(3):
+            s = s * 0.9 + x[i] * k
+    return s
+
+
+def two_loops(x):
+    s = 0.0
+    for i in range(N):
+        p = 0.0
+        for j in range(N):
+            p = p + x[j] * x[i]
+        s = s + np.sin(p)
+    return s
+
+
+def broken(x):
+    s = 0.0
+    for i in range(N):
+        s = s + x[i]
+        if s > 3:
+            break
+    else:
+        s = s * 100
+    return s * i
+
+
+def returned(x):
+    s = 0.0
+    for i, r in enumerate(x):
+        s = s + r
+        if s > 3:
+            return s * i * r
+    return s
+
+
+def in_two_ways(x):
+    s = 0.0
+    for i in range(N):
+        s = s + x[i] if x[i] > 0.5 else s * 0.9 + x[i] ** 2
+    return s
+
+
+def in_turns(x):
+    s = 0.0
+    for i in range(N):
+        if i % 3 == 0:
+            continue
+        s = s * 0.9 if i % 2 else s + x[i]
+    return s
+
+
+def at_first(x):
+    s = 0.0
+    for i in range(N):
+        s = x[i] if i == 0 else s * 0.9 + x[i]
+    else:
+        s = s * 2
+    return s
+
+
+def zipped(x):
+    s = 0.0
+    for i, (a, b) in enumerate(zip(x[1:], x[::-1]), 1):
+        s = s * 0.5 + a * b / i
+    for a in reversed(x):
+        s = s * 0.9 + a
+    for c in [0.01 * k for k in range(N)]:
+        s = s + c * x[0]
+    return s
+
+
+def begun(x):
+    pairs = zip(x, x[::-1])
+    a, b = next(pairs)
+    s = a
+    for a, b in pairs:
+        s = s * 0.5 + a * b
+    return s
+
+
+def closed_over(x):
+    scale = 0.4
+
+    def step(y):
+        return y * scale * W
+
+    s = 0.0
+    for i in range(N):
+        s = step(s) + sum([x[i] * j for j in range(3)])
+    return s
+
+
+def in_an_object(x):
+    class State:
+        pass
+
+    state = State()
+    state.total = 0.0
+    for i in range(N):
+        state.total = state.total + x[i]
+    return state.total
+
+
+def appended(x):
+    places, squares = [x[0]], []
+    for i in range(N):
+        places.append(x[i] * 2)
+        squares.append(x[i] ** 2)
+    return np.array(places).sum() + np.stack(squares).prod() + len(places) * x[0]
+
+
+def appended_states(x):
+    states, s = [], x
+    for _ in range(N):
+        s = np.sin(s) + 0.1 * x
+        states.append(s)
+    s *= 2.0  # the last of the list, too
+    return np.array(states).sum() + s.sum()
+
+
+def appended_and_read(x):
+    values = [x[0]]
+    for i in range(N):
+        values.append(values[-1] * 0.5 + x[i])
+    return values[-1] + sum(values)
+
+
+def appended_and_changed(x):
+    v, kept = np.zeros(2), []
+    for i in range(N):
+        v[0] = x[i]
+        kept.append(v)
+    return np.stack(kept).sum()
+
+
+def until_it_is_small(x):
+    y, k = x, 0
+    while np.abs(y).sum() > 1e-3 and k < 500:
+        y = y * 0.8
+        k += 1
+    return y.sum() * 1e3 + k
+
+
+def newton(x):
+    a = x[3] + 2
+    y = a
+    while abs(y * y - a) > 1e-12:
+        y = 0.5 * (y + a / y)
+    return y
+
+
+def forever(x):
+    s, k = x[0], 0
+    while True:
+        s = s * 1.05
+        k = k + 1
+        if s > 20:
+            break
+        if k % 10 == 0:
+            s = s + 0.01
+    return s * k
+
+
+def a_loop_in_a_loop(x):
+    s = x[0]
+    for i in range(N):
+        y = s + 2
+        while y > 0.5:
+            y = y * 0.7
+        s = y + x[i]
+    return s
+
+
+def with_math(x):
+    s = 0.0
+    for i in range(N):
+        s = s * 0.5 + math.sqrt(i) * x[i] + math.cos(0.1 * i)
+    return s
+
+
+def of_a_derivative(x):
+    y = x
+    for _ in range(N):
+        y = y - 0.1 * tg.grad(lambda y: ((y - x**2) ** 2).sum())(y)
+    return y.sum()
+
+
+ONE_OPERATION = [
+    indexed, rows, numbers, stored, stored_back_and_forth, stored_at_every_second, changed_in_place,
+    swapped, nested, two_loops, broken, returned, in_two_ways, in_turns, at_first, zipped, closed_over,
+    appended, appended_states, until_it_is_small, newton, forever, a_loop_in_a_loop, with_math,
+    of_a_derivative,
+]  # fmt: skip
+AS_WRITTEN = [begun, in_an_object, appended_and_read, appended_and_changed]
+
+
+@pytest.mark.parametrize("function", ONE_OPERATION + AS_WRITTEN, ids=lambda f: f.__name__)
+def test_values_and_derivatives_are_pythons(function):
+    compiled, slope = tg.jit(function), tg.jit(tg.grad(function))
+    for x in (X, X, X * 1.01, X[::-1].copy(), X):
+        value = compiled(x)
+        assert type(value) is type(function(x))
+        np.testing.assert_allclose(value, function(x), rtol=1e-10)
+        np.testing.assert_allclose(slope(x), tg.grad(function)(x), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "function", [indexed, stored, broken, in_two_ways, newton, appended, swapped]
+)
+def test_other_transformations_of_loops(function):
+    along = np.cos(X)
+    (_, expected), (_, found) = (
+        f(X, along)
+        for f in (
+            lambda x, v: tg.jvp(function, (x,), (v,)),
+            tg.jit(lambda x, v: tg.jvp(function, (x,), (v,))),
+        )
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    many = np.stack([X, X * 0.9, X[::-1]])
+    np.testing.assert_allclose(
+        tg.jit(tg.vmap(function))(many), [function(x) for x in many], rtol=1e-10
+    )
+    if function in (stored, newton):
+        np.testing.assert_allclose(
+            tg.jit(tg.hessian(function))(X), tg.hessian(function)(X), rtol=1e-7, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("function", ONE_OPERATION, ids=lambda f: f.__name__)
+def test_long_loops_are_one_operation(function):
+    text = tg.jit(function).explain(X)
+    assert "def body0(" in text
+    if function is not a_loop_in_a_loop:
+        assert "# loop: unrolled" not in text
+
+
+def test_a_recording_does_not_grow_with_the_trips():
+    def f(x, n):
+        y, v, out = x, x * 0, np.zeros(n)
+        for i in range(n):
+            v = v - 0.01 * np.sin(y)
+            y = y + 0.01 * v
+            out[i] = y[0]
+        return out.sum()
+
+    sizes = set()
+    for n in (100, 1000, 10_000):
+        slope = tg.jit(tg.grad(f), static_argnums=1)
+        slope(X[:3], n)
+        sizes.add(slope.explain(X[:3], n).partition(" library steps")[0])
+        assert slope.stats().traces == 1
+    assert len(sizes) == 1
+
+
+def test_one_recording_serves_all_lengths_of_a_loop_that_ends_by_itself():
+    compiled = tg.jit(tg.value_and_grad(newton))
+    for a in (0.5, 3.0, 1e4, 1e-2):
+        x = X * a
+        value, slope = compiled(x)
+        assert value == pytest.approx(newton(x))
+        assert slope[3] == pytest.approx(0.5 / newton(x))
+    assert compiled.stats().traces <= 2
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda x: [x[i] for i in range(N + 1)], IndexError),
+        (lambda x: _sum(x[i + 40] for i in range(N)), IndexError),
+        (lambda x: _looped(x, lambda s, i, x: s + 1.0 / (80 - i)), ZeroDivisionError),
+        (lambda x: _looped(x, lambda s, i, x: s + x[i * 2]), IndexError),
+        (lambda x: _looped(x, lambda s, i, x: s + math.log(70 - i)), ValueError),
+        (lambda x: _looped(x, lambda s, i, x: s + math.exp(i * 20)), OverflowError),
+        (lambda x: _looped(x, lambda s, i, x: s + undefined), NameError),  # noqa: F821
+    ],
+)
+def test_errors_are_pythons(function, error):
+    compiled = tg.jit(function)
+    for _ in range(2):
+        with pytest.raises(error):
+            compiled(X)
+
+
+def _sum(values):
+    s = 0.0
+    for value in values:
+        s = s + value
+    return s
+
+
+def _looped(x, step):
+    s = 0.0
+    for i in range(N):
+        s = step(s, i, x)
+    return s
+
+
+def test_integers_grow_as_pythons():
+    def f(x):
+        k, s = 1, 0.0
+        for i in range(N):
+            k = k * 3
+            s = s + x[i]
+        return s, k
+
+    compiled = tg.jit(f)
+    for x in (X, X + 1):
+        value, k = compiled(x)
+        assert (value, k) == (pytest.approx(f(x)[0]), 3**N)
+
+
+def test_what_a_loop_leaves_behind_is_what_python_leaves():
+    def f(x):
+        flag, name, t, k = False, "a", 0.0, 0
+        for i in range(N):
+            flag, name, t, k, y = flag, name, t + 0.5, k + i, x[i] * 2
+            last = i
+        return flag, name, t, k, y, i, last
+
+    expected, found = f(X), tg.jit(f)(X)
+    assert [type(v) for v in found] == [type(v) for v in expected]
+    assert found == pytest.approx(expected) or list(found) == list(expected)
+
+
+def test_effects_happen_in_each_trip():
+    calls = []
+
+    def f(x):
+        s = 0.0
+        for i in range(N):
+            calls.append(i)
+            s = s + x[i]
+        return s
+
+    with pytest.warns(RuntimeWarning, match="append"):
+        assert tg.jit(f)(X) == pytest.approx(X.sum())
+    assert calls == list(range(N))
+
+
+def test_a_generator_is_advanced_by_each_trip():
+    def f(x):
+        def numbers():
+            k = 0.0
+            while True:
+                yield k
+                k += 1.0
+
+        source, s = numbers(), 0.0
+        for i in range(N):
+            s = s + x[i] * next(source)
+        return s + next(source)
+
+    assert tg.jit(f)(X) == pytest.approx(f(X))
+
+
+def test_views_and_other_names_of_an_array_see_what_a_loop_stores():
+    def f(x):
+        out = np.zeros(N)
+        same, part = out, out[10:]
+        out[0] = x[0]
+        s = 0.0
+        for i in range(1, N):
+            out[i] = x[i] * 2
+            s = s + same[i] + part[0]
+        out[20] = 7.0
+        return s + part.sum() + same.sum()
+
+    for x in (X, X * 2):
+        assert tg.jit(f)(x) == pytest.approx(f(x))
+        np.testing.assert_allclose(tg.jit(tg.grad(f))(x), tg.grad(f)(x))
+
+
+def test_an_argument_that_is_written_into_is_the_callers():
+    def f(x):
+        for i in range(1, N):
+            x[i] = x[i - 1] * 0.5 + x[i]
+        return x.sum()
+
+    ours, theirs = X.copy(), X.copy()
+    compiled = tg.jit(f)
+    for _ in range(3):
+        assert compiled(ours) == pytest.approx(f(theirs))
+        np.testing.assert_allclose(ours, theirs)
+
+
+def test_the_reason_is_told_where_a_loop_is_unrolled():
+    text = tg.jit(appended_and_read).explain(X)
+    assert "# loop: unrolled, since it uses a list to which it appends, at " in text
+    assert "test_python_loops.py:" in text
+
+
+def test_what_a_loop_reads_from_outside_is_looked_at_in_each_call():
+    box = {"scale": 2.0}
+
+    def f(x):
+        s = 0.0
+        for i in range(N):
+            s = s * 0.5 + x[i] * box["scale"]
+        return s
+
+    compiled = tg.jit(f)
+    for scale in (2.0, 3.0, -1.0):
+        box["scale"] = scale
+        assert compiled(X) == pytest.approx(f(X))
