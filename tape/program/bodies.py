@@ -21,7 +21,7 @@ from tapegrad.tape.core.pytree import Structure, flatten, unflatten
 from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.examples import example
 from tapegrad.tape.program.program import Program
-from tapegrad.tape.program.staged_values import StagedAppearance, is_number
+from tapegrad.tape.program.staged_values import StagedAppearance, inside, is_number
 from tapegrad.tape.program.staging import StagingTrace
 
 __all__ = [
@@ -162,6 +162,7 @@ class LoopAppearance(StagedAppearance):
         """Apply an operator; between numbers its result is one, too."""
         trace: Any = value.live_trace
         primitive = primitives.get(ufunc.__name__)
+        args = tuple([inside(trace, a) for a in args])
         if primitive is None or not all(is_number(a, trace) for a in args):
             return NotImplemented
         out = trace.process(primitive, args, {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["StagedAppearance", "is_number"]
+__all__ = ["StagedAppearance", "inside", "is_number"]
 
 
 class StagedAppearance(Appearance):
@@ -106,13 +107,11 @@ class StagedAppearance(Appearance):
         """Apply an operator; between Python numbers its result is one, too."""
         trace = value.live_trace
         body = state.get().body
-        if body is not None and body.level > trace.level:  # a function is recorded inside
-            args = tuple(
-                a if not isinstance(a, Tensor) or belongs(a, body) else body.lift(a) for a in args
-            )
-            return body.appearance.between_numbers(
-                args[0 if isinstance(args[0], Tensor) else -1], ufunc, args
-            )
+        if body is not None and body.level >= trace.level:  # a function is recorded inside
+            args = tuple(map(partial(inside, body), args))
+            value = args[0 if isinstance(args[0], Tensor) else -1]
+            if trace is not body:
+                return body.appearance.between_numbers(value, ufunc, args)
         if value.node not in trace.weak or not all(is_number(a, trace) for a in args):
             return NotImplemented
         if ufunc is np.divmod:
@@ -131,6 +130,11 @@ class StagedAppearance(Appearance):
         if not any(isinstance(a, complex) for a in args):
             return NotImplemented
         return value.live_trace.give_up("it computes with complex numbers")
+
+
+def inside(body: Any, a: Any) -> Any:
+    """Return an operand as the trace of a body computes with it."""
+    return body.lift(a) if isinstance(a, Tensor) and not belongs(a, body) else a
 
 
 def is_number(a: Any, trace: Any) -> bool:

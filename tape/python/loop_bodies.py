@@ -113,7 +113,8 @@ def _loop(flow: _Flow, target: int, last: int, stacks: Sequence[Stack | None]) -
     if stack is None or (is_for and instructions[target - 1].name != "GET_ITER"):
         return None
     start, end = instructions[target].start, instructions[last].end
-    if any(start < first < end for first, *_ in handlers(code)):
+    at = {each.start: each for each in instructions}
+    if any(start < first < end and _handles(at[goal]) for first, _, goal, _ in handlers(code)):
         return None
     inside = range(begin, last + 1)
     ways_out = {last + 1}
@@ -151,6 +152,11 @@ def _loop(flow: _Flow, target: int, last: int, stacks: Sequence[Stack | None]) -
     kept = tuple(n for n in names if n in stored and n in needed)
     line = _line(code, start)
     return Loop(code, begin, last, is_for, names, needed, kept, shared, line, frozenset(leaving))
+
+
+def _handles(first: Instruction) -> bool:
+    """Whether a handler is the user's; that of a comprehension restores a name, and raises again."""
+    return first.name == "PUSH_EXC_INFO"
 
 
 def _drops(each: Instruction, depth: int, base: int) -> bool:
@@ -202,12 +208,28 @@ class _Flow:
             self.reads.append(frozenset(reads))
             self.stores.append(frozenset(stores))
         self.touched = [r | s for r, s in zip(self.reads, self.stores)]
+        self._forget_names_of_comprehensions()
         self.live = self._find_live()
 
     def is_cell_load(self, each: Instruction) -> bool:
         """Whether LOAD_FAST loads a cell, as it does since 3.13."""
         cells = (*self.code.co_cellvars, *self.code.co_freevars)
         return each.name == "LOAD_FAST" and self._names[each.arg] in cells
+
+    def _forget_names_of_comprehensions(self) -> None:
+        """Let inlined comprehensions save no names that nothing else reads."""
+        at = {each.start: i for i, each in enumerate(self.instructions)}
+        inside = {
+            i
+            for start, end, goal, _ in handlers(self.code)
+            if not _handles(self.instructions[at[goal]])
+            for i in range(at[start], at[end])
+        }
+        saving = [i for i, e in enumerate(self.instructions) if e.name == "LOAD_FAST_AND_CLEAR"]
+        others = (r for i, r in enumerate(self.reads) if i not in inside and i not in saving)
+        read = frozenset().union(*others)
+        for i in saving:
+            self.reads[i] &= read
 
     def _touched(self, each: Instruction) -> tuple[list[str], list[str]]:
         names, name, arg = self._names, each.name, each.arg

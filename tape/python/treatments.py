@@ -11,13 +11,9 @@ never. A treatment is written in a few words:
 - ``then``: the gate gets the result and answers what goes on in its place.
 - ``tell``: the gate sees the operands; the instruction runs as it is.
 
-Loops are kept as they are written: a ``for`` loop is a GET_ITER, a FOR_ITER and the backward jump to
-it, a ``while`` loop is what lies between a backward jump and its target. A mechanism that takes a
-loop into its own hands needs no other image. Its treatment of the target of a backward jump would
-push the names that the loop stores (STORE_FAST and STORE_DEREF between target and jump), ask the gate
-(`trip`) and store the answers, so that a trip begins with traced values in place of the user's. For a
-``for`` loop `iterate` answers an iterator of the gate's own, which ends early when the gate has run the
-remaining trips itself; after END_FOR the same names would be stored once more.
+Loops are kept as they are written. Where the gate may take trips into its own hands
+(:mod:`tapegrad.tape.python.rewriting`, :mod:`tapegrad.tape.python.rolling`), names are stored anew before
+a trip, and after the loop.
 """
 
 from __future__ import annotations
