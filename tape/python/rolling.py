@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from types import CellType, FrameType, FunctionType
 from typing import Any, NoReturn, cast
 
+import numpy as np
+
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.later import later
 from tapegrad.tape.program.bodies import NotRecordable
-from tapegrad.tape.program.trips import Writes
+from tapegrad.tape.program.trips import Writes, owner
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.items import Items, items_of, together
 from tapegrad.tape.python.loop_bodies import Loop
@@ -110,8 +112,8 @@ class Rolling:
 
     def _rolled(self, loop: Loop, body: Any, values: dict[str, Any], *items: Any) -> Any:
         written: dict[str, Any] = {}
-        seen = {name: self.see_all(value) for name, value in values.items()}  # type: ignore[attr-defined]
         while True:
+            seen = {name: self.see_all(value) for name, value in values.items()}  # type: ignore[attr-defined]
             try:
                 after, number, lists = later.rolled(
                     (body, loop.names, loop.kept, seen, *items, written, self._store)
@@ -121,7 +123,15 @@ class Rolling:
                 name = _name_of(write, seen)
                 if name is None or name in written:
                     raise
-                written[name] = seen[name]
+                if type(values[name]) is np.ndarray:  # so that all who read it see the tensor
+                    self.promote(values[name])  # type: ignore[attr-defined]
+                written[name] = self.see(values[name])  # type: ignore[attr-defined]
+                if any(owner(row) is owner(written[name]) for row in items[0]):
+                    raise NotRecordable("it writes into what it goes over") from None
+
+    def _finish(self) -> None:
+        self.__dict__.pop("_turns", None)  # frames hold on to what is theirs
+        super()._finish()  # type: ignore[misc]
 
     def _store(self, value: Any, array: Any) -> None:
         self.store_item(value, array, ...)()  # type: ignore[attr-defined]

@@ -12,8 +12,8 @@ never. A treatment is written in a few words:
 - ``tell``: the gate sees the operands; the instruction runs as it is.
 
 Loops are kept as they are written. Where the gate may take trips into its own hands
-(:mod:`tapegrad.tape.python.rewriting`, :mod:`tapegrad.tape.python.rolling`), names are stored anew before
-a trip, and after the loop.
+(:mod:`~tapegrad.tape.python.rewriting`, :mod:`~tapegrad.tape.python.rolling`), names are stored anew
+before a trip, and after the loop.
 """
 
 from __future__ import annotations

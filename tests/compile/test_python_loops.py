@@ -451,6 +451,30 @@ def test_views_and_other_names_of_an_array_see_what_a_loop_stores():
         np.testing.assert_allclose(tg.jit(tg.grad(f))(x), tg.grad(f)(x))
 
 
+def test_an_array_that_is_reached_by_another_way_is_the_same():
+    class Holder:
+        pass
+
+    def f(x):
+        holder, s = Holder(), 0.0
+        holder.buffer = b = np.zeros(3)
+        for i in range(N):
+            s = s + holder.buffer[i % 3] + x[i]
+            b[i % 3] = 1.0 + i
+        return s + b.sum()
+
+    def g(x):
+        x, s = x.copy(), 0.0
+        for i, a in enumerate(x):
+            x[(i + 1) % N] = a * 0.5
+            s = s + a
+        return s + x.sum()
+
+    for function in (f, g):
+        assert tg.jit(function)(X) == pytest.approx(function(X))
+        np.testing.assert_allclose(tg.jit(tg.grad(function))(X), tg.grad(function)(X))
+
+
 def test_an_argument_that_is_written_into_is_the_callers():
     def f(x):
         for i in range(1, N):
