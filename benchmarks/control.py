@@ -28,7 +28,8 @@ LONG, SEGMENTS, UNROLLED, WHILE = (
     f"while_loop of {STEPS:,} steps",
 )
 ROWS = [RNN, LONG, SEGMENTS, UNROLLED, WHILE]
-EAGER, JIT, JAX, PYTHON = "tapegrad eager", "tapegrad jit", "jax jit", "tapegrad, Python's loop"
+EAGER, JIT, JAX = "tapegrad eager", "tapegrad jit", "jax jit"
+PYTHON, COMPILED = "tapegrad, Python's loop", "tapegrad jit, Python's loop"
 
 
 def _weights() -> list[Any]:
@@ -112,7 +113,8 @@ class _Python:
         carry, ys = init, []
         for t in range(length if xs is None else len(xs)):
             carry, y = f(carry, None if xs is None else xs[t])
-            ys.append(y)
+            if xs is not None:
+                ys.append(y)
         return carry, None if xs is None else np.stack(ys)
 
     @staticmethod
@@ -130,6 +132,14 @@ def _in_python(row: str) -> Call:
     return lambda: gradient(*arguments)
 
 
+def _compiled_in_python(row: str) -> Call:
+    import tapegrad as tg
+
+    loss, arguments = _loss(row, np, _Python, None)
+    gradient = tg.jit(tg.value_and_grad(loss, argnums=tuple(range(len(arguments)))))
+    return lambda: gradient(*arguments)
+
+
 def _jax(row: str) -> Call:
     import jax
 
@@ -144,6 +154,7 @@ CONTESTANTS = [
     Contestant(JAX, ("jax",), _jax),
     Contestant(EAGER, ("tapegrad",), _tapegrad),
     Contestant(JIT, ("tapegrad",), _tapegrad_jit),
+    Contestant(COMPILED, ("tapegrad",), _compiled_in_python),
 ]
 
 
