@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.program.trips import Writes
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.recorded_bodies import OfBody, hashes, in_place
@@ -41,11 +42,20 @@ class OfTrip(OfBody):
         self.things_made()[id(value)] = value
         return value
 
+    def own(self, nest: Any) -> None:
+        """Note a list or a dict, and those in it, as made by the trip."""
+        if type(nest) in (list, dict, tuple):
+            self._note(nest)
+            for part in nest.values() if type(nest) is dict else nest:
+                self.own(part)
+
     def _noted(self, value: Any) -> Thunk:
         return constant(self._note(value))
 
     def _may_change(self, value: Any) -> None:
         if not isinstance(value, (Tensor, np.ndarray)) and id(value) not in self.things_made():
+            if type(value) in (list, dict):
+                raise Writes(value)
             self.trip.give_up(f"it changes an object of type {type(value).__name__}")
 
     @property
@@ -110,7 +120,7 @@ class OfTrip(OfBody):
     def _touch(self, value: Any, depth: int = 0) -> None:
         """Note lists from outside that the trip uses: it may not append to these."""
         kind = type(value)
-        if isinstance(value, list):
+        if isinstance(value, (list, dict)):
             self.trip.touched.add(id(value))
         if kind in (list, tuple, dict) and depth < 100:
             for part in value.values() if kind is dict else value:

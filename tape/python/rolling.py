@@ -30,6 +30,8 @@ __all__ = ["LEAST", "Rolling"]
 
 #: Of how many trips there must be to take them together: short loops are faster side by side.
 LEAST = 64
+#: Fewer do if they would be so many entries, and no less than these.
+MUCH, FEWEST = 512, 12
 #: How often a ``while`` loop is done up to a trip that takes another way.
 _SEGMENTS = 8
 #: Before how many trips of a ``for`` loop the rest is tried.
@@ -58,9 +60,13 @@ class Rolling:
         """Return what a loop iterates over in place of `value`."""
         iterated = self.iterate(value)  # type: ignore[attr-defined]
         items = items_of(value)
-        if items is None or items.length < LEAST:
+        if items is None or items.length < min(FEWEST, LEAST):
             return iterated
         return _Trips(self, iter(iterated), items, loop, cells)
+
+    def entries(self) -> int:
+        """Return how many entries there are."""
+        return len(self.ledger.trace.entries)
 
     def looped(self) -> Any:
         """Return what the names of a loop hold, some of whose trips were done; None for others."""
@@ -112,17 +118,22 @@ class Rolling:
 
     def _rolled(self, loop: Loop, body: Any, values: dict[str, Any], *items: Any) -> Any:
         written: dict[str, Any] = {}
+        changed: dict[str, Any] = {}
         while True:
             seen = {name: self.see_all(value) for name, value in values.items()}  # type: ignore[attr-defined]
             try:
                 after, number, lists = later.rolled(
-                    (body, loop.names, loop.kept, seen, *items, written, self._store)
+                    (body, loop.names, loop.kept, seen, *items, written, changed, self._store)
                 )
                 return {**after, **{name: values[name] for name in written}}, number, lists
             except Writes as write:
-                name = _name_of(write, seen)
-                if name is None or name in written:
+                is_nest = type(write.target) in (list, dict)
+                name = _name_of(write, values if is_nest else seen)
+                if name is None or name in written or name in changed:
                     raise
+                if is_nest:
+                    changed[name] = write.target
+                    continue
                 if type(values[name]) is np.ndarray:  # so that all who read it see the tensor
                     self.promote(values[name])  # type: ignore[attr-defined]
                 written[name] = self.see(values[name])  # type: ignore[attr-defined]
@@ -163,11 +174,19 @@ class _Trips(Iterator[Any]):
         self.place: Any = None
         #: Before which trips it is tried.
         self.tries = [1, 2]
+        self.before = 0
+
+    def _is_worth_it(self) -> bool:
+        """Whether what is left is long enough, by its trips or by what they do."""
+        left = self.items.length - self.done
+        return left >= LEAST or left * (self.gate.entries() - self.before) >= MUCH
 
     def __next__(self) -> Any:
         if self.place is not None:
             self._settle()
-        if self.done in self.tries:
+        if self.done == 0:
+            self.before = self.gate.entries()
+        elif self.done in self.tries and self._is_worth_it():
             found = self.gate.do(self, sys._getframe(1))
             if found is True:
                 raise StopIteration

@@ -213,6 +213,16 @@ def appended_and_changed(x):
     return np.stack(kept).sum()
 
 
+def changed_parts(x):
+    hidden, params = [x[0], x[1]], {"w": x[:3], "b": 0.0}
+    for i in range(N):
+        for k in range(2):
+            hidden[k] = np.tanh(hidden[k] * x[i]) + hidden[1 - k]
+        params["w"] = params["w"] * 0.9 + hidden[0]
+        params["b"] += 0.5
+    return hidden[0] * hidden[1] + params["w"].sum() * params["b"]
+
+
 def until_it_is_small(x):
     y, k = x, 0
     while np.abs(y).sum() > 1e-3 and k < 500:
@@ -268,8 +278,8 @@ def of_a_derivative(x):
 ONE_OPERATION = [
     indexed, rows, numbers, stored, stored_back_and_forth, stored_at_every_second, changed_in_place,
     swapped, nested, two_loops, broken, returned, in_two_ways, in_turns, at_first, zipped, closed_over,
-    appended, appended_states, until_it_is_small, newton, forever, a_loop_in_a_loop, with_math,
-    of_a_derivative,
+    appended, appended_states, changed_parts, until_it_is_small, newton, forever, a_loop_in_a_loop,
+    with_math, of_a_derivative,
 ]  # fmt: skip
 AS_WRITTEN = [begun, in_an_object, appended_and_read, appended_and_changed]
 
@@ -473,6 +483,22 @@ def test_an_array_that_is_reached_by_another_way_is_the_same():
     for function in (f, g):
         assert tg.jit(function)(X) == pytest.approx(function(X))
         np.testing.assert_allclose(tg.jit(tg.grad(function))(X), tg.grad(function)(X))
+
+
+def test_a_list_that_is_reached_by_another_way_is_the_same():
+    class Holder:
+        pass
+
+    def f(x):
+        holder, parts = Holder(), [x[0], x[1]]
+        holder.parts, same = parts, parts
+        for i in range(N):
+            parts[0] = holder.parts[1] * 0.5 + x[i]
+            parts[1] = parts[0] * 0.3
+        return parts[0] + holder.parts[1] + same[0]
+
+    assert tg.jit(f)(X) == pytest.approx(f(X))
+    np.testing.assert_allclose(tg.jit(tg.grad(f))(X), tg.grad(f)(X))
 
 
 def test_an_argument_that_is_written_into_is_the_callers():

@@ -21,7 +21,7 @@ NAMES = ["s", "t", "v", "k", "out", "w", "m", "z", "i"]
 BEGIN = f"""\
 def f(x, weights):
     s = 0.0; t = 1.0; v = x[:3] * 1.0; k = 0; out = np.zeros({N}); w = np.ones(3); m = np.zeros(({N}, 2))
-    z = x.copy(); many = []; kept = []
+    z = x.copy(); many = []; kept = []; h = [x[0], x[1]]; d = {{"a": x[:2], "b": 1.0}}; same = h
 """
 TESTS = ["i > 2", "i % 2 == 0", "s > 0.3", "k > 20", "s < 5", "i < 15", "t > 0.2"]
 ENDS = ["s > 0.45", "i > 17", "k > 30", "s > 99"]
@@ -62,6 +62,8 @@ class Loops:
             f"m[i,{self.random.randrange(2)}] = {value}", "w *= 0.9", "w += x[i]*0.1",
             "z = z*0.5 + v.sum()*0.1", "z[i] = z[i-1]*0.5", f"many.append({value})",
             f"kept.append({pick('v', 'v*2', 'k', 't', 'x[i]', 'z')})",
+            f"h[{pick('0', '1', 'i%2')}] = {value}", "h[0], h[1] = h[1], h[0]*0.5", "s = s + same[0]",
+            f"d['a'] = d['a']*0.5 + {value}", "d['b'] += 0.5", "h.append(h.pop(0)*d['b'])",
         ]  # fmt: skip
         kind = self.random.random()
         if kind < 0.15 and depth < 2:

@@ -25,7 +25,14 @@ from tapegrad.tape.program.trips import Writes, known
 from tapegrad.tape.transforms.control.alike import joined, plain
 from tapegrad.tape.transforms.control.by_rows import ByRows
 from tapegrad.tape.transforms.control.scans import scan_p
-from tapegrad.tape.transforms.control.ways import Names, Trips, class_of, first_of, record_way
+from tapegrad.tape.transforms.control.ways import (
+    Names,
+    Trips,
+    class_of,
+    first_of,
+    record_way,
+    refill,
+)
 from tapegrad.tape.transforms.control.whiles import while_p
 
 __all__ = ["like_kind", "python_integer", "rolled"]
@@ -115,6 +122,8 @@ def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
     for value, (name, array) in zip(ends[len(names.moving) :], trips.written.items()):
         trips.store(value, array)
         after[name] = array
+    for name, nest in trips.changed.items():
+        after[name] = refill(nest, after[name])
     lists = [(owned, rows, kind) for (owned, kind, _), rows in zip(ways[0].lists, appended)]
     return after, done, (lists, _ends_of(ways[0].lists, ends)) if lists else None
 
@@ -131,7 +140,12 @@ def _ends_of(lists: list[Any], ends: list[Any]) -> list[tuple[list[Any], int, An
 
 
 def like_kind(value: Any, kind: type) -> Any:
-    """Return what stands for a number of Python's, if that is the kind; else the value."""
+    """Return what stands for a number of Python's, if that is the kind; else the value.
+
+    What depends on nothing that is traced is plain.
+    """
+    if isinstance(value, Tensor) and not value.live_trace.level and value.constant:
+        value = known(value)[()]
     if kind is float:
         return as_number(value, float)
     return python_integer(value) if kind is int else value

@@ -7,7 +7,7 @@ saw in the recorded one, unless it always would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +21,12 @@ from tapegrad.tape.core.pytree import Structure, count, flatten, unflatten
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_program
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
+from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.control.alike import Result, results_of, with_dtypes
 from tapegrad.tape.transforms.control.branches import cond_p
 
-__all__ = ["Names", "Trips", "Way", "class_of", "first_of", "record_way"]
+__all__ = ["Names", "Trips", "Way", "class_of", "first_of", "record_way", "refill"]
 
 _BOOL = np.dtype(bool)
 
@@ -50,6 +51,8 @@ class Trips(NamedTuple):
         The number of trips, or the greatest that there may be.
     written : dict
         Arrays and tensors that the trips write into, by the names that hold them.
+    changed : dict
+        Lists and dicts whose parts the trips change, by the names that hold them.
     store : callable
         Stores what such an array holds after the loop.
     """
@@ -63,6 +66,7 @@ class Trips(NamedTuple):
     numbers: list[bool]
     length: int
     written: dict[str, Any]
+    changed: dict[str, Any]
     store: Callable[[Any, Any], None]
 
 
@@ -75,7 +79,8 @@ class Names(NamedTuple):
 
     @classmethod
     def of(cls, trips: Trips) -> Names:
-        names = [n for n in trips.kept if n in trips.values and n not in trips.written]
+        held = [*trips.kept, *(n for n in trips.changed if n not in trips.kept)]
+        names = [n for n in held if n in trips.values and n not in trips.written]
         flat = [flatten(trips.values[name]) for name in names]
         return cls(names, [s for _, s in flat], [leaf for leaves, _ in flat for leaf in leaves])
 
@@ -144,6 +149,7 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
     given: list[Any] = []
     kinds = [_kind(value) for value in operands]
     copies: dict[str, Any] = {}
+    ends: dict[str, Any] = {}
 
     def trip(trace: TripTrace) -> Any:
         trace.carried = [owner(a) for a in trips.written.values()]
@@ -154,8 +160,16 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
         values = {**trips.values, **names.nests(given[:moving])}
         for name, array in zip(trips.written, given[moving:size]):
             values[name] = copies[name] = np.copy(array)
+        for name in trips.changed:
+            copies[name] = values[name]
+            current.get().own(values[name])
         values[".item"] = unflatten(trips.structure, given[size:])
-        return run(trips.body, *[values.get(name) for name in trips.names])
+        result = run(trips.body, *[values.get(name) for name in trips.names])
+        # The lists themselves will hold plain values when the trip has ended.
+        for name in trips.changed:
+            leaves, structure = flatten(copies[name])
+            ends[name] = unflatten(structure, leaves)
+        return result
 
     try:
         trace, result = run_trip(trip)
@@ -167,8 +181,10 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
     after = dict(zip(trips.kept, result))
     if any(after.get(name, copy) is not copy for name, copy in copies.items()):
         raise NotRecordable("a name stands for another array after a trip")
-    moved = names.moved(after)
-    outputs = [*moved, *copies.values()]
+    if any(id(part) in trace.touched for nest in trips.changed.values() for part in nested(nest)):
+        raise NotRecordable("it reaches a list that it changes by another way")
+    moved = names.moved({**after, **ends})
+    outputs = [*moved, *(copies[name] for name in trips.written)]
     lists, values = _appended(trips, trace, moved)
     inputs = [owner(g) for g in given if np.ndim(g)] if lists else []
     if any(np.ndim(o) and any(owner(o) is i for i in inputs) for o in outputs if _moves(o)):
@@ -209,6 +225,25 @@ def _holds(value: Any, wanted: Any) -> bool:
     """Whether a nest is a list, or holds it."""
     parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
     return value is wanted or any(_holds(part, wanted) for part in parts)
+
+
+def nested(nest: Any) -> Iterator[Any]:
+    """Yield a list or a dict and those in it."""
+    if type(nest) in (list, dict, tuple):
+        yield nest
+        for part in nest.values() if type(nest) is dict else nest:
+            yield from nested(part)
+
+
+def refill(nest: Any, new: Any) -> Any:
+    """Let a list or a dict, and those in it, hold what another one of its structure holds."""
+    if type(nest) is tuple:
+        return tuple(map(refill, nest, new))
+    if type(nest) not in (list, dict):
+        return new
+    for key in range(len(nest)) if type(nest) is list else nest:
+        nest[key] = refill(nest[key], new[key])
+    return nest
 
 
 def _check_owners(outputs: list[Any], trace: TripTrace) -> None:
