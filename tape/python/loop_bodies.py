@@ -55,8 +55,9 @@ class Loop:
     ----------
     code : CodeType
         Where it stands.
-    first, last : int
-        The places of the first instruction of its body, and of the last jump back.
+    top, first, last : int
+        The places of the test to which ``continue`` goes, if it has one of its own, of the first
+        instruction of the body, and of the last jump back.
     is_for : bool
         Whether a FOR_ITER goes before.
     names : tuple of str
@@ -74,6 +75,7 @@ class Loop:
     """
 
     code: CodeType
+    top: int
     first: int
     last: int
     is_for: bool
@@ -102,30 +104,55 @@ def loops_of(
     if VERSION < (3, 12) and "__class__" in code.co_freevars:
         return {}  # ``super()`` asks for the frame
     flow = _Flow(code, instructions)
-    found = [_loop(flow, target, last, stacks) for target, last in back.items()]
+    tops = {
+        first: top
+        for first, last in back.items()
+        if (top := _top(instructions, back, first, last)) is not None
+    }
+    found = [
+        _loop(flow, tops.get(target, target), target, last, stacks)
+        for target, last in back.items()
+        if target not in tops.values()
+    ]
     return {loop.first: loop for loop in found if loop is not None}
 
 
-def _loop(flow: _Flow, target: int, last: int, stacks: Sequence[Stack | None]) -> Loop | None:
+def _top(
+    instructions: Sequence[Instruction], back: dict[int, int], first: int, last: int
+) -> int | None:
+    """Return where the test of a ``while`` loop lies to which ``continue`` goes; None without one.
+
+    Another copy of it lies at the end of the loop.
+    """
+    goals = {e.target for e in instructions[first : last + 1] if e.target in back}
+    above = [g for g in goals if g is not None and g < first]
+    if len(above) != 1 or instructions[first].name == "FOR_ITER":
+        return None
+    return above[0] if instructions[above[0]].name != "FOR_ITER" else None
+
+
+def _loop(
+    flow: _Flow, top: int, target: int, last: int, stacks: Sequence[Stack | None]
+) -> Loop | None:
     code, instructions, stack = flow.code, flow.instructions, stacks[target]
     is_for = instructions[target].name == "FOR_ITER"
     begin = target + is_for
     if stack is None or (is_for and instructions[target - 1].name != "GET_ITER"):
         return None
-    start, end = instructions[target].start, instructions[last].end
+    start, end = instructions[top].start, instructions[last].end
     at = {each.start: each for each in instructions}
     if any(start < first < end and _handles(at[goal]) for first, _, goal, _ in handlers(code)):
         return None
-    inside = range(begin, last + 1)
+    inside = [*range(top, target), *range(begin, last + 1)]
     ways_out = {last + 1}
     leaving = set()
     for i in inside:
         each, depth = instructions[i], len(stacks[i] or ())
         if stacks[i] is not None and _drops(each, depth, len(stack)):
             leaving.add(i)
-        if each.target is not None and not target <= each.target <= last:
+        if each.target is not None and not top <= each.target <= last:
             ways_out.add(each.target)
-            if each.name.endswith("OR_POP") or each.target < target:
+            if each.name.endswith("OR_POP") or each.target < top:
                 return None
         if each.name in _BEYOND or (each.name in _APPENDS and depth - each.arg <= len(stack)):
             return None
@@ -151,7 +178,9 @@ def _loop(flow: _Flow, target: int, last: int, stacks: Sequence[Stack | None]) -
     shared = tuple(n for n in (*code.co_cellvars, *code.co_freevars) if n not in own)
     kept = tuple(n for n in names if n in stored and n in needed)
     line = _line(code, start)
-    return Loop(code, begin, last, is_for, names, needed, kept, shared, line, frozenset(leaving))
+    return Loop(
+        code, top, begin, last, is_for, names, needed, kept, shared, line, frozenset(leaving)
+    )
 
 
 def _handles(first: Instruction) -> bool:
@@ -296,13 +325,13 @@ def _body(loop: Loop, leave: Callable[[], Any]) -> CodeType:
             written.append((begin, OPCODES["JUMP_FORWARD"], loop.first, b""))
         elif i == loop.last + 1:  # where the last jump back goes on
             written.append(away)
-        elif not loop.first <= i <= loop.last:
+        elif not (loop.top <= i < back or loop.first <= i <= loop.last):
             written.append(_op("NOP"))
         elif i in loop.leaving or each.name in ("RETURN_VALUE", "RETURN_CONST"):
             written.append(away)
         elif each.target == back:
             written.append(_unless(each, end))
-        elif each.target is not None and not back < each.target <= loop.last:
+        elif each.target is not None and not loop.top <= each.target <= loop.last:
             written.append(_unless(each, away))
         elif each.target is not None:
             written.append((b"", each.opcode, each.target, b""))
@@ -310,6 +339,9 @@ def _body(loop: Loop, leave: Callable[[], Any]) -> CodeType:
             written.append(encode(each.opcode, place[old[each.arg]]))
         else:
             written.append(encode(each.opcode, each.arg))
+        if loop.top <= i == back - 1:  # from the test at the top, a trip would begin
+            one = written[-1]
+            written[-1] = one + end if isinstance(one, bytes) else (*one[:3], one[3] + end)
     bare = code.replace(
         co_argcount=len(loop.names),
         co_posonlyargcount=0,

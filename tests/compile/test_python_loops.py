@@ -251,6 +251,35 @@ def forever(x):
     return s * k
 
 
+def continued(x):
+    s, k, t = x[0], 0, 0.0
+    while k < N - 1 and s < 1e3:
+        k += 1
+        t += 0.1
+        if k % 7 == 0:
+            continue
+        s = s + x[k] * t
+        if s > 50:
+            break
+    else:
+        s = s * 2
+    return s * k
+
+
+def continued_in_a_loop(x):
+    s, k = x[0], 0
+    while k < N - 1:
+        k += 1
+        y = s + 1
+        while y > 0.5:
+            y = y * 0.7
+            if y > 0.8:
+                continue
+            y = y * 0.9
+        s = y + x[k]
+    return s
+
+
 def a_loop_in_a_loop(x):
     s = x[0]
     for i in range(N):
@@ -278,8 +307,8 @@ def of_a_derivative(x):
 ONE_OPERATION = [
     indexed, rows, numbers, stored, stored_back_and_forth, stored_at_every_second, changed_in_place,
     swapped, nested, two_loops, broken, returned, in_two_ways, in_turns, at_first, zipped, closed_over,
-    appended, appended_states, changed_parts, until_it_is_small, newton, forever, a_loop_in_a_loop,
-    with_math, of_a_derivative,
+    appended, appended_states, changed_parts, until_it_is_small, newton, forever,
+    continued, continued_in_a_loop, a_loop_in_a_loop, with_math, of_a_derivative,
 ]  # fmt: skip
 AS_WRITTEN = [begun, in_an_object, appended_and_read, appended_and_changed]
 

@@ -73,7 +73,7 @@ class Loops:
             return ["for j in range(3):", f"    s = s*0.5 + x[j]*{self._value(2)}"]
         if kind < 0.28 and not depth:
             return [f"if {self.random.choice(ENDS)}: break"]
-        if kind < 0.33 and not depth and not self.until:
+        if kind < 0.33 and not depth:
             return [f"if {pick('i == 5', 's > 0.4', 'i < 3')}: continue"]
         return [self.random.choice(plain)]
 
@@ -86,7 +86,7 @@ class Loops:
         if self.until:
             tests = f"i < {last}", f"s < 0.6 and i < {last}", "True"
             head = ["i = 0", f"while {self._pick(*tests)}:"]
-            body += ["i += 1", f"if i >= {last}: break"]
+            body = ["i += 1", f"if i >= {last}: break", *body]
         else:
             head = [
                 f"for i in range({self._pick(f'{start}, {N}', f'{last}, -1, -1', f'0, {N}, 2')}):"
