@@ -13,12 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.integration_values import float_of, joined, of_dtype, parted, plain, shown, value_of
 from tapegrad.ops import stop_gradient
-from tapegrad.tape import Tensor
 from tapegrad.tape.core.pytree import flatten, flatten_like, unflatten
-from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.transformed import spelled
-from tapegrad.tape.transforms.values import as_value
 
 __all__ = ["odeint"]
 
@@ -54,7 +52,7 @@ class _Step(NamedTuple):
     def at(self, t: Any) -> Any:
         """Return the solution at a time inside the step."""
         y, a, b, c, d = self.terms
-        s = _of_dtype((t - self.start) / self.length, y.dtype)
+        s = of_dtype((t - self.start) / self.length, y.dtype)
         return y + s * (a + (1 - s) * (b + s * (c + (1 - s) * d)))
 
 
@@ -118,24 +116,24 @@ def odeint(
     if not callable(func):
         raise TypeError(f"odeint: func must be a function, not {type(func).__name__}")
     leaves, structure = flatten(y0)
-    parts = [_float(leaf) for leaf in leaves]
-    times = _float(t)
+    parts = [float_of(leaf) for leaf in leaves]
+    times = float_of(t)
     if times.ndim != 1 or not times.shape[0]:
         raise ValueError(f"odeint: t must be a sequence of times, and has shape {times.shape}")
     shapes = [part.shape for part in parts]
-    y = _joined(parts)
+    y = joined(parts)
     what = f"odeint: {spelled(func)} must return what y0 is"
 
     def slope(y: Any, t: Any) -> Any:
-        given = unflatten(structure, _parted(y, shapes))
-        found = [_value(p) for p in flatten_like(structure, run(func, given, t, *args), what)]
+        given = unflatten(structure, parted(y, shapes))
+        found = [value_of(p) for p in flatten_like(structure, func(given, t, *args), what)]
         for part, shape in zip(found, shapes):
             if part.shape != shape:
                 raise ValueError(f"{what}; it has shape {part.shape}, not {shape}")
-        return _of_dtype(_joined(found), y.dtype)
+        return of_dtype(joined(found), y.dtype)
 
     solution = _solved(slope, y, times, rtol, atol, mxstep)
-    columns = zip(*(_parted(row, shapes) for row in solution))
+    columns = zip(*(parted(row, shapes) for row in solution))
     return unflatten(structure, [np.stack(column) for column in columns])
 
 
@@ -160,13 +158,13 @@ def _solved(
         wanted = times[i]
         while bool((wanted - now) * sign > _resolution(now, wanted)):
             if taken == mxstep:
-                raise RuntimeError(f"odeint: more than mxstep={mxstep} steps, at t={_shown(now)}")
+                raise RuntimeError(f"odeint: more than mxstep={mxstep} steps, at t={shown(now)}")
             taken += 1
-            left = _plain((end - now) * sign)
+            left = plain((end - now) * sign)
             length = left if bool(length >= left) else length
             signed = length * sign
             new, last, error, terms = _tried(slope, y, now, k, signed)
-            ratio = _plain(_size(error, y, new, rtol, atol))
+            ratio = plain(_size(error, y, new, rtol, atol))
             if bool(ratio <= 1):
                 step = _Step(now, signed, terms)
                 y, now, k = new, now + signed, last
@@ -175,7 +173,7 @@ def _solved(
             length = length * (_factor(ratio, 1.0) if bool(np.isfinite(ratio)) else 0.2)
             if bool(length <= _resolution(now, now)):
                 raise RuntimeError(
-                    f"odeint: the steps become too short at t={_shown(now)}: the solution or its "
+                    f"odeint: the steps become too short at t={shown(now)}: the solution or its "
                     "derivative jumps, or is not finite"
                 )
         out.append(out[-1] if step is None else step.at(wanted))
@@ -186,7 +184,7 @@ def _tried(
     slope: Callable[[Any, Any], Any], y: Any, t: Any, k: Any, length: Any
 ) -> tuple[Any, Any, Any, tuple[Any, ...]]:
     """Return what a step leads to, the slope there, the error, and the terms of the polynomial."""
-    h = _of_dtype(length, y.dtype)
+    h = of_dtype(length, y.dtype)
     slopes = [k]
     new = y
     for time, weights in zip(_TIMES[1:], _STAGES[1:]):
@@ -228,12 +226,12 @@ def _first_length(
     atol: float,
 ) -> Any:
     """Guess the length of the first step (Hairer, Nørsett and Wanner, section II.4)."""
-    y, t, k = _plain(y), _plain(t), _plain(k)
+    y, t, k = plain(y), plain(t), plain(k)
     allowed = atol + rtol * np.abs(y)
     size, speed = (np.sqrt(np.mean((v / allowed) ** 2)) for v in (y, k))
     short = bool(size < 1e-5) or bool(speed < 1e-5)
     length = 1e-6 if short else 0.01 * size / speed
-    there = _plain(slope(y + _of_dtype(sign * length, y.dtype) * k, t + sign * length))
+    there = plain(slope(y + of_dtype(sign * length, y.dtype) * k, t + sign * length))
     bend = np.sqrt(np.mean(((there - k) / allowed) ** 2)) / length
     most = np.maximum(speed, bend)
     if bool(most <= 1e-15):
@@ -243,53 +241,4 @@ def _first_length(
 
 def _resolution(a: Any, b: Any) -> Any:
     """Return the time that is too short to go on."""
-    return 8 * np.finfo(np.float64).eps * np.maximum(np.abs(_plain(a)), np.abs(_plain(b)))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that no derivative flows through, on any level."""
-    while isinstance(value, Tensor):
-        new = stop_gradient(value)
-        if isinstance(new, Tensor) and new.live_trace is value.live_trace:
-            return new if new.live_trace.level else new.data
-        value = new
-    return value
-
-
-def _shown(t: Any) -> str:
-    return f"{_plain(t)}"
-
-
-def _of_dtype(value: Any, dtype: Any) -> Any:
-    """Return a value in the dtype of the solution; Python's numbers have none."""
-    if type(value) is float:
-        return value
-    value = value if isinstance(value, Tensor) else np.asarray(value)
-    return value if value.dtype == dtype else value.astype(dtype)
-
-
-def _value(leaf: Any) -> Any:
-    return as_value(leaf, "odeint")
-
-
-def _float(leaf: Any) -> Any:
-    value = _value(leaf)
-    return value if value.dtype.kind == "f" else value.astype(float)
-
-
-def _joined(parts: list[Any]) -> Any:
-    """Return arrays as one vector."""
-    rows = [np.reshape(part, (-1,)) for part in parts]
-    return rows[0] if len(rows) == 1 else np.concatenate(rows)
-
-
-def _parted(y: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
-    """Return the arrays that a vector is made of."""
-    out = []
-    start = 0
-    for shape in shapes:
-        stop = start + int(np.prod(shape, dtype=np.int64))
-        part = np.reshape(y[start:stop], shape)
-        out.append(part[()] if type(part) is np.ndarray and not shape else part)
-        start = stop
-    return out
+    return 8 * np.finfo(np.float64).eps * np.maximum(np.abs(plain(a)), np.abs(plain(b)))

@@ -18,6 +18,8 @@ __all__ = ["NEVER", "Images", "original"]
 
 #: Packages whose functions run as they are: they compile or debug, or gates know them by themselves.
 NEVER = frozenset(("numpy", "tapegrad", "numba", "llvmlite", "pdb", "bdb"))
+#: Modules of these that are written like users' code, with loops that ``jit`` is to see.
+READ = frozenset(("tapegrad.integration",))
 _KNOWN = ((3, 11), (3, 12), (3, 13))
 _ASYNCHRONOUS = 0x80 | 0x100 | 0x200  # flags of coroutines and asynchronous generators
 #: By the identity of an image's code: weak references to the user's code, and to its own.
@@ -75,7 +77,8 @@ class Images:
 
     def never_reads(self, function: FunctionType) -> bool:
         """Whether a function is of a package whose functions run as they are."""
-        return str(function.__globals__.get("__name__")).partition(".")[0] in self.never
+        name = str(function.__globals__.get("__name__"))
+        return name.partition(".")[0] in self.never and name not in READ
 
     def reason(self, function: FunctionType) -> str | None:
         """Say why `function` runs as it is; None if it has an image."""

@@ -33,7 +33,7 @@ def _meeting(answer: Callable[..., Any], *places: int) -> Callable[..., Any]:
 
 #: Types whose operations run no code of the user's.
 PLAIN: frozenset[type] = frozenset(
-    (int, float, complex, bool, str, bytes, NoneType, slice, range, np.ndarray)
+    (int, float, complex, bool, str, bytes, NoneType, slice, range, np.ndarray, np.finfo, np.iinfo)
     + tuple(kind for kind in np.sctypeDict.values() if kind is not np.object_)
 )
 

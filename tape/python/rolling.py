@@ -17,11 +17,14 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.kinds import kinds
 from tapegrad.tape.core.later import later
+from tapegrad.tape.core.pytree import parts_of
 from tapegrad.tape.program.bodies import NotRecordable
 from tapegrad.tape.program.trips import Writes, owner
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.items import Items, items_of, together
+from tapegrad.tape.python.ledger import CONTAINERS
 from tapegrad.tape.python.loop_bodies import Loop
 from tapegrad.tape.python.pending import Pending
 from tapegrad.tape.python.thunks import Thunk
@@ -112,6 +115,7 @@ class Rolling:
             self.ledger.trace.loops[place] = str(reason)
             return None
         self.ledger.trace.loops.pop(place, None)
+        self.adopt(list(after.values()))
         if lists:
             current.set(cast(Any, Pending(self, *lists)))
         return tuple(after[name] for name in loop.kept), number
@@ -143,6 +147,14 @@ class Rolling:
     def _finish(self) -> None:
         self.__dict__.pop("_turns", None)  # frames hold on to what is theirs
         super()._finish()  # type: ignore[misc]
+
+    def adopt(self, value: Any) -> None:
+        """Note the instances in a nest that was put together for a name."""
+        if type(value) in CONTAINERS or kinds[type(value)] is not None:
+            if type(value) not in CONTAINERS:
+                self.ledger.make(value)
+            for part in parts_of(value):
+                self.adopt(part)
 
     def _store(self, value: Any, array: Any) -> None:
         self.store_item(value, array, ...)()  # type: ignore[attr-defined]

@@ -160,9 +160,11 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
         values = {**trips.values, **names.nests(given[:moving])}
         for name, array in zip(trips.written, given[moving:size]):
             values[name] = copies[name] = np.copy(array)
+        reader: Any = current.get()
+        reader.adopt(list(values.values()))
         for name in trips.changed:
             copies[name] = values[name]
-            current.get().own(values[name])
+            reader.own(values[name])
         values[".item"] = unflatten(trips.structure, given[size:])
         result = run(trips.body, *[values.get(name) for name in trips.names])
         # The lists themselves will hold plain values when the trip has ended.
@@ -186,7 +188,8 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
     moved = names.moved({**after, **ends})
     outputs = [*moved, *(copies[name] for name in trips.written)]
     lists, values = _appended(trips, trace, moved)
-    inputs = [owner(g) for g in given if np.ndim(g)] if lists else []
+    shares = any(place is not None for *_, place in lists)
+    inputs = [owner(g) for g in given if np.ndim(g)] if shares else []
     if any(np.ndim(o) and any(owner(o) is i for i in inputs) for o in outputs if _moves(o)):
         raise NotRecordable("a name holds an array that was appended before")
     own = [value for value, (*_, place) in zip(values, lists) if place is None]
