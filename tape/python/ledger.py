@@ -218,7 +218,7 @@ class Ledger:
             self.outside(function, Place.constant(function, getattr(function, "__name__", "f")))
 
     def origin(self, value: Any) -> Place | None:
-        """Return where an instance lies; None if this run has made it, as all tuples that are not known."""
+        """Return where an instance lies; None if this run has made it, as it has tuples not known."""
         known = self._where.get(id(value))
         if known is None and id(value) not in self._own and not isinstance(value, tuple):
             self.abandon(f"nobody knows where an object of type {type(value).__name__} is from")

@@ -28,6 +28,7 @@ from tapegrad.tape.transforms.control.scans import scan_p
 from tapegrad.tape.transforms.control.ways import (
     Names,
     Trips,
+    are_alike,
     class_of,
     first_of,
     record_way,
@@ -93,23 +94,21 @@ def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
     ways = [record_way(trips, names, operands, 0)]
     appended: list[Any] = []
     while True:
-        bodies = [way.body for way in ways]
-        trip = _joined(bodies, len(operands) + len(trips.rows), len(operands))
+        further = len(ways[0].lists)
+        trip = _joined([way.body for way in ways], len(operands) + len(trips.rows), start, further)
         results, done = None, None
         if trips.rows:
-            results = _scan(trips, trip, start, len(ways[0].lists))
+            results = _scan(trips, trip, start, further)
         if results is not None:
             ends, appended = results
-        elif ways[0].lists:
-            raise NotRecordable("it appends to a list, and takes several ways")
         else:
-            *ends, done, goes_on = _while(trips, trip, start)
+            *ends, done, goes_on = _while(trips, trip, start, further)
         ends = [like_kind(plain(v), class_of(before)) for v, before in zip(ends, operands)]
         if done is None or len(ways) == _MOST_WAYS:
             break
         try:
             way = record_way(trips, names, ends, int(known(done)))
-            if way.lists:
+            if not are_alike(ways[0], way):
                 break
             ways.append(way)
         except Writes:
@@ -117,6 +116,8 @@ def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
         except NotRecordable:  # what Python does there is not a trip
             break
     if done is not None:
+        if ways[0].lists:
+            raise NotRecordable("it appends to a list, and ends early or in another way")
         bool(goes_on)  # a guard
     after = names.nests(ends[: len(names.moving)])
     for value, (name, array) in zip(ends[len(names.moving) :], trips.written.items()):
@@ -161,10 +162,11 @@ def python_integer(value: Any) -> Any:
     return value
 
 
-def _joined(ways: list[Body], inputs: int, size: int) -> _Trip:
+def _joined(ways: list[Body], inputs: int, start: list[Any], further: int) -> _Trip:
     """Return a trip that goes one of these ways: the first that it can."""
     programs, hidden = joined(ways, inputs)
-    return _Trip(programs[0] if len(ways) == 1 else first_of(programs, size), hidden)
+    whole = programs[0] if len(ways) == 1 else first_of(programs, len(start), further)
+    return _Trip(whole, hidden)
 
 
 # All of them ---------------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ def _holding(program: Program, size: int, further: int) -> Program:
     return Program(inputs, [*program.entries, both], outputs, program.weak)
 
 
-def _while(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any]:
+def _while(trips: Trips, trip: _Trip, start: list[Any], further: int) -> list[Any]:
     """Do trips as long as they take one of the recorded ways.
 
     Returns what is carried then, the number of trips, and whether the next one takes such a way: it
@@ -224,11 +226,13 @@ def _while(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any]:
 
     What is carried before each trip is carried, too: of a trip that takes another way nothing is kept.
     """
-    program, size, count = trip.program, len(start), len(trips.rows)
+    size, count = len(start), len(trips.rows)
+    outputs = trip.program.outputs
+    program = trip.program.select([*outputs[:size], *outputs[size + further :]])
     if len(program.outputs) == size:
         raise NotRecordable("nothing in it ends it")
     state = [*start, *start, np.array(True), np.array(0)]
-    further = [*trips.rows, *trip.hidden]
+    others = [*trips.rows, *trip.hidden]
 
     def step(*values: Any) -> list[Any]:
         now, (_, k) = values[size : 2 * size], values[2 * size : 2 * size + 2]
@@ -240,7 +244,7 @@ def _while(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any]:
         held, k = values[2 * size : 2 * size + 2]
         return [np.logical_and(held, np.less(k, trips.length))]
 
-    inputs = [*state, *further]
+    inputs = [*state, *others]
     body = record_program(step, inputs)
     cond = record_program(goes_on, inputs)
     results = bind(
@@ -250,7 +254,7 @@ def _while(trips: Trips, trip: _Trip, start: list[Any]) -> list[Any]:
         body=body,
         carried=len(state),
         axes=0,
-        shared=(True,) * len(further),
+        shared=(True,) * len(others),
         states=0,
         variable=None,
     )

@@ -26,7 +26,7 @@ from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.control.alike import Result, results_of, with_dtypes
 from tapegrad.tape.transforms.control.branches import cond_p
 
-__all__ = ["Names", "Trips", "Way", "class_of", "first_of", "record_way", "refill"]
+__all__ = ["Names", "Trips", "Way", "are_alike", "class_of", "first_of", "record_way", "refill"]
 
 _BOOL = np.dtype(bool)
 
@@ -126,6 +126,18 @@ def _kind(value: Any) -> Result:
         raise NotRecordable("it carries an array without axes")
     array = value if hasattr(value, "dtype") else np.asarray(value)
     return Result(np.shape(value), array.dtype, kind in (float, int))
+
+
+def are_alike(a: Way, b: Way) -> bool:
+    """Whether two ways append to the same lists, in the same order and of the same kinds."""
+    if len(a.lists) != len(b.lists):
+        return False
+    same = all(x is y and k is m and i == j for (x, k, i), (y, m, j) in zip(a.lists, b.lists))
+    kinds = [
+        [(o.shape, o.dtype) for o in way.body.program.outputs[-1 - len(way.lists) : -1]]
+        for way in (a, b)
+    ]
+    return same and kinds[0] == kinds[1]
 
 
 class Way(NamedTuple):
@@ -327,29 +339,34 @@ def _with_tests(program: Program, nodes: list[Any], tests: dict[Node, Any]) -> P
     return with_dtypes(whole, [Result.of(o, program.weak).dtype for o in outputs])
 
 
-def first_of(ways: list[Program], size: int) -> Program:
-    """Return a program that goes the first way that it can, and says whether there was one."""
-    inputs, weak = ways[0].inputs, ways[0].weak
-    if not ways[1:] and len(ways[0].outputs) == size:  # it can always go this one
+def first_of(ways: list[Program], size: int, further: int) -> Program:
+    """Return a program that goes the first way that it can, and says whether there was one.
+
+    Of the outputs, `size` are what is carried, and `further` what is appended; where no way was gone,
+    the latter are zeros.
+    """
+    inputs, weak, total = ways[0].inputs, ways[0].weak, size + further
+    if not ways[1:] and len(ways[0].outputs) == total:  # it can always go this one
         return ways[0].select([*ways[0].outputs, np.array(True)])
 
     def other(values: Sequence[Any]) -> list[Any]:
         if not ways[1:]:
-            return [*values[:size], np.array(False)]
-        return list(first_of(ways[1:], size)(*values))
+            none = [np.zeros(o.shape, o.dtype) for o in ways[0].outputs[size:total]]
+            return [*values[:size], *none, np.array(False)]
+        return list(first_of(ways[1:], size, further)(*values))
 
     def choose(*values: Any) -> Any:
         way = ways[0]
-        test = way.select(way.outputs[size:])
+        test = way.select(way.outputs[total:])
         if 2 * _weight(test) > _weight(way):  # to know whether it can is to have done most of it
             *there, takes = way(*values)
             operands = [*there, *values]
-            like = [*way.outputs[:size], *inputs]
-            taken = record_program(lambda *given: [*given[:size], np.array(True)], like)
-            not_taken = record_program(lambda *given: other(given[size:]), like)
+            like = [*way.outputs[:total], *inputs]
+            taken = record_program(lambda *given: [*given[:total], np.array(True)], like)
+            not_taken = record_program(lambda *given: other(given[total:]), like)
         else:
             (takes,), operands = test(*values), list(values)
-            taken = way.select([*way.outputs[:size], np.array(True)])
+            taken = way.select([*way.outputs[:total], np.array(True)])
             not_taken = record_program(lambda *given: other(given), inputs, weak)
         return bind(cond_p, takes, *operands, axes=0, true_fun=taken, false_fun=not_taken)
 
