@@ -180,10 +180,16 @@ def _sparse_operand(a: Any, shape: Any, what: str) -> SparseMatrix | None:
         return a
     if is_sparse(a):
         return _of_scipy(a, what)
-    if hasattr(a, "indptr") and isinstance(a, tuple):  # CompressedRows
+    if isinstance(a, tuple) and hasattr(a, "indptr"):  # CompressedRows
         return csr(*a)
-    if isinstance(a, tuple) and len(a) == 3 and shape is not None:
+    if not isinstance(a, tuple) or len(a) != 3 or not all(np.ndim(part) == 1 for part in a):
+        return None
+    if shape is not None:
         return csr(*a, shape)
+    if len({len(part) for part in a}) > 1:  # no rows of a dense matrix
+        raise TypeError(
+            f"{what}: three arrays need the shape of their matrix: shape=(rows, columns)"
+        )
     return None
 
 
@@ -211,7 +217,7 @@ def _dense_operand(x: Any, what: str) -> Any:
 def _refuse_dense(what: str, instead: str, *operands: Any) -> TypeError:
     shapes = " and ".join(str(np.shape(a)) for a in operands)
     return TypeError(
-        f"{what}: no operand is sparse; got dense ones of shape {shapes}. Pass a sparse matrix of "
+        f"{what}: no operand is sparse; got shape {shapes}. Pass a sparse matrix of "
         f"SciPy's, tg.sparse.csr(...), or (data, indices, indptr) with shape=; for dense matrices "
         f"there is {instead}"
     )
@@ -219,7 +225,7 @@ def _refuse_dense(what: str, instead: str, *operands: Any) -> TypeError:
 
 def _params(a: SparseMatrix) -> tuple[tuple[int, int], bool]:
     """Return the shape of what is compressed along its first axis, and whether it is transposed."""
-    rows, columns = a.shape
+    rows, columns = map(integer, a.shape)  # arguments of compiled functions are traced numbers
     return ((columns, rows) if a.by_columns else (rows, columns)), bool(a.by_columns)
 
 

@@ -64,3 +64,21 @@ def samples() -> dict[str, list[Callable[[Any], Any]]]:
 
         found["csr_sampled"].append(sampled)
     return found
+
+
+def _spsolve(data: Any, b: Any, indices: Any, indptr: Any, *, transposed: bool) -> Any:
+    full = dense(data, indices, indptr, (len(b), len(b))).astype(np.result_type(data, np.float32))
+    dtype = np.result_type(data, b)
+    return np.linalg.solve(full.T if transposed else full, b.astype(full.dtype)).astype(dtype)
+
+
+SPSOLVE = "scipy.sparse.linalg.spsolve"
+REFERENCES[SPSOLVE] = _spsolve
+
+
+def system(rng: np.random.Generator, n: int, width: int, transposed: bool) -> Any:
+    """A regular system: the last element of each row lies on the diagonal, and outweighs the others."""
+    indices = np.stack([rng.integers(0, n, n), rng.integers(0, n, n), np.arange(n)], 1).ravel()
+    data = np.stack([rng.uniform(-1, 1, n), rng.uniform(-1, 1, n), rng.uniform(3, 4, n)], 1).ravel()
+    arrays = data, rng.uniform(-2, 2, (n, width)), indices, np.arange(n + 1) * 3
+    return arrays, {"transposed": transposed}
