@@ -177,7 +177,7 @@ class Calls(Permissions):
             return constant(issubclass(kind, args[1]) or isinstance(args[0], args[1]))
         else:
             self._permit(function, args, kwargs)
-        function, args = read_sparse(self, function, args, is_ours(function))
+        function, args, kwargs = read_sparse(self, function, args, kwargs, is_ours(function))
         if function is id or function is hash:
             self._ask_identity(args)
         elif not is_ours(function) and not self._is_deaf(function, owner, args, kwargs):

@@ -39,7 +39,7 @@ from tapegrad.tape.python.purity import (
     IMMUTABLE,
 )
 from tapegrad.tape.python.reading import Reader
-from tapegrad.tape.python.sparse_operands import recorded, transposed
+from tapegrad.tape.python.sparse_operands import attribute_of, recorded
 from tapegrad.tape.python.speaking import speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -128,8 +128,8 @@ class Reads(Reader):
         kind = type(owner)
         if isinstance(owner, Tensor) or kind in PLAIN:
             return super().attribute(owner, name) if ask is None else ask
-        if name == "T" and (turned := transposed(self, owner)) is not None:
-            return turned
+        if (known := attribute_of(self, owner, name)) is not None:
+            return known
         if kind is super:
             held, place = self._held_above(owner, name)
         else:
