@@ -8,7 +8,7 @@ array([2., 0., 3.])
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index as integer
 from typing import Any, ClassVar
 
@@ -19,6 +19,8 @@ from tapegrad.ops.declare.ufunc import as_tensor, check_operand
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.scipy_sparse import is_sparse
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import TracedArrayError
+from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
@@ -63,7 +65,14 @@ class SparseMatrix:
 
     @property
     def T(self) -> SparseMatrix:
-        """The transposed matrix, with the same arrays."""
+        """The transposed matrix, with the same arrays.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> tg.sparse.csr([2.0], [1], [0, 1], (1, 3)).T @ [1.0]
+        Tensor([0., 2., 0.])
+        """
         turned = self.shape[1], self.shape[0]
         return SparseMatrix(self.data, self.indices, self.indptr, turned, not self.by_columns)
 
@@ -74,7 +83,23 @@ class SparseMatrix:
         return matmul(other, self)
 
     def dot(self, other: Any) -> Any:
-        """Multiply as ``@`` does."""
+        """Multiply as ``@`` does.
+
+        Parameters
+        ----------
+        other : array_like
+            The dense operand, with one axis or two.
+
+        Returns
+        -------
+        Tensor
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> tg.sparse.csr([2.0], [1], [0, 1], (1, 3)).dot([1.0, 1.0, 1.0])
+        Tensor([2.])
+        """
         return matmul(self, other)
 
 
@@ -177,7 +202,8 @@ def _check_places(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) 
 def _sparse_operand(a: Any, shape: Any, what: str) -> SparseMatrix | None:
     """Return a sparse operand by its rows or columns; None of what is dense."""
     if isinstance(a, SparseMatrix):
-        return a
+        data = _seen(a.data)
+        return a if data is a.data else replace(a, data=data)
     if is_sparse(a):
         return _of_scipy(a, what)
     if isinstance(a, tuple) and hasattr(a, "indptr"):  # CompressedRows
@@ -193,13 +219,27 @@ def _sparse_operand(a: Any, shape: Any, what: str) -> SparseMatrix | None:
     return None
 
 
+def _seen(array: Any) -> Any:
+    """Return what stands for an array into which traced values were stored; others as they are."""
+    look = functions.get("seen")  # of gates, if they are loaded
+    return array if look is None else look(array)
+
+
 def _of_scipy(a: Any, what: str) -> SparseMatrix:
     """Read a matrix of SciPy's."""
     if len(a.shape) != 2:
         raise ValueError(f"{what}: a sparse operand must have two axes; its shape is {a.shape}")
-    a = a if a.format in ("csr", "csc") else a.tocsr()
-    check_operand(a.data, what)
-    return SparseMatrix(a.data, a.indices, a.indptr, a.shape, a.format == "csc")
+    if a.format not in ("csr", "csc"):
+        data = getattr(a, "data", None)
+        if _seen(data) is not data:
+            raise TracedArrayError(
+                f"{what}: traced values were stored into a sparse matrix in the format {a.format!r}, "
+                f"at {user_location()}. Make it by tg.sparse.csr(data, indices, indptr, shape)."
+            )
+        a = a.tocsr()
+    data = _seen(a.data)
+    check_operand(data, what)
+    return SparseMatrix(data, a.indices, a.indptr, a.shape, a.format == "csc")
 
 
 def _dense_operand(x: Any, what: str) -> Any:

@@ -174,6 +174,22 @@ def test_a_matrix_may_be_an_argument_of_a_compiled_function() -> None:
     assert compiled.stats().traces == 1 and compiled.stats().eager_calls == 0
 
 
+def test_elements_that_are_written_later_are_seen() -> None:
+    arrays = triple((4, 3), 8)
+
+    def f(x: Any) -> Any:
+        data = np.array(arrays[0])
+        matrix = tg.sparse.csr(data, *arrays[1:], (4, 3))
+        data[2:5] = x
+        return np.sum(matrix @ x)
+
+    def written_before(x: Any) -> Any:
+        data = np.concatenate([arrays[0][:2], x, arrays[0][5:]])
+        return np.sum(tg.sparse.csr(data, *arrays[1:], (4, 3)) @ x)
+
+    np.testing.assert_allclose(tg.grad(f)(VECTOR), tg.grad(written_before)(VECTOR), rtol=1e-12)
+
+
 def test_single_precision_stays() -> None:
     data, indices, indptr = triple((4, 3), 8)
     data, x = data.astype(np.float32), VECTOR.astype(np.float32)

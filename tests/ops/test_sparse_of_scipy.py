@@ -207,6 +207,50 @@ def test_elements_of_a_matrix_made_of_a_traced_value() -> None:
             tg.grad(lambda d, kind=kind: np.sum(kind((d, *places), (4, 3)) @ X))(data)
 
 
+def test_traced_values_that_are_stored_into_the_elements_are_seen() -> None:
+    start = made("csr_array")
+    d = start.data + 0.5
+
+    def f(d: Any, way: Any) -> Any:
+        matrix = start.copy()
+        matrix.data[:] = d
+        return np.sum(way(matrix, np.exp(d[:3])))
+
+    def full(d: Any) -> Any:
+        return np.sum(tg.sparse.csr(d, start.indices, start.indptr, (4, 3)) @ np.exp(d[:3]))
+
+    for way in (
+        lambda a, x: a @ x,
+        lambda a, x: x @ a.T,
+        lambda a, x: a.dot(x),
+        lambda a, x: tg.sparse.matmul(a, x),
+    ):
+        np.testing.assert_allclose(tg.grad(f)(d, way), tg.grad(full)(d), rtol=1e-12)
+    assert start.data.tolist() == made("csr_array").data.tolist()
+
+    def stored(d: Any) -> Any:
+        matrix = made("coo_array")
+        matrix.data[:] = d
+        return np.sum(matrix @ d[:3])
+
+    with pytest.raises(tg.TracedArrayError, match=r"format 'coo'.*tg\.sparse\.csr"):
+        tg.grad(stored)(d)
+
+
+def test_another_pattern_is_another_recording_or_none() -> None:
+    matrix = made("csr_array")
+    compiled = tg.jit(lambda x: np.sum(np.sin(matrix @ x)), strict=True)
+    full = FULL
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(X), np.sum(np.sin(full @ X)), rtol=1e-12)
+        full = full + np.roll(FULL, 1, 0)
+        matrix = scipy_sparse.csr_array(full)
+    full = np.array(full)
+    full[2, 2] = 7.0
+    matrix[2, 2] = 7.0
+    np.testing.assert_allclose(compiled(X), np.sum(np.sin(full @ X)), rtol=1e-12)
+
+
 # Systems -----------------------------------------------------------------------------------------
 
 
