@@ -51,7 +51,7 @@ def _sums_of_rows(terms: Array, indptr: Array) -> Array:
 def _sums_at(terms: Array, places: Array, size: int) -> Array:
     """Add up the terms that go to the same place."""
     width = terms.shape[1]
-    flat = (places[:, None] * width + np.arange(width)).ravel().astype(np.intp)
+    flat = (places.astype(np.intp)[:, None] * width + np.arange(width)).ravel()  # it may be large
     sums = np.bincount(flat, weights=terms.ravel(), minlength=size * width)
     return sums.reshape(size, width).astype(terms.dtype)
 
