@@ -89,6 +89,8 @@ _Registry.waiting = (
     "tapegrad.ops.algebra.norms",
     "tapegrad.ops.algebra.systems",
     "tapegrad.ops.algebra.decompositions",
+    "tapegrad.ops.algebra.sparse",
+    "tapegrad.ops.algebra.scipy_sparse",
     "tapegrad.ops.numpy.fft",
     "tapegrad.ops.algebra.total_norm",
     "tapegrad.ops.layers.convolution",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tapegrad.tape.array.scipy_sparse import dispatches
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.state import state
 
@@ -17,11 +18,11 @@ _OURS = frozenset(("tapegrad", "numpy"))
 
 
 def _is_ours(frame: Any) -> bool:
-    """Whether code that asks for a class is that of this package, or NumPy's."""
+    """Whether the code that asks for a class is ours or NumPy's, or may leave a product to us."""
     while frame is not None and frame.f_globals.get("__name__") == "abc":
         frame = frame.f_back
     name = "" if frame is None else str(frame.f_globals.get("__name__"))
-    return name.partition(".")[0] in _OURS
+    return name.partition(".")[0] in _OURS or (frame is not None and dispatches(frame))
 
 
 class ArrayAttributes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from tapegrad.tape.array.scipy_sparse import is_matrix, is_sparse
 from tapegrad.tape.core.appearance import cut, is_cut
 from tapegrad.tape.core.checks import is_fraction
 from tapegrad.tape.core.errors import TracedArrayError
@@ -64,6 +65,8 @@ def _with_array_like(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
     if is_fraction(other):
         return functions[ufunc](*(a if a is mine else float(a) for a in (x, y)))
     if not _is_array_like(other):
+        if name == "multiply" and mine.shape and is_matrix(other):
+            return functions["sparse_matmul"](x, y)
         return looks.with_foreign(mine, ufunc, (x, y))
     answer = _answer_of_another(mine, other, ufunc, (x, y))
     if answer is not NotImplemented:
@@ -117,6 +120,16 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
             if done is not NotImplemented:
                 return done
     return functions[ufunc](*args)
+
+
+def _matmul(x: Any, y: Any, other: Any) -> Any:
+    """Apply ``@`` to a tensor and another operand."""
+    if type(other) not in _KNOWN and not isinstance(other, Traced):
+        if getattr(type(other), "__array_ufunc__", other) is None:
+            return NotImplemented  # it asks to be left alone, and has the same operator
+        if is_sparse(other):
+            return functions["sparse_matmul"](x, y)
+    return functions[np.matmul](x, y)
 
 
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
@@ -183,10 +196,10 @@ class ArrayOperators:
         return NotImplemented if modulus is not None else _operator(np.power, other, self)
 
     def __matmul__(self, other: Any) -> Any:
-        return functions[np.matmul](self, other)
+        return _matmul(self, other, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return functions[np.matmul](other, self)
+        return _matmul(other, self, other)
 
     def __floordiv__(self, other: Any) -> Any:
         return _operator(np.floor_divide, self, other)

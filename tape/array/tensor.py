@@ -19,6 +19,7 @@ from tapegrad.tape.array.copies import ArrayCopies, added_attributes
 from tapegrad.tape.array.guard import ViewLock, lock
 from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
+from tapegrad.tape.array.scipy_sparse import answer_to_scipy
 from tapegrad.tape.core.appearance import cut, is_cut, is_differentiated
 from tapegrad.tape.core.checks import check_constant, check_real
 from tapegrad.tape.core.location import asked_by_numpy
@@ -416,6 +417,8 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         return self._trace.appearance.attribute(self, name)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if (answer := answer_to_scipy(self)) is not None:
+            return answer  # type: ignore[no-any-return]
         if self.live_trace.level:
             self._trace.appearance.array(self, "np.asarray")
         elif is_cut(self):

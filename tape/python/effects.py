@@ -40,6 +40,7 @@ from tapegrad.tape.python.purity import (
     SEEDED,
 )
 from tapegrad.tape.python.reads import CHANGES, DISPATCHED, is_ours
+from tapegrad.tape.python.sparse_operands import read_sparse
 from tapegrad.tape.python.speaking import BLIND, speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -176,6 +177,7 @@ class Calls(Permissions):
             return constant(issubclass(kind, args[1]) or isinstance(args[0], args[1]))
         else:
             self._permit(function, args, kwargs)
+        function, args, kwargs = read_sparse(self, function, args, kwargs, is_ours(function))
         if function is id or function is hash:
             self._ask_identity(args)
         elif not is_ours(function) and not self._is_deaf(function, owner, args, kwargs):

@@ -42,6 +42,7 @@ from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
 from tapegrad.tape.python.promotion import Promoted, Promotions, is_traced, owner_of
 from tapegrad.tape.python.rewriting import LIGHT, Level
+from tapegrad.tape.python.sparse_operands import product
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["Reader"]
@@ -353,7 +354,12 @@ class Reader(Imaging):
             formats = type(a).__mod__
             functions.find(formats)  # loads what is known of it
             return self.call_with(formats, (a, self.see_all(b)), {})
-        return super().binary(self.see(a), self.see(b), symbol)
+        a, b = self.see(a), self.see(b)
+        return product(self, a, b, symbol) or super().binary(a, b, symbol)
+
+    def sparse_operand(self, matrix: Any) -> Any:
+        """Return what is multiplied in place of a sparse matrix of SciPy's."""
+        return matrix
 
     def unary(self, value: Any, symbol: str) -> Thunk:
         return super().unary(self.see(value), symbol)
@@ -439,6 +445,14 @@ class Reader(Imaging):
             self.exchange.note_key(sys._getframe(1).f_globals, name)
         return value
 
+
+def _seen_now(array: Any) -> Any:
+    """Return what the gate that is at work sees in place of an array."""
+    gate = current.get()
+    return gate.see(array) if isinstance(gate, Reader) else array
+
+
+functions["seen"] = _seen_now
 
 #: The classes of NumPy's generators of random numbers, which need not be loaded.
 _GENERATORS = frozenset({"Generator", "RandomState"})

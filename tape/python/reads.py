@@ -39,6 +39,7 @@ from tapegrad.tape.python.purity import (
     IMMUTABLE,
 )
 from tapegrad.tape.python.reading import Reader
+from tapegrad.tape.python.sparse_operands import attribute_of, recorded
 from tapegrad.tape.python.speaking import speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -128,6 +129,8 @@ class Reads(Reader):
         kind = type(owner)
         if isinstance(owner, Tensor) or kind in PLAIN:
             return super().attribute(owner, name) if ask is None else ask
+        if (known := attribute_of(self, owner, name)) is not None:
+            return known
         if kind is super:
             held, place = self._held_above(owner, name)
         else:
@@ -328,6 +331,9 @@ class Reads(Reader):
         if not isinstance(value, (*IMMUTABLE, FunctionType, ModuleType, type, BuiltinFunctionType)):
             self.ledger.abandon(f"it computes with an object of type {kind.__name__}")
         return value
+
+    def sparse_operand(self, matrix: Any) -> Any:
+        return recorded(self, matrix)
 
     def unary(self, value: Any, symbol: str) -> Thunk:
         if type(value) not in PLAIN:

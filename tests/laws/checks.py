@@ -14,6 +14,7 @@ from typing import Any
 import layers
 import matrices
 import numpy as np
+import sparse_matrices
 import specials
 from windows import REFERENCES, SUMMED
 
@@ -228,12 +229,14 @@ IN_NUMPY = {
     "kinked": lambda *args, axis, tangent: np.broadcast_arrays(*args)[0],
 }
 IN_NUMPY.update(REFERENCES | layers.REFERENCES | matrices.REFERENCES | specials.REFERENCES)
+IN_NUMPY.update(sparse_matrices.REFERENCES)
 for _name in ("maximum", "minimum", "fmax", "fmin"):
     IN_NUMPY[f"{_name}_imperative"] = getattr(np, _name)
 #: These may sum in another order than NumPy's function.
 INEXACT = {
     *SUMMED,
     *layers.REFERENCES,
+    *sparse_matrices.REFERENCES,
     *specials.REFERENCES,
     "einsum",
     "linear_recurrence",

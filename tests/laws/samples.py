@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import sparse_matrices
 
 import tapegrad.nnet  # noqa: F401  # declares what layers are made of
 from tapegrad.tape.array.paths import HOLE
@@ -22,7 +23,7 @@ Generator = np.random.Generator
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 Sample = Callable[[Generator], Arguments]
 
-SAMPLES: dict[str, list[Sample]] = {}
+SAMPLES: dict[str, list[Sample]] = sparse_matrices.samples()
 
 SHAPES: list[tuple[int, ...]] = [(), (0,), (4,), (2, 3), (2, 0, 3)]
 PAIRS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
@@ -493,7 +494,6 @@ for _t, _n, _d, _limit in (
     # A gradient that is cut off is no derivative: here the limit is one that changes nothing.
     _how = {"limit": None if _limit is None else _t}
     add("gru", lambda rng, s=(*_data, *_rest), p=_how: (tuple(array(rng, a) for a in s), p))
-    _states = ((_t + 1, _n, _d),) * 2
-    add("gru_pull", lambda rng, s=(*_states, *_data, *_rest), p=_limit: (
+    add("gru_pull", lambda rng, s=(*((_t + 1, _n, _d),) * 2, *_data, *_rest), p=_limit: (
         tuple(array(rng, a) for a in s), {"limit": p}
     ))  # fmt: skip
