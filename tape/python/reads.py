@@ -53,10 +53,9 @@ RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 _COMPUTING = tuple(
     f"tapegrad.{name}"
     for name in words(
-        "clipping compile.jitted integration integration_values linalg math nnet.activations "
-        "nnet.layers nnet.losses nnet.util ops tape.array tape.core.kinds tape.core.pytree "
-        "tape.core.primitive tape.core.as_is tape.program tape.transforms "
-        "tensor_base tensor_creation tensor_manip trees"
+        "clipping compile.jitted integration linalg math nnet.activations nnet.layers nnet.losses "
+        "nnet.util ops tape.array tape.core.kinds tape.core.pytree tape.core.primitive tape.core.as_is "
+        "tape.program tape.transforms tensor_base tensor_creation tensor_manip trees"
     )
 )
 

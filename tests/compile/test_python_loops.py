@@ -256,7 +256,7 @@ def test_an_argument_that_is_written_into_is_the_callers():
 def test_the_reason_is_told_where_a_loop_is_unrolled():
     text = tg.jit(appended_and_read).explain(X)
     assert "# loop: unrolled, since it uses a list to which it appends, at " in text
-    assert "test_python_loops.py:" in text
+    assert "written_loops.py:" in text
 
 
 def test_what_a_loop_reads_from_outside_is_looked_at_in_each_call():
