@@ -163,7 +163,11 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """So many trips of a loop inside of another; what this does once is done by the other one."""
+    """So many trips of a loop inside of another; what this does once is done by the other one.
+
+    0 trips stand for as many as there are; where these are too many for Ctrl-C to be heard, all is to be
+    done again by Python.
+    """
 
     loop: Loop
     trips: int

@@ -115,6 +115,8 @@ class Steps:
                 self._product(step.entry)
             elif step.entry.primitive.name in ("scan", "scan_imperative"):
                 self._loop(step.entry)
+            elif step.entry.primitive.name in ("while", "while_imperative"):
+                self._while(step.entry)
             elif step.entry.primitive.name == "embed":
                 self._embed(step.entry)
             elif step.entry.primitive.name in ("gather", "scatter_add", "write"):
@@ -332,6 +334,30 @@ class Steps:
         self.each.append(Repeat(loop.loop, length))
         self.bundles[entry] = [*(loop.others if length % 2 else loop.states), *results]
 
+    def _while(self, entry: Node) -> None:
+        """Write a loop that ends by itself."""
+        params = entry.params
+        if params["axes"] or params["states"]:
+            raise Unfit("a loop of many examples, or one that keeps states")
+        places = [self.place_of(operand) for operand in entry.operands]
+        carried = params["carried"]
+        body, question = optimise(params["body"]), optimise(params["cond"])
+        loop = LoopSteps(
+            self.memory,
+            body,
+            [],
+            [],
+            places[carried:],
+            reverse=False,
+            question=question,
+            stays=True,
+        )
+        for sources, targets, steps in loop.once:
+            self._add(sources, targets, steps)
+        self.each += [copied(*pair) for pair in zip(places, loop.states)]
+        self.each.append(Repeat(loop.loop, 0))
+        self.bundles[entry] = list(loop.states)
+
     def _turned(self, place: Place, params: Mapping[str, Any]) -> Place:
         """Return the place of the first row of an array that an inner loop comes to."""
         place = place if layout_of(place).contiguous else self._packed(place)
@@ -358,6 +384,8 @@ class LoopSteps:
         Whether rows are taken, and put, from the last to the first.
     question : Program, optional
         Takes what is carried and what does not change; returns whether there is one more trip.
+    stays : bool
+        Whether what is carried lies in the same place after each trip; it is copied there.
 
     Attributes
     ----------
@@ -371,8 +399,9 @@ class LoopSteps:
     def __init__(
         self, memory: Memory, body: Program, rows: Sequence[Place], out: Sequence[Place],
         consts: Sequence[Place], *, reverse: bool, question: Program | None = None,
+        stays: bool = False,
     ) -> None:  # fmt: skip
-        self.memory, self.body = memory, body
+        self.memory, self.body, self.stays = memory, body, stays
         self.moves: dict[Buffer, Move] = {}
         carried = body.inputs[: len(body.inputs) - len(rows) - len(consts)]
         self.states = [memory.scratch(node.shape, node.dtype) for node in carried]
@@ -393,6 +422,10 @@ class LoopSteps:
         for output, target in pairs:
             if steps.place_of(output) is not target:
                 steps.copy(steps.place_of(output), target)
+        if stays:
+            pairs = list(zip(targets, self.states))
+            steps.each += [copied(t, state) for t, state in pairs if t is not None]
+            self.others = list(self.states)
         before = tuple(step for _, _, found in steps.once for step in found)
         self.loop = Loop(before, *asked, tuple(steps.each), self.moves)
         self.once = steps.once
@@ -405,6 +438,8 @@ class LoopSteps:
         if (state.shape, state.dtype) != kind_of(output):
             raise Unfit("what is carried changes its kind")
         place = self.others[k] = self.memory.scratch(state.shape, state.dtype)
+        if self.stays:
+            return place
         way = place.buffer.start - state.buffer.start
         self.moves[state.buffer], self.moves[place.buffer] = Move(way, -way), Move(-way, way)
         return place

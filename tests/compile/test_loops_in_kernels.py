@@ -344,6 +344,29 @@ def test_a_trip_allocates_nothing():
     assert peak(200_000) < peak(10) + 2000
 
 
+def test_loops_that_end_by_themselves_run_inside_of_others():
+    def f(x):
+        def trip(c, r):
+            def goes_on(state):
+                return state[0] > 0.5
+
+            def shrinks(state):
+                return state[0] * 0.7, state[1] + state[0] * r
+
+            left, total = tg.while_loop(goes_on, shrinks, (c + 2, r * 0))
+            return left + r, total
+
+        last, totals = tg.scan(trip, x[0], x)
+        return last + np.sum(totals)
+
+    x = np.linspace(0.1, 3.0, 40)
+    assert "in machine code, body=" in tg.jit(f).explain(x)
+    for factor in (1.0, 0.3, 5.0):
+        assert tg.jit(f)(x * factor) == pytest.approx(f(x * factor))
+        slope = tg.jit(tg.grad(f))(x * factor)
+        np.testing.assert_allclose(slope, tg.grad(f)(x * factor), rtol=1e-10)
+
+
 def test_a_long_loop_is_interrupted():
     compiled = tg.jit(lambda x: tg.while_loop(lambda c: c > 0.0, lambda c: c * 1.0, x))
     compiled(-1.0)  # is compiled

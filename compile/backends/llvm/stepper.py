@@ -150,6 +150,22 @@ end:
   ret void
 }}
 
+; A loop inside of another that ends by itself; if it does not within its trips, the flag says so.
+; cells: those of a loop, and the flag
+define void @until(ptr %cells) nounwind {{
+  call void @inner(ptr %cells)
+{_cells(("trips", "made"))}
+  %flag.at = getelementptr i64, ptr %cells, i64 {len(LOOP)}
+  %flag = load ptr, ptr %flag.at
+  %full = icmp sge i64 %made, %trips
+  br i1 %full, label %bad, label %end
+bad:
+  store i8 1, ptr %flag
+  br label %end
+end:
+  ret void
+}}
+
 ; cells: the index, how many ways there are, and of each where its steps begin and end
 define void @choose(ptr %cells) nounwind {{
   %index.at = load ptr, ptr %cells

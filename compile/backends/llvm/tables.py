@@ -39,6 +39,8 @@ __all__ = ["TripTable", "loop"]
 
 #: How many elements a trip may compute: some 50 milliseconds of work.
 MOST_WORK = 1 << 23
+#: As many trips are reckoned of an inner loop that ends by itself.
+FEW_TRIPS = 16
 
 
 class TripTable:
@@ -161,11 +163,20 @@ class TripTable:
             elif isinstance(step, Choose):
                 code = self._choose(step)
             else:
-                code = stepper.address("inner")
-                self._cells(*[0] * len(LOOP))
-                self.values[begin + 2 + AT["trips"]] = step.trips
-                self.work += step.trips * self._loop(begin + 2, step.loop)
+                code = self._repeat(begin + 2, step)
             self.values[begin : begin + 2] = code, CELL * (len(self.values) - begin)
+
+    def _repeat(self, head: int, step: Repeat) -> int:
+        self._cells(*[0] * len(LOOP))
+        if step.trips:
+            self.values[head + AT["trips"]] = step.trips
+            self.work += step.trips * self._loop(head, step.loop)
+            return stepper.address("inner")
+        self._own(CELL * AT["flag"])
+        work = max(1, self._loop(head, step.loop))
+        self.values[head + AT["trips"]] = max(1, 8 * MOST_WORK // work)
+        self.work += FEW_TRIPS * work
+        return stepper.address("until")
 
     def _run(self, step: Run) -> int:
         code, flagged, origin = step_of(step.nest)

@@ -434,6 +434,12 @@ def _segment_program(params: Mapping[str, Any], length: int) -> Program:
     return body.memo(("segment", length, carried, stacked, checkpoint), make)  # type: ignore[no-any-return]
 
 
+def _repeats(params: Mapping[str, Any]) -> bool:
+    body = params["body"]
+    holds_loops = any(entry.primitive.repeats for entry in body.entries)
+    return holds_loops or params["length"] * len(body) > _FEW
+
+
 def _declared(name: str, pull: Any, **slots: Any) -> Primitive:
     return Primitive(
         name,
@@ -445,7 +451,7 @@ def _declared(name: str, pull: Any, **slots: Any) -> Primitive:
         batch=_batch,
         multiple=True,
         saves=("value",),
-        repeats=lambda params: params["length"] * len(params["body"]) > _FEW,
+        repeats=_repeats,
         **slots,
     )
 
