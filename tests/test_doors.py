@@ -124,7 +124,8 @@ def test_each_python_that_the_package_claims_has_been_tried() -> None:
 
 LATER = [
     "tapegrad.tape.program.program", "tapegrad.tape.transforms.operations",
-    "tapegrad.compile", "tapegrad.clipping", "tapegrad.io", "tapegrad.nnet", "tapegrad.random",
+    "tapegrad.compile", "tapegrad.clipping", "tapegrad.io", "tapegrad.nnet", "tapegrad.optim",
+    "tapegrad.random",
     "tapegrad.ops.layers", "tapegrad.ops.algebra.norms", "tapegrad.ops.algebra.calculus",
     "tapegrad.ops.reduce.quantiles", "numpy.random", "numpy.fft", "numpy.ma", "numba", "llvmlite",
     "dataclasses", "inspect", "dis", "concurrent.futures", "zipfile", "uuid", "logging",
