@@ -13,7 +13,6 @@ from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, paths
 
 __all__ = [
     "as_factor",
-    "at",
     "at_least",
     "cast",
     "count_of",
@@ -24,7 +23,7 @@ __all__ = [
     "parameters",
     "positive",
     "rate",
-    "same_shape",
+    "same_shapes",
 ]
 
 
@@ -115,7 +114,7 @@ def cast(leaf: Any, dtype: np.dtype[Any]) -> Any:
     return functions["cast"](leaf, dtype) if isinstance(leaf, Tensor) else leaf.astype(dtype)
 
 
-def at(structure: Structure, index: int) -> str:
+def _at(structure: Structure, index: int) -> str:
     """Return where a leaf lies in a nest, as text; nothing if it is all there is."""
     path = paths(structure)[index]
     return f" at {path}" if path else ""
@@ -126,7 +125,7 @@ def _floats(found: list[Any], structure: Structure, what: str, kind: str) -> lis
     for i, leaf in enumerate(leaves):
         if leaf.dtype.kind != "f":
             raise TypeError(
-                f"{what}: the {kind}{at(structure, i)} must hold floats, not {leaf.dtype}"
+                f"{what}: the {kind}{_at(structure, i)} must hold floats, not {leaf.dtype}"
             )
     return leaves
 
@@ -142,10 +141,13 @@ def like(structure: Structure, tree: Any, what: str) -> list[Any]:
     return [leaf_of(leaf) for leaf in flatten_like(structure, tree, what)]
 
 
-def same_shape(leaf: Any, model: Any, what: str) -> None:
-    """Raise a ValueError for an array that has not the shape of its parameter."""
-    if leaf.shape != model.shape:
-        raise ValueError(f"{what} has shape {leaf.shape}, and the parameter {model.shape}")
+def same_shapes(leaves: list[Any], wanted: list[Any], structure: Structure, what: str) -> None:
+    """Raise a ValueError that names the first leaf whose shape is not that of its parameter."""
+    for i, (leaf, model) in enumerate(zip(leaves, wanted)):
+        if leaf.shape != model.shape:
+            raise ValueError(
+                f"{what}{_at(structure, i)} has shape {leaf.shape}, and the parameter {model.shape}"
+            )
 
 
 def matched(grads: Any, reference: Any, what: str) -> tuple[list[Any], Structure]:
@@ -174,14 +176,13 @@ def matched(grads: Any, reference: Any, what: str) -> tuple[list[Any], Structure
     for i, leaf in enumerate(found):
         if leaf is None:
             raise ValueError(
-                f"{what}: the gradient{at(structure, i)} is None, and the parameter is an array; "
+                f"{what}: the gradient{_at(structure, i)} is None, and the parameter is an array; "
                 "parameters without a gradient are left out by masked()"
             )
     flatten_like(structure, grads, f"{what}: the gradients")
     leaves = _floats(found, structure, what, "gradient")
     wanted = _floats(wanted, structure, what, "parameter")
-    for i, (leaf, model) in enumerate(zip(leaves, wanted)):
-        same_shape(leaf, model, f"{what}: the gradient{at(structure, i)}")
+    same_shapes(leaves, wanted, structure, f"{what}: the gradient")
     return [cast(leaf, model.dtype) for leaf, model in zip(leaves, wanted)], structure
 
 

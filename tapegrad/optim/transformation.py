@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tapegrad.optim.checks import at, cast, leaf_of, matched, parameters, same_shape
+from tapegrad.optim.checks import cast, like, matched, parameters, same_shapes
 from tapegrad.tape.core.pytree import flatten_like, unflatten
+from tapegrad.tape.python.running import run
 
 __all__ = ["GradientTransformation", "apply_updates", "chain", "identity"]
 
@@ -99,7 +100,7 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
         check_transformation(transformation, f"chain: argument {i}")
 
     def init(params: Any) -> tuple[Any, ...]:
-        return tuple([transformation.init(params) for transformation in transformations])
+        return tuple([run(transformation.init, params) for transformation in transformations])
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         if type(state) is not tuple or len(state) != len(transformations):
@@ -108,7 +109,7 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
             )
         states = []
         for transformation, part in zip(transformations, state):
-            grads, part = transformation.update(grads, part, params)
+            grads, part = run(transformation.update, grads, part, params)
             states.append(part)
         return grads, tuple(states)
 
@@ -153,11 +154,12 @@ def apply_updates(params: Any, updates: Any) -> Any:
     what = "apply_updates"
     leaves, structure = parameters(params, what)
     added = flatten_like(structure, updates, f"{what}: the updates", whole=True)
-    for i, leaf in enumerate(leaves):
-        if added[i] is None:
-            continue
-        flatten_like("*", added[i], f"{what}: the update{at(structure, i)}")
-        update = leaf_of(added[i])
-        same_shape(update, leaf, f"{what}: the update{at(structure, i)}")
-        leaves[i] = leaf + cast(update, leaf.dtype)
-    return unflatten(structure, leaves)
+    # None counts as the parameter here, so that what is left is checked as one nest.
+    full = [leaf if update is None else update for leaf, update in zip(leaves, added)]
+    found = like(structure, unflatten(structure, full), f"{what}: the updates")
+    same_shapes(found, leaves, structure, f"{what}: the update")
+    new = [
+        leaf if update is None else leaf + cast(value, leaf.dtype)
+        for leaf, value, update in zip(leaves, found, added)
+    ]
+    return unflatten(structure, new)

@@ -117,7 +117,7 @@ def masked(inner: GradientTransformation, mask: Any) -> GradientTransformation:
     def init(params: Any) -> MaskedState:
         leaves, structure = flatten(params)
         marks = _marks(mask, params, structure, what)
-        return MaskedState(inner.init(_hidden(structure, leaves, marks)))
+        return MaskedState(run(inner.init, _hidden(structure, leaves, marks)))
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         reference = grads if params is None else params
@@ -126,7 +126,7 @@ def masked(inner: GradientTransformation, mask: Any) -> GradientTransformation:
         found = flatten_like(structure, grads, f"{what}: the gradients", whole=True)
         seen = _hidden(structure, found, marks)
         model = None if params is None else _hidden(structure, leaves, marks)
-        updates, inner_state = inner.update(seen, state.inner_state, model)
+        updates, inner_state = run(inner.update, seen, state.inner_state, model)
         kept = flatten(model if model is not None else seen)[1]
         new = iter(flatten_like(kept, updates, f"{what}: the inner updates"))
         result = [next(new) if mark else leaf for leaf, mark in zip(found, marks)]
@@ -223,7 +223,9 @@ def accumulate(inner: GradientTransformation, every: int) -> GradientTransformat
     def init(params: Any) -> AccumulateState:
         leaves, structure = parameters(params, what)
         zeros = [np.zeros(leaf.shape, leaf.dtype)[()] for leaf in leaves]
-        return AccumulateState(start_of_count(), inner.init(params), unflatten(structure, zeros))
+        return AccumulateState(
+            start_of_count(), run(inner.init, params), unflatten(structure, zeros)
+        )
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, structure = matched(grads, state.sum_of_grads, what)
@@ -235,7 +237,7 @@ def accumulate(inner: GradientTransformation, every: int) -> GradientTransformat
         if not isinstance(complete, Tensor) and not complete:
             return zeros, AccumulateState(state.mini_step + 1, *waiting[1:])
         mean = unflatten(structure, [total / every for total in sums])
-        updates, inner_state = inner.update(mean, state.inner_state, params)
+        updates, inner_state = run(inner.update, mean, state.inner_state, params)
         done = updates, inner_state, zeros
         if isinstance(complete, Tensor):
             updates, inner_state, zeros = _chosen(complete, done, waiting)
