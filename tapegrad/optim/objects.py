@@ -16,6 +16,7 @@ from tapegrad.optim.optimisers import adagrad, adam, adamw, lion, rmsprop, sgd
 from tapegrad.optim.transformation import GradientTransformation, apply_updates, chain, identity
 from tapegrad.optim.wrappers import add_decayed_weights
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.state import no_autodiff
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop"]
 
@@ -52,7 +53,7 @@ class Optimizer(ABC):
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
-        self._states: dict[int, Any] = {}
+        self._states: dict[Tensor, Any] = {}
         what = type(self).__name__
         if isinstance(params, Tensor | np.ndarray | Mapping) or not isinstance(params, Iterable):
             raise TypeError(
@@ -138,23 +139,26 @@ class Optimizer(ABC):
         >>> w
         Tensor([0., 0.])
         """
-        for number, group in enumerate(self.param_groups):
-            transformation = self._transformation(group)
-            for i, tensor in enumerate(group["params"]):
-                grad = tensor.grad
-                if grad is None:
-                    continue
-                data = tensor.data
-                if not data.flags.writeable:
-                    raise ValueError(
-                        f"{type(self).__name__}: parameter {i} of group {number} is read-only: it "
-                        "takes part in a graph; call backward() or clear_graph() of its result first"
-                    )
-                if id(tensor) not in self._states:
-                    self._states[id(tensor)] = transformation.init(data)
-                updates, state = transformation.update(grad, self._states[id(tensor)], data)
-                self._states[id(tensor)] = state
-                data[...] = apply_updates(data, updates)
+        with no_autodiff:  # a learning rate may be a tensor
+            for number, group in enumerate(self.param_groups):
+                transformation = self._transformation(group)
+                for i, tensor in enumerate(group["params"]):
+                    if tensor.grad is not None:
+                        what = f"{type(self).__name__}: parameter {i} of group {number}"
+                        self._move(tensor, transformation, what)
+
+    def _move(self, tensor: Tensor, transformation: GradientTransformation, what: str) -> None:
+        data = tensor.data
+        if not data.flags.writeable:
+            raise ValueError(
+                f"{what} is read-only: it takes part in a graph; call backward() or clear_graph() of "
+                "its result first"
+            )
+        if tensor not in self._states:
+            self._states[tensor] = transformation.init(data)
+        updates, state = transformation.update(tensor.grad, self._states[tensor], data)
+        self._states[tensor] = state
+        data[...] = apply_updates(data, updates)
 
     def zero_grad(self) -> None:
         """Set all gradients to None.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -33,6 +34,33 @@ def test_tensors_without_a_gradient_stay_and_nothing_is_recorded(kind: Any) -> N
     np.testing.assert_array_equal(unused.data, [1.0, 2.0])
     assert not np.array_equal(used.data, [1.0, 2.0])
     assert used.creator is None and used.grad is not None
+
+
+def test_a_learning_rate_that_is_a_tensor_is_taken_as_a_number() -> None:
+    rate, w = tg.tensor(0.25), tg.tensor([1.0, 2.0])
+    optimiser = optim.Adam([w], lr=rate)
+    same = tg.tensor([1.0, 2.0])
+    plain = optim.Adam([same], lr=0.25)
+    for _ in range(2):
+        (w * w + same * same).sum().backward()
+        optimiser.step()
+        plain.step()
+    np.testing.assert_array_equal(w.data, same.data)
+    assert w.creator is None and rate.grad is None and rate.data.flags.writeable
+
+
+def test_a_copy_goes_on_by_itself() -> None:
+    w = tg.tensor([1.0, 2.0])
+    first = optim.Adam([w], lr=0.1)
+    (w * w).sum().backward()
+    first.step()
+    second = copy.deepcopy(first)
+    (other,) = second.param_groups[0]["params"]
+    for tensor, optimiser in ((w, first), (other, second)):
+        (tensor**3).sum().backward()
+        optimiser.step()
+    assert other is not w
+    np.testing.assert_array_equal(other.data, w.data)
 
 
 def test_steps_are_counted_for_each_tensor() -> None:

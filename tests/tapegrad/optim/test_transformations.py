@@ -88,7 +88,8 @@ def test_float32_stays_float32(name: str, gradient: str) -> None:
     params = {"w": np.array([1.0, 2.0], "f4"), "b": np.float32(0.5)}
     grads = tg.tree_map(lambda leaf: np.asarray(leaf, gradient), params)
     moved, state = steps(OPTIMISERS[name], params, grads)
-    assert {leaf.dtype.str for leaf in tg.tree_leaves(moved)} == {"<f4"}
+    updates, _ = OPTIMISERS[name].update(grads, state, params)
+    assert {leaf.dtype.str for leaf in tg.tree_leaves((moved, updates))} == {"<f4"}
     assert {leaf.dtype.str for leaf in tg.tree_leaves(state)} <= {"<f4", "<i8"}
 
 
@@ -102,6 +103,11 @@ def test_nothing_that_is_given_is_changed(name: str) -> None:
     before = [array.copy() for array in frozen]
     _, state = OPTIMISERS[name].update(grads, state, params)
     assert all(np.array_equal(a, b) for a, b in zip(frozen, before, strict=True))
+
+
+def test_parameters_keep_their_dtype_whatever_the_updates_are() -> None:
+    moved = optim.apply_updates([np.ones(2, "f4"), np.ones(2)], [np.ones(2), np.ones(2, "f4")])
+    assert [leaf.dtype.str for leaf in moved] == ["<f4", "<f8"]
 
 
 # Clipping -----------------------------------------------------------------------------------------
