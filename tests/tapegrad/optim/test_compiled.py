@@ -162,3 +162,25 @@ def test_a_compiled_step_sees_that_another_optimiser_is_meant() -> None:
     np.testing.assert_allclose(fast(np.ones(2)), -0.5)
     chosen["optimiser"] = optim.sgd(0.25)
     np.testing.assert_allclose(fast(np.ones(2)), -0.25)
+
+
+def test_what_functions_of_the_user_read_may_change() -> None:
+    chosen = {"rate": 0.5, "b": True, "factor": 1.0}
+
+    def scaled(grads: Any, state: Any, params: Any = None) -> Any:
+        return tg.tree_map(lambda g: g * chosen["factor"], grads), state
+
+    optimisers = {
+        "rate": optim.sgd(lambda count: chosen["rate"]),
+        "size": optim.scale_by_schedule(lambda count: -chosen["rate"]),
+        "b": optim.masked(optim.scale(-0.5), lambda tree: [chosen["b"]]),
+        "factor": optim.chain(optim.GradientTransformation(lambda p: (), scaled), optim.sgd(0.5)),
+    }
+    fast = {
+        name: tg.jit(lambda p, o=optimiser: o.update(p, o.init(p), p)[0])
+        for name, optimiser in optimisers.items()
+    }
+    for values, wanted in (((0.5, True, 1.0), -0.5), ((-1.0, False, -2.0), 1.0)):
+        chosen.update(zip(chosen, values))
+        for function in fast.values():
+            np.testing.assert_array_equal(function([np.ones(2)])[0], wanted)
