@@ -11,6 +11,7 @@ array([ 0.9, -0.9])
 from tapegrad.optim.limits import clip_by_global_norm, clip_by_norm, clip_by_value
 from tapegrad.optim.objects import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from tapegrad.optim.optimisers import adagrad, adam, adamw, lion, rmsprop, sgd
+from tapegrad.optim.quasi_newton import LbfgsState, lbfgs
 from tapegrad.optim.scaling import (
     ScaleByAdamState,
     ScaleByLionState,
@@ -56,6 +57,7 @@ __all__ = [
     "AdamW",
     "AverageState",
     "GradientTransformation",
+    "LbfgsState",
     "Lion",
     "MaskedState",
     "Optimizer",
@@ -83,6 +85,7 @@ __all__ = [
     "exponential_decay",
     "identity",
     "join_schedules",
+    "lbfgs",
     "linear_schedule",
     "lion",
     "masked",
