@@ -227,13 +227,14 @@ def test_an_import_under_jit_leaves_the_calls_after_it_to_be_seen() -> None:
 USE = """
 import numpy as np, tapegrad as tg, tapegrad.demo
 from tapegrad import computational_graph, errors, linalg, math, nnet, random, typing
-from tapegrad import indexing_routines, operation_base, tensor_creation, tensor_manip
+from tapegrad import indexing_routines, operation_base, optim, tensor_creation, tensor_manip
 from tapegrad.nnet import activations, initializers, layers, losses
 x = np.array([1.0, 2.0])
 f = lambda x: np.sum(np.exp(x) * x) + linalg.norm(x)
 print(tg.grad(f)(x), tg.jit(tg.grad(f))(x), tg.mean(tg.tensor(x), keepdims=True))
 t = tg.tensor(x)
 tg.clip_by_norm(t, 1.0).sum().backward()
+print(optim.adam(0.1).update(x, optim.adam(0.1).init(x), x)[0])
 print(t.grad.shape, nnet.activations.relu(t), tg.jit(f).explain(x).count("def ") > 0)
 """
 

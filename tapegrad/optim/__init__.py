@@ -9,8 +9,9 @@ array([ 0.9, -0.9])
 """
 
 from tapegrad.optim.limits import clip_by_global_norm, clip_by_norm, clip_by_value
-from tapegrad.optim.objects import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
+from tapegrad.optim.objects import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
 from tapegrad.optim.optimisers import adagrad, adam, adamw, lion, rmsprop, sgd
+from tapegrad.optim.optimizer import Optimizer
 from tapegrad.optim.quasi_newton import LbfgsState, lbfgs
 from tapegrad.optim.scaling import (
     ScaleByAdamState,

@@ -26,6 +26,13 @@ def clip_by_value(max_delta: Any) -> GradientTransformation:
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -53,6 +60,13 @@ def clip_by_norm(max_norm: Any) -> GradientTransformation:
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -74,6 +88,13 @@ def clip_by_global_norm(max_norm: Any) -> GradientTransformation:
     Returns
     -------
     GradientTransformation
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     See Also
     --------

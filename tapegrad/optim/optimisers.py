@@ -90,6 +90,13 @@ def rmsprop(
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -124,6 +131,13 @@ def adagrad(
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -157,6 +171,13 @@ def adam(
     Returns
     -------
     GradientTransformation
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Examples
     --------
@@ -198,6 +219,13 @@ def adamw(
     GradientTransformation
         Its `update` needs the parameters.
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -237,6 +265,13 @@ def lion(
     -------
     GradientTransformation
         Its `update` needs the parameters.
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Examples
     --------

@@ -97,6 +97,13 @@ def scale(step_size: Any) -> GradientTransformation:
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -164,6 +171,13 @@ def scale_by_learning_rate(learning_rate: Any) -> GradientTransformation:
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -189,6 +203,13 @@ def trace(decay: float, nesterov: bool = False) -> GradientTransformation:
     Returns
     -------
     GradientTransformation
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Examples
     --------
@@ -229,6 +250,13 @@ def scale_by_adam(
     Returns
     -------
     GradientTransformation
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Notes
     -----
@@ -297,6 +325,13 @@ def scale_by_rms(
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -352,6 +387,13 @@ def scale_by_rss(
     -------
     GradientTransformation
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -394,6 +436,13 @@ def scale_by_lion(b1: float = 0.9, b2: float = 0.99) -> GradientTransformation:
     Returns
     -------
     GradientTransformation
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Examples
     --------

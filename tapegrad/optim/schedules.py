@@ -39,6 +39,13 @@ def constant_schedule(value: float) -> Schedule:
     -------
     callable
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -66,6 +73,13 @@ def linear_schedule(
     Returns
     -------
     callable
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Examples
     --------
@@ -116,6 +130,13 @@ def exponential_decay(
     -------
     callable
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -162,6 +183,13 @@ def cosine_decay_schedule(
     -------
     callable
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -197,6 +225,13 @@ def piecewise_constant_schedule(
     Returns
     -------
     callable
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Examples
     --------
@@ -298,6 +333,13 @@ def warmup_cosine_decay_schedule(
     Returns
     -------
     callable
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     Examples
     --------

@@ -155,6 +155,13 @@ def add_decayed_weights(weight_decay: Any = 0.0, mask: Any = None) -> GradientTr
     GradientTransformation
         Its `update` needs the parameters.
 
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -197,6 +204,13 @@ def accumulate(inner: GradientTransformation, every: int) -> GradientTransformat
     -------
     GradientTransformation
         The updates are zeros until the last gradient of a round.
+
+    Raises
+    ------
+    TypeError
+        If `inner` is no transformation, or `every` no integer.
+    ValueError
+        If `every` is less than 1.
 
     Notes
     -----
@@ -269,6 +283,13 @@ def average(decay: float) -> GradientTransformation:
     GradientTransformation
         It returns the updates as they are, and so is the last of a chain: the mean is of the
         parameters after the step. Its `update` needs the parameters.
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
 
     See Also
     --------

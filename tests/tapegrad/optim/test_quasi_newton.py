@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -83,7 +84,8 @@ def test_a_step_is_made_shorter_where_the_function_has_risen() -> None:
     optimiser, x = optim.lbfgs(), np.array([0.4])
     grads = tg.grad(function)(x)
     updates, _ = optimiser.update(grads, optimiser.init(x), x, value=function(x), value_fn=function)
-    np.testing.assert_allclose(updates, -0.5, rtol=1e-14)  # a step of 1, which is the first one tried, leads uphill
+    # A step of 1, which is the first one tried, leads uphill.
+    np.testing.assert_allclose(updates, -0.5, rtol=1e-14)
 
 
 def test_a_value_that_is_not_a_number_makes_the_step_shorter() -> None:
@@ -136,20 +138,50 @@ def test_at_the_minimum_nothing_moves() -> None:
     assert not np.any(state.weights)
 
 
-def test_the_function_is_read_as_it_is_when_it_is_called() -> None:
-    chosen = {"target": 2.0}
+def test_what_rounding_adds_to_a_value_does_not_count() -> None:
+    x = np.array([1.0 + 1e-9])
 
-    def function(x: Any) -> Any:
-        return np.sum((x - chosen["target"]) ** 2)
+    def function(p: Any) -> Any:
+        rounded = np.where(p == x, 0.0, np.finfo(float).eps)
+        return 1.0 + np.sum((p - 1.0) ** 2 + rounded)
 
     optimiser = optim.lbfgs()
-    fast = tg.jit(step_of(function, optimiser))
-    for target in (2.0, -3.0):
-        chosen["target"] = target
-        both = np.zeros(2), optimiser.init(np.zeros(2))
-        for _ in range(6):
-            both = fast(*both)
-        np.testing.assert_allclose(both[0], target, rtol=1e-9)
+    grads, value = tg.grad(function)(x), function(x)
+    assert function(np.ones(1)) > value
+    updates, _ = optimiser.update(grads, optimiser.init(x), x, value=value, value_fn=function)
+    np.testing.assert_allclose(updates, -1e-9, rtol=1e-6)
+
+
+def test_the_function_is_read_as_it_is_when_it_is_called() -> None:
+    chosen = {"factor": 1.0}
+
+    def function(x: Any) -> Any:
+        return chosen["factor"] * np.sum((x - 0.1) ** 2)
+
+    optimiser, x = optim.lbfgs(), np.array([0.4])
+    state, grads, value = optimiser.init(x), np.array([30.0]), 4.5
+
+    def step(x: Any) -> Any:
+        return optimiser.update(grads, state, x, value=value, value_fn=function)[0]
+
+    fast = tg.jit(step)
+    for factor, wanted in ((50.0, -0.5), (100.0, -0.25)):
+        chosen["factor"] = factor
+        np.testing.assert_allclose(fast(x), step(x), rtol=1e-14)
+        np.testing.assert_allclose(fast(x), wanted, rtol=1e-14)
+
+
+def test_the_function_may_be_any_that_can_be_differentiated() -> None:
+    def function(x: Any) -> Any:
+        out = np.zeros(2)
+        out[0] = math.cos(x[0])
+        out[1] = float(x[1]) ** 2
+        return np.sum(out)
+
+    both = np.array([2.0, 1.0]), optim.lbfgs().init(np.ones(2))
+    for _ in range(12):
+        both = step_of(function, optim.lbfgs())(*both)
+    np.testing.assert_allclose(both[0], [np.pi, 0.0], atol=1e-7)
 
 
 X = np.ones(2)
