@@ -124,7 +124,8 @@ def test_each_python_that_the_package_claims_has_been_tried() -> None:
 
 LATER = [
     "tapegrad.tape.program.program", "tapegrad.tape.transforms.operations",
-    "tapegrad.compile", "tapegrad.clipping", "tapegrad.io", "tapegrad.nnet", "tapegrad.random",
+    "tapegrad.compile", "tapegrad.clipping", "tapegrad.io", "tapegrad.nnet", "tapegrad.optim",
+    "tapegrad.random",
     "tapegrad.ops.layers", "tapegrad.ops.algebra.norms", "tapegrad.ops.algebra.calculus",
     "tapegrad.ops.reduce.quantiles", "numpy.random", "numpy.fft", "numpy.ma", "numba", "llvmlite",
     "dataclasses", "inspect", "dis", "concurrent.futures", "zipfile", "uuid", "logging",
@@ -226,13 +227,14 @@ def test_an_import_under_jit_leaves_the_calls_after_it_to_be_seen() -> None:
 USE = """
 import numpy as np, tapegrad as tg, tapegrad.demo
 from tapegrad import computational_graph, errors, linalg, math, nnet, random, typing
-from tapegrad import indexing_routines, operation_base, tensor_creation, tensor_manip
+from tapegrad import indexing_routines, operation_base, optim, tensor_creation, tensor_manip
 from tapegrad.nnet import activations, initializers, layers, losses
 x = np.array([1.0, 2.0])
 f = lambda x: np.sum(np.exp(x) * x) + linalg.norm(x)
 print(tg.grad(f)(x), tg.jit(tg.grad(f))(x), tg.mean(tg.tensor(x), keepdims=True))
 t = tg.tensor(x)
 tg.clip_by_norm(t, 1.0).sum().backward()
+print(optim.adam(0.1).update(x, optim.adam(0.1).init(x), x)[0])
 print(t.grad.shape, nnet.activations.relu(t), tg.jit(f).explain(x).count("def ") > 0)
 """
 

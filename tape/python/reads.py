@@ -54,8 +54,10 @@ _COMPUTING = tuple(
     f"tapegrad.{name}"
     for name in words(
         "clipping compile.jitted integration linalg math nnet.activations nnet.layers nnet.losses "
-        "nnet.util ops tape.array tape.core.kinds tape.core.pytree tape.core.primitive tape.core.as_is "
-        "tape.program tape.transforms tensor_base tensor_creation tensor_manip trees"
+        "nnet.util ops optim.checks optim.limits optim.optimisers optim.quasi_newton optim.scaling "
+        "optim.schedules optim.transformation optim.wrappers tape.array tape.core.kinds tape.core.pytree "
+        "tape.core.primitive tape.core.as_is tape.program tape.transforms tensor_base tensor_creation "
+        "tensor_manip trees"
     )
 )
 
