@@ -32,6 +32,7 @@ from tapegrad.tape.python import calls, special
 from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.imaging import PLAIN
+from tapegrad.tape.python.known_code import is_ours
 from tapegrad.tape.python.ledger import CONTAINERS, shown
 from tapegrad.tape.python.permissions import Permissions, is_code, is_in, module_of
 from tapegrad.tape.python.places import Place
@@ -39,7 +40,7 @@ from tapegrad.tape.python.purity import (
     IMMUTABLE,
     SEEDED,
 )
-from tapegrad.tape.python.reads import CHANGES, DISPATCHED, is_ours
+from tapegrad.tape.python.reads import CHANGES, DISPATCHED
 from tapegrad.tape.python.sparse_operands import read_sparse
 from tapegrad.tape.python.speaking import BLIND, speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant

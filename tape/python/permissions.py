@@ -26,6 +26,7 @@ from tapegrad.tape.array.replacements import Replacement, replacement_of
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.known_code import is_library, is_ours
 from tapegrad.tape.python.ledger import CONTAINERS, shown
 from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.places import Place
@@ -39,7 +40,7 @@ from tapegrad.tape.python.purity import (
     TYPES,
     WITHOUT_EFFECT,
 )
-from tapegrad.tape.python.reads import CHANGES, DISPATCHED, RANDOM, Reads, is_library, is_ours
+from tapegrad.tape.python.reads import CHANGES, DISPATCHED, RANDOM, Reads
 from tapegrad.tape.python.speaking import DEAF, speaks
 
 __all__ = ["Permissions", "is_code", "is_in", "module_of"]

@@ -27,12 +27,12 @@ import numpy as np
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.python import special
 from tapegrad.tape.python.imaging import PLAIN
+from tapegrad.tape.python.known_code import is_library, is_ours
 from tapegrad.tape.python.ledger import CONTAINERS, Ledger, shown
 from tapegrad.tape.python.operators import (
     COMPARE_METHODS,
     METHODS,
     UNARY_METHODS,
-    words,
 )
 from tapegrad.tape.python.places import ABSENT, Place, declared, own, slot
 from tapegrad.tape.python.purity import (
@@ -43,25 +43,12 @@ from tapegrad.tape.python.sparse_operands import attribute_of, recorded
 from tapegrad.tape.python.speaking import speaks
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
-__all__ = ["CHANGES", "DISPATCHED", "HEAP", "RANDOM", "Reads", "is_library", "is_ours"]
+__all__ = ["CHANGES", "DISPATCHED", "HEAP", "RANDOM", "Reads"]
 
 DISPATCHED = type(np.sum)
 HEAP = 1 << 9  # the flag of classes that are not C's own
 CHANGES = "it changes what is outside it"
 RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
-#: Modules of this library whose functions draw no random numbers, read no files and set no modes.
-_COMPUTING = tuple(
-    f"tapegrad.{name}"
-    for name in words(
-        "clipping compile.jitted integration linalg math nnet.activations nnet.layers nnet.losses "
-        "nnet.util ops optim.checks optim.limits optim.optimisers optim.quasi_newton optim.scaling "
-        "optim.schedules optim.transformation optim.wrappers tape.array tape.core.kinds tape.core.pytree "
-        "tape.core.primitive tape.core.as_is tape.program tape.transforms tensor_base tensor_creation "
-        "tensor_manip trees"
-    )
-)
-
-
 #: What the class of a named tuple has for each part.
 _NAMED_PART = type(namedtuple("_Example", "part").part)  # type: ignore[attr-defined]
 
@@ -487,15 +474,3 @@ def _plain_key(key: Tensor) -> Any:
     while isinstance(value, Tensor):
         value = value.value
     return value[()]
-
-
-def is_ours(function: Any) -> bool:
-    """Whether a function or class is one of this library's that only compute."""
-    kind = function if isinstance(function, type) else type(function)
-    named = function if kind in (FunctionType, MethodType) else kind
-    return str(named.__module__).startswith(_COMPUTING)
-
-
-def is_library(cls: type) -> bool:
-    """Whether a class belongs to a package whose functions have no images."""
-    return str(cls.__module__).partition(".")[0] in ("numpy", "numba", "llvmlite")
