@@ -155,6 +155,8 @@ def floats_only(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
     """Return a check that all results of `function` have derivatives."""
 
     def check(result: Any, leaves: list[Any]) -> None:
+        if result is None:
+            raise TypeError(f"{what}({spelled(function)}): the function returned {_described(None)}")
         for leaf, path in zip(leaves, paths(flatten(result)[1])):
             dtype = dtype_of(leaf)
             if dtype.kind == "f":

@@ -81,3 +81,11 @@ def test_a_tensor_that_leaks_names_the_function_and_its_line(transform, adapt):
     line = keeping.__code__.co_firstlineno
     with pytest.raises(tg.LeakedTensorError, match=rf"of keeping, .*test_bad_input.py:{line},"):
         np.sin(leaked)
+
+
+@pytest.mark.parametrize(
+    "transform", [tg.jacobian, tg.jacrev, tg.jacfwd, tg.hessian, tg.sparse_jacobian]
+)
+def test_a_function_that_returns_nothing_is_told(transform):
+    with pytest.raises(TypeError, match="is the return statement missing"):
+        transform(lambda x: None)(np.ones(3))
