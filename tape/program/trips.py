@@ -65,6 +65,8 @@ class TripTrace(BodyTrace):
         self.carried: list[Any] = []
         self.appended: list[tuple[list[Any], Any]] = []
         self.touched: set[int] = set()
+        #: What the inputs stand for that were made for values from outside, by their identity.
+        self._lifted: dict[int, tuple[Any, Any]] = {}
 
     def compute(self, primitive: Primitive, values: list[Any], params: Any) -> Any:
         """Compute with the values."""
@@ -85,7 +87,9 @@ class TripTrace(BodyTrace):
         """Return the input that stands for a value from outside."""
         if any(owner(value) is known for known in self.carried):
             raise NotRecordable("two names stand for one array that it writes into")
-        return super().lift(value)
+        inside = super().lift(value)
+        self._lifted[id(inside)] = inside, value
+        return inside
 
     def process(self, primitive: Any, args: Any, params: Any, constant: bool | None = None) -> Any:
         """Append an entry."""
@@ -109,7 +113,7 @@ class TripTrace(BodyTrace):
         try:
             super().enter(root)
         except NotRecordable:
-            raise Writes(root) from None
+            raise Writes(self._lifted.get(id(root), (root, root))[1]) from None
 
     def refuse_write(self, array: Any) -> NoReturn:
         """Refuse a plain store into an array that the trip has not made."""

@@ -35,6 +35,10 @@ _ASKING = words(
 )
 
 
+def _is_traced(key: Any) -> bool:
+    return isinstance(key, Tensor) or (type(key) is tuple and any(map(_is_traced, key)))
+
+
 class OfTrip(OfBody):
     """What a recorder does besides while it records one trip of a loop."""
 
@@ -87,6 +91,10 @@ class OfTrip(OfBody):
 
     def item(self, owner: Any, key: Any) -> Thunk:
         self._touch(owner)
+        if type(owner) is np.ndarray and owner.dtype.kind in "fiub" and _is_traced(key):
+            seen = self.see(owner)  # type: ignore[attr-defined]
+            if seen is owner:  # all of its elements count, not that of this trip
+                owner = Tensor(owner, constant=True)
         return chain(super().item(owner, key), self._entered)  # type: ignore[misc]
 
     def iterate(self, value: Any) -> Any:

@@ -161,8 +161,18 @@ class Rolling:
 
 
 def _name_of(write: Writes, values: dict[str, Any]) -> str | None:
-    """Return the one name that holds an array that is written into, and all of it."""
-    found = [name for name, value in values.items() if value is write.target]
+    """Return the one name that holds what is written into, and all of it."""
+    target = write.target
+    if type(target) in (list, dict):
+        found = [name for name, value in values.items() if value is target]
+    else:
+        found = [
+            name
+            for name, value in values.items()
+            if isinstance(value, Tensor | np.ndarray) and owner(value) is owner(target)
+        ]
+        if any(values[name].shape != owner(target).shape for name in found):
+            return None
     return found[0] if len(found) == 1 else None
 
 

@@ -156,7 +156,9 @@ def floats_only(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
 
     def check(result: Any, leaves: list[Any]) -> None:
         if result is None:
-            raise TypeError(f"{what}({spelled(function)}): the function returned {_described(None)}")
+            raise TypeError(
+                f"{what}({spelled(function)}): the function returned {_described(None)}"
+            )
         for leaf, path in zip(leaves, paths(flatten(result)[1])):
             dtype = dtype_of(leaf)
             if dtype.kind == "f":

@@ -67,6 +67,14 @@ def changed_in_place(x):
     return y.sum() + z[3]
 
 
+def changed_parts_of_an_array(x):
+    u, table = np.zeros((6, 6)), np.sin(np.arange(N) * 0.1)
+    u[2:4, 2:4] = 1.0
+    for i in range(N):
+        u[1:-1, 1:-1] += x[0] * 0.1 * (u[:-2, 1:-1] - u[1:-1, 1:-1]) + table[i]
+    return (u**2).sum()
+
+
 def swapped(x):
     a, b = x, x * 2
     for _ in range(N):
@@ -317,6 +325,7 @@ def of_a_derivative(x):
 
 ONE_OPERATION = [
     indexed, rows, numbers, stored, stored_back_and_forth, stored_at_every_second, changed_in_place,
+    changed_parts_of_an_array,
     swapped, nested, two_loops, broken, returned, in_two_ways, in_turns, at_first, zipped, closed_over,
     appended, appended_states, appended_in_two_ways, changed_parts, until_it_is_small, newton, forever,
     continued, continued_in_a_loop, a_loop_in_a_loop, with_math, of_a_derivative,

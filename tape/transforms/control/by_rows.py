@@ -85,8 +85,9 @@ class ByRows:
         self._rewriter = Rewriter(program)
         self._start, self._rows, self._hidden = start, rows, hidden
         self._indices = self._find_indices()
+        self._lasting = set(program.inputs[len(start) + len(rows) :])
         #: New rows: their inputs and what they are, by the array and where they begin.
-        self._new: dict[tuple[Node, int], tuple[Node, Any]] = {}
+        self._new: dict[tuple[int, int], tuple[Node, Any]] = {}
         self._carried: list[tuple[Node, Any, Any]] = []
         self._buffers = self._find_buffers()
         for node in program.entries:
@@ -122,7 +123,8 @@ class ByRows:
             return None
         if len(node.operands) != place + 1 or node.params.get("path"):
             return None
-        return self._indices.get(node.operands[place])
+        index = node.operands[place]
+        return self._indices.get(index) if type(index) is Node else None
 
     # Carried arrays ------------------------------------------------------------------------------
 
@@ -183,7 +185,7 @@ class ByRows:
     def _rewrite(self, node: Node) -> None:
         self._where = node.where
         name = node.primitive.name  # type: ignore[union-attr]
-        base = node.operands[0] if node.operands else None
+        base: Any = node.operands[0] if node.operands else None
         buffer = self._buffers.get(base) if type(base) is Node else None
         if buffer is not None and name in ("copy", "write", "gather"):
             if name == "copy":
@@ -193,7 +195,8 @@ class ByRows:
             else:
                 self._rewriter.known[node] = self._read(buffer, node)
             return
-        if name == "gather" and base in self.old.inputs[self.size + len(self._rows) :]:
+        lasting = isinstance(base, np.ndarray) or base in self._lasting
+        if name == "gather" and lasting:
             index = self._at_index(node, 1)
             if index is not None and index.rows(self.length, base.shape[0]) is not None:
                 row = self._row_of(base, _normal(index, base.shape[0]))
@@ -207,18 +210,19 @@ class ByRows:
             buffer.rows[version] = self._row_of(self.old.inputs[buffer.place], buffer.written)
         return buffer.rows[version]
 
-    def _row_of(self, array: Node, index: _Index) -> Node:
-        """Return the input that stands for what lies at an index before the loop."""
-        known = self._new.get((array, index.start))
+    def _row_of(self, array: Any, index: _Index) -> Node:
+        """Return the input that stands for what lies at an index before the loop.
+
+        `array` is an input, or a constant.
+        """
+        known = self._new.get((id(array), index.start))
         if known is None:
-            place = self.old.inputs.index(array)
-            whole = (
-                self._start[place]
-                if place < self.size
-                else self._hidden[place - self.size - len(self._rows)]
-            )
+            whole = array
+            if type(array) is Node:
+                place = self.old.inputs.index(array)
+                whole = [*self._start, *self._rows, *self._hidden][place]
             rows = whole[index.rows(self.length, array.shape[0])]
-            known = self._new[array, index.start] = _input(array.shape[1:], array), rows
+            known = self._new[id(array), index.start] = _input(array.shape[1:], array), rows
         return known[0]
 
     def _part(self, row: Any, node: Node) -> Any:
@@ -318,7 +322,7 @@ def _normal(index: _Index, size: int) -> _Index:
     return index._replace(start=index.start + size) if index.start < 0 else index
 
 
-def _input(shape: tuple[int, ...], like: Node) -> Node:
+def _input(shape: tuple[int, ...], like: Any) -> Node:
     new = Node(None, (), {}, (), shape, like.dtype)
     new.constant = like.dtype.kind != "f"
     return new
