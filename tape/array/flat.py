@@ -29,9 +29,9 @@ class Flat:
 
     __slots__ = ("_index", "base")
 
-    def __init__(self, base: Any) -> None:
+    def __init__(self, base: Any, index: int = 0) -> None:
         self.base = base
-        self._index = 0
+        self._index = index
 
     @property
     def index(self) -> int:

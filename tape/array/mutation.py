@@ -88,6 +88,14 @@ def _is_needed(root: Tensor) -> bool:
     return is_needed(root._value) or any(claim is not None for claim in claims)
 
 
+def _is_repeated(target: Tensor) -> bool:
+    """Whether several elements lie in one place: the view of an array, or what a number was made."""
+    if target._base is not None:
+        return any(step.shows == "repeated" for step, _ in target._path)
+    made_by = getattr(target._node, "primitive", None)
+    return made_by is not None and made_by.shows == "repeated"
+
+
 class _Latent:
     """What NumPy would have made views, and we copies: elements and rows taken by traced numbers.
 
@@ -159,7 +167,7 @@ def write(
         root = target._base if target._base is not None else target
     if root._trace.closed:
         raise leaked(root)
-    if target._base is not None and any(step.shows == "repeated" for step, _ in target._path):
+    if _is_repeated(target):
         raise ValueError("assignment destination is read-only")
     path = freeze_path(target._path) if target._base is not None else ()
     if target._base is not None and root._inner_shape is not None:

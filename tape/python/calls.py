@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.tape.python import debugging, special
-from tapegrad.tape.python.gate import Gate
+from tapegrad.tape.python.gate import Gate, current
 from tapegrad.tape.python.operators import BINARY, COMPARE, UNARY
-from tapegrad.tape.python.thunks import Thunk, stand_in
+from tapegrad.tape.python.thunks import Thunk, constant, stand_in
+from tapegrad.tape.python.walks import walk_back
 
 if TYPE_CHECKING:
     from tapegrad.tape.python.imaging import Imaging
@@ -139,10 +140,17 @@ def is_shown(function: Any) -> bool:
 def callback(gate: Imaging, function: Any) -> Any:
     """Return what to give in place of `function` to code of C's that calls it."""
     image = gate.callee(function)
+    gate.gives(image)
     if image is function:
         return function
     if image is None:  # a class: no function of C's alone could make an instance by images
-        return lambda *args, **kwargs: gate.call_with(function, args, kwargs)()
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = gate.call_with(function, args, kwargs)()
+            current.get().settle()
+            return result
+
+        return call
     if type(image) is FunctionType:
         image.__dict__.update(function.__dict__)
         image.__qualname__ = function.__qualname__
@@ -217,8 +225,15 @@ def _smallest(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[
 
 
 def _iterator(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
-    show = _asked("__iter__") if len(args) == 1 else _given(0)
+    show = _given(over=_FIRST) if len(args) == 1 else _given(0)
     return show(gate, function, args, kwargs)
+
+
+def _reversed(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+    back = walk_back(args[0]) if len(args) == 1 else None
+    if back is not None:
+        return partial(function, stand_in(args[0], __reversed__=constant(back)))
+    return _asked("__reversed__")(gate, function, args, kwargs)
 
 
 def _build_class(
@@ -287,7 +302,13 @@ _SHOWS: dict[Any, Show] = {
     ),
     itertools.accumulate: _given(1, "func", over=_FIRST),
     itertools.groupby: _given(1, "key", over=_FIRST),
-    **dict.fromkeys((zip, itertools.chain, itertools.product), _given(over=_ALL)),
+    **dict.fromkeys(
+        (zip, itertools.chain, itertools.product, itertools.zip_longest, itertools.compress),
+        _given(over=_ALL),
+    ),
+    **dict.fromkeys(
+        (itertools.islice, itertools.cycle, itertools.pairwise, itertools.tee), _given(over=_FIRST)
+    ),
     **dict.fromkeys((list, tuple, set, frozenset, enumerate, sum, any, all), _given(over=_FIRST)),
     **dict.fromkeys((len, operator.length_hint), _asked("__len__")),
     **dict.fromkeys((repr, ascii), _asked("__repr__")),
@@ -301,7 +322,8 @@ _SHOWS: dict[Any, Show] = {
     math.floor: _asked("__floor__", "__float__"),
     math.ceil: _asked("__ceil__", "__float__"),
     operator.index: _asked("__index__"),
-    **{f: _asked(f"__{f.__name__}__") for f in (abs, hash, next, reversed, round, bytes, dir)},
+    **{f: _asked(f"__{f.__name__}__") for f in (abs, hash, next, round, bytes, dir)},
+    reversed: _reversed,
     **{f: _operation("binary", 0, 1, after=(s,)) for s, f in BINARY.items()},
     **{f: _operation("compare", 0, 1, after=(s,)) for s, f in COMPARE.items()},
     **{f: _operation("unary", 0, after=(s,)) for s, f in UNARY.items()},

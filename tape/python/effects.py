@@ -6,6 +6,7 @@ place of the arrays that they are given, also of those in containers.
 
 from __future__ import annotations
 
+import builtins
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -179,11 +180,11 @@ class Calls(Permissions):
         else:
             self._permit(function, args, kwargs)
         function, args, kwargs = read_sparse(self, function, args, kwargs, is_ours(function))
+        if function is builtins.__build_class__:
+            return chain(super().call_with(function, args, kwargs), self._note_class)
         if function is id or function is hash:
             self._ask_identity(args)
         elif not is_ours(function) and not self._is_deaf(function, owner, args, kwargs):
-            if type(owner) in CONTAINERS and speaks(owner):
-                self.ledger.abandon(f"{function.__name__} asks objects that answer by code")
             if type(owner) in CONTAINERS and speaks(owner):
                 self.ledger.abandon(f"{function.__name__} asks objects that answer by code")
             args = tuple([self._silent(function, i, a) for i, a in enumerate(args)])
@@ -191,6 +192,10 @@ class Calls(Permissions):
         args = tuple([self._given(function, a) for a in args])
         kwargs = {name: self._given(function, a) for name, a in kwargs.items()}
         return super().call_with(function, args, kwargs)
+
+    def _note_class(self, cls: Any) -> Thunk:
+        """Note a class that was made; code of a metaclass may have returned any other."""
+        return constant(self.ledger.make(cls) if type(cls) is type else cls)
 
     def _again(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> Thunk:
         what = self.callee(function)
@@ -251,7 +256,10 @@ class Calls(Permissions):
         """``object.__setattr__(x, name, value)``: what the statement does."""
         hook = _WRAPPED[function.__name__]
         place = self.ledger.place_of(owner)
+        if hook == "store_item" and isinstance(owner, np.ndarray) and len(args) == 2:
+            return self.store_item(args[1], owner, args[0])  # type: ignore[attr-defined,no-any-return]
         if hook.startswith(("store", "delete")):
+            self._own_classes_only(owner)  # type: ignore[attr-defined]
             if place is not None:
                 self.ledger.abandon(f"{CHANGES} ({place})")
             return partial(function, *args)

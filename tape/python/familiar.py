@@ -16,6 +16,7 @@ from tapegrad.tape.array.replacements import replacement_of
 from tapegrad.tape.core.threads import after_fork
 from tapegrad.tape.python import special
 from tapegrad.tape.python.operators import COMPARE_METHODS, METHODS, UNARY_METHODS
+from tapegrad.tape.python.walks import WALKED
 from tapegrad.tape.python.writer import familiar
 
 if TYPE_CHECKING:
@@ -75,14 +76,16 @@ def _harmless(images: Images, cls: type) -> tuple[str, ...]:
     if cls is super:
         return ("operations",)
     if cls in (str, bytes):  # % makes text of what it is given
-        return ("attributes",)
-    if not special.is_heap(cls):
+        return ("attributes", "iteration")
+    if cls in WALKED:  # what is stored into an array meets an iterator that runs already
         return ("attributes", "operations")
-    kinds = {"attributes", "operations"}
+    if not special.is_heap(cls):
+        return ("attributes", "iteration", "operations")
+    kinds = {"attributes", "iteration", "operations"}
     for name, found in special.members(cls):
         if type(found) is FunctionType:
             if (name in _OPERATIONS or name in _LOOKUPS) and _matters(images, found):
-                kinds.discard("attributes" if name in _LOOKUPS else "operations")
+                kinds -= {"attributes"} if name in _LOOKUPS else {"iteration", "operations"}
         elif _describes(images, found):
             kinds.discard("attributes")
     return tuple(kinds)

@@ -54,6 +54,9 @@ class Gate:
     def settle(self) -> None:
         """Do what was put off: the function has ended."""
 
+    def gives(self, image: Any) -> None:
+        """An image is given to code of C's that calls it."""
+
     def watch(self) -> None:
         """Begin to be asked, in light images, about all attributes, items, operators, iterations."""
         familiar.watch(self)

@@ -14,6 +14,7 @@ from functools import partial
 from types import (
     BuiltinFunctionType,
     CellType,
+    CodeType,
     FunctionType,
     MethodType,
     ModuleType,
@@ -25,10 +26,10 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import Abandoned
-from tapegrad.tape.python.places import ABSENT, Place
+from tapegrad.tape.python.places import ABSENT, Place, declared
 from tapegrad.tape.python.purity import IMMUTABLE
 from tapegrad.tape.python.speaking import keeps_c_data
-from tapegrad.tape.python.special import in_python, is_a, lookup, written
+from tapegrad.tape.python.special import classes_of, in_python, is_a, lookup, written
 
 __all__ = ["CONTAINERS", "Check", "Ledger", "shown"]
 
@@ -149,8 +150,11 @@ class Ledger:
         self._entered: dict[int, Any] = {}
         self._own: dict[int, Any] = {}
         self._copies: dict[int, Any] = {}
+        self._namespaces: dict[int, Any] = {}
         #: Generators of random numbers that the run has made from a seed.
         self.drawing: dict[int, Any] = {}
+        #: The code of images that were given to code of C's.
+        self.given: set[CodeType] = set()
 
     def forget(self, owner: Any, name: str) -> None:
         """Drop what is known of an attribute that is about to change, which ends the recording.
@@ -191,7 +195,7 @@ class Ledger:
         self._where[id(copy)] = copy, place
 
     def make(self, value: Any) -> Any:
-        """Note a function or an instance that this run has made."""
+        """Note a function, a class or an instance that this run has made."""
         self._own[id(value)] = value
         return value
 
@@ -201,12 +205,21 @@ class Ledger:
         if type(value) not in CONTAINERS:
             self.make(value)
 
+    def name(self, namespace: dict[str, Any]) -> dict[str, Any]:
+        """Note a dict that holds the attributes of an instance."""
+        self._namespaces[id(namespace)] = namespace
+        return namespace
+
+    def is_namespace(self, value: Any) -> bool:
+        """Whether a dict holds the attributes of an instance."""
+        return id(value) in self._namespaces
+
     def is_copy(self, value: Any) -> bool:
         """Whether a value goes in place of a caller's list or instance."""
         return id(value) in self._copies
 
     def is_own(self, value: Any) -> bool:
-        """Whether this run has made a function or an instance."""
+        """Whether this run has made a function, a class or an instance."""
         return id(value) in self._own
 
     def begin(self, function: Any) -> None:
@@ -437,11 +450,28 @@ class Ledger:
 
     def of_class(self, cls: type, name: str) -> Any:
         """Note what a class holds under a name; return it as it lies there, or `ABSENT`."""
-        found = lookup(cls, name, ABSENT)
-        if cls.__module__.startswith("tapegrad."):
-            return found
-        self.check(Place.constant(cls, cls.__qualname__).of_class(name), "same", found)
-        return found
+        return self.held_by(cls, name)[0]
+
+    def held_by(self, cls: type, name: str) -> tuple[Any, Place | None]:
+        """Do `of_class`; return where it lies, too: None in a class that this run has made."""
+        if not self.is_own(cls):
+            place = Place.constant(cls, cls.__qualname__).of_class(name)
+            found = lookup(cls, name, ABSENT)
+            if not cls.__module__.startswith("tapegrad."):
+                self.check(place, "same", found)
+            return found, place
+        for base in classes_of(cls):
+            found = declared(base, name)
+            if self.is_own(base):
+                if found is not ABSENT:
+                    return found, None
+                continue
+            place = Place.constant(base, base.__qualname__).declared(name)
+            if in_python(base):
+                self.check(place, "same", found)
+            if found is not ABSENT:
+                return found, place
+        return ABSENT, None
 
     def ask(self, value: Any, *names: str) -> None:
         """Note which special methods the class of a value has."""

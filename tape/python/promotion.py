@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.flat import Flat
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
@@ -69,7 +70,7 @@ class Promotions:
     The table holds the arrays, so that neither an address nor an ``id`` is used again while it lives.
     """
 
-    __slots__ = ("_arrays", "_ends", "_owners", "_starts", "_tensors", "_views")
+    __slots__ = ("_ends", "_flats", "_owners", "_starts", "_tensors", "_views")
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -78,6 +79,8 @@ class Promotions:
         self._tensors: list[Tensor] = []
         #: Arrays that were asked for, the tensors that stand for them, and their layouts, by id.
         self._views: dict[int, tuple[Array, Tensor, Any]] = {}
+        #: The same of iterators.
+        self._flats: dict[int, tuple[Any, Flat]] = {}
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -117,6 +120,17 @@ class Promotions:
             tensor = view_of(tensor, owner, array)
         self._views[id(array)] = (array, tensor, (array.shape, array.strides))
         return tensor
+
+    def flat_of(self, flat: Any) -> Any:
+        """Return what stands for ``array.flat``, or `flat` if nothing stands for the array."""
+        known = self._flats.get(id(flat))
+        if known is not None:
+            return known[1]
+        tensor = self.find(flat.base)
+        if tensor is None:
+            return flat
+        self._flats[id(flat)] = flat, Flat(tensor, flat.index)
+        return self._flats[id(flat)][1]
 
     def tensor_of(self, array: Array) -> Tensor:
         """Return the tensor that stands for `array`, promoting its memory if need be."""

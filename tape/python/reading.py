@@ -14,7 +14,15 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, MethodWrapperType
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +38,7 @@ from tapegrad.tape.array.replacements import (
     wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.appearance import cut
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
@@ -44,11 +53,15 @@ from tapegrad.tape.python.promotion import Promoted, Promotions, is_traced, owne
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.sparse_operands import product
 from tapegrad.tape.python.thunks import Thunk, chain, constant
+from tapegrad.tape.python.walks import walked
 
 __all__ = ["Reader"]
 
 _DISPATCHED = type(np.sum)
+_UNBOUND = (MethodDescriptorType, WrapperDescriptorType)
 _CONTAINERS = (list, dict, set, deque)
+#: What reads the memory of an array.
+_MEMORY = (np.ndarray, np.flatiter, memoryview)
 #: Python and C functions that look at no elements of the arrays that they are given.
 _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
 
@@ -190,12 +203,20 @@ class Reader(Imaging):
         if type(value) is np.ndarray and self.promotions is not None:
             found = self.promotions.find(value)
             return value if found is None else found
+        if type(value) is np.flatiter and self.promotions is not None:
+            return self.promotions.flat_of(value)
+        if type(value) is memoryview and self.promotions is not None:
+            array = value.obj
+            if isinstance(array, np.ndarray) and self.promotions.find(array) is not None:
+                raise cut("a memoryview of an array that traced values were stored into")
         return value
 
     def see_all(self, value: Any) -> Any:
         """Do `see` for what is in lists, tuples and dicts, too."""
+        if self.promotions is None:
+            return value
         kind = type(value)
-        if kind is np.ndarray:
+        if kind in _MEMORY:
             return self.see(value)
         if kind is list or kind is tuple:
             seen = [self.see_all(v) for v in value]
@@ -240,13 +261,16 @@ class Reader(Imaging):
                 return None
             found = functions.find(function)
             if found is not None and found is not function:
-                if self.promotions is not None and function not in _BLIND:
+                if function is iter or (self.promotions is not None and function not in _BLIND):
                     return None
                 if wants_arguments(found) or (function in WRITERS and self.lent):
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
-        elif kind is MethodWrapperType and isinstance(function.__self__, np.ndarray):
-            return None
+        elif kind is MethodWrapperType or kind in _UNBOUND:
+            if isinstance(getattr(function, "__self__", None), np.ndarray):
+                return None
+            if function.__objclass__ is np.ndarray:
+                return None
         elif kind is FunctionType:
             found = replacement_of(function)
             if found is not None:
@@ -277,6 +301,8 @@ class Reader(Imaging):
         return super().call(function, args, names)
 
     def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
+        if type(function) in _UNBOUND and args and isinstance(args[0], np.ndarray):
+            function, args = function.__get__(args[0]), args[1:]
         owner = getattr(function, "__self__", None)
         if isinstance(owner, _CONTAINERS) and type(function) is BuiltinFunctionType:
             if holds_tensor(args) or (kwargs and holds_tensor(kwargs)):
@@ -347,7 +373,7 @@ class Reader(Imaging):
     # Operators and loads: asked once an array is promoted; updates always -------------------------
 
     def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
-        if symbol[-1] == "=" and type(a) is np.ndarray and self._is_written_apart(a, b):
+        if symbol[-1] == "=" and type(a) is np.ndarray and self._is_written_apart(a, self.see(b)):
             update = partial(BINARY[symbol], self.promote(a), self.see(b))
             return chain(update, lambda _: constant(a))
         if symbol[0] == "%" and type(a) in (str, bytes):
@@ -398,7 +424,10 @@ class Reader(Imaging):
         return super().truth(self.see(value))
 
     def iterate(self, value: Any) -> Any:
-        return super().iterate(self.see(value))
+        return super().iterate(walked(self.see(value)))
+
+    def delegate(self, value: Any) -> Any:
+        return super().delegate(walked(self.see(value)))
 
     def convert(self, value: Any, kind: str) -> Thunk:
         value = self.see(value)
@@ -415,22 +444,22 @@ class Reader(Imaging):
     # Stores --------------------------------------------------------------------------------------
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
-        if isinstance(owner, np.ndarray):
-            if self._is_written_apart(owner, value):
-                tensor = self.promote(owner)
-                return partial(operator.setitem, tensor, self.see_all(key), self.see_all(value))
-        elif type(owner) is np.flatiter:
-            if self._is_written_apart(owner.base, value):
-                flat = Flat(self.promote(owner.base))
-                return partial(operator.setitem, flat, self.see_all(key), self.see_all(value))
+        is_flat = type(owner) is np.flatiter
+        if is_flat or isinstance(owner, np.ndarray):
+            key, value = self.see_all(key), self.see_all(value)
+            array: Any = owner.base if is_flat else owner
+            if self._is_written_apart(array, value):
+                tensor = self.promote(array)
+                return partial(operator.setitem, Flat(tensor) if is_flat else tensor, key, value)
         elif isinstance(owner, _CONTAINERS) and holds_tensor((key, value)):
             self.exchange.note(owner)
         return super().store_item(value, owner, key)
 
     def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
         if isinstance(owner, np.ndarray):
+            value = self.see_all(value)
             if name in ("flat", "real") and self._is_written_apart(owner, value):
-                return partial(setattr, self.promote(owner), name, self.see_all(value))
+                return partial(setattr, self.promote(owner), name, value)
         elif holds_tensor(value):
             self.exchange.note_attribute(owner, name)
         return super().store_attribute(value, owner, name)

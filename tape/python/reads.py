@@ -141,8 +141,9 @@ class Reads(Reader):
         if name == "__dict__" and not isinstance(owner, FunctionType):
             if special.is_a(owner, type):
                 ledger.abandon("it reads the namespace of a class")
+            names = ledger.name(special.own_names(owner))
             if place is not None:
-                ledger.remember(special.own_names(owner), place.names())
+                ledger.remember(names, place.names())
             return None, None
         if special.is_a(owner, ModuleType):
             if place is None:  # a module that the run has imported
@@ -167,9 +168,9 @@ class Reads(Reader):
         for method in ("__getattribute__", "__getattr__"):
             if special.written(kind, method) is not None:
                 ledger.of_class(kind, method)
-        ledger.of_class(kind, name)
-        if special.written(type(found), "__get__") is not None:  # its image reads of it
-            ledger.remember(found, Place.constant(kind, kind.__qualname__).of_class(name))
+        _, declared_at = ledger.held_by(kind, name)
+        if special.written(type(found), "__get__") is not None and declared_at is not None:
+            ledger.remember(found, declared_at)  # its image reads of it
         if found is not ABSENT and special.outranks(found):
             return self._held_by_descriptor(owner, found, name, place)
         held = own(owner, name)
@@ -180,13 +181,12 @@ class Reads(Reader):
             ledger.check(place.own(name), "same", ABSENT)
         elif held is not ABSENT:
             return None, None
-        if found is ABSENT:
+        if found is ABSENT or declared_at is None:
             return None, None
-        cls = Place.constant(kind, kind.__qualname__)
         if type(found) in (staticmethod, classmethod):
-            ledger.remember(found.__func__, cls.of_class(name).inside("__func__"))
+            ledger.remember(found.__func__, declared_at.inside("__func__"))
             return None, None
-        return found, cls.of_class(name)
+        return found, declared_at
 
     def _held_above(self, owner: Any, name: str) -> tuple[Any, Place | None]:
         """Note where ``super()`` finds an attribute."""
@@ -195,8 +195,12 @@ class Reads(Reader):
         above = classes[classes.index(start) + 1 :] if start in classes else ()
         for base in above:
             if base is not object:
-                place = Place.constant(base, base.__qualname__).declared(name)
                 held = declared(base, name)
+                if self.ledger.is_own(base):
+                    if held is not ABSENT:
+                        return None, None
+                    continue
+                place = Place.constant(base, base.__qualname__).declared(name)
                 self.ledger.check(place, "same", held)
                 if held is not ABSENT:
                     return held, place
@@ -206,7 +210,7 @@ class Reads(Reader):
         root = Place.constant(owner, owner.__qualname__)
         if kind is not type:
             self.ledger.of_class(kind, name)
-        found = self.ledger.of_class(owner, name)
+        found, place = self.ledger.held_by(owner, name)
         of_meta = special.lookup(kind, name)
         if special.is_a(of_meta, property):
             return None, None
@@ -214,9 +218,9 @@ class Reads(Reader):
             if name in ("__name__", "__qualname__", "__module__", "__mro__", "__bases__"):
                 return getattr(owner, name), root.inside(name)
             return None, None
-        if type(found) in (staticmethod, classmethod):
+        if place is None or type(found) in (staticmethod, classmethod):
             return None, None
-        return found, root.of_class(name)
+        return found, place
 
     def _held_by_c(
         self, owner: Any, kind: type, name: str, place: Place | None

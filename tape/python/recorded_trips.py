@@ -8,19 +8,29 @@ recording; then the loop runs as it is written.
 from __future__ import annotations
 
 from functools import cache, partial
-from types import BuiltinFunctionType, MethodWrapperType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.program.trips import Writes
+from tapegrad.tape.python import special
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.operators import words
+from tapegrad.tape.python.reads import RANDOM
 from tapegrad.tape.python.recorded_bodies import OfBody, hashes, in_place
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
-__all__ = ["of_trip"]
+__all__ = ["is_followed", "of_trip"]
 
 #: Types whose in-place operators change them.
 _CHANGING = (list, dict, set, bytearray)
@@ -39,8 +49,29 @@ def _is_traced(key: Any) -> bool:
     return isinstance(key, Tensor) or (type(key) is tuple and any(map(_is_traced, key)))
 
 
+#: Objects of C's that give nothing of other objects but what a gate sees.
+_FOLLOWED = (
+    Tensor, np.ndarray, np.generic, np.dtype, np.ufunc, type(np.sum), list, dict, tuple, set,
+    frozenset, bytearray, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType,
+    MethodWrapperType, MethodDescriptorType, WrapperDescriptorType, partial, np.vectorize,
+)  # fmt: skip
+
+
+def is_followed(value: Any) -> bool:
+    """Whether all that a trip reads or changes by means of a value is seen.
+
+    An iterator is advanced; a view of a dict, a memoryview and their kin show what is changed elsewhere.
+    """
+    kind = type(value)
+    if isinstance(value, Tensor) or kind in PLAIN or isinstance(value, _FOLLOWED):
+        return True
+    return special.in_python(kind) and not hasattr(kind, "__next__")
+
+
 class OfTrip(OfBody):
     """What a recorder does besides while it records one trip of a loop."""
+
+    ledger: Any
 
     def _note(self, value: Any) -> Any:
         self.things_made()[id(value)] = value
@@ -58,7 +89,7 @@ class OfTrip(OfBody):
 
     def _may_change(self, value: Any) -> None:
         if not isinstance(value, (Tensor, np.ndarray)) and id(value) not in self.things_made():
-            if type(value) in (list, dict):
+            if type(value) in (list, dict) and not self.ledger.is_namespace(value):
                 raise Writes(value)
             self.trip.give_up(f"it changes an object of type {type(value).__name__}")
 
@@ -73,9 +104,9 @@ class OfTrip(OfBody):
     # What comes in ---------------------------------------------------------------------------------
 
     def entering(self, value: Any) -> Any:
-        """Refuse iterators from outside, wherever they come from."""
-        if hasattr(type(value), "__next__") and id(value) not in self.things_made():
-            self.trip.give_up("it takes values from an iterator")
+        """Refuse what lets something from outside be seen or changed by another name."""
+        if not is_followed(value) and id(value) not in self.things_made():
+            self.trip.give_up(f"it uses an object of type {type(value).__name__}")
         return value
 
     def _entered(self, value: Any) -> Thunk:
@@ -173,6 +204,8 @@ class OfTrip(OfBody):
 
     def call_with(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Thunk:
         owner = getattr(function, "__self__", None)
+        if isinstance(owner, RANDOM):
+            self.trip.give_up("it draws random numbers")
         if owner is not None and type(function) in (BuiltinFunctionType, MethodWrapperType):
             plain = isinstance(owner, (Tensor, np.ndarray, ModuleType, type, *PLAIN))
             is_own = id(owner) in self.things_made()

@@ -76,9 +76,13 @@ class Recorder(Rolling, Calls):
         )
         if not described:
             self._own_only(owner, "__setattr__", changed=name)
-        if isinstance(owner, (type, ModuleType)) and self.ledger.place_of(owner) is not None:
-            self.ledger.abandon(f"{CHANGES} ({self.ledger.place_of(owner)})")
+        self._own_classes_only(owner)
         return super().store_attribute(value, owner, name)
+
+    def _own_classes_only(self, owner: Any) -> None:
+        """End the recording if it changes a module, or a class that it has not made for certain."""
+        if isinstance(owner, (type, ModuleType)) and not self.ledger.is_own(owner):
+            self.ledger.abandon(f"{CHANGES} ({owner.__name__})")
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
         self._ask_key(key)
@@ -96,6 +100,7 @@ class Recorder(Rolling, Calls):
 
     def delete_attribute(self, owner: Any, name: str) -> Thunk:
         self._own_only(owner, "__delattr__")
+        self._own_classes_only(owner)
         return super().delete_attribute(owner, name)
 
     def delete_item(self, owner: Any, key: Any) -> Thunk:

@@ -11,7 +11,7 @@ from tapegrad.tape.python.bytecode import Assembly, put_together, take_apart
 from tapegrad.tape.python.loop_bodies import Loop, end_of, loops_of
 from tapegrad.tape.python.sites import Site, calls_that_ask, stacks
 from tapegrad.tape.python.treatments import TREATED, as_it_is, spread
-from tapegrad.tape.python.writer import Writer
+from tapegrad.tape.python.writer import Writer, familiar
 
 __all__ = ["FULL", "LIGHT", "Level", "with_gates"]
 
@@ -139,7 +139,7 @@ def _after(first: bytes, then: Assembly) -> Assembly:
 
 
 def _kind(group: str) -> str:
-    return "attributes" if group == "attributes" else "operations"
+    return group if group in familiar else "operations"
 
 
 #: Where the operands lie, from the top of the stack, whose classes say what an instruction does.

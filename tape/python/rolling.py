@@ -27,6 +27,7 @@ from tapegrad.tape.python.items import Items, items_of, together
 from tapegrad.tape.python.ledger import CONTAINERS
 from tapegrad.tape.python.loop_bodies import Loop
 from tapegrad.tape.python.pending import Pending
+from tapegrad.tape.python.recorded_trips import is_followed
 from tapegrad.tape.python.thunks import Thunk
 
 __all__ = ["LEAST", "Rolling"]
@@ -108,8 +109,9 @@ class Rolling:
         if any(name not in values for name in loop.kept):
             return None
         try:
-            if any(map(_is_advanced, values.values())):
-                raise NotRecordable("it takes values from an iterator")
+            for value in values.values():
+                if not is_followed(value):
+                    raise NotRecordable(f"it uses an object of type {type(value).__name__}")
             after, number, lists = self._rolled(loop, body, values, *items)
         except (NotRecordable, Exception) as reason:  # whatever it is, the trips will say so
             self.ledger.trace.loops[place] = str(reason)
@@ -117,8 +119,27 @@ class Rolling:
         self.ledger.trace.loops.pop(place, None)
         self.adopt(list(after.values()))
         if lists:
-            current.set(cast(Any, Pending(self, *lists)))
+            pending = Pending(self, *lists)
+            if self._returns_to_c(frame):
+                pending.settle()
+            else:
+                current.set(cast(Any, pending))
         return tuple(after[name] for name in loop.kept), number
+
+    def gives(self, image: Any) -> None:
+        """Note an image that code of C's calls, which reads what it returns unseen."""
+        code = getattr(getattr(image, "func", image), "__code__", None)
+        if code is not None:
+            self.ledger.given.add(code)
+
+    def _returns_to_c(self, frame: FrameType | None) -> bool:
+        """Whether a frame lies under a call of C's."""
+        given = self.ledger.given
+        while given and frame is not None:
+            if frame.f_code in given:
+                return True
+            frame = frame.f_back
+        return False
 
     def _rolled(self, loop: Loop, body: Any, values: dict[str, Any], *items: Any) -> Any:
         written: dict[str, Any] = {}
@@ -174,10 +195,6 @@ def _name_of(write: Writes, values: dict[str, Any]) -> str | None:
         if any(values[name].shape != owner(target).shape for name in found):
             return None
     return found[0] if len(found) == 1 else None
-
-
-def _is_advanced(value: Any) -> bool:
-    return hasattr(type(value), "__next__") and not isinstance(value, Tensor)
 
 
 class _Trips(Iterator[Any]):

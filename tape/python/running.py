@@ -62,7 +62,7 @@ def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) ->
 
     Arrays in the nest `lent` are the caller's; `originals` are as for `read`.
     """
-    gate = current.get()
+    gate = _gate()
     if isinstance(gate, Reader):
         gate.arguments = (gate.arguments, lent)
         gate.originals.update((id(given), (given, own)) for given, own in originals)
@@ -70,6 +70,7 @@ def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) ->
         return function
     gate.begin(function)
     what = gate.callee(function)
+    gate.gives(what)
     return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()
 
 
@@ -80,10 +81,16 @@ def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def seen(result: Any) -> Any:
     """Return what an image has returned with tensors in place of promoted arrays."""
-    gate = current.get()
+    gate = _gate()
     if isinstance(gate, Reader) and gate.promotions is not None:
         return gate.seen(result)
     return result
+
+
+def _gate() -> Gate:
+    """Return the gate that is asked, after what it had put off."""
+    current.get().settle()
+    return current.get()
 
 
 @contextmanager

@@ -23,8 +23,9 @@ class Types(set[type]):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-#: Types of operands which light images do not ask about: of owners of attributes, and of all others.
-familiar: dict[str, Types] = {"attributes": Types(), "operations": Types()}
+#: Types of operands which light images do not ask about: of owners of attributes, of what is iterated
+#: over, and of all others.
+familiar: dict[str, Types] = {kind: Types() for kind in ("attributes", "iteration", "operations")}
 
 _FORWARD = "POP_JUMP_FORWARD_IF_" if VERSION < (3, 12) else "POP_JUMP_IF_"
 
