@@ -166,6 +166,8 @@ class Calls(Permissions):
                     return self._again(getattr(owner, function.__name__), args, kwargs)
             function = self._method(function, owner, args)
             if kind is MethodType:
+                args = tuple([self.see_all(a) for a in args])
+                kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
                 return partial(function, *args, **kwargs)
         elif is_in(function, SEEDED):
             self._permit(function, args, kwargs)

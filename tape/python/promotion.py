@@ -37,9 +37,42 @@ Array = np.ndarray[Any, Any]
 
 def owner_of(array: Array) -> Array:
     """Return the array that owns the memory of `array`: the end of its chain of bases."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    while array.base is not None:
+        base = array.base if isinstance(array.base, np.ndarray) else _behind(array)
+        if base is None:
+            break
+        array = base
     return array
+
+
+def _behind(array: Array) -> Array | None:
+    """Return the array whose memory an object that is no array lends to another."""
+    lender: Any = array.base
+    kind = type(lender)
+    if kind is np.nditer:
+        address = address_of(array)
+        for operand in lender.operands:
+            low, high = np.lib.array_utils.byte_bounds(operand)
+            if low <= address < high:
+                return operand  # type: ignore[no-any-return]
+        return None
+    held = lender.obj if kind is memoryview else getattr(lender, "base", None)
+    return held if isinstance(held, np.ndarray) else None
+
+
+def _check_memory(owner: Array) -> None:
+    """Refuse memory that something else shows than arrays, which would read what it held before."""
+    lender: Any = owner.base
+    try:
+        memoryview(lender)
+    except TypeError:
+        return
+    lender = lender.obj if type(lender) is memoryview else lender
+    raise TracedArrayError(
+        f"a traced value is stored into an array whose memory belongs to an object of type "
+        f"{type(lender).__name__}, at {user_location()}: its derivative would be lost there. Store "
+        "it into a copy of the array"
+    )
 
 
 def address_of(array: Array) -> int:
@@ -52,6 +85,13 @@ def is_traced(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.live_trace.level > 0 or not value.constant
     return type(value) in (list, tuple) and any(map(is_traced, value))
+
+
+def _overlapping(array: Array) -> TracedArrayError:
+    return TracedArrayError(
+        f"an array of shape {array.shape} shares a part of its memory with another one that traced "
+        f"values were stored into, and belongs to no array that has all of it, at {user_location()}"
+    )
 
 
 class Promoted(Tensor):
@@ -70,12 +110,14 @@ class Promotions:
     The table holds the arrays, so that neither an address nor an ``id`` is used again while it lives.
     """
 
-    __slots__ = ("_ends", "_flats", "_owners", "_starts", "_tensors", "_views")
+    __slots__ = ("_ends", "_flats", "_layouts", "_owners", "_starts", "_tensors", "_views")
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._owners: list[Array] = []
+        #: The owners as they lay when they were promoted; their shapes can be set.
+        self._layouts: list[Array] = []
         self._tensors: list[Tensor] = []
         #: Arrays that were asked for, the tensors that stand for them, and their layouts, by id.
         self._views: dict[int, tuple[Array, Tensor, Any]] = {}
@@ -85,8 +127,8 @@ class Promotions:
     def __len__(self) -> int:
         return len(self._owners)
 
-    def __iter__(self) -> Iterator[tuple[Array, Tensor]]:
-        return iter(zip(self._owners, self._tensors))
+    def __iter__(self) -> Iterator[tuple[Array, Array, Tensor]]:
+        return iter(zip(self._owners, self._layouts, self._tensors))
 
     def promote(self, array: Array) -> Tensor:
         """Return the tensor that stands for `array` from now on."""
@@ -96,12 +138,17 @@ class Promotions:
                 f"a traced value is stored into an array of dtype {owner.dtype}, at {user_location()}: "
                 "its derivative would be lost there"
             )
+        if owner.base is not None:
+            _check_memory(owner)
         tensor = Promoted(owner, constant=True)
         low, high = np.lib.array_utils.byte_bounds(owner)
         at = bisect_right(self._starts, low)
+        if at < len(self._starts) and self._starts[at] < high:
+            raise _overlapping(owner)
         self._starts.insert(at, low)
         self._ends.insert(at, max(high, low + 1))
         self._owners.insert(at, owner)
+        self._layouts.insert(at, owner.view(np.ndarray))
         self._tensors.insert(at, tensor)
         found = self.find(array)
         return tensor if found is None else found  # nothing lies in an empty array
@@ -114,10 +161,17 @@ class Promotions:
         at = self._place_of(array)
         if at is None:
             return None
-        owner = self._owners[at]
-        tensor = self._tensors[at]
-        if array is not owner:
-            tensor = view_of(tensor, owner, array)
+        layout, tensor = self._layouts[at], self._tensors[at]
+        if (array.shape, array.strides, array.dtype) != (
+            layout.shape,
+            layout.strides,
+            layout.dtype,
+        ):
+            if np.lib.array_utils.byte_bounds(array)[1] > self._ends[at]:
+                raise _overlapping(array)
+            tensor = view_of(tensor, layout, array)
+        if type(array.base) is np.nditer:  # the next time it lies elsewhere
+            return tensor
         self._views[id(array)] = (array, tensor, (array.shape, array.strides))
         return tensor
 

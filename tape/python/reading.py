@@ -95,7 +95,7 @@ class Reader(Imaging):
         #: What promoted arrays held before, if the trace has nothing to leave in them.
         self._earlier: dict[int, Tensor] = {}
         if self.promotions is not None and trace is not None and not trace.lowers:
-            self._earlier = {id(t): t.snapshot() for _, t in self.promotions}
+            self._earlier = {id(t): t.snapshot() for _, _, t in self.promotions}
 
     @property
     def exchange(self) -> Exchange:
@@ -149,22 +149,22 @@ class Reader(Imaging):
                 self.outer.exchange.join(self._exchange)
         if self.promotions is not None:
             trace, outside = self.trace, None
-            for owner, tensor in self.promotions:
+            for owner, layout, tensor in self.promotions:
                 if trace is not None and not trace.lowers and tensor.live_trace is trace:
-                    # The table, twice, its iteration and the names here; views count, too.
-                    if sys.getrefcount(owner) > 5 and id(owner) not in self.lent:
+                    # The table, three times, its iteration and the names here; views count, too.
+                    if sys.getrefcount(owner) > 6 and id(owner) not in self.lent:
                         outside = owner.shape
                     known = self._earlier.get(id(tensor))
-                    tensor.adopt(Tensor(owner, constant=True) if known is None else known)
+                    tensor.adopt(Tensor(layout, constant=True) if known is None else known)
                 else:
-                    self._lower(owner, tensor)
+                    self._lower(owner, layout, tensor)
             if self.outer is None:
                 self.unwatch()
             if outside is not None:
                 assert trace is not None
                 trace.stored_outside(outside)
 
-    def _lower(self, owner: Any, tensor: Tensor) -> None:
+    def _lower(self, owner: Any, layout: Any, tensor: Tensor) -> None:
         """Give a promoted array what it holds on the level below."""
         if self.outer is None:
             tensor.__class__ = Tensor
@@ -176,7 +176,7 @@ class Reader(Imaging):
             value = tensor
             while isinstance(value, Tensor):
                 value = value.value
-            owner[...] = value
+            layout[...] = value
 
     def _plain(self, tensor: Tensor) -> Any:
         """Return what a traced value is on the level below; others are left as they are.

@@ -53,10 +53,10 @@ class Recorder(Rolling, Calls):
     def begin(self, function: Any) -> None:
         self.ledger.begin(function)
 
-    def _lower(self, owner: Any, tensor: Tensor) -> None:
+    def _lower(self, owner: Any, layout: Any, tensor: Tensor) -> None:
         # What the recorded function itself has filled is its own, and part of the recording.
         if self.trace is not self.ledger.trace:
-            super()._lower(owner, tensor)
+            super()._lower(owner, layout, tensor)
 
     # Changes -----------------------------------------------------------------------------------------
 
