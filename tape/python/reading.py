@@ -445,7 +445,9 @@ class Reader(Imaging):
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
         is_flat = type(owner) is np.flatiter
-        if is_flat or isinstance(owner, np.ndarray):
+        if isinstance(owner, (Tensor, Flat)):
+            key, value = self.see_all(key), self.see_all(value)
+        elif is_flat or isinstance(owner, np.ndarray):
             key, value = self.see_all(key), self.see_all(value)
             array: Any = owner.base if is_flat else owner
             if self._is_written_apart(array, value):
@@ -456,6 +458,8 @@ class Reader(Imaging):
         return super().store_item(value, owner, key)
 
     def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
+        if isinstance(owner, Tensor):
+            value = self.see_all(value)
         if isinstance(owner, np.ndarray):
             value = self.see_all(value)
             if name in ("flat", "real") and self._is_written_apart(owner, value):
