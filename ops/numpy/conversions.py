@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.shape.views import in_order
 from tapegrad.tape.array.numbers import (
     as_array,
     as_number,
@@ -84,6 +85,8 @@ def _example(a: Tensor) -> Any:
         hidden += below.live_trace.appearance.hidden_axes
         below = below.value
     if not below.size:
+        return np.zeros(a.shape, a.dtype)
+    if hidden and in_order(a):  # whatever lies between the elements of an example
         return np.zeros(a.shape, a.dtype)
     return below[(*(0,) * hidden, ...)]
 

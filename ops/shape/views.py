@@ -27,6 +27,7 @@ __all__ = [
     "atleast_3d",
     "broadcast_to",
     "expand_dims",
+    "in_order",
     "matrix_transpose",
     "moveaxis",
     "ravel",
@@ -184,12 +185,12 @@ def ravel(a: ArrayLike, order: str = "C", *, constant: bool | None = None) -> Te
     if _is_column_major(a, order):
         a = transpose(a)
     out = reshape(a, (int(np.prod(shape_of(a), dtype=np.int64)),), constant=constant)
-    if out.base is not None and not _in_order(a):
+    if out.base is not None and not in_order(a):
         return apply(copy_p, (out,), {}, constant)  # type: ignore[no-any-return]
     return out
 
 
-def _in_order(a: Array) -> bool:
+def in_order(a: Array) -> bool:
     """Whether elements lie one after the other; those of a batch as they would in an example."""
     array, hidden, below = data_below(a), 0, a
     while isinstance(below, Tensor):

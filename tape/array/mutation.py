@@ -60,20 +60,25 @@ def is_pinned(root: Tensor) -> bool:
 
 
 def write_in_memory(root: Tensor, values: list[Any], params: Mapping[str, Any]) -> Any:
-    """Write into the buffer of `root`, or into a copy if the old version is needed; return it."""
+    """Write into the buffer of `root`, or into a copy if the old version is needed; return it.
+
+    A write that raises, since a shape does not fit or an index is too great, leaves all as it was.
+    """
     buffer = root._value
     if is_pinned(root):
         buffer = buffer.copy("K")  # views of it stay views
+        place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
         root._pin = None
         root._lock = None
-        place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
         return buffer
     if not buffer.flags.writeable:
         if _is_needed(root):
             # The guard protects what entries have saved; this buffer is locked but nobody saved it.
             buffer = buffer.copy("K")  # views of it stay views
+            place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
             root._lock = None
-        elif is_locked(buffer):  # for views, which follow
+            return buffer
+        if is_locked(buffer):  # for views, which follow
             with unlocked(buffer):
                 place(buffer, values[0], params["path"], params["spec"], tuple(values[1:]))
             return buffer

@@ -130,6 +130,10 @@ class Promotions:
     def __iter__(self) -> Iterator[tuple[Array, Array, Tensor]]:
         return iter(zip(self._owners, self._layouts, self._tensors))
 
+    def forget_views(self) -> None:
+        """Let go of the arrays that were asked for: those that live on are held by somebody else."""
+        self._views.clear()
+
     def promote(self, array: Array) -> Tensor:
         """Return the tensor that stands for `array` from now on."""
         owner = owner_of(array)

@@ -120,6 +120,7 @@ class Reader(Imaging):
     def read(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run the image of a function, and clean up after it."""
         self.begin(function)
+        failed = False
         try:
             result = self.run(function, *args, **kwargs)
             # A nest of its own: what the user keeps of it is exchanged.
@@ -132,9 +133,12 @@ class Reader(Imaging):
             if self.outer is None:
                 explain_refusal(error)
             self.exchange.clean_exception(error, self._plain)
+            failed = True
             raise
         finally:
-            self._finish()
+            outside = self._finish()
+            if outside is not None and not failed:
+                self.trace.stored_outside(outside)
 
     def seen(self, result: Any) -> Any:
         """Return a result in which tensors stand for promoted arrays, as these are now."""
@@ -142,17 +146,20 @@ class Reader(Imaging):
         shown = map(self.see, leaves)
         return unflatten(structure, [s.snapshot() if _is_promoted(s) else s for s in shown])
 
-    def _finish(self) -> None:
+    def _finish(self) -> tuple[int, ...] | None:
+        """Clean up; return the shape of an array from outside that holds what is lost now, if any."""
+        outside = None
         if self._exchange is not None:
             self._exchange.finish(self._plain)
             if self.outer is not None:
                 self.outer.exchange.join(self._exchange)
         if self.promotions is not None:
-            trace, outside = self.trace, None
+            trace = self.trace
+            self.promotions.forget_views()
             for owner, layout, tensor in self.promotions:
                 if trace is not None and not trace.lowers and tensor.live_trace is trace:
-                    # The table, three times, its iteration and the names here; views count, too.
-                    if sys.getrefcount(owner) > 6 and id(owner) not in self.lent:
+                    # The table, its layout, its iteration and the names here; views count, too.
+                    if sys.getrefcount(owner) > 5 and id(owner) not in self.lent:
                         outside = owner.shape
                     known = self._earlier.get(id(tensor))
                     tensor.adopt(Tensor(layout, constant=True) if known is None else known)
@@ -160,9 +167,7 @@ class Reader(Imaging):
                     self._lower(owner, layout, tensor)
             if self.outer is None:
                 self.unwatch()
-            if outside is not None:
-                assert trace is not None
-                trace.stored_outside(outside)
+        return outside
 
     def _lower(self, owner: Any, layout: Any, tensor: Tensor) -> None:
         """Give a promoted array what it holds on the level below."""
@@ -373,9 +378,13 @@ class Reader(Imaging):
     # Operators and loads: asked once an array is promoted; updates always -------------------------
 
     def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
-        if symbol[-1] == "=" and type(a) is np.ndarray and self._is_written_apart(a, self.see(b)):
-            update = partial(BINARY[symbol], self.promote(a), self.see(b))
-            return chain(update, lambda _: constant(a))
+        if symbol[-1] == "=" and type(a) is np.ndarray:
+            b = self.see(b)
+            if self._is_written_apart(a, b):
+                update = partial(BINARY[symbol], self.promote(a), b)
+                return chain(update, lambda _: constant(a))
+            if isinstance(b, Tensor) and self.trace is not None:  # a constant that nobody traces
+                return super().binary(a, b.value, symbol)
         if symbol[0] == "%" and type(a) in (str, bytes):
             formats = type(a).__mod__
             functions.find(formats)  # loads what is known of it

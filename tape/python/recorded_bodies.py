@@ -54,10 +54,10 @@ class OfBody:
             made = self.made_here = outer.things_made() if inside else {}
         return made
 
-    def _finish(self) -> None:
+    def _finish(self) -> Any:
         if self.trace.has_examples:
             self.things_made().clear()  # what else holds on to an array now is from outside
-        super()._finish()  # type: ignore[misc]
+        return super()._finish()  # type: ignore[misc]
 
     def _about_to_write(self, array: Any) -> None:
         """End the recording before an array is written into that may be from outside."""

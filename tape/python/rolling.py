@@ -165,9 +165,9 @@ class Rolling:
                 if any(owner(row) is owner(written[name]) for row in items[0]):
                     raise NotRecordable("it writes into what it goes over") from None
 
-    def _finish(self) -> None:
+    def _finish(self) -> Any:
         self.__dict__.pop("_turns", None)  # frames hold on to what is theirs
-        super()._finish()  # type: ignore[misc]
+        return super()._finish()  # type: ignore[misc]
 
     def adopt(self, value: Any) -> None:
         """Note the instances in a nest that was put together for a name."""
