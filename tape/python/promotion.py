@@ -134,6 +134,12 @@ class Promotions:
         """Let go of the arrays that were asked for: those that live on are held by somebody else."""
         self._views.clear()
 
+    def flats_of(self, owner: Array) -> int:
+        """Return how many references to an array the iterators of the table are."""
+        bases = [flat.base for flat, _ in self._flats.values()]
+        views = {id(base) for base in bases if base is not owner and owner_of(base) is owner}
+        return len(views) + sum(base is owner for base in bases)
+
     def promote(self, array: Array) -> Tensor:
         """Return the tensor that stands for `array` from now on."""
         owner = owner_of(array)

@@ -159,7 +159,8 @@ class Reader(Imaging):
             for owner, layout, tensor in self.promotions:
                 if trace is not None and not trace.lowers and tensor.live_trace is trace:
                     # The table, its layout, its iteration and the names here; views count, too.
-                    if sys.getrefcount(owner) > 5 and id(owner) not in self.lent:
+                    held = 5 + self.promotions.flats_of(owner)
+                    if sys.getrefcount(owner) > held and id(owner) not in self.lent:
                         outside = owner.shape
                     known = self._earlier.get(id(tensor))
                     tensor.adopt(Tensor(layout, constant=True) if known is None else known)

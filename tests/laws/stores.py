@@ -120,6 +120,7 @@ class Program:
             self._make, self._store, self._store, self._view, self._update, self._copy, self._name,
             self._out, self._list, self._swap, self._whole, self._call, self._mask, self._hold,
             self._function, self._iterator, self._sorted, self._sum, self._rows, self._stencil,
+            self._seen_otherwise, self._parts, self._chained, self._given_on, self._cast,
         ]  # fmt: skip
         if self.depth < 2:
             ways += [self._over_array, self._over_range, self._branch, self._try]
@@ -208,15 +209,15 @@ class Program:
     def _call(self) -> None:
         array, vector = self._any(), self._vector()
         choices = (
-                f"{array}.fill({self._number()})",
-                f"{array}.flat[1] = {self._number()}",
-                f"np.copyto({array}, {self._array(self.arrays[array])})",
-                f"np.add.at({vector}, [0, 1, 0], {self._number()})",
-                f"np.put({vector}, [0, -1], {self._number()})",
-                f"{array}.put([1], {self._number()})",
-                f"np.putmask({array}, {array} > 0.6, {self._number()})",
-                f"{vector}.__setitem__(slice(1, None), {self._number()})",
-            )  # fmt: skip
+            f"{array}.fill({self._number()})",
+            f"{array}.flat[1] = {self._number()}",
+            f"np.copyto({array}, {self._array(self.arrays[array])})",
+            f"np.add.at({vector}, [0, 1, 0], {self._number()})",
+            f"np.put({vector}, [0, -1], {self._number()})",
+            f"{array}.put([1], {self._number()})",
+            f"np.putmask({array}, {array} > 0.6, {self._number()})",
+            f"{vector}.__setitem__(slice(1, None), {self._number()})",
+        )  # fmt: skip
         self._emit(self._pick(*choices))
 
     def _mask(self) -> None:
@@ -286,6 +287,98 @@ class Program:
     def _stencil(self) -> None:
         array = self._vector()
         self._emit(f"{array}[1:-1] = {array}[1:-1] + 0.1 * ({array}[2:] - {array}[:-2])")
+
+    def _seen_otherwise(self) -> None:
+        """Functions of NumPy's that return views."""
+        array, name = self._any(), self._new("v")
+        shape = self.arrays[array]
+        how, of = self._pick(
+            ("np.squeeze({0}[None])", shape), ("np.flipud({0})", shape), ("{0}.view()", shape),
+            ("np.expand_dims({0}, 0)[0]", shape), ("np.transpose({0})", shape[::-1]),
+            ("np.atleast_1d({0})", shape),
+            ("np.ravel({0})", (int(np.prod(shape)),)), ("np.asanyarray({0})", shape), ("{0}[...]", shape),
+            ("np.moveaxis({0}, 0, -1)", shape[1:] + shape[:1]), ("np.real({0})", shape),
+            ("np.atleast_2d({0})[0]", shape[-1:]), ("np.swapaxes({0}, 0, -1)", shape[::-1]),
+        )  # fmt: skip
+        self._emit(f"{name} = {how.format(array)}")
+        self.arrays[name] = of
+
+    def _parts(self) -> None:
+        """Several views at once, some of which are written into."""
+        array, a, b = self._vector(), self._new("v"), self._new("v")
+        n = self.arrays[array][0]
+        if n == 4:
+            how = self._pick(
+                "np.split({0}, 2)",
+                "{0}.reshape(2, 2)",
+                "({0}[:2], {0}[2:])",
+                "list({0}.reshape(2, 2))",
+            )
+            self._emit(
+                f"{a}, {b} = {how.format(array)}",
+                f"{a}[0] {self._pick('=', '*=')} {self._number()}",
+            )
+            self.arrays[a] = self.arrays[b] = (2,)
+            return
+        pairs = [name for name, shape in self.arrays.items() if len(shape) == 2]
+        if pairs:
+            row = self._new("r")
+            heads = [f"for {row} in {pairs[0]}:", f"for {row}, _ in zip({pairs[0]}, range(2)):",
+                     f"for _, {row} in enumerate({pairs[0]}):"]  # fmt: skip
+            way = self._pick(
+                f"{row}[0] = {self._number()}",
+                f"{row} *= {self._number()}",
+                f"{row}[:] = {row}[::-1] * 1.5",
+            )
+            self._emit(self._pick(*heads), f"    {way}")
+
+    def _chained(self) -> None:
+        """Stores through expressions that are views."""
+        array = self._any()
+        value = self._number()
+        if len(self.arrays[array]) == 2:
+            place = self._pick(
+                "[0][1]",
+                ".T[1][0]",
+                "[1, :][1:][0]",
+                ".reshape(-1)[2]",
+                "[:, 0][1]",
+                "[::-1][0, 0]",
+            )
+        else:
+            place = self._pick(
+                "[1:][0]",
+                "[::-1][1]",
+                "[:2][-1]",
+                "[None][0, 1]",
+                ".reshape(-1, 1)[1, 0]",
+                "[...][1]",
+            )
+        self._emit(f"{array}{place} {self._pick('=', '+=', '*=')} {value}")
+
+    def _given_on(self) -> None:
+        """Arrays that functions take, return, and write into."""
+        array, name, view, function = self._vector(), self._new("n"), self._new("v"), self._new("g")
+        head, body = self._pick(
+            ("a, k", "a[1:][0] = k; return a[1:]"), ("a, k", "a *= k; return a[1:]"),
+            ("a, *k", "a[1] = k[0]; return a[1:]"), ("a, k=0.1", "b = a[1:]; b += k; return b"),
+            ("a, k", "a = a * k; a[0] = k; return a[1:]"),
+        )  # fmt: skip
+        self._emit(f"def {function}({head}):", *(f"    {line}" for line in body.split("; ")))
+        self._emit(f"{view} = {function}({array}, {self._number()})", f"{name} = {view}[0] * 0.5")
+        self.arrays[view] = (self.arrays[array][0] - 1,)
+        if self.arrays[view] == (1,):
+            del self.arrays[view]
+        self.numbers.append(name)
+
+    def _cast(self) -> None:
+        array, name = self._any(), self._new("c")
+        how = self._pick(
+            "{0}.astype(float, copy=False)", "np.array({0}, copy=None)", "np.require({0}, float)",
+            "np.array({0}, ndmin=1)", "np.asfortranarray({0})", "np.array([*{0}])",
+        )  # fmt: skip
+        self._emit(f"{name} = {how.format(array)}")
+        self.arrays[name] = self.arrays[array]
 
     def _block(self, *ends: str) -> None:
         known = dict(self.arrays), list(self.numbers), list(self.lists), list(self.holders)
