@@ -38,7 +38,6 @@ from tapegrad.tape.array.replacements import (
     wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.appearance import cut
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
@@ -46,10 +45,10 @@ from tapegrad.tape.python.compiled import is_compiled, written_function
 from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images
-from tapegrad.tape.python.imaging import Imaging
-from tapegrad.tape.python.lending import WRITERS, owners_in, written_by
+from tapegrad.tape.python.lending import WRITERS, written_by
+from tapegrad.tape.python.memory import Memory
 from tapegrad.tape.python.operators import BINARY, CONVERT
-from tapegrad.tape.python.promotion import Promoted, Promotions, is_traced, owner_of
+from tapegrad.tape.python.promotion import Promoted
 from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.sparse_operands import product
 from tapegrad.tape.python.thunks import Thunk, chain, constant
@@ -60,13 +59,11 @@ __all__ = ["Reader"]
 _DISPATCHED = type(np.sum)
 _UNBOUND = (MethodDescriptorType, WrapperDescriptorType)
 _CONTAINERS = (list, dict, set, deque)
-#: What reads the memory of an array.
-_MEMORY = (np.ndarray, np.flatiter, memoryview)
 #: Python and C functions that look at no elements of the arrays that they are given.
 _BLIND: frozenset[Any] = frozenset((len, id, isinstance, type, callable, hasattr, super))
 
 
-class Reader(Imaging):
+class Reader(Memory):
     """What is read, called and stored in one run of a function under a transformation.
 
     Parameters
@@ -82,16 +79,10 @@ class Reader(Imaging):
     images: ClassVar[Images] = Images(Level("light", LIGHT.always - {"results"}, LIGHT.watched))
 
     def __init__(self, trace: Any, arguments: Any = (), originals: Any = ()) -> None:
-        outer = current.get()
-        self.trace = trace
-        self.outer = outer if isinstance(outer, Reader) else None
-        #: The promoted arrays of all readers that are running; None as long as there are none.
-        self.promotions: Promotions | None = None if self.outer is None else self.outer.promotions
-        self.arguments = arguments
+        super().__init__(trace, arguments)
         #: What stands for objects of the caller's, and these, by id.
         self.originals = {id(given): (given, own) for given, own in originals}
         self._exchange: Exchange | None = None
-        self._lent: dict[int, Any] | None = None
         #: What promoted arrays held before, if the trace has nothing to leave in them.
         self._earlier: dict[int, Tensor] = {}
         if self.promotions is not None and trace is not None and not trace.lowers:
@@ -103,14 +94,6 @@ class Reader(Imaging):
         if self._exchange is None:
             self._exchange = Exchange()
         return self._exchange
-
-    @property
-    def lent(self) -> dict[int, Any]:
-        """The callers' arrays, by the id of what owns their memory."""
-        if self._lent is None:
-            found = owners_in(self.arguments)
-            self._lent = found if self.outer is None else {**self.outer.lent, **found}
-        return self._lent
 
     def begin(self, function: Any) -> None:
         """A function is about to be run that the transformation was given."""
@@ -201,56 +184,6 @@ class Reader(Imaging):
         if isinstance(below, Tensor) or not trace.appearance.stands_for_number(tensor):
             return below
         return below[()]
-
-    # Promoted arrays -----------------------------------------------------------------------------
-
-    def see(self, value: Any) -> Any:
-        """Return the tensor that stands for a promoted array; any other value as it is."""
-        if type(value) is np.ndarray and self.promotions is not None:
-            found = self.promotions.find(value)
-            return value if found is None else found
-        if type(value) is np.flatiter and self.promotions is not None:
-            return self.promotions.flat_of(value)
-        if type(value) is memoryview and self.promotions is not None:
-            array = value.obj
-            if isinstance(array, np.ndarray) and self.promotions.find(array) is not None:
-                raise cut("a memoryview of an array that traced values were stored into")
-        return value
-
-    def see_all(self, value: Any) -> Any:
-        """Do `see` for what is in lists, tuples and dicts, too."""
-        if self.promotions is None:
-            return value
-        kind = type(value)
-        if kind in _MEMORY:
-            return self.see(value)
-        if kind is list or kind is tuple:
-            seen = [self.see_all(v) for v in value]
-            return value if all(a is b for a, b in zip(seen, value)) else kind(seen)
-        if kind is dict:
-            shown = {k: self.see_all(v) for k, v in value.items()}
-            return value if all(shown[k] is value[k] for k in value) else shown
-        return value
-
-    def promote(self, array: Any) -> Tensor:
-        """Return the tensor that stands for an array from now on."""
-        promotions = self.promotions
-        if promotions is None:
-            promotions = Promotions()
-            reader: Reader | None = self
-            while reader is not None:
-                reader.promotions, outermost = promotions, reader
-                reader = reader.outer
-            outermost.watch()
-        return promotions.tensor_of(array)
-
-    def _is_written_apart(self, array: Any, value: Any) -> bool:
-        """Whether a store into a plain array goes into the tensor that stands for it."""
-        return (
-            is_traced(value)
-            or (self.promotions is not None and self.promotions.find(array) is not None)
-            or (not array.flags.writeable and id(owner_of(array)) in self.lent)
-        )
 
     # Calls ---------------------------------------------------------------------------------------
 
@@ -365,7 +298,7 @@ class Reader(Imaging):
         args = tuple(self.see_all(a) for a in args)
         kwargs = {n: self.see_all(a) for n, a in kwargs.items()}
         traced = holds_tensor((args, kwargs))
-        if name in ("fill", "put", "sort", "partition") and self._is_written_apart(
+        if name in ("fill", "put", "sort", "partition") and self.is_written_apart(
             array, args[-1] if traced else None
         ):
             return partial(getattr(self.promote(array), name), *args, **kwargs)
@@ -381,7 +314,7 @@ class Reader(Imaging):
     def binary(self, a: Any, b: Any, symbol: str) -> Thunk:
         if symbol[-1] == "=" and type(a) is np.ndarray:
             b = self.see(b)
-            if self._is_written_apart(a, b):
+            if self.is_written_apart(a, b):
                 update = partial(BINARY[symbol], self.promote(a), b)
                 return chain(update, lambda _: constant(a))
             if isinstance(b, Tensor) and self.trace is not None:  # a constant that nobody traces
@@ -460,7 +393,7 @@ class Reader(Imaging):
         elif is_flat or isinstance(owner, np.ndarray):
             key, value = self.see_all(key), self.see_all(value)
             array: Any = owner.base if is_flat else owner
-            if self._is_written_apart(array, value):
+            if self.is_written_apart(array, value):
                 tensor = self.promote(array)
                 return partial(operator.setitem, Flat(tensor) if is_flat else tensor, key, value)
         elif isinstance(owner, _CONTAINERS) and holds_tensor((key, value)):
@@ -472,7 +405,7 @@ class Reader(Imaging):
             value = self.see_all(value)
         if isinstance(owner, np.ndarray):
             value = self.see_all(value)
-            if name in ("flat", "real") and self._is_written_apart(owner, value):
+            if name in ("flat", "real") and self.is_written_apart(owner, value):
                 return partial(setattr, self.promote(owner), name, value)
         elif holds_tensor(value):
             self.exchange.note_attribute(owner, name)

@@ -296,7 +296,8 @@ class Program:
             ("np.squeeze({0}[None])", shape), ("np.flipud({0})", shape), ("{0}.view()", shape),
             ("np.expand_dims({0}, 0)[0]", shape), ("np.transpose({0})", shape[::-1]),
             ("np.atleast_1d({0})", shape),
-            ("np.ravel({0})", (int(np.prod(shape)),)), ("np.asanyarray({0})", shape), ("{0}[...]", shape),
+            ("np.ravel({0})", (int(np.prod(shape)),)), ("{0}[...]", shape),
+            ("np.asanyarray({0})", shape),
             ("np.moveaxis({0}, 0, -1)", shape[1:] + shape[:1]), ("np.real({0})", shape),
             ("np.atleast_2d({0})[0]", shape[-1:]), ("np.swapaxes({0}, 0, -1)", shape[::-1]),
         )  # fmt: skip
