@@ -41,12 +41,12 @@ from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
+from tapegrad.tape.python.array_memory import Memory
 from tapegrad.tape.python.compiled import is_compiled, written_function
 from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images
 from tapegrad.tape.python.lending import WRITERS, written_by
-from tapegrad.tape.python.memory import Memory
 from tapegrad.tape.python.operators import BINARY, CONVERT
 from tapegrad.tape.python.promotion import Promoted
 from tapegrad.tape.python.rewriting import LIGHT, Level
