@@ -388,7 +388,7 @@ _STACKS = ((2, 2), (3, 3), (1, 1), (2, 2, 2), (0, 2, 2), (2, 1, 3, 3))
 for _s in _STACKS:
     for _name in ("inv", "det", "logabsdet", "det_sign", "cofactor", "cholesky"):
         add(_name, lambda rng, s=_s: ((_regular(rng, s),), {}))
-    for _name in ("eigh_packed", "svd_thin"):
+    for _name in ("eig_packed", "eigh_packed", "svd_thin"):
         add(_name, lambda rng, s=_s: ((_apart(rng, s),), {}))
     add("undetermined", lambda rng, s=_s: (
         (array(rng, s), np.zeros((*s[:-2], 1, 1), bool)), {}

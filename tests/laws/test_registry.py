@@ -34,6 +34,7 @@ ELSEWHERE = {
     "implicit": "equations that are functions, tests/tape/test_implicit.py",
     "solution": "solvers that are functions, tests/tape/test_implicit.py",
     "own_rule": "one call of a function with a rule, tests/tape/test_custom_rules.py",
+    "completion": "columns that are not determined, tests/ops/test_completions.py",
     "cond": "branches that are functions, tests/tape/test_control.py",
     "scan": "loops whose bodies are functions, tests/tape/test_loops.py",
     "scan_imperative": "backward() through loops, tests/tape/test_loops.py",
@@ -148,10 +149,10 @@ def differentiable(law: Any) -> Any:
 
 def _vmap(app: Application, rng: Any) -> None:
     """Three examples: the arguments as they are, and with their values in another order; matrices that
-    must be positive definite, by another factor."""
+    must be positive definite, or have real eigenvalues, by another factor."""
 
     def other(a: Any) -> Any:
-        if app.primitive.name == "cholesky":
+        if app.primitive.name in ("cholesky", "eig_packed"):
             return a * rng.uniform(0.5, 2)
         return rng.permutation(a.ravel()).reshape(a.shape)
 
