@@ -5,8 +5,8 @@ Tensors hold real numbers, so that matrices with complex eigenvalues are refused
 >>> import numpy as np
 >>> import tapegrad as tg
 >>> tg.grad(lambda a: np.max(np.linalg.eigvals(a)))(np.array([[2.0, 1.0], [0.0, 1.0]]))
-array([[ 1.,  0.],
-       [ 1.,  0.]])
+array([[1., 0.],
+       [1., 0.]])
 """
 
 from __future__ import annotations
