@@ -93,6 +93,7 @@ _Registry.waiting = (
     "tapegrad.ops.algebra.eigenvalues",
     "tapegrad.ops.algebra.sparse",
     "tapegrad.ops.algebra.scipy_sparse",
+    "tapegrad.ops.algebra.scipy_linalg",
     "tapegrad.ops.numpy.fft",
     "tapegrad.ops.algebra.total_norm",
     "tapegrad.ops.layers.convolution",

@@ -168,7 +168,7 @@ def _eigh_packed(x: Array) -> Any:
     return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
 
 
-def _eigh_vjp(g: Array, y: Array, x: Array) -> Any:
+def eigh_vjp(g: Array, y: Array, x: Array) -> Any:
     n = x.shape[-1]
     w, v = y[..., 0, :], y[..., 1:, :]
     gw, gv = g[..., 0, :], g[..., 1:, :]
@@ -183,7 +183,7 @@ def _eigh_vjp(g: Array, y: Array, x: Array) -> Any:
     return without_second(_symmetric(out), x, gaps, floor)
 
 
-eigh_packed_p = of_matrices("eigh_packed", _eigh_packed, (_eigh_vjp,))
+eigh_packed_p = of_matrices("eigh_packed", _eigh_packed, (eigh_vjp,))
 
 
 @implements(np.linalg.eigh)
