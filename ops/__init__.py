@@ -107,6 +107,8 @@ _Registry.waiting = (
     "tapegrad.ops.elementwise.gamma_functions",
     "tapegrad.ops.elementwise.gamma_function",
     "tapegrad.ops.elementwise.bessel_functions",
+    "tapegrad.ops.elementwise.beta_functions",
+    "tapegrad.ops.elementwise.incomplete_gamma",
     "tapegrad.ops.numpy.methods",
     "tapegrad.ops.numpy.conversions",
     "tapegrad.ops.numpy.elementwise_calls",

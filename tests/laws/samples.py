@@ -106,6 +106,11 @@ for _p, _q in PAIRS:
     add("erfc_integral", lambda r, p=_p, q=_q: ((r.integers(0, 3, p), array(r, q, -1.0, 3.0)), {}))
     add("polygamma", lambda r, p=_p, q=_q: ((r.integers(0, 4, p), array(r, q, 0.4, 2.0)), {}))
 two("xlogy xlog1py rel_entr", (0.2, 2.0), (0.3, 2.0))
+two("beta betaln gamma_density", (0.4, 3.0), (0.5, 9.0))
+for _p, _q in PAIRS:
+    add("beta_density", lambda rng, p=_p, q=_q: (
+        (array(rng, p, 0.5, 3.0), array(rng, q, 0.5, 9.0), array(rng, p, 0.2, 0.8)), {}
+    ))  # fmt: skip
 two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
 two("power float_power", (0.3, 2.0), (-2.0, 2.0))
