@@ -25,9 +25,10 @@ if _TYPE_CHECKING:
     from tapegrad.ops.algebra.calculus import *
     from tapegrad.ops.algebra.contraction import *
     from tapegrad.ops.algebra.polynomials import *
-    from tapegrad.ops.numpy import callbacks, creation, queries
+    from tapegrad.ops.numpy import callbacks, creation, histograms, queries
     from tapegrad.ops.numpy.callbacks import *
     from tapegrad.ops.numpy.creation import *
+    from tapegrad.ops.numpy.histograms import *
     from tapegrad.ops.numpy.queries import *
     from tapegrad.ops.reduce import nan_reductions, numpy_reductions, quantiles, running, statistics
     from tapegrad.ops.reduce.nan_reductions import *
@@ -52,6 +53,7 @@ if _TYPE_CHECKING:
     __all__ += callbacks.__all__
     __all__ += contraction.__all__
     __all__ += creation.__all__
+    __all__ += histograms.__all__
     __all__ += joining.__all__
     __all__ += nan_reductions.__all__
     __all__ += numpy_reductions.__all__
@@ -70,6 +72,7 @@ _LATER = (
     "tapegrad.ops.reduce.numpy_reductions",
     "tapegrad.ops.numpy.creation",
     "tapegrad.ops.numpy.queries",
+    "tapegrad.ops.numpy.histograms",
     "tapegrad.ops.shape.joining",
     "tapegrad.ops.shape.selecting",
     "tapegrad.ops.reduce.running",

@@ -1,0 +1,218 @@
+"""Writes docs/numpy_functions.md: NumPy's functions, and what comes of calling each with traced values.
+
+The calls are those of ``tests/ops/numpy/surface.py``. Each is run plainly, under vjp, jvp, vmap and jit,
+and compared with NumPy's value, with differences, and with a loop over examples.
+
+python docs/make_numpy_functions.py          # rewrite the page
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+
+PAGE = Path(__file__).with_name("numpy_functions.md")
+SURFACE = Path(__file__).parents[1] / "tests" / "ops" / "numpy" / "surface.py"
+COLUMNS = ("value", "vjp", "jvp", "vmap", "jit")
+
+HEAD = """# NumPy's functions
+
+Made by `python docs/make_numpy_functions.py`, which calls each function with traced values; a test keeps
+it up to date. Aliases share a row.
+
+- *value*: under a transformation it is NumPy's.
+- *vjp*, *jvp*: `yes` where they agree with differences; `constant` where the result has no derivative by
+  its nature (integers, truth values, steps) and none is given; `refused` where an error says what to do.
+- *vmap*: agrees with a loop over the examples.
+- *jit*: agrees with the function itself. `plain` means that calls run as they are, because random
+  numbers must be drawn anew.
+
+What jumps (`floor`, `sign`) counts as constant between its jumps.
+
+| function | call | value | vjp | jvp | vmap | jit |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+TAIL = """
+## Without values that could have a derivative
+
+Sizes, texts, files and settings: {constant}.
+
+## Others
+
+{others}
+"""
+
+
+def surface() -> Any:
+    """Load the tables of calls."""
+    spec = importlib.util.spec_from_file_location("surface", SURFACE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def seeded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Draw the same random numbers each time."""
+
+    def run(*args: Any) -> Any:
+        np.random.seed(0)  # noqa: NPY002  # what the calls draw from
+        return function(*args)
+
+    return run
+
+
+def function_of(call: str, name: str, base: Any = None) -> Callable[..., Any]:
+    """Return a call as a function of its sample, which transformations can read."""
+    if base is None:
+        return eval(f"lambda {name}: {call}", {"np": np})  # type: ignore[no-any-return]
+    return eval(  # type: ignore[no-any-return]
+        f"lambda {name}: [t := base.copy(), {call}, t][-1]", {"np": np, "base": base}
+    )
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two results are equal up to rounding; of several, each."""
+    if isinstance(b, tuple | list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if type(b) in (np.ndarray, float, int, bool) or isinstance(b, np.generic):
+        if np.asarray(b).dtype.kind in "fiub":
+            return bool(np.allclose(np.asarray(a), b, 1e-9, 1e-11, equal_nan=True))
+    return bool(np.all(np.asarray(a) == np.asarray(b)))
+
+
+def is_real(y: Any) -> bool:
+    """Whether a result is one array of floats."""
+    return isinstance(y, np.ndarray | np.floating) and np.asarray(y).dtype.kind == "f"
+
+
+def derivatives(f: Callable[..., Any], x: Any, y: Any) -> tuple[str, str]:
+    """Compare the derivatives with differences along a direction."""
+    t = np.random.default_rng(1).normal(size=x.shape)
+    g = np.random.default_rng(2).normal(size=np.shape(y))
+    run, step = seeded(f), 1e-6
+    ends = [np.asarray(run(x + s * t)) for s in (step, -step)]
+    differences = (ends[0] - ends[1]) / (2 * step)
+    hole = np.isnan(np.asarray(differences))
+    found = []
+    pushed = seeded(lambda: tg.jvp(f, (x,), (t,))[1])()
+    pulled = seeded(lambda: tg.vjp(f, x)[1](np.where(hole, 0.0, g)))()[0]
+    want = float(np.sum(np.where(hole, 0.0, differences) * g))
+    slope = float(np.sum(np.where(np.isnan(x), 0.0, pulled) * t))
+    near = np.allclose(np.where(hole, 0, pushed), np.where(hole, 0, differences), 1e-5, 1e-6)
+    flat = not np.any(differences[~hole])
+    found.append("yes" if abs(slope - want) <= 1e-5 * (1 + abs(want)) else "WRONG")
+    found.append("yes" if near else "WRONG")
+    if flat:
+        found = ["constant" if word == "yes" else word for word in found]
+    return found[0], found[1]
+
+
+def attempt(run: Callable[[], Any]) -> Any:
+    """Return a word, or that an error was raised which says what to do."""
+    try:
+        return run()
+    except Exception as error:
+        return "refused" if isinstance(error, TypeError | ValueError) else type(error).__name__
+
+
+def row(call: str, x: Any, name: str, *, base: Any = None, drawn: bool = False) -> list[str]:
+    """Return the cells of a call."""
+    f = function_of(call, name, base)
+    y = seeded(f)(x)
+    floats = x.dtype.kind == "f"
+
+    def value() -> str:
+        if not floats:
+            return "yes" if same(tg.adapt(f)(x), y) else "WRONG"
+        traced = seeded(lambda: tg.vjp(f, x)[0])() if is_real(y) else None
+        return "yes" if traced is None or same(traced, y) else "WRONG"
+
+    def batched() -> str:
+        rows = np.stack([x, x[::-1]]) if x.ndim else x
+        each = seeded(lambda: [f(row) for row in rows])()
+        got = seeded(tg.vmap(f))(rows)
+        if not is_real(y) and not isinstance(y, np.ndarray):
+            return "yes"
+        return "yes" if same(got, np.stack(each)) else "WRONG"
+
+    def compiled() -> str:
+        jitted = tg.jit(f)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            good = same(seeded(jitted)(x), y) and same(seeded(jitted)(x), y)
+        return ("plain" if drawn else "yes") if good else "WRONG"
+
+    both = attempt(lambda: derivatives(f, x, y)) if floats and is_real(y) else ("constant",) * 2
+    if both == "refused":
+        return ["", "refused", "refused", "", ""]
+    return [attempt(value), *both, attempt(batched), attempt(compiled)]
+
+
+def aliases(tables: Any) -> dict[int, list[str]]:
+    """The names of each function in the public namespaces."""
+    found: dict[int, list[str]] = {}
+    for prefix, module in tables.MODULES.items():
+        for name in dir(module):
+            if not name.startswith("_"):
+                found.setdefault(id(getattr(module, name)), []).append(f"np.{prefix}{name}")
+    return found
+
+
+def rows(tables: Any, keep: Callable[[int], bool] = lambda k: True) -> dict[str, str]:
+    """Return the rows of the table by their calls; those that `keep` rejects are empty."""
+    found, named, seen = {}, aliases(tables), set()
+    listed = [
+        (call, kind)
+        for kind in ("FORMS", "PLAIN", "IN_PLACE", "REFUSED", "READ", "DRAWN", "UNDRAWN")
+        for call in tables.calls(getattr(tables, kind))
+    ]
+    for k, (call, kind) in enumerate(sorted(listed, key=lambda c: tables.name_of(c[0]))):
+        value: Any = np
+        for part in tables.name_of(call).split("."):
+            value = getattr(value, part)
+        names = named.get(id(value), [f"np.{tables.name_of(call)}"])
+        if kind != "DRAWN" and kind != "UNDRAWN" and id(value) in seen:
+            continue
+        seen.add(id(value))
+        name = tables.sample_of(call)
+        base = None
+        if kind == "IN_PLACE":
+            base = np.arange(16.0).reshape(4, 4) if "diagonal" in call else np.arange(5.0) / 7
+            name, x = ("p", tables.SAMPLES["p"]) if "diagonal" in call else (name, tables.SAMPLES[name])
+            call = re.sub(r"\bv\b", name, call)
+        else:
+            x = tables.SAMPLES[name]
+        cells = row(call, x, name, base=base, drawn=kind == "DRAWN") if keep(k) else []
+        shown = ", ".join(f"`{n}`" for n in sorted(names)) or f"`np.{tables.name_of(call)}`"
+        text = call.replace("|", "\\|")
+        found[call] = f"| {shown} | `{text}` | {' | '.join(cells)} |" if cells else ""
+    return found
+
+
+def page() -> str:
+    """Return the whole page."""
+    tables = surface()
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = "\n".join(rows(tables).values())
+    constant = ", ".join(f"`np.{name}`" for name in tables.CONSTANT.split() if tables._exists(name))
+    others = "\n".join(
+        f"- {', '.join(f'`np.{n}`' for n in names.split() if tables._exists(n))}: {why}."
+        for names, why in tables.OTHERS.items()
+        if any(map(tables._exists, names.split()))
+    )
+    return HEAD + table + "\n" + TAIL.format(constant=constant, others=others)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
