@@ -28,12 +28,14 @@ HEAD = """# NumPy's functions
 Made by `python docs/make_numpy_functions.py`, which calls each function with traced values; a test keeps
 it up to date. Aliases share a row.
 
+With NumPy {version}.
+
 - *value*: under a transformation it is NumPy's.
 - *vjp*, *jvp*: `yes` where they agree with differences; `constant` where the result has no derivative by
   its nature (integers, truth values, steps) and none is given; `refused` where an error says what to do.
 - *vmap*: agrees with a loop over the examples.
-- *jit*: agrees with the function itself. `plain` means that calls run as they are, because random
-  numbers must be drawn anew.
+- *jit*: agrees with the function itself, and is compiled. `plain` means that calls run as they are:
+  random numbers must be drawn anew, or nobody has said that the function only computes.
 
 What jumps (`floor`, `sign`) counts as constant between its jumps.
 
@@ -84,15 +86,33 @@ def same(a: Any, b: Any) -> bool:
     """Whether two results are equal up to rounding; of several, each."""
     if isinstance(b, tuple | list):
         return len(a) == len(b) and all(map(same, a, b))
-    if type(b) in (np.ndarray, float, int, bool) or isinstance(b, np.generic):
-        if np.asarray(b).dtype.kind in "fiub":
-            return bool(np.allclose(np.asarray(a), b, 1e-9, 1e-11, equal_nan=True))
+    kinds = (np.ndarray, np.generic, float, int)
+    if isinstance(b, kinds) and np.asarray(b).dtype.kind in "fiubc":
+        return bool(np.allclose(np.asarray(a), b, 1e-9, 1e-11, equal_nan=True))
     return bool(np.all(np.asarray(a) == np.asarray(b)))
 
 
-def is_real(y: Any) -> bool:
-    """Whether a result is one array of floats."""
-    return isinstance(y, np.ndarray | np.floating) and np.asarray(y).dtype.kind == "f"
+def is_smooth(y: Any) -> bool:
+    """Whether a result is one array of numbers that are no integers."""
+    return isinstance(y, np.ndarray | np.inexact) and np.asarray(y).dtype.kind in "fc"
+
+
+def stacked(results: list[Any]) -> Any:
+    """Return the results of examples as one; of several, each."""
+    if isinstance(results[0], tuple | list):
+        return [stacked(list(parts)) for parts in zip(*results, strict=True)]
+    return np.stack(results)
+
+
+def in_one(f: Callable[..., Any], y: Any) -> tuple[Callable[..., Any], Any]:
+    """Return a function of several arrays as one of one, and its result."""
+    if isinstance(y, tuple) and all(isinstance(part, np.ndarray) for part in y):
+
+        def joined(x: Any) -> Any:
+            return np.concatenate([1.0 * np.ravel(part) for part in f(x)])
+
+        return joined, np.concatenate([1.0 * np.ravel(part) for part in y])
+    return f, y
 
 
 def derivatives(f: Callable[..., Any], x: Any, y: Any) -> tuple[str, str]:
@@ -105,8 +125,9 @@ def derivatives(f: Callable[..., Any], x: Any, y: Any) -> tuple[str, str]:
     hole = np.isnan(np.asarray(differences))
     found = []
     pushed = seeded(lambda: tg.jvp(f, (x,), (t,))[1])()
-    pulled = seeded(lambda: tg.vjp(f, x)[1](np.where(hole, 0.0, g)))()[0]
-    want = float(np.sum(np.where(hole, 0.0, differences) * g))
+    real = (lambda x: np.real(f(x))) if np.iscomplexobj(y) else f
+    pulled = seeded(lambda: tg.vjp(real, x)[1](np.where(hole, 0.0, g)))()[0]
+    want = float(np.sum(np.real(np.where(hole, 0.0, differences)) * g))
     slope = float(np.sum(np.where(np.isnan(x), 0.0, pulled) * t))
     near = np.allclose(np.where(hole, 0, pushed), np.where(hole, 0, differences), 1e-5, 1e-6)
     flat = not np.any(differences[~hole])
@@ -125,34 +146,43 @@ def attempt(run: Callable[[], Any]) -> Any:
         return "refused" if isinstance(error, TypeError | ValueError) else type(error).__name__
 
 
-def row(call: str, x: Any, name: str, *, base: Any = None, drawn: bool = False) -> list[str]:
+def row(call: str, x: Any, name: str, *, base: Any = None) -> list[str]:
     """Return the cells of a call."""
     f = function_of(call, name, base)
-    y = seeded(f)(x)
+    try:
+        y = seeded(f)(x)
+    except TypeError:  # of dates, which a table of numbers has none of
+        return ["", "refused", "refused", "", ""]
     floats = x.dtype.kind == "f"
 
     def value() -> str:
         if not floats:
             return "yes" if same(tg.adapt(f)(x), y) else "WRONG"
-        traced = seeded(lambda: tg.vjp(f, x)[0])() if is_real(y) else None
+        traced = seeded(lambda: tg.vjp(f, x)[0])() if is_smooth(y) else None
         return "yes" if traced is None or same(traced, y) else "WRONG"
 
     def batched() -> str:
         rows = np.stack([x, x[::-1]]) if x.ndim else x
+        if isinstance(y, np.dtype | type):  # examples differ in their values alone
+            return "yes"
         each = seeded(lambda: [f(row) for row in rows])()
         got = seeded(tg.vmap(f))(rows)
-        if not is_real(y) and not isinstance(y, np.ndarray):
-            return "yes"
-        return "yes" if same(got, np.stack(each)) else "WRONG"
+        return "yes" if same(got, stacked(each)) else "WRONG"
 
     def compiled() -> str:
         jitted = tg.jit(f)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             good = same(seeded(jitted)(x), y) and same(seeded(jitted)(x), y)
-        return ("plain" if drawn else "yes") if good else "WRONG"
+        compiles = not jitted.stats().eager_calls
+        return ("yes" if compiles else "plain") if good else "WRONG"
 
-    both = attempt(lambda: derivatives(f, x, y)) if floats and is_real(y) else ("constant",) * 2
+    joined, whole = in_one(f, y)
+    both = ("constant", "constant")
+    if floats and is_smooth(whole):
+        both = attempt(lambda: derivatives(joined, x, whole))
+    elif floats and ".random." in call:  # counts
+        both = attempt(lambda: (str(seeded(tg.grad(lambda x: np.sum(f(x))))(x)),) * 2)
     if both == "refused":
         return ["", "refused", "refused", "", ""]
     return [attempt(value), *both, attempt(batched), attempt(compiled)]
@@ -188,11 +218,15 @@ def rows(tables: Any, keep: Callable[[int], bool] = lambda k: True) -> dict[str,
         base = None
         if kind == "IN_PLACE":
             base = np.arange(16.0).reshape(4, 4) if "diagonal" in call else np.arange(5.0) / 7
-            name, x = ("p", tables.SAMPLES["p"]) if "diagonal" in call else (name, tables.SAMPLES[name])
+            name, x = (
+                ("p", tables.SAMPLES["p"]) if "diagonal" in call else (name, tables.SAMPLES[name])
+            )
             call = re.sub(r"\bv\b", name, call)
         else:
             x = tables.SAMPLES[name]
-        cells = row(call, x, name, base=base, drawn=kind == "DRAWN") if keep(k) else []
+        if x.dtype.kind == "f":
+            x = x * 1.0137  # away from the places at which rounding jumps
+        cells = row(call, x, name, base=base) if keep(k) else []
         shown = ", ".join(f"`{n}`" for n in sorted(names)) or f"`np.{tables.name_of(call)}`"
         text = call.replace("|", "\\|")
         found[call] = f"| {shown} | `{text}` | {' | '.join(cells)} |" if cells else ""
@@ -211,7 +245,12 @@ def page() -> str:
         for names, why in tables.OTHERS.items()
         if any(map(tables._exists, names.split()))
     )
-    return HEAD + table + "\n" + TAIL.format(constant=constant, others=others)
+    return (
+        HEAD.format(version=".".join(np.__version__.split(".")[:2]))
+        + table
+        + "\n"
+        + TAIL.format(constant=constant, others=others)
+    )
 
 
 if __name__ == "__main__":

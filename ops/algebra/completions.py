@@ -78,9 +78,7 @@ completion_p: Primitive = Primitive(
 
 
 def _batched(args: Any, batched: Any, size: int, params: Any) -> Any:
-    u, x = (
-        a if flag else np.broadcast_to(a, (size, *a.shape)) for a, flag in zip(args, batched)
-    )
+    u, x = (a if flag else np.broadcast_to(a, (size, *a.shape)) for a, flag in zip(args, batched))
     return completion_p(u, x, **params)
 
 

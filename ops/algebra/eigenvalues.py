@@ -33,8 +33,9 @@ def _eig_packed(x: Array) -> Any:
     w, v = np.linalg.eig(x.astype(np.float32) if x.dtype == np.float16 else x)
     if w.dtype.kind == "c":
         raise ValueError(
-            "eig, eigvals: this matrix has complex eigenvalues, and tensors hold real numbers; symmetric "
-            "matrices have real ones (np.linalg.eigvalsh), and tg.stop_gradient(a) gives a plain matrix"
+            "eig, eigvals: this matrix has complex eigenvalues, and tensors hold real numbers; "
+            "symmetric matrices have real ones (np.linalg.eigvalsh), and tg.stop_gradient(a) gives a "
+            "plain matrix"
         )
     return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
 

@@ -22,7 +22,7 @@ from tapegrad.ops.algebra.scipy_equations import (
 )
 from tapegrad.ops.algebra.scipy_systems import solve_triangular
 from tapegrad.ops.algebra.singular import of_matrices, polar_factor_p, turned
-from tapegrad.ops.algebra.systems import of_triangle, solve, square, matrix
+from tapegrad.ops.algebra.systems import matrix, of_triangle, square
 from tapegrad.ops.declare.ufunc import as_tensor, data_of
 from tapegrad.tape.array.application import apply
 
@@ -137,7 +137,8 @@ def _qr(
     a = matrix(checked(a, check_finite))
     if mode not in _MODES:
         raise ValueError(
-            f"scipy.linalg.qr: mode={mode!r} has no derivative or is unknown; use 'full', 'r' or 'economic'"
+            f"scipy.linalg.qr: mode={mode!r} has no derivative or is unknown; use 'full', 'r' or "
+            "'economic'"
         )
     order: tuple[Any, ...] = ()
     if pivoting:

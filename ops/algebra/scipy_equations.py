@@ -20,8 +20,8 @@ from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.types import Array, Params
 
 __all__ = [
-    "checked", "column_order_p", "discrete_lyapunov_p", "lu_packed_p", "over_stacks", "pivots_p", "row_order_p",
-    "solve_triangular_p", "sylvester_p",
+    "checked", "column_order_p", "discrete_lyapunov_p", "lu_packed_p", "over_stacks", "pivots_p",
+    "row_order_p", "solve_triangular_p", "sylvester_p",
 ]  # fmt: skip
 
 

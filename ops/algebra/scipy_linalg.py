@@ -29,10 +29,10 @@ def find_linalg(key: Any) -> Callable[..., Any] | None:
     """Register a function of ``scipy.linalg``, and return what tensors do for it; None for others."""
     if type(key) is not FunctionType or not str(key.__module__).startswith(_PACKAGE):
         return None
-    ours = TABLE.get(key.__name__)
-    if ours is None or getattr(sys.modules.get(_PACKAGE), key.__name__, None) is not key:
+    name = key.__name__
+    if name not in TABLE or getattr(sys.modules.get(_PACKAGE), name, None) is not key:
         return None
-    functions[key] = found = Replacement(key, ours, "nested")
+    functions[key] = found = Replacement(key, TABLE[name], "nested")
     return found
 
 

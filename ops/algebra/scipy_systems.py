@@ -70,7 +70,9 @@ def solve_triangular(
 ) -> Any:  # fmt: skip
     a, b = square(checked(a, check_finite)), checked(b, check_finite)
     if trans not in (0, 1, 2, "N", "T", "C"):
-        raise ValueError(f"scipy.linalg.solve_triangular: trans={trans!r} is none of 0, 1, 2, N, T, C")
+        raise ValueError(
+            f"scipy.linalg.solve_triangular: trans={trans!r} is none of 0, 1, 2, N, T, C"
+        )
     if b.shape[-1 if b.ndim == 1 else -2] != a.shape[-1]:
         raise ValueError(f"shapes of a {a.shape} and b {b.shape} are incompatible")
     if trans not in (0, "N"):
@@ -98,8 +100,8 @@ _READ: dict[Any, Callable[[Any, bool], Any]] = {
 def _read(a: Any, check_finite: bool, assume_a: Any, lower: bool) -> Any:
     if assume_a not in _READ:
         raise ValueError(
-            f"scipy.linalg: assume_a={assume_a!r} is not known for tensors; leave it out, or pass one of "
-            f"{', '.join(repr(k) for k in _READ if k)}"
+            f"scipy.linalg: assume_a={assume_a!r} is not known for tensors; leave it out, or pass one "
+            f"of {', '.join(repr(k) for k in _READ if k)}"
         )
     return _READ[assume_a](square(checked(a, check_finite)), lower)
 

@@ -62,7 +62,7 @@ ceil = without_rules(np.ceil, "ceil(x)", "The least integer that is not less.")
 trunc = without_rules(np.trunc, "trunc(x)", "The nearest integer towards zero.")
 rint = without_rules(np.rint, "rint(x)", "The nearest integer; halves go to the even one.")
 floor_divide = without_rules(np.floor_divide, "floor_divide(x, y)", "The floor of the quotient.")
-nextafter: Ufunc = implements(np.nextafter)(  # which moves with x1
+nextafter: Any = implements(np.nextafter)(  # which moves with x1
     Ufunc(
         Primitive(
             "nextafter",

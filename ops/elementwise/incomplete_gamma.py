@@ -133,7 +133,9 @@ def _incomplete(a: Any, x: Any, *, slope: bool) -> Any:
     out = np.full((2 + slope, x.size), math.nan)
     inside = (a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x)
     above = inside & (x > 1.1) & (x >= a)
-    tiny = np.where(inside & (x <= 0.5), -0.4 / np.log(np.where(inside & (x <= 0.5), x, 0.5)), 1.1 * x)
+    tiny = np.where(
+        inside & (x <= 0.5), -0.4 / np.log(np.where(inside & (x <= 0.5), x, 0.5)), 1.1 * x
+    )
     zero = inside & (x <= 1.1) & (tiny >= a)
     below = inside & ~above & ~zero
     for mask, function in ((below, _from_below), (above, _from_above), (zero, _from_zero)):

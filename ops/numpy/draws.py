@@ -34,8 +34,8 @@ __all__ = ["find_draw"]
 _MODULE = "numpy.random"
 _CLASSES = ("Generator", "RandomState")
 _ADVICE = (
-    "the draw has no derivative by its parameters, at {place}. Draw numbers that do not depend on them, and "
-    "make the rest a function of these (np.sqrt(v) * rng.standard_normal(n)), or pass "
+    "the draw has no derivative by its parameters, at {place}. Draw numbers that do not depend on "
+    "them, and make the rest a function of these (np.sqrt(v) * rng.standard_normal(n)), or pass "
     "tg.stop_gradient(...)"
 )
 
@@ -132,7 +132,7 @@ _OTHERS = ("shuffle", "spawn", "seed", "get_state", "set_state", "tomaxint", "by
 
 
 def find_draw(key: Any) -> Any:
-    """Register a method of NumPy's generators, and return what is called for tensors; None for others."""
+    """Register a method of NumPy's generators, and return what tensors do for it; None for others."""
     module = sys.modules.get(_MODULE)
     owner, _, name = str(getattr(key, "__qualname__", "")).partition(".")
     if module is None or owner not in _CLASSES or not name or name[0] == "_":

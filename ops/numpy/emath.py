@@ -55,5 +55,3 @@ def _sort_complex(a: Any) -> Any:
     raise TypeError(
         "np.sort_complex gives complex numbers, and tensors hold real ones; np.sort sorts those"
     )
-
-

@@ -66,8 +66,10 @@ def _documented(like: Any) -> Callable[[Any], Any]:
         read = _read[like]
         function.__name__ = function.__qualname__ = read.__name__
         function.__wrapped__ = like
-        function.__doc__ = read.__doc__.replace(
-            "no gradient flows.", "no gradient flows.\n    Under transformations edges are traced.", 1
+        function.__doc__ = str(read.__doc__).replace(
+            "no gradient flows.",
+            "no gradient flows.\n    Under transformations edges are traced.",
+            1,
         )
         return implements(like)(function)
 

@@ -60,7 +60,9 @@ def test_values_are_numpys_and_derivatives_hold(name: str) -> None:
     tg.check_grads(function, (x,), order=2)
 
 
-@pytest.mark.parametrize("name", ["roots", "fit of places", "Polynomial.fit", "polyval", "emath.sqrt"])
+@pytest.mark.parametrize(
+    "name", ["roots", "fit of places", "Polynomial.fit", "polyval", "emath.sqrt"]
+)
 def test_batches_and_compiled_calls_give_the_same(name: str) -> None:
     function, x = FUNCTIONS[name]
     gradient = tg.grad(lambda x: np.sum(np.sin(function(x))))
@@ -117,7 +119,9 @@ def test_what_is_complex_says_so() -> None:
     for function, x in (
         (np.emath.sqrt, -1.0), (np.emath.arcsin, 2.0), (np.emath.power, None), (np.roots, None),
     ):  # fmt: skip
-        args = {np.emath.power: (-2.0, 0.5), np.roots: (np.array([1.0, 0.0, 1.0]),)}.get(function, (x,))
+        args = {np.emath.power: (-2.0, 0.5), np.roots: (np.array([1.0, 0.0, 1.0]),)}.get(
+            function, (x,)
+        )
         with pytest.raises(ValueError, match="complex"):
             tg.grad(lambda *a, f=function: np.sum(f(*a)))(*args)
     with pytest.raises(TypeError, match=r"np\.sort sorts those"):

@@ -1,4 +1,4 @@
-"""Functions of ``scipy.linalg`` on traced values: values are SciPy's, derivatives hold to second order."""
+"""Functions of ``scipy.linalg`` on traced values: SciPy's values, derivatives to second order."""
 
 from __future__ import annotations
 
@@ -188,7 +188,9 @@ def test_tapes_with_them_print_and_pickle() -> None:
     program = tape.program((x,), (y,))
     again = pickle.loads(pickle.dumps(program))
     for result in (program(DEFINITE), again(DEFINITE), run_source(str(program), DEFINITE)):
-        np.testing.assert_array_equal(np.asarray(result[0] if isinstance(result, tuple) else result), y.data)
+        np.testing.assert_array_equal(
+            np.asarray(result[0] if isinstance(result, tuple) else result), y.data
+        )
 
 
 def test_questions_are_constant() -> None:

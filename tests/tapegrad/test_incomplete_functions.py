@@ -1,4 +1,4 @@
-"""Beta and incomplete gamma and beta functions: their accuracy, hard places, derivatives by parameters."""
+"""Beta and incomplete gamma and beta functions: accuracy, hard places, derivatives by parameters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GAMMA: list[Any] = [
     (40.0, 45.0,
      "0.791618179967407213159327", "0.208381820032592786840673", "-0.0446258186467825201299007"),
     (100.0, 60.0,
-     "0.00000148152763264604678891808", "0.999998518472367353953211", "-0.00000078412023315936560026905"),
+     "1.48152763264604678891808e-6", "0.999998518472367353953211", "-7.8412023315936560026905e-7"),
     (3000.0, 2900.0,
      "0.0328599919211209743446204", "0.96714000807887902565538", "-0.00134703866156866316892077"),
     (150000.0, 150300.0,
@@ -74,7 +74,9 @@ def close(got: Any, exact: Any, scale: float, absolute: float = 0.0) -> None:
 
 
 @pytest.mark.parametrize(("a", "x", "p", "q", "by_a"), GAMMA)
-def test_incomplete_gamma_functions_are_right(a: float, x: float, p: str, q: str, by_a: str) -> None:
+def test_incomplete_gamma_functions_are_right(
+    a: float, x: float, p: str, q: str, by_a: str
+) -> None:
     close(special.gammainc(a, x), p, 16)
     close(special.gammaincc(a, x), q, 16)
     close(tg.grad(special.gammainc)(a, x), by_a, 64)
@@ -119,8 +121,12 @@ def test_ends_and_poles() -> None:
     p = [1, 0, 1, 0, nan, nan, nan, nan]
     np.testing.assert_array_equal(special.gammainc(*places.T).data, p)
     np.testing.assert_array_equal(special.gammaincc(*places.T).data, 1 - np.array(p))
-    np.testing.assert_array_equal(special.betainc(2.0, 3.0, [0, 1, -1, 2, nan]).data, [0, 1, nan, nan, nan])
-    np.testing.assert_array_equal(special.betaln([0, 1, inf, -1], [1, inf, 0, 1]).data, [inf, -inf, nan, nan])
+    np.testing.assert_array_equal(
+        special.betainc(2.0, 3.0, [0, 1, -1, 2, nan]).data, [0, 1, nan, nan, nan]
+    )
+    np.testing.assert_array_equal(
+        special.betaln([0, 1, inf, -1], [1, inf, 0, 1]).data, [inf, -inf, nan, nan]
+    )
     np.testing.assert_array_equal(special.beta([0, 1, 1.0], [1, inf, 1]).data, [inf, 0, 1])
     by_x, by_z = tg.grad(special.gammainc, 1), tg.grad(special.betainc, 2)
     assert [float(by_x(a, 0.0)) for a in (0.5, 1.0, 2.0)] == [inf, 1, 0]
@@ -140,7 +146,9 @@ def test_derivatives_hold() -> None:
     tg.check_grads(special.betainc, (a, b, x), order=1)
     tg.check_grads(lambda x: special.betainc(a, b, x), (x,), order=2)
     tg.check_grads(lambda x: tg.grad(lambda a: np.sum(special.gammainc(a, x)))(a), (b,), order=1)
-    tg.check_grads(lambda x: tg.jacobian(lambda a, b: special.betainc(a, b, x), (0, 1))(a, b), (x,), order=1)
+    tg.check_grads(
+        lambda x: tg.jacobian(lambda a, b: special.betainc(a, b, x), (0, 1))(a, b), (x,), order=1
+    )
 
 
 def test_second_derivatives_by_parameters_say_that_nobody_knows_them() -> None:
@@ -152,7 +160,7 @@ def test_second_derivatives_by_parameters_say_that_nobody_knows_them() -> None:
         lambda a: special.betainc(a, a, 0.3),
     ):
         for derivative in (tg.grad(tg.grad(function)), tg.hessian(function)):
-            with pytest.raises(TypeError, match="no second derivative of .* by its"):
+            with pytest.raises(TypeError, match=r"no second derivative of .* by its"):
                 derivative(2.0)
 
 

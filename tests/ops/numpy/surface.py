@@ -135,7 +135,7 @@ ELSEWHERE = {
 #: Functions that do not ask their arguments, and are seen in functions that are read.
 READ = """
 np.array([v, v]) np.asarray(v) np.asanyarray(v) np.ascontiguousarray(v) np.asfortranarray(v)
-np.asarray_chkfinite(v) np.require(v, float) np.full(3, v[0]) np.arange(v[3], 3.0, v[0])
+np.asarray_chkfinite(v) np.require(v, float) np.full(3, v[0]) np.arange(v[3], v[3] + 1.1, 0.25)
 np.fromiter((a * a for a in v), float) np.fromfunction(v[0].__mul__, (3,)) np.kaiser(5, p[0])
 """
 

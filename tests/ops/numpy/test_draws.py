@@ -48,12 +48,12 @@ def test_draws_are_numpys_and_differentiated(name: str, make: Any) -> None:
 
 def test_the_global_stream_goes_on_as_without_a_trace() -> None:
     def function(p: Any) -> Any:
-        return np.random.normal(p) + np.random.uniform(0.0, p)  # noqa: NPY002
+        return np.random.normal(p) + np.random.uniform(0.0, p)
 
-    np.random.seed(1)  # noqa: NPY002
-    plain = function(0.5), np.random.random()  # noqa: NPY002
-    np.random.seed(1)  # noqa: NPY002
-    traced = tg.value_and_grad(function)(0.5)[0], np.random.random()  # noqa: NPY002
+    np.random.seed(1)
+    plain = function(0.5), np.random.random()
+    np.random.seed(1)
+    traced = tg.value_and_grad(function)(0.5)[0], np.random.random()
     assert plain == traced
 
 
@@ -81,7 +81,9 @@ def test_what_has_no_path_says_what_to_do(name: str) -> None:
     with pytest.raises(tg.TracedArrayError, match="numbers that do not depend on them"):
         tg.grad(lambda p: np.sum(draw(np.random.default_rng(0), p)))(P)
     plain = draw(np.random.default_rng(0), P)
-    stopped = tg.grad(lambda p: np.sum(p * np.sum(draw(np.random.default_rng(0), tg.stop_gradient(p)))))
+    stopped = tg.grad(
+        lambda p: np.sum(p * np.sum(draw(np.random.default_rng(0), tg.stop_gradient(p))))
+    )
     np.testing.assert_allclose(stopped(P), np.full(3, np.sum(plain)))
 
 

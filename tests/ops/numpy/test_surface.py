@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from surface import (
     CONSTANT,
     DRAWN,
@@ -40,6 +39,8 @@ from tapegrad.tape.core.primitive import functions
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
 
 functions.complete()
+
+
 def asking() -> Iterator[tuple[str, Any]]:
     """All functions and ufuncs of NumPy that ask tensors, by their names."""
     for prefix, module in MODULES.items():
