@@ -1,6 +1,7 @@
 """The columns that ``svd(full_matrices=True)`` and ``qr(mode="complete")`` add to an orthonormal basis.
 
-A matrix determines the space that they span and not the columns, which may be turned. Whatever does not
+A matrix determines the space that they span and not the columns, which may be turned if they are
+several. Whatever does not
 depend on how they are turned has a derivative: that of columns which move with the space and do not
 turn in it.
 
@@ -62,7 +63,9 @@ def _vjp(g: Array, y: Array, u: Array, x: Array, *, of: str) -> Any:
 
 
 def _jvp(tangents: Any, y: Array, u: Array, x: Array, *, of: str) -> Any:
-    """Forward mode does not know what the columns are used for: nan where they move."""
+    """Forward mode does not know what the columns are used for: nan where several of them move."""
+    if y.shape[-1] == 1:
+        return -np.matmul(u, np.matmul(turned(tangents[0]), y))
     moves = np.any(tangents[0] != 0, axis=(-2, -1), keepdims=True)
     return np.broadcast_to(np.where(moves, np.nan, 0.0), y.shape).astype(y.dtype)
 

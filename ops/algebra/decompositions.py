@@ -132,7 +132,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 
     Notes
     -----
-    In forward mode the tangent of the columns that 'complete' adds is nan.
+    In forward mode the tangents of several columns that 'complete' adds are nan.
 
     Examples
     --------
@@ -293,8 +293,8 @@ def svd(
 
     Notes
     -----
-    As for :func:`eigh`, of equal singular values. In forward mode the tangent of the vectors that
-    `full_matrices` adds is nan.
+    As for :func:`eigh`, of equal singular values. In forward mode the tangents of several vectors that
+    `full_matrices` adds are nan.
 
     Examples
     --------

@@ -30,7 +30,8 @@ def find_linalg(key: Any) -> Callable[..., Any] | None:
     if type(key) is not FunctionType or not str(key.__module__).startswith(_PACKAGE):
         return None
     name = key.__name__
-    if name not in TABLE or getattr(sys.modules.get(_PACKAGE), name, None) is not key:
+    public: Any = getattr(sys.modules.get(_PACKAGE), name, None)
+    if name not in TABLE or key is not public:
         return None
     functions[key] = found = Replacement(key, TABLE[name], "nested")
     return found

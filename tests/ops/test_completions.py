@@ -76,6 +76,16 @@ def test_in_forward_mode_the_added_columns_have_nan() -> None:
     assert np.isnan(q[:, 2:]).all() and np.isfinite(q[:, :2]).all() and np.isfinite(r).all()
 
 
+def test_a_single_column_cannot_be_turned() -> None:
+    a = RNG.normal(size=(3, 2))
+    for function in (
+        lambda a: np.linalg.svd(a)[0][:, 2] ** 2,
+        lambda a: np.linalg.qr(a, "complete")[0][:, 2],
+        lambda a: np.linalg.svd(a.T)[2][2] ** 3,
+    ):
+        tg.check_grads(function, (a,), order=2)
+
+
 def test_the_values_alone_are_differentiated_in_both_modes() -> None:
     tg.check_grads(lambda a: np.linalg.svd(a)[1], (TALL,), order=2)
     tg.check_grads(lambda a: np.linalg.qr(a, "complete")[1], (TALL,), order=2)
