@@ -32,7 +32,7 @@ def _eig_packed(x: Array) -> Any:
     x = np.asarray(x)
     w, v = np.linalg.eig(x.astype(np.float32) if x.dtype == np.float16 else x)
     if w.dtype.kind == "c":
-        raise ValueError(
+        raise np.linalg.LinAlgError(
             "eig, eigvals: this matrix has complex eigenvalues, and tensors hold real numbers; "
             "symmetric matrices have real ones (np.linalg.eigvalsh), and tg.stop_gradient(a) gives a "
             "plain matrix"
@@ -66,7 +66,7 @@ def eig(a: ArrayLike) -> Any:
 
     Raises
     ------
-    ValueError
+    numpy.linalg.LinAlgError
         If eigenvalues are complex.
 
     Notes
