@@ -9,11 +9,12 @@ python docs/make_numpy_functions.py          # rewrite the page
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,8 @@ import tapegrad as tg
 
 PAGE = Path(__file__).with_name("numpy_functions.md")
 SURFACE = Path(__file__).parents[1] / "tests" / "ops" / "numpy" / "surface.py"
-COLUMNS = ("value", "vjp", "jvp", "vmap", "jit")
+#: What other libraries make of the same calls, written by ``measure_numpy_functions.py``.
+PEERS = Path(__file__).with_name("measured") / "numpy_functions.json"
 
 HEAD = """# NumPy's functions
 
@@ -37,10 +39,14 @@ With NumPy {version}.
 - *jit*: agrees with the function itself, and is compiled. `plain` means that calls run as they are:
   random numbers must be drawn anew, or nobody has said that the function only computes.
 
+- *autograd*, *jax*: reverse mode of the same calls with their modules in the place of NumPy, at another time
+  (`docs/measured/numpy_functions.json`; {peers}). `no`: the function is missing, or raises; `wrong`: another
+  derivative than differences give. JAX's arrays are not written into, and its random numbers are others.
+
 What jumps (`floor`, `sign`) counts as constant between its jumps.
 
-| function | call | value | vjp | jvp | vmap | jit |
-| --- | --- | --- | --- | --- | --- | --- |
+| function | call | value | vjp | jvp | vmap | jit | autograd | jax |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 TAIL = """
@@ -73,13 +79,12 @@ def seeded(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def function_of(call: str, name: str, base: Any = None) -> Callable[..., Any]:
+def function_of(call: str, name: str, base: Any = None, space: Any = np) -> Callable[..., Any]:
     """Return a call as a function of its sample, which transformations can read."""
-    if base is None:
-        return eval(f"lambda {name}: {call}", {"np": np})  # type: ignore[no-any-return]
-    return eval(  # type: ignore[no-any-return]
-        f"lambda {name}: [t := base.copy(), {call}, t][-1]", {"np": np, "base": base}
-    )
+    text = f"lambda {name}: {call}"
+    if base is not None:
+        text = f"lambda {name}: [t := base.copy(), {call}, t][-1]"
+    return eval(text, {"np": space, "base": base})  # type: ignore[no-any-return]
 
 
 def same(a: Any, b: Any) -> bool:
@@ -198,44 +203,62 @@ def aliases(tables: Any) -> dict[int, list[str]]:
     return found
 
 
-def rows(tables: Any, keep: Callable[[int], bool] = lambda k: True) -> dict[str, str]:
-    """Return the rows of the table by their calls; those that `keep` rejects are empty."""
-    found, named, seen = {}, aliases(tables), set()
+class Called(NamedTuple):
+    """A call of the tables."""
+
+    call: str
+    kind: str
+    names: list[str]  # of the function, with its aliases
+    sample: str
+    x: Any
+    base: Any  # what a call writes into
+
+
+def called(tables: Any) -> Iterator[Called]:
+    """Go through the calls of the tables, one for each function."""
+    named, seen = aliases(tables), set()
     listed = [
         (call, kind)
         for kind in ("FORMS", "PLAIN", "IN_PLACE", "REFUSED", "READ", "DRAWN", "UNDRAWN")
         for call in tables.calls(getattr(tables, kind))
     ]
-    for k, (call, kind) in enumerate(sorted(listed, key=lambda c: tables.name_of(c[0]))):
+    for call, kind in sorted(listed, key=lambda pair: tables.name_of(pair[0])):
         value: Any = np
         for part in tables.name_of(call).split("."):
             value = getattr(value, part)
-        names = named.get(id(value), [f"np.{tables.name_of(call)}"])
-        if kind != "DRAWN" and kind != "UNDRAWN" and id(value) in seen:
+        if "DRAWN" not in kind and id(value) in seen:
             continue
         seen.add(id(value))
-        name = tables.sample_of(call)
-        base = None
+        names = sorted(named.get(id(value), [f"np.{tables.name_of(call)}"]))
+        sample, base = tables.sample_of(call), None
         if kind == "IN_PLACE":
-            base = np.arange(16.0).reshape(4, 4) if "diagonal" in call else np.arange(5.0) / 7
-            name, x = (
-                ("p", tables.SAMPLES["p"]) if "diagonal" in call else (name, tables.SAMPLES[name])
-            )
-            call = re.sub(r"\bv\b", name, call)
-        else:
-            x = tables.SAMPLES[name]
+            base = np.arange(5.0) / 7
+            if "diagonal" in call:
+                base, sample = np.arange(16.0).reshape(4, 4), "p"
+                call = re.sub(r"\bv\b", sample, call)
+        x = tables.SAMPLES[sample]
         if x.dtype.kind == "f":
             x = x * 1.0137  # away from the places at which rounding jumps
-        cells = row(call, x, name, base=base) if keep(k) else []
-        shown = ", ".join(f"`{n}`" for n in sorted(names)) or f"`np.{tables.name_of(call)}`"
+        yield Called(call, kind, names, sample, x, base)
+
+
+def rows(tables: Any, keep: Callable[[int], bool] = lambda k: True) -> dict[str, str]:
+    """Return the rows of the table by their calls; those that `keep` rejects are empty."""
+    peers = json.loads(PEERS.read_text(encoding="utf-8"))
+    found = {}
+    for k, (call, _, names, sample, x, base) in enumerate(called(tables)):
+        cells = row(call, x, sample, base=base) if keep(k) else []
+        shown = ", ".join(f"`{name}`" for name in names)
         text = call.replace("|", "\\|")
-        found[call] = f"| {shown} | `{text}` | {' | '.join(cells)} |" if cells else ""
+        others = [peers[name].get(call, "") for name in ("autograd", "jax")]
+        found[call] = f"| {shown} | `{text}` | {' | '.join(cells + others)} |" if cells else ""
     return found
 
 
 def page() -> str:
     """Return the whole page."""
     tables = surface()
+    peers = json.loads(PEERS.read_text(encoding="utf-8"))
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = "\n".join(rows(tables).values())
@@ -246,7 +269,7 @@ def page() -> str:
         if any(map(tables._exists, names.split()))
     )
     return (
-        HEAD.format(version=".".join(np.__version__.split(".")[:2]))
+        HEAD.format(version=".".join(np.__version__.split(".")[:2]), peers=peers["versions"])
         + table
         + "\n"
         + TAIL.format(constant=constant, others=others)
