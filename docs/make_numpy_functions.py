@@ -38,10 +38,10 @@ With NumPy {version}.
 - *vmap*: agrees with a loop over the examples.
 - *jit*: agrees with the function itself, and is compiled. `plain` means that calls run as they are:
   random numbers must be drawn anew, or nobody has said that the function only computes.
-
-- *autograd*, *jax*: reverse mode of the same calls with their modules in the place of NumPy, at another time
-  (`docs/measured/numpy_functions.json`; {peers}). `no`: the function is missing, or raises; `wrong`: another
-  derivative than differences give. JAX's arrays are not written into, and its random numbers are others.
+- *autograd*, *jax*: reverse mode of the same calls with their modules in the place of NumPy, measured
+  once with {peers}. `no`: the function is missing, or raises; `wrong`: another derivative
+  than differences give. Calls are as NumPy takes them, with lists and writes; complex results are
+  compared by their real parts.
 
 What jumps (`floor`, `sign`) counts as constant between its jumps.
 

@@ -75,8 +75,8 @@ np.linalg.matmul(m, m.T) np.linalg.vecdot(m, m) np.linalg.tensordot(m, m, axes=2
 np.linalg.diagonal(s) np.linalg.trace(s) np.linalg.matrix_transpose(m)
 np.linalg.multi_dot([m, m.T, m]) np.linalg.norm(m) np.linalg.vector_norm(m)
 np.linalg.matrix_norm(m)
-np.linalg.cholesky(s @ s.T) np.linalg.cond(s) np.linalg.det(s) np.linalg.eigh(s)[0]
-np.linalg.eigvalsh(s) np.linalg.inv(s) np.linalg.lstsq(s, s)[0] np.linalg.matrix_power(s, 2)
+np.linalg.cholesky(s @ s.T) np.linalg.cond(s) np.linalg.det(s) np.linalg.eigh(s + s.T)[0]
+np.linalg.eigvalsh(s + s.T) np.linalg.inv(s) np.linalg.lstsq(s, s)[0] np.linalg.matrix_power(s, 2)
 np.linalg.pinv(s) np.linalg.qr(s)[1] np.linalg.slogdet(s)[1] np.linalg.solve(s, s)
 np.linalg.svd(s)[1] np.linalg.svdvals(s) np.linalg.tensorinv(s, 1)
 np.linalg.tensorsolve(s, [1.0, 2, 3]) np.linalg.eig(s @ s.T)[0] np.linalg.eigvals(s @ s.T)
