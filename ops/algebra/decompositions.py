@@ -22,6 +22,7 @@ from tapegrad.ops.algebra.completions import completed
 from tapegrad.ops.algebra.equal_values import over_gaps, without_second
 from tapegrad.ops.algebra.singular import of_matrices, svd_packed_p, turned, unpacked
 from tapegrad.ops.algebra.systems import matrix, of_triangle, solve_p, square
+from tapegrad.ops.declare.refusals import refuse
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.types import Array, ArrayLike
@@ -126,8 +127,10 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 
     Raises
     ------
+    TypeError
+        For the mode 'raw', which has no derivative.
     ValueError
-        For the mode 'raw', which has no derivative, and for unknown ones. When a function is
+        For unknown modes. When a function is
         differentiated that depends on how the columns are turned that 'complete' adds.
 
     Notes
@@ -145,7 +148,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     a = matrix(a)
     rows, columns = a.shape[-2:]
     if mode == "raw":
-        raise ValueError("qr: LAPACK's factors (mode='raw') have no derivative; use 'reduced'")
+        refuse(a, "qr", "LAPACK's factors (mode='raw') have no derivative; use 'reduced'")
     if mode not in ("reduced", "complete", "r"):
         raise ValueError(f"Unrecognized mode '{mode}'")
     packed = apply(qr_packed_p, (a[..., :rows],))

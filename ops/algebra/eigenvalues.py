@@ -18,6 +18,7 @@ import numpy as np
 from tapegrad.ops.algebra.equal_values import over_gaps, without_second
 from tapegrad.ops.algebra.singular import of_matrices, turned
 from tapegrad.ops.algebra.systems import solve_p, square
+from tapegrad.ops.declare.refusals import refuse_complex
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.types import Array, ArrayLike
@@ -28,16 +29,14 @@ _Eig: Any = type(np.linalg.eig(np.eye(1)))
 
 
 def _eig_packed(x: Array) -> Any:
-    """The eigenvalues, and below them the vectors as columns."""
+    """The eigenvalues, and below them the vectors as columns; nan if they are complex."""
     x = np.asarray(x)
     w, v = np.linalg.eig(x.astype(np.float32) if x.dtype == np.float16 else x)
+    packed = np.concatenate((w[..., None, :], v), axis=-2)
     if w.dtype.kind == "c":
-        raise np.linalg.LinAlgError(
-            "eig, eigvals: this matrix has complex eigenvalues, and tensors hold real numbers; "
-            "symmetric matrices have real ones (np.linalg.eigvalsh), and tg.stop_gradient(a) gives a "
-            "plain matrix"
-        )
-    return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
+        real = np.all(w.imag == 0, axis=-1)[..., None, None]
+        packed = np.where(real, packed.real, np.nan)
+    return packed.astype(x.dtype)
 
 
 def _eig_vjp(g: Array, y: Array, x: Array) -> Any:
@@ -66,7 +65,7 @@ def eig(a: ArrayLike) -> Any:
 
     Raises
     ------
-    numpy.linalg.LinAlgError
+    TypeError
         If eigenvalues are complex.
 
     Notes
@@ -80,7 +79,9 @@ def eig(a: ArrayLike) -> Any:
     >>> np.linalg.eig(tg.tensor([[2.0, 1.0], [0.0, 1.0]])).eigenvalues
     Tensor([2., 1.])
     """
-    packed = apply(eig_packed_p, (square(a, "eig"),))
+    a = square(a, "eig")
+    packed = apply(eig_packed_p, (a,))
+    refuse_complex(a, "np.linalg.eig", packed)
     return _Eig(packed[..., 0, :], packed[..., 1:, :])
 
 

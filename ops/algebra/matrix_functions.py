@@ -55,19 +55,14 @@ def along(primitive: Primitive, x: Array, t: Array, params: Any) -> Any:
 
 
 def _computed(name: str) -> Callable[..., Any]:
-    """Return the function of stacks of matrices, with results of their dtype."""
+    """Return the function of stacks of matrices, with results of their dtype; nan if complex."""
 
     def forward(x: Array, **params: Any) -> Any:
         x = np.asarray(x)
         function, out = of_scipy(name), np.empty(x.shape, x.dtype)
         for i in np.ndindex(x.shape[:-2]):
             value = np.asarray(function(x[i], *params.values()))
-            if value.dtype.kind == "c":
-                raise ValueError(
-                    f"scipy.linalg.{name}: of this matrix it is complex, and tensors hold real numbers; "
-                    "tg.stop_gradient(a) gives a plain matrix"
-                )
-            out[i] = value
+            out[i] = np.nan if value.dtype.kind == "c" else value
         return out
 
     return forward

@@ -23,6 +23,7 @@ from tapegrad.ops.algebra.scipy_equations import (
 from tapegrad.ops.algebra.scipy_systems import solve_triangular
 from tapegrad.ops.algebra.singular import of_matrices, polar_factor_p, turned
 from tapegrad.ops.algebra.systems import matrix, of_triangle, square
+from tapegrad.ops.declare.refusals import refuse
 from tapegrad.ops.declare.ufunc import as_tensor, data_of
 from tapegrad.tape.array.application import apply
 
@@ -136,10 +137,8 @@ def _qr(
 ) -> Any:  # fmt: skip
     a = matrix(checked(a, check_finite))
     if mode not in _MODES:
-        raise ValueError(
-            f"scipy.linalg.qr: mode={mode!r} has no derivative or is unknown; use 'full', 'r' or "
-            "'economic'"
-        )
+        why = f"mode={mode!r} has no derivative or is unknown; use 'full', 'r' or 'economic'"
+        refuse(a, "scipy.linalg.qr", why)
     order: tuple[Any, ...] = ()
     if pivoting:
         columns = apply(column_order_p, (a,))
@@ -191,12 +190,12 @@ def _eigh(
     overwrite_a: bool = False, overwrite_b: bool = False, type: int = 1, check_finite: bool = True,
     subset_by_index: Any = None, subset_by_value: Any = None, driver: Any = None,
 ) -> Any:  # fmt: skip
+    a = square(checked(a, check_finite))
     if subset_by_value is not None or type != 1:
-        raise ValueError(
-            "scipy.linalg.eigh: subset_by_value and other types than 1 are not supported for tensors"
-        )
+        why = "subset_by_value and other types than 1 are not supported for tensors"
+        refuse(a, "scipy.linalg.eigh", why)
     uplo = "L" if lower else "U"
-    a = of_triangle(square(checked(a, check_finite)), uplo)
+    a = of_triangle(a, uplo)
     factor = None
     if b is not None:  # a v = b v w, of which the symmetric form has the same eigenvalues
         factor = cholesky(of_triangle(square(checked(b, check_finite)), uplo))
@@ -223,9 +222,8 @@ def _eigvalsh(a: Any, b: Any = None, **options: Any) -> Any:
 def _vector(c: Any, name: str) -> Any:
     c = as_tensor(c)
     if c.ndim > 1:
-        raise ValueError(
-            f"scipy.linalg.{name}: a tensor with {c.ndim} axes; pass its rows one by one, or by tg.vmap"
-        )
+        why = f"a tensor with {c.ndim} axes; pass its rows one by one, or by tg.vmap"
+        refuse(c, f"scipy.linalg.{name}", why)
     return np.reshape(c, (-1,))
 
 

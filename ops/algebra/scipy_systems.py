@@ -29,6 +29,8 @@ from tapegrad.ops.algebra.systems import (
     solve,
     square,
 )
+from tapegrad.ops.declare.refusals import refuse, refuse_complex
+from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions
 
@@ -40,9 +42,13 @@ __all__ = ["SYSTEMS", "solve_triangular"]
 
 def _function_of_matrices(name: str) -> Callable[..., Any]:
     def function(A: Any, *args: Any, **kwargs: Any) -> Any:
+        A = square(A, name)
         if args or kwargs:  # `disp` of SciPy before 1.18
-            raise ValueError(f"scipy.linalg.{name}: a tensor is taken without further arguments")
-        return apply(FUNCTIONS[name], (square(A, name),))
+            refuse(A, f"scipy.linalg.{name}", "of a tensor it takes no further arguments")
+        y = apply(FUNCTIONS[name], (A,))
+        if name in ("sqrtm", "logm"):
+            refuse_complex(A, f"scipy.linalg.{name}", y)
+        return y
 
     return function
 
@@ -50,7 +56,10 @@ def _function_of_matrices(name: str) -> Callable[..., Any]:
 def _fractional_matrix_power(A: Any, t: Any) -> Any:
     if t == int(t):
         return matrix_power(square(A), int(t))
-    return apply(fractional_power_p, (square(A),), {"t": float(t)})
+    A = square(A)
+    y = apply(fractional_power_p, (A,), {"t": float(t)})
+    refuse_complex(A, "scipy.linalg.fractional_matrix_power", y)
+    return y
 
 
 def _expm_frechet(
@@ -98,12 +107,15 @@ _READ: dict[Any, Callable[[Any, bool], Any]] = {
 
 
 def _read(a: Any, check_finite: bool, assume_a: Any, lower: bool) -> Any:
+    a = square(checked(a, check_finite))
     if assume_a not in _READ:
-        raise ValueError(
-            f"scipy.linalg: assume_a={assume_a!r} is not known for tensors; leave it out, or pass one "
-            f"of {', '.join(repr(k) for k in _READ if k)}"
+        known = ", ".join(repr(k) for k in _READ if k)
+        refuse(
+            a,
+            "scipy.linalg",
+            f"assume_a={assume_a!r} is not known for tensors; leave it out, or pass one of {known}",
         )
-    return _READ[assume_a](square(checked(a, check_finite)), lower)
+    return _READ[assume_a](a, lower)
 
 
 def _solve(
@@ -150,9 +162,9 @@ def _lstsq(
     return x, residuals, rank, None if lapack_driver == "gelsy" else values
 
 
-def _relative(atol: Any, rtol: Any, name: str) -> Any:
+def _relative(a: Any, atol: Any, rtol: Any, name: str) -> Any:
     if atol is not None:
-        raise ValueError(f"scipy.linalg.{name}: atol is not supported for tensors; pass rtol")
+        refuse(a, f"scipy.linalg.{name}", "atol is not supported for tensors; pass rtol")
     return rtol
 
 
@@ -160,7 +172,7 @@ def _pinv(
     a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = False,
     check_finite: bool = True,
 ) -> Any:  # fmt: skip
-    a, rtol = matrix(checked(a, check_finite)), _relative(atol, rtol, "pinv")
+    a, rtol = matrix(checked(a, check_finite)), _relative(as_tensor(a), atol, rtol, "pinv")
     if rtol is None:
         rtol = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps)
     inverse = pinv(a, rtol=rtol)

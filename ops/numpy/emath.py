@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.declare.ufunc import operand
+from tapegrad.ops.declare.refusals import refuse, refuse_complex
+from tapegrad.ops.declare.ufunc import as_tensor, operand
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import implements
 
 __all__: list[str] = []
@@ -25,10 +27,7 @@ def _real(name: str, function: Callable[..., Any], inside: Callable[..., Any]) -
     def of_reals(*args: Any) -> Any:
         values = [operand(a) for a in args]
         if not np.all(inside(*values)):
-            raise ValueError(
-                f"np.emath.{name}: of these values it is complex, and tensors hold real numbers; "
-                "tg.stop_gradient(x) gives a plain array"
-            )
+            refuse_complex(next(v for v in values if isinstance(v, Tensor)), f"np.emath.{name}")
         return function(*values)
 
     implements(getattr(np.emath, name))(of_reals)
@@ -52,6 +51,7 @@ _real("power", lambda x, p: np.power(x, 1.0 * p), lambda x, p: x >= 0)
 
 @implements(np.sort_complex)
 def _sort_complex(a: Any) -> Any:
-    raise TypeError(
-        "np.sort_complex gives complex numbers, and tensors hold real ones; np.sort sorts those"
-    )
+    refuse(
+        as_tensor(a), "np.sort_complex", "it gives complex numbers, and tensors hold real ones; np.sort "
+        "sorts those",
+    )  # fmt: skip

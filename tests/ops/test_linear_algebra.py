@@ -258,11 +258,11 @@ def test_wrong_arguments_raise_what_numpy_raises(call: Any, x: Any) -> None:
 
 
 def test_what_has_no_derivative_says_so() -> None:
-    with pytest.raises(ValueError, match="have no derivative; use 'reduced'"):
+    with pytest.raises(TypeError, match="have no derivative; use 'reduced'"):
         LINALG.qr(tg.tensor(TALL), "raw")
     turning = np.array([[0.0, 1.0], [-1.0, 0.0]])
     for function in (LINALG.eigvals, lambda a: LINALG.eig(a)[0]):
-        with pytest.raises(ValueError, match="complex eigenvalues, and tensors hold real numbers"):
+        with pytest.raises(TypeError, match=r"linalg\.eig: .* complex, and tensors hold real"):
             tg.grad(lambda a, f=function: np.sum(f(a)))(turning)
 
 

@@ -244,7 +244,7 @@ def test_complex_numbers_and_foreign_ufuncs_are_refused_by_name() -> None:
     with pytest.raises(TypeError, match="complex"):
         sc.jv(tg.tensor(1.0, constant=True), 1j)
     twice = np.frompyfunc(lambda x: 2 * x, 1, 1)
-    with pytest.raises(TypeError, match=r"the ufunc .* has no differentiable form"):
+    with pytest.raises(TypeError, match=r"frompyfunc\(<lambda>\), unlike np\.vectorize"):
         tg.grad(lambda x: twice(x))(1.0)
 
 
