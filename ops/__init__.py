@@ -25,9 +25,10 @@ if _TYPE_CHECKING:
     from tapegrad.ops.algebra.calculus import *
     from tapegrad.ops.algebra.contraction import *
     from tapegrad.ops.algebra.polynomials import *
-    from tapegrad.ops.numpy import callbacks, creation, queries
+    from tapegrad.ops.numpy import callbacks, creation, histograms, queries
     from tapegrad.ops.numpy.callbacks import *
     from tapegrad.ops.numpy.creation import *
+    from tapegrad.ops.numpy.histograms import *
     from tapegrad.ops.numpy.queries import *
     from tapegrad.ops.reduce import nan_reductions, numpy_reductions, quantiles, running, statistics
     from tapegrad.ops.reduce.nan_reductions import *
@@ -52,6 +53,7 @@ if _TYPE_CHECKING:
     __all__ += callbacks.__all__
     __all__ += contraction.__all__
     __all__ += creation.__all__
+    __all__ += histograms.__all__
     __all__ += joining.__all__
     __all__ += nan_reductions.__all__
     __all__ += numpy_reductions.__all__
@@ -70,6 +72,7 @@ _LATER = (
     "tapegrad.ops.reduce.numpy_reductions",
     "tapegrad.ops.numpy.creation",
     "tapegrad.ops.numpy.queries",
+    "tapegrad.ops.numpy.histograms",
     "tapegrad.ops.shape.joining",
     "tapegrad.ops.shape.selecting",
     "tapegrad.ops.reduce.running",
@@ -88,9 +91,13 @@ _Registry.waiting = (
     *_LATER,
     "tapegrad.ops.algebra.norms",
     "tapegrad.ops.algebra.systems",
+    "tapegrad.ops.algebra.conditions",
     "tapegrad.ops.algebra.decompositions",
+    "tapegrad.ops.algebra.eigenvalues",
+    "tapegrad.ops.algebra.fits",
     "tapegrad.ops.algebra.sparse",
     "tapegrad.ops.algebra.scipy_sparse",
+    "tapegrad.ops.algebra.scipy_linalg",
     "tapegrad.ops.numpy.fft",
     "tapegrad.ops.algebra.total_norm",
     "tapegrad.ops.layers.convolution",
@@ -104,9 +111,13 @@ _Registry.waiting = (
     "tapegrad.ops.elementwise.gamma_functions",
     "tapegrad.ops.elementwise.gamma_function",
     "tapegrad.ops.elementwise.bessel_functions",
+    "tapegrad.ops.elementwise.beta_functions",
+    "tapegrad.ops.elementwise.incomplete_gamma",
     "tapegrad.ops.numpy.methods",
     "tapegrad.ops.numpy.conversions",
+    "tapegrad.ops.numpy.draws",
     "tapegrad.ops.numpy.elementwise_calls",
+    "tapegrad.ops.numpy.emath",
     "tapegrad.ops.numpy.grids",
     "tapegrad.ops.numpy.inspection",
     "tapegrad.ops.python.conversions",

@@ -8,15 +8,15 @@ Tensor([5.])
 """
 
 from tapegrad.ops import einsum, matmul, multi_matmul
+from tapegrad.ops.algebra.conditions import cond, matrix_rank
 from tapegrad.ops.algebra.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdvals
+from tapegrad.ops.algebra.eigenvalues import eig, eigvals
 from tapegrad.ops.algebra.norms import matrix_norm, norm, vector_norm
 from tapegrad.ops.algebra.systems import (
-    cond,
     det,
     inv,
     lstsq,
     matrix_power,
-    matrix_rank,
     pinv,
     slogdet,
     solve,
@@ -25,7 +25,7 @@ from tapegrad.ops.algebra.systems import (
 )
 
 __all__ = [
-    "cholesky", "cond", "det", "eigh", "eigvalsh", "einsum", "inv", "lstsq", "matmul", "matrix_norm",
-    "matrix_power", "matrix_rank", "multi_matmul", "norm", "pinv", "qr", "slogdet", "solve", "svd",
-    "svdvals", "tensorinv", "tensorsolve", "vector_norm",
+    "cholesky", "cond", "det", "eig", "eigh", "eigvals", "eigvalsh", "einsum", "inv", "lstsq",
+    "matmul", "matrix_norm", "matrix_power", "matrix_rank", "multi_matmul", "norm", "pinv", "qr",
+    "slogdet", "solve", "svd", "svdvals", "tensorinv", "tensorsolve", "vector_norm",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 from tapegrad.ops.declare.axes import all_axes
 from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.elementwise.bessel_functions import i0, i0e, i1, i1e, j0, j1
+from tapegrad.ops.elementwise.beta_functions import beta, betainc, betaln
 from tapegrad.ops.elementwise.entropies import (
     entr,
     expit,
@@ -37,15 +38,16 @@ from tapegrad.ops.elementwise.error_functions import (
 )
 from tapegrad.ops.elementwise.gamma_function import gamma
 from tapegrad.ops.elementwise.gamma_functions import digamma, gammaln, polygamma, zeta
+from tapegrad.ops.elementwise.incomplete_gamma import gammainc, gammaincc
 from tapegrad.ops.elementwise.special_functions import log_softmax_of, logsumexp_of, softmax_of
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.types import ArrayLike, AxisLike
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "expit", "gamma", "gammaln", "i0",
-    "i0e", "i1", "i1e", "j0", "j1", "log_expit", "log_ndtr", "log_softmax", "logit",
-    "logsumexp", "ndtr", "ndtri", "polygamma", "rel_entr", "softmax", "xlog1py", "xlogy",
-    "zeta",
+    "beta", "betainc", "betaln", "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv",
+    "expit", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "j0", "j1",
+    "log_expit", "log_ndtr", "log_softmax", "logit", "logsumexp", "ndtr", "ndtri", "polygamma",
+    "rel_entr", "softmax", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
 
 

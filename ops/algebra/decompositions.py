@@ -1,8 +1,9 @@
 """The decompositions of ``numpy.linalg``: Cholesky, QR, symmetric eigenvalues, singular values.
 
 Each is one primitive, with its factors packed into one array, that works on the last two axes. Where
-eigenvalues or singular values are equal, their vectors are not determined: what asks for them has nan
-there, and so have second derivatives. First derivatives of the values alone are those for one choice.
+eigenvalues or singular values are equal, their vectors are not determined (``equal_values``): what asks
+for them has nan there, and so have second derivatives. First derivatives of the values alone are those
+for one choice.
 
 >>> import numpy as np
 >>> import tapegrad as tg
@@ -17,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.algebra.completions import completed
+from tapegrad.ops.algebra.equal_values import over_gaps, without_second
 from tapegrad.ops.algebra.singular import of_matrices, svd_packed_p, turned, unpacked
-from tapegrad.ops.algebra.systems import matrix, solve_p, square
-from tapegrad.ops.declare.kinks import differentiated
+from tapegrad.ops.algebra.systems import matrix, of_triangle, solve_p, square
+from tapegrad.ops.declare.refusals import refuse
 from tapegrad.tape.array.application import apply, bind
-from tapegrad.tape.core.dependence import leading
-from tapegrad.tape.core.primitive import Primitive, implements
+from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = ["cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
@@ -39,13 +41,6 @@ def _wide(x: Array) -> Any:
 
 def _symmetric(x: Array) -> Any:
     return (x + turned(x)) / 2
-
-
-def _of_triangle(a: Array, uplo: str) -> Any:
-    """Return the symmetric matrix of which NumPy reads one triangle."""
-    if uplo == "U":
-        a = turned(a)
-    return np.tril(a) + turned(np.tril(a, -1))
 
 
 # Cholesky ----------------------------------------------------------------------------------------
@@ -94,7 +89,7 @@ def cholesky(a: ArrayLike, /, *, upper: bool = False) -> Any:
             [1., 2.]])
     """
     a = square(a)
-    factor = apply(cholesky_p, (_of_triangle(a, "U" if upper else "L"),))
+    factor = apply(cholesky_p, (of_triangle(a, "U" if upper else "L"),))
     return turned(factor) if upper else factor
 
 
@@ -128,13 +123,19 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     ----------
     a : array_like
     mode : {'reduced', 'complete', 'r'}
-        Both factors, or the second alone. 'complete' is for matrices that have no more rows than
-        columns: the further columns of others are not determined, and have no derivative.
+        Both factors, or the second alone. With 'complete' the first factor is square.
 
     Raises
     ------
+    TypeError
+        For the mode 'raw', which has no derivative.
     ValueError
-        For the mode 'raw', which has no derivative, and for unknown ones.
+        For unknown modes. When a function is
+        differentiated that depends on how the columns are turned that 'complete' adds.
+
+    Notes
+    -----
+    In forward mode the tangents of several columns that 'complete' adds are nan.
 
     Examples
     --------
@@ -147,63 +148,19 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     a = matrix(a)
     rows, columns = a.shape[-2:]
     if mode == "raw":
-        raise ValueError("qr: LAPACK's factors (mode='raw') have no derivative; use 'reduced'")
+        refuse(a, "qr", "LAPACK's factors (mode='raw') have no derivative; use 'reduced'")
     if mode not in ("reduced", "complete", "r"):
         raise ValueError(f"Unrecognized mode '{mode}'")
-    if mode == "complete" and rows > columns:
-        raise ValueError(
-            "qr: the columns that mode='complete' adds are not determined, and have no derivative; use "
-            "mode='reduced'"
-        )
     packed = apply(qr_packed_p, (a[..., :rows],))
     q, r = packed[..., :rows, :], packed[..., rows:, :]
     if columns > rows:
         r = np.concatenate((r, np.matmul(turned(q), a[..., rows:])), axis=-1)
-    return r if mode == "r" else _NAMED["qr"](q, r)
-
-
-# Equal values ------------------------------------------------------------------------------------
-
-
-def _over_gaps(turns: Array, moved: Array, gaps: Array, floor: Any, size: int) -> Any:
-    """Return ``turns / gaps``; of equal values 0 if nothing asks for their vectors, or else nan.
-
-    `moved` is what the cotangent says about pairs of vectors. That `turns`, a difference of it, vanishes
-    is not enough: so it does where a matrix is put together again, whose derivative is a limit.
-    """
-    eps = float(np.finfo(turns.dtype).eps) * size
-    equal = np.abs(gaps) <= floor
-    moved = np.abs(moved) + np.abs(turned(moved))
-    least = eps * np.max(moved, axis=(-2, -1), keepdims=True, initial=1.0)
-    pairs = 1 - np.eye(moved.shape[-1], dtype=moved.dtype)
-    zero_over = np.where(moved * pairs <= least, 0.0, np.nan)
-    return np.where(equal, zero_over, turns / np.where(equal, 1.0, gaps)).astype(turns.dtype)
-
-
-def _lost(t: Any, at: Any, like: Any) -> Any:
-    moves = np.any(t != 0, axis=(-2, -1), keepdims=True)
-    lost = np.where(np.logical_and(at, moves), np.nan, 0.0)
-    return np.broadcast_to(lost, like.shape).astype(like.dtype)
-
-
-#: Zeros, whose derivative is nan for the matrices at which vectors are not determined.
-undetermined_p: Primitive = Primitive(
-    "undetermined",
-    lambda x, at: np.zeros(np.broadcast_shapes(x.shape, at.shape), x.dtype),
-    (lambda g, y, x, at: _lost(g, at, x), None),
-    jvp=lambda tangents, y, x, at: _lost(tangents[0], at, y),
-    batch=lambda args, batched, size, params: bind(undetermined_p, *args),
-    dependence=leading(2),
-)
-
-
-def _without_second(value: Any, x: Any, gaps: Any, floor: Any) -> Any:
-    """Return a cotangent that has no derivative where values are equal."""
-    if not differentiated(x):
-        return value
-    others = np.logical_not(np.eye(gaps.shape[-1], dtype=bool))
-    equal = np.logical_and(np.abs(gaps) <= floor, others)
-    return value + bind(undetermined_p, x, np.any(equal, axis=(-2, -1), keepdims=True))
+    if mode == "r":
+        return r
+    if mode == "complete" and rows > columns:
+        below: Any = np.zeros((*r.shape[:-2], rows - columns, columns), r.dtype)
+        q, r = completed(q, a, "qr"), np.concatenate((r, below), axis=-2)
+    return _NAMED["qr"](q, r)
 
 
 # Eigenvalues -------------------------------------------------------------------------------------
@@ -214,7 +171,7 @@ def _eigh_packed(x: Array) -> Any:
     return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
 
 
-def _eigh_vjp(g: Array, y: Array, x: Array) -> Any:
+def eigh_vjp(g: Array, y: Array, x: Array) -> Any:
     n = x.shape[-1]
     w, v = y[..., 0, :], y[..., 1:, :]
     gw, gv = g[..., 0, :], g[..., 1:, :]
@@ -222,14 +179,14 @@ def _eigh_vjp(g: Array, y: Array, x: Array) -> Any:
     gaps = w[..., None, :] - w[..., :, None]
     floor = n * float(np.finfo(x.dtype).eps) * np.max(np.abs(w), axis=-1, initial=0.0)
     floor = floor[..., None, None]
-    turns = _over_gaps((inner - turned(inner)) / 2, inner, gaps, floor, n)
+    turns = over_gaps((inner - turned(inner)) / 2, inner, gaps, floor, n)
     eye = np.eye(n, dtype=x.dtype)
     middle = turns * (1 - eye) + gw[..., None, :] * eye
     out = np.matmul(np.matmul(v, middle), turned(v))
-    return _without_second(_symmetric(out), x, gaps, floor)
+    return without_second(_symmetric(out), x, gaps, floor)
 
 
-eigh_packed_p = of_matrices("eigh_packed", _eigh_packed, (_eigh_vjp,))
+eigh_packed_p = of_matrices("eigh_packed", _eigh_packed, (eigh_vjp,))
 
 
 @implements(np.linalg.eigh)
@@ -257,7 +214,7 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
     UPLO = UPLO.upper()
     if UPLO not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
-    packed = apply(eigh_packed_p, (_of_triangle(square(a), UPLO),))
+    packed = apply(eigh_packed_p, (of_triangle(square(a), UPLO),))
     return _NAMED["eigh"](packed[..., 0, :], packed[..., 1:, :])
 
 
@@ -277,6 +234,14 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Any:
 # Singular values ---------------------------------------------------------------------------------
 
 
+def _divided_by_zero(rest: Array, s: Array, floor: Any) -> Any:
+    """Return nan if vectors of singular values of 0 are asked for that nothing else determines."""
+    eps = float(np.finfo(rest.dtype).eps) * rest.shape[-2]
+    asked = np.abs(rest) > eps * np.max(np.abs(rest), axis=(-2, -1), keepdims=True, initial=1.0)
+    lost = np.logical_and(asked, s[..., None, :] <= floor)
+    return np.where(np.any(lost, axis=(-2, -1), keepdims=True), np.nan, 0.0).astype(rest.dtype)
+
+
 def _svd_thin_vjp(g: Array, y: Array, x: Array) -> Any:
     """The cotangent of the thin decomposition, where the vectors are determined."""
     u, s, v = unpacked(y, x.shape[-2])
@@ -287,12 +252,24 @@ def _svd_thin_vjp(g: Array, y: Array, x: Array) -> Any:
     left, right = np.matmul(turned(u), gu), np.matmul(turned(v), gv)
     turns = (left - turned(left)) * s[..., None, :] + s[..., :, None] * (right - turned(right))
     moved = np.abs(left * s[..., None, :]) + np.abs(right * s[..., None, :])
-    lost = np.sum(0 * _over_gaps(turns, moved, gaps, floor, size), axis=(-2, -1), keepdims=True)
+    lost = np.sum(0 * over_gaps(turns, moved, gaps, floor, size), axis=(-2, -1), keepdims=True)
+    for own, cotangent, inner in ((u, gu, left), (v, gv, right)):
+        if own.shape[-2] > own.shape[-1]:
+            lost = lost + _divided_by_zero(cotangent - np.matmul(own, inner), s, floor)
     out = svd_packed_p.vjp_of(0)(g, y, x) + lost
-    return _without_second(out, x, gaps, floor)
+    return without_second(out, x, gaps, floor)
 
 
 svd_thin_p = of_matrices("svd_thin", svd_packed_p.forward, (_svd_thin_vjp,))
+
+
+def _svd_of_symmetric(a: Array) -> tuple[Any, Any, Any]:
+    """Return the factors from eigenvalues, whose signs go to the right."""
+    w, v = eigh(a)
+    order = np.argsort(np.abs(w), axis=-1)[..., ::-1]
+    w = np.take_along_axis(w, order, axis=-1)
+    v = np.take_along_axis(v, order[..., None, :], axis=-1)
+    return v, np.abs(w), v * np.sign(w)[..., None, :]
 
 
 @implements(np.linalg.svd)
@@ -305,16 +282,22 @@ def svd(
     ----------
     a : array_like
     full_matrices : bool
-        Must be False for matrices that are not square: the further vectors are not determined, and have
-        no derivative.
+        Whether both matrices of vectors are square.
     compute_uv : bool
         Whether to return the vectors, too.
     hermitian : bool
-        Must be False; for symmetric matrices there is :func:`eigh`.
+        Whether the matrices are symmetric, and are decomposed by :func:`eigh`.
+
+    Raises
+    ------
+    ValueError
+        When a function is differentiated that depends on how the vectors are turned that
+        `full_matrices` adds.
 
     Notes
     -----
-    As for :func:`eigh`, of equal singular values.
+    As for :func:`eigh`, of equal singular values. In forward mode the tangents of several vectors that
+    `full_matrices` adds are nan.
 
     Examples
     --------
@@ -325,13 +308,13 @@ def svd(
     a = matrix(a)
     rows, columns = a.shape[-2:]
     if hermitian:
-        raise ValueError("svd: hermitian=True has no derivative here; use np.linalg.eigh")
-    if compute_uv and full_matrices and rows != columns:
-        raise ValueError(
-            "svd: the vectors that full_matrices=True adds are not determined, and have no derivative; "
-            "pass full_matrices=False"
-        )
-    u, s, v = unpacked(apply(svd_thin_p, (a,)), rows)
+        u, s, v = _svd_of_symmetric(a)
+    else:
+        u, s, v = unpacked(apply(svd_thin_p, (a,)), rows)
+    if compute_uv and full_matrices and rows > columns:
+        u = completed(u, a, "left")
+    if compute_uv and full_matrices and rows < columns:
+        v = completed(v, a, "right")
     return _NAMED["svd"](u, s, turned(v)) if compute_uv else s
 
 

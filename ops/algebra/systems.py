@@ -24,11 +24,10 @@ from tapegrad.ops.declare.ufunc import as_tensor, check_operand
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import Applied, Labels, agreeing
 from tapegrad.tape.core.primitive import Primitive, functions, implements
-from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
+from tapegrad.tape.core.types import Array, ArrayLike, Params
 
 __all__ = [
-    "cond", "det", "inv", "lstsq", "matrix_power", "matrix_rank", "pinv", "slogdet", "solve",
-    "tensorinv", "tensorsolve",
+    "det", "inv", "lstsq", "matrix_power", "pinv", "slogdet", "solve", "tensorinv", "tensorsolve",
 ]  # fmt: skip
 
 _Slogdet: Any = type(np.linalg.slogdet(np.eye(1)))
@@ -58,6 +57,13 @@ def square(a: ArrayLike, name: str = "linalg") -> Any:
     if a.shape[-1] != a.shape[-2]:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
     return a
+
+
+def of_triangle(a: Array, uplo: str) -> Any:
+    """Return the symmetric matrices of which NumPy reads one triangle."""
+    if uplo == "U":
+        a = turned(a)
+    return np.tril(a) + turned(np.tril(a, -1))
 
 
 # Systems -----------------------------------------------------------------------------------------
@@ -347,7 +353,7 @@ def pinv(a: ArrayLike, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
     rcond, rtol : float, optional
         Singular values of at most so much of the greatest count as zero; 1e-15 by default.
     hermitian : bool
-        Must be False.
+        Whether the matrices are symmetric; then only the lower triangle is read.
 
     Notes
     -----
@@ -359,9 +365,7 @@ def pinv(a: ArrayLike, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
     >>> np.linalg.pinv(tg.tensor([[2.0], [0.0]]))
     Tensor([[0.5, 0. ]])
     """
-    if hermitian:
-        raise ValueError("pinv: hermitian=True has no derivative here; leave it out")
-    a = matrix(a, "pinv")
+    a = of_triangle(square(a, "pinv"), "L") if hermitian else matrix(a, "pinv")
     return apply(pinv_p, (a,), {"rcond": _tolerance(a, rcond, rtol)})
 
 
@@ -440,60 +444,3 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: Any = None) -> Any:
     if rows > columns and int(rank) == columns:
         residuals = np.sum((right - np.matmul(a, x)) ** 2, axis=0)
     return (x[:, 0] if b.ndim == 1 else x), residuals, rank, values
-
-
-# Conditions --------------------------------------------------------------------------------------
-
-matrix_rank_p = of_matrices(
-    "matrix_rank", lambda x, *, tol: np.linalg.matrix_rank(_wide(x), tol=tol), None
-)
-
-
-@implements(np.linalg.matrix_rank)
-def matrix_rank(A: ArrayLike, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    """Return the ranks of matrices, which are constant.
-
-    Examples
-    --------
-    >>> import numpy as np, tapegrad as tg
-    >>> int(np.linalg.matrix_rank(tg.tensor([[1.0, 1.0], [1.0, 1.0]])))
-    1
-    """
-    if hermitian:
-        raise ValueError("matrix_rank: hermitian=True is not supported for tensors; leave it out")
-    if tol is not None and rtol is not None:
-        raise ValueError("`tol` and `rtol` can't be both set.")
-    a = as_tensor(A)
-    if a.ndim < 2:
-        return np.asarray(np.any(a != 0)).astype(int)
-    a = matrix(a, "matrix_rank")
-    if rtol is not None:
-        values = functions[np.linalg.svdvals](a)
-        return np.count_nonzero(values > values[..., :1] * rtol, axis=-1)
-    return apply(matrix_rank_p, (a,), {"tol": None if tol is None else float(tol)})
-
-
-@implements(np.linalg.cond)
-def cond(x: ArrayLike, p: Any = None) -> Any:
-    """Return the condition numbers of matrices.
-
-    Parameters
-    ----------
-    x : array_like
-    p : {None, 2, -2, 1, -1, inf, -inf, 'fro', 'nuc'}
-        The norm; None means 2.
-
-    Examples
-    --------
-    >>> import numpy as np, tapegrad as tg
-    >>> np.linalg.cond(tg.tensor([[2.0, 0.0], [0.0, 4.0]]))
-    Tensor(2.)
-    """
-    x = matrix(x, "cond")
-    if p in (None, 2, -2):
-        s = functions[np.linalg.svdvals](x)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    x = square(x, "cond")
-    axes: AxisLike = (-2, -1)
-    norm: Any = functions[np.linalg.norm]
-    return norm(x, ord=p, axis=axes) * norm(inv(x), ord=p, axis=axes)

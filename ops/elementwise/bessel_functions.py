@@ -15,6 +15,7 @@ import numpy as np
 from tapegrad.ops.elementwise.error_functions import chebyshev
 from tapegrad.ops.elementwise.special_own import Special, own
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.primitive import implements
 
 __all__ = ["i0", "i0e", "i1", "i1e", "j0", "j1"]
 
@@ -342,6 +343,7 @@ i0: Special = own(
     "i0", _i0, "I0(x)", "The modified Bessel function of order 0.",
     lambda g, y, x: g * bind(i1.primitive, x),
 )  # fmt: skip
+implements(np.i0)(i0)
 i1: Special = own(
     "i1", _i1, "I1(x)", "The modified Bessel function of order 1.",
     lambda g, y, x: g * (bind(i0.primitive, x) - _over_x(y, x, 1.0)),

@@ -62,7 +62,20 @@ ceil = without_rules(np.ceil, "ceil(x)", "The least integer that is not less.")
 trunc = without_rules(np.trunc, "trunc(x)", "The nearest integer towards zero.")
 rint = without_rules(np.rint, "rint(x)", "The nearest integer; halves go to the even one.")
 floor_divide = without_rules(np.floor_divide, "floor_divide(x, y)", "The floor of the quotient.")
-nextafter = without_rules(np.nextafter, "nextafter(x, y)", "The next float after x1 towards x2.")
+nextafter: Any = implements(np.nextafter)(  # which moves with x1
+    Ufunc(
+        Primitive(
+            "nextafter",
+            np.nextafter,
+            (lambda g, z, x, y: g, None),
+            jvp="elementwise",
+            family="elementwise",
+            kernel="nextafter(x, y)",
+            ufunc=np.nextafter,
+        ),
+        "The next float after x1 towards x2; of tensors, a tensor.",
+    )
+)
 spacing = without_rules(np.spacing, "spacing(x)", "The distance to the next float.")
 bitwise_and = without_rules(np.bitwise_and, "x & y", "Bitwise and.")
 bitwise_or = without_rules(np.bitwise_or, "x | y", "Bitwise or.")

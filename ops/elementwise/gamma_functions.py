@@ -16,10 +16,10 @@ from tapegrad.ops.elementwise.error_functions import chebyshev
 from tapegrad.ops.elementwise.special_own import Special, own
 from tapegrad.tape.array.application import bind
 
-__all__ = ["digamma", "gammaln", "polygamma", "zeta"]
+__all__ = ["NEAR_ONE", "STIRLING", "digamma", "gammaln", "polygamma", "zeta"]
 
 #: Chebyshev coefficients of gammaln(x) / ((x - 1) (x - 2)) on [1/2, 3/2], and on [3/2, 5/2].
-_NEAR_ONE = (
+NEAR_ONE = (
     0.5992017652562684,
     -0.13523864407505012,
     0.022912123058847742,
@@ -72,7 +72,7 @@ _NEAR_TWO = (
     3.554929051822112e-18,
 )
 #: Of x times the remainder of Stirling's formula, as a function of 128 / x^2 - 1.
-_STIRLING = (
+STIRLING = (
     0.08331170390906488,
     -2.160555080544604e-05,
     2.3805130306661256e-08,
@@ -133,11 +133,11 @@ def _of_positive(x: Any) -> Any:
     for k in range(1, 7):
         factors = factors * np.where(steps >= k, middle - k, 1.0)
     near = (z - 1.0) * (z - 2.0)
-    first = chebyshev(_NEAR_ONE, 2.0 * np.minimum(z, 1.5) - 2.0)
+    first = chebyshev(NEAR_ONE, 2.0 * np.minimum(z, 1.5) - 2.0)
     second = chebyshev(_NEAR_TWO, 2.0 * np.maximum(z, 1.5) - 4.0)
     low = near * np.where(z < 1.5, first, second) + np.log(factors) - raised
     large = np.maximum(x, 8.0)
-    rest = chebyshev(_STIRLING, 128.0 / large / large - 1.0) / large
+    rest = chebyshev(STIRLING, 128.0 / large / large - 1.0) / large
     with np.errstate(over="ignore"):
         high = (large - 0.5) * (np.log(large) - 1.0) + (_HALF_LOG_2PI - 0.5 + rest)
     return np.where(x < 8.0, low, high)

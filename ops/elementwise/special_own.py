@@ -14,7 +14,7 @@ from tapegrad.tape.core.appearance import is_differentiated
 from tapegrad.tape.core.primitive import Primitive, Rule
 from tapegrad.tape.core.types import Array, ArrayLike
 
-__all__ = ["Special", "own"]
+__all__ = ["Special", "own", "unknown"]
 
 _DOC = """{doc} ``{formula}``
 
@@ -76,6 +76,18 @@ def own(
     )  # fmt: skip
     names = ", ".join(forward_names(compute))
     return Special(primitive, _DOC.format(doc=doc, formula=formula, names=names))
+
+
+def unknown(name: str, argument: str) -> Rule:
+    """Return the rule of a derivative of a derivative that nobody knows."""
+
+    def rule(g: Array, y: Array, *args: Array) -> Any:
+        raise TypeError(
+            f"tapegrad knows no second derivative of {name} by {argument}; if none is meant, pass "
+            "tg.stop_gradient(...)"
+        )
+
+    return rule
 
 
 def forward_names(compute: Callable[..., Any]) -> tuple[str, ...]:

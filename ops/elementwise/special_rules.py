@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.elementwise.beta_functions import betainc_slopes
 from tapegrad.ops.elementwise.error_functions import erfcx_slope
+from tapegrad.ops.elementwise.incomplete_gamma import gammainc_slope_p
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Rule
 from tapegrad.tape.transforms.derivatives import vjp
 
@@ -158,6 +161,8 @@ def _boxcox_slope(log: Any, power: Any) -> Any:
     return log * log * _exprel_slope(power * log)
 
 
+_BY_A, _BY_B = betainc_slopes
+
 Rules = tuple[Rule | None, ...]
 
 #: Functions that jump and are constant elsewhere.
@@ -266,14 +271,42 @@ RULES: dict[str, Rules] = {
         lambda g, z, x, m: g * (z * (sc.psi(x + m) - sc.psi(x))),
         lambda g, z, x, m: g * (z * sc.psi(x + m)),
     ),
-    "gammainc": (None, lambda g, z, a, x: g * _gamma_density(a, x)),
-    "gammaincc": (None, lambda g, z, a, x: -g * _gamma_density(a, x)),
-    "gammaincinv": (None, lambda g, z, a, p: g / _gamma_density(a, z)),
-    "gammainccinv": (None, lambda g, z, a, p: -g / _gamma_density(a, z)),
-    "betainc": (None, None, lambda g, z, a, b, x: g * _beta_density(a, b, x)),
-    "betaincc": (None, None, lambda g, z, a, b, x: -g * _beta_density(a, b, x)),
-    "betaincinv": (None, None, lambda g, z, a, b, p: g / _beta_density(a, b, z)),
-    "betainccinv": (None, None, lambda g, z, a, b, p: -g / _beta_density(a, b, z)),
+    "gammainc": (
+        lambda g, z, a, x: g * bind(gammainc_slope_p, a, x),
+        lambda g, z, a, x: g * _gamma_density(a, x),
+    ),
+    "gammaincc": (
+        lambda g, z, a, x: -g * bind(gammainc_slope_p, a, x),
+        lambda g, z, a, x: -g * _gamma_density(a, x),
+    ),
+    "gammaincinv": (
+        lambda g, z, a, p: -g * bind(gammainc_slope_p, a, z) / _gamma_density(a, z),
+        lambda g, z, a, p: g / _gamma_density(a, z),
+    ),
+    "gammainccinv": (
+        lambda g, z, a, p: -g * bind(gammainc_slope_p, a, z) / _gamma_density(a, z),
+        lambda g, z, a, p: -g / _gamma_density(a, z),
+    ),
+    "betainc": (
+        lambda g, z, a, b, x: g * bind(_BY_A, a, b, x),
+        lambda g, z, a, b, x: g * bind(_BY_B, a, b, x),
+        lambda g, z, a, b, x: g * _beta_density(a, b, x),
+    ),
+    "betaincc": (
+        lambda g, z, a, b, x: -g * bind(_BY_A, a, b, x),
+        lambda g, z, a, b, x: -g * bind(_BY_B, a, b, x),
+        lambda g, z, a, b, x: -g * _beta_density(a, b, x),
+    ),
+    "betaincinv": (
+        lambda g, z, a, b, p: -g * bind(_BY_A, a, b, z) / _beta_density(a, b, z),
+        lambda g, z, a, b, p: -g * bind(_BY_B, a, b, z) / _beta_density(a, b, z),
+        lambda g, z, a, b, p: g / _beta_density(a, b, z),
+    ),
+    "betainccinv": (
+        lambda g, z, a, b, p: -g * bind(_BY_A, a, b, z) / _beta_density(a, b, z),
+        lambda g, z, a, b, p: -g * bind(_BY_B, a, b, z) / _beta_density(a, b, z),
+        lambda g, z, a, b, p: -g / _beta_density(a, b, z),
+    ),
     # Distributions: by their variable, not by their parameters
     "bdtr": (None, None, lambda g, y, k, n, p: -g * _beta_density(n - np.floor(k), k + 1.0, 1 - p)),
     "bdtrc": (None, None, lambda g, y, k, n, p: g * _beta_density(n - np.floor(k), k + 1.0, 1 - p)),
@@ -284,17 +317,23 @@ RULES: dict[str, Rules] = {
     "pdtr": (None, lambda g, y, k, m: -g * _gamma_density(np.floor(k) + 1, m)),
     "pdtrc": (None, lambda g, y, k, m: g * _gamma_density(np.floor(k) + 1, m)),
     "pdtri": (None, lambda g, y, k, p: -g / _gamma_density(np.floor(k) + 1, y)),
-    "chdtr": (None, lambda g, y, v, x: g * (0.5 * _gamma_density(v / 2, x / 2))),
-    "chdtrc": (None, lambda g, y, v, x: g * (-0.5 * _gamma_density(v / 2, x / 2))),
+    "chdtr": (
+        lambda g, y, v, x: g * (0.5 * bind(gammainc_slope_p, v / 2, x / 2)),
+        lambda g, y, v, x: g * (0.5 * _gamma_density(v / 2, x / 2)),
+    ),
+    "chdtrc": (
+        lambda g, y, v, x: g * (-0.5 * bind(gammainc_slope_p, v / 2, x / 2)),
+        lambda g, y, v, x: g * (-0.5 * _gamma_density(v / 2, x / 2)),
+    ),
     "chdtri": (None, lambda g, y, v, p: g * (-2 / _gamma_density(v / 2, y / 2))),
     "gdtr": (
         lambda g, y, a, b, x: g * (x * _gamma_density(b, a * x)),
-        None,
+        lambda g, y, a, b, x: g * bind(gammainc_slope_p, b, a * x),
         lambda g, y, a, b, x: g * (a * _gamma_density(b, a * x)),
     ),
     "gdtrc": (
         lambda g, y, a, b, x: -g * (x * _gamma_density(b, a * x)),
-        None,
+        lambda g, y, a, b, x: -g * bind(gammainc_slope_p, b, a * x),
         lambda g, y, a, b, x: -g * (a * _gamma_density(b, a * x)),
     ),
     "gdtrix": (

@@ -107,6 +107,17 @@ def _turned(ndmin: int, new: int, place: int) -> list[int]:
 # Grids -----------------------------------------------------------------------------------------------
 
 
+@replaces(np.kaiser)
+def _kaiser(M: Any, beta: Any) -> Any:
+    """Differentiated by the shape; the length of the window is a number of points."""
+    length = plain_array(M, "np.kaiser")
+    if length == 1:
+        return np.ones(1, np.result_type(M, 0.0))
+    places = (np.arange(length) - (length - 1) / 2) / ((length - 1) / 2)
+    of_zero: Any = functions[np.i0]
+    return of_zero(beta * np.sqrt(1 - places**2)) / of_zero(beta)
+
+
 @replaces(type(np.mgrid).__getitem__, within="nested")
 def _grid(grid: Any, key: Any) -> Any:
     """``np.mgrid[key]`` and ``np.ogrid[key]``: points along each axis, as a full or an open mesh."""

@@ -1,4 +1,4 @@
-"""NumPy functions whose results are plain: searches, histograms, index arithmetic, files.
+"""NumPy functions whose results are plain: searches, index arithmetic, files.
 
 They read the values of their tensors, and no gradient flows. Transformations take the values as they
 are at the call: ``jit`` sets a guard on them, and ``vmap`` runs the examples one by one.
@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand, undifferentiated
+from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = [
     "allclose", "angle", "argwhere", "array_equal", "array_equiv", "digitize", "flatnonzero",
-    "histogram", "histogram2d", "histogram_bin_edges", "histogramdd", "isin", "lexsort",
-    "nanargmax", "nanargmin", "nonzero", "ravel_multi_index", "unravel_index",
+    "isin", "lexsort", "nanargmax", "nanargmin", "nonzero", "ravel_multi_index", "unravel_index",
 ]  # fmt: skip
 
 _DOC = """``numpy.{name}`` of the values; the result is plain, and no gradient flows.
@@ -34,7 +33,7 @@ _DOC = """``numpy.{name}`` of the values; the result is plain, and no gradient f
     """
 
 
-def _reads_values(function: Any, example: str = "", shown: str = "") -> Callable[..., Any]:
+def reads_values(function: Any, example: str = "", shown: str = "") -> Callable[..., Any]:
     """Make NumPy's function read the values of its tensors; with an example for its docstring."""
     name = function.__name__
 
@@ -49,56 +48,28 @@ def _reads_values(function: Any, example: str = "", shown: str = "") -> Callable
     return implements(function)(read)
 
 
-_WEIGHTS = "its weights (np.bincount(number_of_the_bin, weights) does)"
-
-
-def _histogram(function: Any, position: int, example: str, shown: str) -> Callable[..., Any]:
-    """Make a histogram of values; its weights, at `position`, would have a gradient."""
-    read = _reads_values(function, example, shown)
-    name = function.__name__
-
-    def weighted(*args: Any, **kwargs: Any) -> Any:
-        undifferentiated(kwargs.get("weights"), name, _WEIGHTS)
-        undifferentiated(args[position] if len(args) > position else None, name, _WEIGHTS)
-        return read(*args, **kwargs)
-
-    weighted.__dict__.update(read.__dict__)
-    weighted.__name__ = weighted.__qualname__ = name
-    weighted.__doc__ = read.__doc__
-    return implements(function)(weighted)
-
-
-allclose = _reads_values(np.allclose, "allclose(x, [1.0, 0.0])", "True")
-array_equal = _reads_values(np.array_equal, "array_equal(x, [1.0, 0.0])", "True")
-array_equiv = _reads_values(np.array_equiv, "array_equiv(x, [[1.0, 0.0], [1.0, 0.0]])", "True")
-nonzero = _reads_values(np.nonzero, "nonzero(x)", "(array([0]),)")
-flatnonzero = _reads_values(np.flatnonzero, "flatnonzero(x)", "array([0])")
-argwhere = _reads_values(np.argwhere, "argwhere(x)", "array([[0]])")
-digitize = _reads_values(np.digitize, "digitize(x, [0.5])", "array([1, 0])")
-isin = _reads_values(np.isin, "isin(x, [1.0])", "array([ True, False])")
-lexsort = _reads_values(np.lexsort, "lexsort((x,))", "array([1, 0])")
-nanargmax = _reads_values(np.nanargmax, "nanargmax(x)", "np.int64(0)")
-nanargmin = _reads_values(np.nanargmin, "nanargmin(x)", "np.int64(1)")
-unravel_index = _reads_values(
+allclose = reads_values(np.allclose, "allclose(x, [1.0, 0.0])", "True")
+array_equal = reads_values(np.array_equal, "array_equal(x, [1.0, 0.0])", "True")
+array_equiv = reads_values(np.array_equiv, "array_equiv(x, [[1.0, 0.0], [1.0, 0.0]])", "True")
+nonzero = reads_values(np.nonzero, "nonzero(x)", "(array([0]),)")
+flatnonzero = reads_values(np.flatnonzero, "flatnonzero(x)", "array([0])")
+argwhere = reads_values(np.argwhere, "argwhere(x)", "array([[0]])")
+digitize = reads_values(np.digitize, "digitize(x, [0.5])", "array([1, 0])")
+isin = reads_values(np.isin, "isin(x, [1.0])", "array([ True, False])")
+lexsort = reads_values(np.lexsort, "lexsort((x,))", "array([1, 0])")
+nanargmax = reads_values(np.nanargmax, "nanargmax(x)", "np.int64(0)")
+nanargmin = reads_values(np.nanargmin, "nanargmin(x)", "np.int64(1)")
+unravel_index = reads_values(
     np.unravel_index, "unravel_index(2, (2, 2))", "(np.int64(1), np.int64(0))"
 )
-ravel_multi_index = _reads_values(
+ravel_multi_index = reads_values(
     np.ravel_multi_index, "ravel_multi_index((1, 0), (2, 2))", "np.int64(2)"
 )
-histogram = _histogram(np.histogram, 4, "histogram(x, 1)", "(array([2]), array([0., 1.]))")
-histogram2d = _histogram(
-    np.histogram2d, 5, "histogram2d(x, x, 1)", "(array([[2.]]), array([0., 1.]), array([0., 1.]))"
-)
-histogramdd = _histogram(np.histogramdd, 4, "histogramdd(x.reshape(2, 1), 1)[0]", "array([2.])")
-histogram_bin_edges = _histogram(
-    np.histogram_bin_edges, 3, "histogram_bin_edges(x, 2)", "array([0. , 0.5, 1. ])"
-)
-
 for _function in (
     np.bitwise_count, np.iscomplex, np.isreal, np.ix_, np.packbits, np.unpackbits, np.min_scalar_type,
     np.save, np.savetxt, np.savez, np.savez_compressed,
 ):  # fmt: skip
-    _reads_values(_function)
+    reads_values(_function)
 
 
 @implements(np.angle)

@@ -66,4 +66,7 @@ class NumPyProtocols:
 def _name_of(ufunc: np.ufunc) -> str:
     """Return a ufunc's name; those that are not NumPy's do not tell where they are from."""
     name = ufunc.__name__
+    made, _, vectorized = name.rpartition(" (")
+    if vectorized == "vectorized)":
+        return f"np.frompyfunc({made}), unlike np.vectorize,"
     return f"numpy.{name}" if getattr(np, name, None) is ufunc else f"the ufunc {name}"

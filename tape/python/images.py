@@ -19,7 +19,10 @@ __all__ = ["NEVER", "Images", "original"]
 #: Packages whose functions run as they are: they compile or debug, or gates know them by themselves.
 NEVER = frozenset(("numpy", "tapegrad", "numba", "llvmlite", "pdb", "bdb"))
 #: Modules of these that are written like users' code, with loops that ``jit`` is to see.
-READ = frozenset(("tapegrad.integration",))
+_POLYNOMIALS = "_polybase chebyshev hermite hermite_e laguerre legendre polynomial polyutils"
+READ = frozenset(
+    ["tapegrad.integration", *(f"numpy.polynomial.{name}" for name in _POLYNOMIALS.split())]
+)
 _KNOWN = ((3, 11), (3, 12), (3, 13))
 _ASYNCHRONOUS = 0x80 | 0x100 | 0x200  # flags of coroutines and asynchronous generators
 #: By the identity of an image's code: weak references to the user's code, and to its own.

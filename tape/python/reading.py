@@ -216,6 +216,9 @@ class Reader(Memory):
                 return None if self.promotions is not None or wants_arguments(found) else found
         elif kind is MethodType and type(function.__self__).__name__ in _GENERATORS:
             self.draw()
+            found = functions.find(function.__func__)
+            if found is not None:
+                return None if self.promotions is not None else MethodType(found, function.__self__)
         elif kind is np.vectorize:
             return partial(functions.find(np.vectorize.__call__), function)
         answer = super().callee(function)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.tape.core.pytree import flatten, paths, unflatten
+from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 from tapegrad.tape.transforms.transformed import spelled
 from tapegrad.tape.transforms.values import dtype_of
@@ -181,7 +182,7 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
         full = [a.copy() if type(a) is np.ndarray else a for a in leaves]
         for i, x in zip(moving, xs):
             full[i] = x[()] if type(x) is np.ndarray and x.ndim == 0 else x
-        found, made = flatten(function(*unflatten(structure, full)))
+        found, made = flatten(run(function, *unflatten(structure, full)))
         pairs = zip(found, paths(made, "result"))
         floats = [(y, name) for y, name in pairs if dtype_of(y).kind == "f"]
         return [y for y, _ in floats], [name for _, name in floats]

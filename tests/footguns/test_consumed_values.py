@@ -230,9 +230,23 @@ def test_in_strict_mode_too_many_ways_raise():
 
 def test_numpy_functions_that_are_not_on_record_run_on_values():
     def f(x):
-        return x * np.i0(x).sum()
+        return x * np.sort_complex(x).sum().real
 
     check(f, (P,), (N,), eager=True)
+
+
+def test_results_that_become_complex_are_numpys():
+    turning, real = np.array([[0.0, 1.0], [-1.0, 0.0]]), np.array([[2.0, 1.0], [0.0, 3.0]])
+    for f, args in (
+        (np.linalg.eigvals, (real, turning)),
+        (np.roots, (np.array([1.0, -3, 2]), np.array([1.0, 0, 1]))),
+        (np.emath.sqrt, (np.array([1.0, 4.0]), np.array([1.0, -4.0]))),
+    ):
+        for order in (args, args[::-1]):
+            jitted = tg.jit(lambda x, f=f: f(x))
+            for x in (*order, *order):
+                close(jitted(x), f(x))
+                assert jitted(x).dtype == f(x).dtype
 
 
 def test_unregistered_functions_whose_shape_depends_on_data_are_right():

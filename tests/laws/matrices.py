@@ -61,6 +61,7 @@ REFERENCES = {
     "cholesky": _symmetric(_in_linalg("cholesky")),
     "qr_packed": _in_linalg("qr", lambda y: _below(*y)),
     "eigh_packed": _symmetric(_in_linalg("eigh", lambda y: _below(y[0][..., None, :], y[1]))),
+    "eig_packed": _in_linalg("eig", lambda y: _below(y[0][..., None, :], y[1])),
     "svd_thin": _svd,
     "undetermined": lambda x, at: np.zeros_like(x),
     "svd_packed": _svd,

@@ -62,6 +62,10 @@ def _bessel(order: int, sign: float, x: float) -> float:
     return (x / 2) ** order * math.fsum(terms)
 
 
+def _betaln(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
 REFERENCES = {
     "i0": _each(lambda x: _bessel(0, 1, x)),
     "i1": _each(lambda x: _bessel(1, 1, x)),
@@ -71,6 +75,12 @@ REFERENCES = {
     "j1": _each(lambda x: _bessel(1, -1, x)),
     "gamma": _each(math.gamma),
     "gammaln": _each(math.lgamma),
+    "beta": _each(lambda a, b: math.exp(_betaln(a, b))),
+    "betaln": _each(_betaln),
+    "gamma_density": _each(lambda a, x: x ** (a - 1) * math.exp(-x) / math.gamma(a)),
+    "beta_density": _each(
+        lambda a, b, x: x ** (a - 1) * (1 - x) ** (b - 1) / math.exp(_betaln(a, b))
+    ),
     "digamma": _each(_digamma),
     "zeta": _each(_zeta),
     "erfc_integral": _each(_erfc_integral),

@@ -12,6 +12,7 @@ import tapegrad as tg
 RNG = np.random.default_rng(3)
 SQUARE = RNG.normal(size=(3, 3)) + 3 * np.eye(3)
 TALL = RNG.normal(size=(4, 2))
+REAL = np.diag([1.0, 2.0, 4.0]) + 0.2 * RNG.normal(size=(3, 3))
 DEFINITE = SQUARE @ SQUARE.T
 STACK = RNG.normal(size=(2, 3, 3)) + 3 * np.eye(3)
 LINALG = np.linalg
@@ -36,6 +37,11 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "singular values": (LINALG.svdvals, TALL),
     "singular vectors": (lambda a: LINALG.svd(a)[0] ** 2, SQUARE),
     "right singular vectors": (lambda a: LINALG.svd(a, full_matrices=False)[2] ** 2, TALL),
+    "svd of symmetric ones": (lambda a: LINALG.svd(a - 9, hermitian=True)[2] ** 2, SQUARE),
+    "symmetric singular values": (lambda a: LINALG.svd(a - 9, False, False, True), SQUARE),
+    "any eigenvalues": (lambda a: np.sort(LINALG.eigvals(a)), REAL),
+    "any eigenvectors": (lambda a: LINALG.eig(a)[1] ** 2, np.stack([REAL, REAL.T])),
+    "pinv of symmetric ones": (lambda a: LINALG.pinv(a, hermitian=True), SQUARE),
     "pinv": (LINALG.pinv, TALL),
     "pinv of a wide matrix": (lambda a: LINALG.pinv(a, rtol=1e-10), TALL.T),
     "lstsq": (lambda a: LINALG.lstsq(a, np.arange(4.0))[0], TALL),
@@ -85,6 +91,11 @@ def test_named_results_are_numpys() -> None:
         (LINALG.slogdet(x), LINALG.slogdet(SQUARE)),
         (LINALG.qr(x), LINALG.qr(SQUARE)),
         (LINALG.eigh(x), LINALG.eigh(SQUARE)),
+        (LINALG.eig(tg.tensor(REAL)), LINALG.eig(REAL)),
+        (LINALG.svd(x, hermitian=True), LINALG.svd(SQUARE, hermitian=True)),
+        (LINALG.svd(tg.tensor(TALL)), LINALG.svd(TALL)),
+        (LINALG.svd(tg.tensor(TALL.T)), LINALG.svd(TALL.T)),
+        (LINALG.qr(tg.tensor(TALL), "complete"), LINALG.qr(TALL, "complete")),
         (LINALG.svd(x), LINALG.svd(SQUARE)),
     ]:
         assert type(found) is type(plain)
@@ -144,6 +155,7 @@ def test_what_does_not_depend_on_the_vectors_has_a_gradient_at_equal_values() ->
 def test_what_depends_on_the_vectors_has_none() -> None:
     weights = np.arange(9.0).reshape(3, 3)
     assert np.isnan(tg.grad(lambda a: np.sum(LINALG.eigh(a)[1] * weights))(np.eye(3))).any()
+    assert np.isnan(tg.grad(lambda a: np.sum(LINALG.eig(a)[1] * weights))(np.eye(3))).any()
     gradient = tg.grad(lambda a: np.sum(LINALG.svd(a)[0] * weights))(2 * np.eye(3))
     assert np.isnan(gradient).all()
 
@@ -179,6 +191,7 @@ def test_second_derivatives_at_equal_values_are_no_silent_zeros() -> None:
     for function in (
         lambda a: np.sum(np.exp(LINALG.eigvalsh(a))),
         lambda a: np.sum(np.exp(LINALG.svdvals(a))),
+        lambda a: np.sum(np.exp(LINALG.eigvals(a))),
     ):
         along = np.sum(tg.hvp(function, (np.eye(2),), (direction,)) * direction)
         assert np.isnan(along) or np.isclose(along, 2 * np.e)
@@ -188,6 +201,15 @@ def test_second_derivatives_at_equal_values_are_no_silent_zeros() -> None:
         slope = (np.exp(1.5) - np.e) / 0.5  # the divided difference
         along = np.sum(tg.hvp(function, (apart,), (direction,)) * direction)
         np.testing.assert_allclose(along, 2 * slope, 1e-10)
+
+
+def test_vectors_of_singular_values_of_zero_have_no_derivative() -> None:
+    deficient = np.outer([1.0, 2.0, 3.0], [1.0, 2.0])
+    for a, part in ((deficient, 0), (deficient.T, 2)):
+        gradient = tg.grad(lambda a, k=part: np.sum(LINALG.svd(a, full_matrices=False)[k] ** 3))(a)
+        assert np.isnan(gradient).all()
+    values = tg.grad(lambda a: np.sum(LINALG.svdvals(a) ** 2))(deficient)
+    np.testing.assert_allclose(values, 2 * deficient, 1e-12)
 
 
 def test_one_degenerate_matrix_of_a_stack_leaves_the_others_alone() -> None:
@@ -210,6 +232,9 @@ WRONG = [
     (lambda x: LINALG.cholesky(x), TALL),
     (lambda x: LINALG.eigh(x), TALL),
     (lambda x: LINALG.eigh(x, "X"), SQUARE),
+    (lambda x: LINALG.eig(x), TALL),
+    (lambda x: LINALG.svd(x, hermitian=True), TALL),
+    (lambda x: LINALG.pinv(x, hermitian=True), TALL),
     (lambda x: LINALG.qr(x, "what"), SQUARE),
     (lambda x: LINALG.qr(x), TALL[0]),
     (lambda x: LINALG.svd(x), TALL[0]),
@@ -233,16 +258,12 @@ def test_wrong_arguments_raise_what_numpy_raises(call: Any, x: Any) -> None:
 
 
 def test_what_has_no_derivative_says_so() -> None:
-    x = tg.tensor(TALL)
-    for call in (
-        lambda: LINALG.svd(x),
-        lambda: LINALG.qr(x, "complete"),
-        lambda: LINALG.qr(x, "raw"),
-        lambda: LINALG.svd(x, False, True, True),
-        lambda: LINALG.pinv(x, None, True),
-    ):
-        with pytest.raises(ValueError, match="no derivative"):
-            call()
+    with pytest.raises(TypeError, match="have no derivative; use 'reduced'"):
+        LINALG.qr(tg.tensor(TALL), "raw")
+    turning = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    for function in (LINALG.eigvals, lambda a: LINALG.eig(a)[0]):
+        with pytest.raises(TypeError, match=r"linalg\.eig: .* complex, and tensors hold real"):
+            tg.grad(lambda a, f=function: np.sum(f(a)))(turning)
 
 
 def test_ranks_are_constant() -> None:
@@ -250,6 +271,9 @@ def test_ranks_are_constant() -> None:
     assert rank.tolist() == [2, 1]
     assert LINALG.matrix_rank(tg.tensor(np.ones((2, 2))), rtol=1e-9) == 1
     assert LINALG.matrix_rank(tg.tensor([0.0, 1.0])) == 1
+    below = tg.tensor([[1.0, 5.0], [0.0, 0.0]])
+    assert LINALG.matrix_rank(below, hermitian=True) == 1
+    assert LINALG.matrix_rank(below, hermitian=True, rtol=1e-9) == 1
     scaled = tg.grad(lambda a: np.sum(a) * LINALG.matrix_rank(a))(np.eye(2))
     np.testing.assert_array_equal(scaled, np.full((2, 2), 2.0))
 

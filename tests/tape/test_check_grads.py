@@ -1,5 +1,8 @@
 """``tg.check_grads``: passes where derivatives are right, and says where they are wrong."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,3 +131,15 @@ def test_wrong_uses_are_refused_in_plain_words():
     ]:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_functions_are_read_as_by_the_transformations() -> None:
+    """What needs the gate: conversions, Python's mathematics, stores into plain arrays."""
+
+    def stored(x: Any) -> Any:
+        out = np.zeros(2)
+        out[0] = math.sin(x[0])
+        out[1] = float(x[1]) ** 3
+        return out
+
+    tg.check_grads(stored, (np.array([0.3, 0.7]),))

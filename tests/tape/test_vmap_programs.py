@@ -147,3 +147,19 @@ def test_an_array_from_outside_has_no_place_for_the_examples():
 
     with pytest.raises(tg.TracedArrayError, match="stored into an array from outside"):
         tg.vmap(store)(X)
+
+
+def test_an_array_that_the_run_made_is_not_outside_when_python_needs_values() -> None:
+    """The run is given up in the middle of the function, whose frame still holds the array."""
+
+    def filled(x):
+        out = np.empty(x.shape)
+        out[...] = x
+        if np.any(out > 1):  # which example?
+            out *= 2
+        return out
+
+    x = np.array([[0.5, 2.0], [0.25, 0.75]])
+    np.testing.assert_array_equal(tg.vmap(filled)(x), [[1.0, 4.0], [0.25, 0.75]])
+    gradient = tg.vmap(tg.grad(lambda x: np.sum(filled(x))))(x)
+    np.testing.assert_array_equal(gradient, [[2.0, 2.0], [1.0, 1.0]])

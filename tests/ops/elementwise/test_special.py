@@ -81,6 +81,12 @@ POINTS: dict[str, list[tuple[Any, ...]]] = {
 }  # fmt: skip
 #: Rules that call functions without a rule: their second derivatives raise.
 FIRST_ORDER_ONLY = frozenset({"elliprc", "elliprf"})
+#: Parameters by which there is no second derivative.
+PARAMETERS = {
+    **dict.fromkeys(["gammainc", "gammaincc", "gammaincinv", "gammainccinv", "chdtr", "chdtrc"], (0,)),
+    **dict.fromkeys(["betainc", "betaincc", "betaincinv", "betainccinv"], (0, 1)),
+    "gdtr": (1,), "gdtrc": (1,),
+}  # fmt: skip
 #: Functions that SciPy itself computes to fewer digits, and how many.
 ROUGH = {"pbwa": 1e-5, "itairy": 1e-5, "itstruve0": 1e-5, "itmodstruve0": 1e-5}
 
@@ -147,6 +153,10 @@ def test_derivatives_agree_with_differences(name: str, args: Any, i: int) -> Non
         assert np.allclose(t.grad, got, rtol=1e-12)
         if name in FIRST_ORDER_ONLY:
             with pytest.raises(TypeError, match=r"no derivative of scipy\.special\.elliprd"):
+                tg.grad(tg.grad(along))(x)
+            continue
+        if i in PARAMETERS.get(name, ()):
+            with pytest.raises(TypeError, match="knows no second derivative of"):
                 tg.grad(tg.grad(along))(x)
             continue
         second = central(lambda v, along=along: float(tg.grad(along)(v)), x, step)
@@ -234,7 +244,7 @@ def test_complex_numbers_and_foreign_ufuncs_are_refused_by_name() -> None:
     with pytest.raises(TypeError, match="complex"):
         sc.jv(tg.tensor(1.0, constant=True), 1j)
     twice = np.frompyfunc(lambda x: 2 * x, 1, 1)
-    with pytest.raises(TypeError, match=r"the ufunc .* has no differentiable form"):
+    with pytest.raises(TypeError, match=r"frompyfunc\(<lambda>\), unlike np\.vectorize"):
         tg.grad(lambda x: twice(x))(1.0)
 
 
