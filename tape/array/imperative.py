@@ -19,7 +19,8 @@ from tapegrad.tape.array.graph import Locks, any_variable, enter, fresh_leaf, lo
 from tapegrad.tape.array.mutation import write_in_memory
 from tapegrad.tape.array.tensor import Tensor, imperative, pin_of
 from tapegrad.tape.core import reverse
-from tapegrad.tape.core.checks import check_real
+from tapegrad.tape.core.checks import check_numeric
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node, nobody
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import guarding, state
@@ -93,7 +94,7 @@ class ImperativeTrace(Trace):
             cotangent = np.array(1, node.dtype) if shape == () else np.ones(shape, node.dtype)
         else:
             grad = np.asarray(grad)
-            check_real(grad.dtype)
+            check_numeric(grad.dtype)
             try:
                 cotangent = np.broadcast_to(grad, shape).astype(node.dtype)
             except ValueError:
@@ -157,7 +158,7 @@ class ImperativeTrace(Trace):
 def _stays_constant(root: Any, args: tuple[Any, ...]) -> bool:
     """Whether a tensor is a constant after `args` were written into it: constants stay constants."""
     return root.constant and not (
-        root.follows and root.dtype.kind == "f" and any_variable(args) and state.get().tracking
+        root.follows and root.dtype.kind in CONTINUOUS and any_variable(args) and state.get().tracking
     )
 
 

@@ -23,9 +23,12 @@ from tapegrad.tape.core.traced import Traced
 __all__ = ["ArrayOperators"]
 
 # Operands that need no conversion; everything else takes the slower way through NumPy.
-_KNOWN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
+_KNOWN = frozenset({
+    float, int, bool, complex,
+    np.ndarray, np.float64, np.float32, np.int64, np.bool_, np.complex128,
+})  # fmt: skip
 
-_ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryview)
+_ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, complex, array, memoryview)
 
 
 def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:

@@ -24,10 +24,11 @@ import numpy as np
 from tapegrad.tape.array import graph
 from tapegrad.tape.array.guard import release_with
 from tapegrad.tape.array.paths import mark_view, shares_memory
-from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
+from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, refused, tuple_of
 from tapegrad.tape.array.tensor import Tensor, imperative, make, pin_of
 from tapegrad.tape.core.bundles import link_bundle
-from tapegrad.tape.core.checks import refuse_result
+from tapegrad.tape.core.checks import refuse_complex, refuse_result
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
@@ -36,7 +37,7 @@ from tapegrad.tape.core.state import GuardDefault, State, guarding, state
 __all__ = ["NUMBERS", "recorder_of", "source_of"]
 
 #: Operands that stay as they are: Python's numbers are weak in promotion.
-NUMBERS = frozenset({float, int, bool, np.float64, np.float32, np.int64})
+NUMBERS = frozenset({float, int, bool, complex, np.float64, np.float32, np.int64, np.complex128})
 
 _NO_PARAMS: dict[str, Any] = {}
 
@@ -113,17 +114,18 @@ _OUT = """
 if type(out) is not ARRAY:
     out = as_array(out)
 dtype = out.dtype
+{refused}
 if constant is not None:
     live = wanted(constant, PRIMITIVE, out)
 """
 
 _OWN_RESULT = """
-if live and (dtype is FLOAT64 or dtype.kind == "f"):
+if live and (dtype is FLOAT64 or dtype.kind in CONTINUOUS):
     node.constant = False
     node.settled = True
     node.owner = weak(new)
 else:
-    if dtype.kind not in "fiub":
+    if dtype.kind not in "fiub" and (live or dtype.kind != "c"):
         refuse_result(out, PRIMITIVE)
     node.constant = True
     node.settled = False
@@ -132,7 +134,7 @@ return new
 """
 
 _VIEWED_RESULT = """
-node.constant = not live or dtype.kind != "f"
+node.constant = not live or dtype.kind not in "fc"
 node.settled = False
 node.owner = None
 if shares_memory(out, v0):
@@ -165,7 +167,7 @@ def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
         f"{tuple_of([f'x{i}' for i in range(len(rest))])[1:-1]} = args",
         *(_argument(use, view=primitive.view, number=i) for i, use in enumerate(rest)),
         f"out = forward({call}, **params) if params else forward({call})",
-        _OUT,
+        filled(_OUT, refused=refused(primitive, tuple_of(arguments))),
         "pin = new_pin()" if use_of_result == "value" else "",
         filled(
             RESULT,
@@ -191,7 +193,7 @@ def _looped(primitive: Primitive) -> str:
         filled("for x, needed in zip(args, NEEDED):\n    {steps}\n", steps=steps),
         "out = forward(*values, **params)",
         "" if primitive.differentiable else "live = False",
-        _OUT,
+        filled(_OUT, refused=refused(primitive, "values")),
         "pin = new_pin()" if primitive.saves_result else "",
         filled(
             RESULT,
@@ -233,7 +235,9 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
         "PRIMITIVE": primitive,
         "NEEDED": primitive.needs_values,
         "TRACE": imperative.trace,
+        "CONTINUOUS": CONTINUOUS if primitive.takes_complex else "f",
         "forward": primitive.forward,
+        "refuse_complex": refuse_complex,
         "refuse_result": refuse_result,
         "save": primitive.save,
     }
@@ -278,7 +282,9 @@ def compute(
         return out
     if type(out) is not np.ndarray:
         out = np.asarray(out)
-    live = out.dtype.kind == "f" if constant is None else graph.wanted(constant, primitive, out)
+    if not primitive.takes_complex:
+        refuse_complex(primitive, values, out)
+    live = out.dtype.kind in CONTINUOUS if constant is None else graph.wanted(constant, primitive, out)
     node = Node(None, (), {}, (), out.shape, out.dtype)
     node.constant = not live
     new = make(imperative.trace, out, node)
@@ -320,6 +326,8 @@ def _record_several(
     keeps = live and switches.tape is None
     kept = primitive.kept(params, inputs if keeps else None, imperative=True)
     results = [np.asarray(result) for result in primitive.forward(*values, **kept.params)]
+    if not primitive.takes_complex:
+        refuse_complex(primitive, values, results[0])
     if not switches.tracking:
         return tuple(Tensor(result, copy=False) for result in results)
     saved = primitive.save(tuple(results[kept.first :]) or None, values) if live else ()

@@ -10,9 +10,9 @@ import numpy as np
 from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node, clock
-from tapegrad.tape.core.primitive import shaped
+from tapegrad.tape.core.primitive import Primitive, shaped
 
-__all__ = ["RESULT", "SHARED", "filled", "joined", "tuple_of"]
+__all__ = ["RESULT", "SHARED", "filled", "joined", "refused", "tuple_of"]
 
 #: Makes the node and the tensor of a result: the constructors, unrolled.
 RESULT = """
@@ -54,6 +54,16 @@ SHARED: dict[str, Any] = {
     "shaped": shaped,
     "weak": weakref.ref,
 }
+
+
+def refused(primitive: Primitive, values: str) -> str:
+    """Return the step that refuses complex operands.
+
+    An elementwise operation has a complex result, or is NumPy's, which does it.
+    """
+    if primitive.takes_complex or primitive.family == "elementwise":
+        return ""
+    return f"refuse_complex(PRIMITIVE, {values}, out)"
 
 
 def filled(template: str, **parts: str) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 
 from tapegrad.tape.array.flat import Flat
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions
@@ -143,7 +144,7 @@ class Promotions:
     def promote(self, array: Array) -> Tensor:
         """Return the tensor that stands for `array` from now on."""
         owner = owner_of(array)
-        if owner.dtype.kind not in "fiub":
+        if owner.dtype.kind not in NUMERIC:
             raise TracedArrayError(
                 f"a traced value is stored into an array of dtype {owner.dtype}, at {user_location()}: "
                 "its derivative would be lost there"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.pytree import flatten, paths, unflatten
 from tapegrad.tape.transforms.derivatives import jvp, vjp
 from tapegrad.tape.transforms.transformed import spelled
@@ -173,7 +174,7 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
     """Return the function of its float arguments; what else there is stays as it is."""
     leaves, structure = flatten(args)
     leaves = [np.array(a) if hasattr(a, "__array__") or type(a) is float else a for a in leaves]
-    moving = [i for i, a in enumerate(leaves) if type(a) is np.ndarray and a.dtype.kind == "f"]
+    moving = [i for i, a in enumerate(leaves) if type(a) is np.ndarray and a.dtype.kind in CONTINUOUS]
     if not moving:
         raise TypeError("check_grads: none of the arguments is a float")
 
@@ -183,7 +184,7 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
             full[i] = x[()] if type(x) is np.ndarray and x.ndim == 0 else x
         found, made = flatten(function(*unflatten(structure, full)))
         pairs = zip(found, paths(made, "result"))
-        floats = [(y, name) for y, name in pairs if dtype_of(y).kind == "f"]
+        floats = [(y, name) for y, name in pairs if dtype_of(y).kind in CONTINUOUS]
         return [y for y, _ in floats], [name for _, name in floats]
 
     names = paths(structure, "args")

@@ -88,16 +88,16 @@ def pull_back(
         part = operation.backward_var(grad, index)
     except SkipGradient:
         return None
-    if not isinstance(part, np.ndarray | np.generic | float | int) or isinstance(part, bool):
+    if not isinstance(part, np.ndarray | np.generic | float | int | complex) or isinstance(part, bool):
         raise InvalidGradient(
             f"{name}.backward_var(grad, {index}) returned {part!r}; it must return a numeric array, "
             f"the gradient of variable {index} (shape {shape})"
         )
     part = np.asarray(part)
-    if part.dtype.kind not in "fiu":
+    if part.dtype.kind not in "fiuc":
         raise InvalidGradient(
             f"{name}.backward_var(grad, {index}) returned an array of dtype {part.dtype}; "
-            "a gradient is made of real numbers"
+            "a gradient is made of numbers"
         )
     try:
         part = operation.grad_post_process_fn(part, shape)
