@@ -16,6 +16,7 @@ from tapegrad.ops.reduce.running import part
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.ops.shape.selecting import take
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
@@ -27,7 +28,7 @@ __all__ = [
 def _inexact(a: Array) -> Any:
     """Return a tensor of floats: integers become float64, as in NumPy's divisions."""
     a = as_tensor(a)
-    return a if a.dtype.kind == "f" else functions["cast"](a, np.dtype(float))
+    return a if a.dtype.kind in CONTINUOUS else functions["cast"](a, np.dtype(float))
 
 
 @implements(np.diff)

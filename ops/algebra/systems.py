@@ -23,6 +23,7 @@ from tapegrad.ops.algebra.singular import of_matrices, turned
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import Applied, Labels, agreeing
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
@@ -49,7 +50,7 @@ def matrix(a: ArrayLike, name: str = "linalg") -> Any:
         raise np.linalg.LinAlgError(
             f"{a.ndim}-dimensional array given. Array must be at least two-dimensional"
         )
-    return a if a.dtype.kind == "f" else functions["cast"](a, np.dtype(float))
+    return a if a.dtype.kind in CONTINUOUS else functions["cast"](a, np.dtype(float))
 
 
 def square(a: ArrayLike, name: str = "linalg") -> Any:
@@ -97,6 +98,7 @@ solve_p: Primitive = Primitive(
     (_solve_a, lambda g, y, a, b: bind(solve_p, turned(a), g)),
     batch=_batch_solve,
     dependence=_solve_dependence,
+    takes_complex=True,
 )
 
 
@@ -137,7 +139,12 @@ def _inv(x: Array) -> Any:
     return np.linalg.inv(_wide(x)).astype(x.dtype)
 
 
-inv_p = of_matrices("inv", _inv, (lambda g, y, x: -np.matmul(np.matmul(turned(y), g), turned(y)),))
+inv_p = of_matrices(
+    "inv",
+    _inv,
+    (lambda g, y, x: -np.matmul(np.matmul(turned(y), g), turned(y)),),
+    takes_complex=True,
+)
 
 
 @implements(np.linalg.inv)
@@ -250,7 +257,11 @@ def _cofactor(x: Array) -> Any:
     after = np.cumprod(np.concatenate((np.ones_like(s[..., :1]), s[..., :0:-1]), -1), -1)
     others = before * after[..., ::-1]
     sign = np.linalg.det(u) * np.linalg.det(vh)
-    return np.matmul(u * (others * np.rint(sign)[..., None])[..., None, :], vh).astype(x.dtype)
+    if x.dtype.kind == "c":
+        u, vh = u.conj(), vh.conj()
+    else:
+        sign = np.rint(sign)
+    return np.matmul(u * (others * sign[..., None])[..., None, :], vh).astype(x.dtype)
 
 
 def _cofactor_vjp(g: Array, y: Array, x: Array) -> Any:
@@ -264,16 +275,25 @@ def _each(g: Array) -> Any:
     return np.expand_dims(g, (-2, -1))
 
 
-cofactor_p = of_matrices("cofactor", _cofactor, (_cofactor_vjp,))
+cofactor_p = of_matrices("cofactor", _cofactor, (_cofactor_vjp,), takes_complex=True)
 det_p = of_matrices(
     "det",
     lambda x: np.linalg.det(_wide(x)).astype(x.dtype),
     (lambda g, y, x: _each(g) * bind(cofactor_p, x),),
+    takes_complex=True,
 )
 logabsdet_p = of_matrices(
     "logabsdet",
-    lambda x: np.linalg.slogdet(_wide(x))[1].astype(x.dtype),
+    lambda x: np.linalg.slogdet(_wide(x))[1].astype(np.real(x).dtype),
     (lambda g, y, x: _each(g) * turned(bind(inv_p, x)),),
+    takes_complex=True,
+)
+#: Of complex matrices, a number of magnitude 1, which turns.
+det_phase_p = of_matrices(
+    "det_phase",
+    lambda x: np.linalg.slogdet(x)[0],
+    (lambda g, y, x: _each(np.imag(-g * y) * -1j) * turned(bind(inv_p, x)),),
+    takes_complex=True,
 )
 det_sign_p = of_matrices("det_sign", lambda x: np.linalg.slogdet(_wide(x))[0].astype(x.dtype), None)
 
@@ -306,7 +326,8 @@ def slogdet(a: ArrayLike) -> Any:
     Tensor(0.)
     """
     a = square(a, "slogdet")
-    return _Slogdet(apply(det_sign_p, (a,)), apply(logabsdet_p, (a,)))
+    sign = det_phase_p if a.dtype.kind == "c" else det_sign_p
+    return _Slogdet(apply(sign, (a,)), apply(logabsdet_p, (a,)))
 
 
 # Least squares -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import operand, refuse_mask
 from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor, check_constant
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
 
@@ -91,7 +92,7 @@ def _tensor(
         new = functions[np.copy](arr_like) if copy else arr_like
     else:
         new = operand(arr_like)
-    if dtype is not None and np.dtype(dtype) != new.dtype and np.dtype(dtype).kind in "fiub":
+    if dtype is not None and np.dtype(dtype) != new.dtype and np.dtype(dtype).kind in NUMERIC:
         new = functions["cast"](new, np.dtype(dtype))
     if isinstance(new, Tensor) and constant == new.constant:
         constant = None

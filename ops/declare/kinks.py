@@ -160,6 +160,7 @@ kinked_p: Primitive = Kinked(
     saves=("none", "none", "value", "value", "value"),
     differentiable_arguments=3,
     family="elementwise",
+    takes_complex=True,
     kernel="x",
     source=lambda args, params: f"np.positive({args[0]})",
 )

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import all_axes, is_given, one_axis, shape_of
+from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, functions, implements
+from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
 __all__ = [
@@ -30,10 +31,15 @@ __all__ = [
 ]  # fmt: skip
 
 
-def without_rules(ufunc: np.ufunc, kernel: str, doc: str) -> Ufunc:
+def without_rules(
+    ufunc: np.ufunc, kernel: str, doc: str, *, takes_complex: bool = False, **options: Any
+) -> Ufunc:
     """Declare an elementwise function without derivatives."""
-    primitive = Primitive(ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc)
-    return implements(ufunc)(Ufunc(primitive, f"{doc} The result is an ndarray."))  # type: ignore[return-value]
+    primitive = Primitive(
+        ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc,
+        takes_complex=takes_complex,
+    )  # fmt: skip
+    return implements(ufunc)(Ufunc(primitive, f"{doc} The result is an ndarray.", **options))  # type: ignore[return-value]
 
 
 greater = without_rules(np.greater, "x > y", "Whether x1 > x2.")
@@ -56,11 +62,42 @@ isfinite = without_rules(
 )
 isinf = without_rules(np.isinf, "isinf(x)", "Whether the operand is infinite.")
 signbit = without_rules(np.signbit, "signbit(x)", "Whether the sign bit is set (it is for -0.0).")
-sign = without_rules(np.sign, "sign(x)", "-1, 0 or 1, as the operand's sign.")
+
+
+def _complex_sign_rule(g: Array, y: Array, x: Array) -> Any:
+    size = np.abs(x)
+    slope = 0.5 / np.where(size == 0, np.inf, size)
+    return kinked((g - np.conjugate(g * (y * y))) * slope, g, x, size)
+
+
+def _complex_sign_jvp(tangents: Any, y: Array, x: Array) -> Any:
+    size, (t,) = np.abs(x), tangents
+    slope = 0.5 / np.where(size == 0, np.inf, size)
+    return kinked((t - y * y * np.conjugate(t)) * slope, t, x, size, tangent=True)
+
+
+#: The sign of a complex number, of magnitude 1, turns with it.
+complex_sign_p = Primitive(
+    "complex_sign", np.sign, (_complex_sign_rule,), jvp=_complex_sign_jvp, family="elementwise",
+    takes_complex=True, source=numpy_source("sign"),
+)  # fmt: skip
+
+
+def _of_field(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
+    is_complex = getattr(args[0], "dtype", np.dtype(type(args[0]))).kind == "c"
+    return (complex_sign_p if is_complex else primitives["sign"]), args
+
+
+sign = without_rules(
+    np.sign, "sign(x)", "-1, 0 or 1, as the operand's sign; x / abs(x) of complex numbers.",
+    rewrite=_of_field,
+)  # fmt: skip
 floor = without_rules(np.floor, "floor(x)", "The greatest integer that is not greater.")
 ceil = without_rules(np.ceil, "ceil(x)", "The least integer that is not less.")
 trunc = without_rules(np.trunc, "trunc(x)", "The nearest integer towards zero.")
-rint = without_rules(np.rint, "rint(x)", "The nearest integer; halves go to the even one.")
+rint = without_rules(
+    np.rint, "rint(x)", "The nearest integer; halves go to the even one.", takes_complex=True
+)
 floor_divide = without_rules(np.floor_divide, "floor_divide(x, y)", "The floor of the quotient.")
 nextafter = without_rules(np.nextafter, "nextafter(x, y)", "The next float after x1 towards x2.")
 spacing = without_rules(np.spacing, "spacing(x)", "The distance to the next float.")
@@ -385,7 +422,7 @@ def isclose(
     return apply(isclose_p, (operand(a), operand(b)), params)
 
 
-round_p = Primitive("round", np.round, source=numpy_source("round"))
+round_p = Primitive("round", np.round, source=numpy_source("round"), takes_complex=True)
 
 
 @implements(np.round, np.around)

@@ -18,7 +18,9 @@ import numpy as np
 from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
 from tapegrad.ops.elementwise.powers import by_base, by_exponent, of_products
-from tapegrad.tape.array.application import apply
+from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.core.dependence import by_place
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, Rule, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
@@ -53,74 +55,82 @@ def elementwise(
     )
 
 
-def unary(ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, **options: Any) -> Ufunc:
+def unary(
+    ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, *, takes_complex: bool = False,
+    **options: Any,
+) -> Ufunc:  # fmt: skip
     """Declare a function of one operand and what tensors do for NumPy's ufunc."""
-    primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel)
+    primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel, takes_complex=takes_complex)
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
 
 
 def binary(
     ufunc: np.ufunc, first: Rule | None, second: Rule | None, kernel: str, doc: str, *,
-    expansion: Any = None, **options: Any,
+    expansion: Any = None, takes_complex: bool = False, **options: Any,
 ) -> Ufunc:  # fmt: skip
     """Declare a function of two operands and what tensors do for NumPy's ufunc."""
-    primitive = elementwise(ufunc.__name__, ufunc, (first, second), kernel, expansion=expansion)
+    primitive = elementwise(
+        ufunc.__name__, ufunc, (first, second), kernel, expansion=expansion,
+        takes_complex=takes_complex,
+    )  # fmt: skip
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
 
 
 # Arithmetic --------------------------------------------------------------------------------------
 
-add = binary(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, "x + y", "Sum of two operands.")
-subtract = binary(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, "x - y", "Difference.")
+add = binary(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, "x + y", "Sum of two operands.", takes_complex=True)
+subtract = binary(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, "x - y", "Difference.", takes_complex=True)
 multiply = binary(
-    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, "x * y", "Product."
-)
+    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, "x * y", "Product.", takes_complex=True)
 divide = binary(
     np.divide,
     lambda g, z, x, y: g / y,
     lambda g, z, x, y: -g * (z / y),
     "x / y",
     "Quotient; the same as ``true_divide``, which is its documented name.",
-    name="true_divide",
-)
-positive = unary(np.positive, lambda g, y, x: g, "x", "A copy of the operand.")
-negative = unary(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.")
-reciprocal = unary(np.reciprocal, lambda g, y, x: -g * (y * y), "1 / x", "One over the operand.")
-square = unary(np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.")
+    name="true_divide", takes_complex=True)
+positive = unary(np.positive, lambda g, y, x: g, "x", "A copy of the operand.", takes_complex=True)
+negative = unary(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.", takes_complex=True)
+reciprocal = unary(np.reciprocal, lambda g, y, x: -g * (y * y), "1 / x", "One over the operand.", takes_complex=True)
+square = unary(np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.", takes_complex=True)
 sqrt = unary(
-    np.sqrt, lambda g, y, x: 0.5 * g / y, "sqrt(x)", "Square root; its gradient at 0 is inf."
-)
+    np.sqrt, lambda g, y, x: 0.5 * g / y, "sqrt(x)", "Square root; its gradient at 0 is inf.", takes_complex=True)
 cbrt = unary(
     np.cbrt, lambda g, y, x: g / (3 * (y * y)), "cbrt(x)", "Cube root; its gradient at 0 is inf."
 )
 
 
-def _signed(g: Any, x: Any) -> Any:
-    """``g * sign(x)``, with a kink at 0."""
-    return kinked(g * np.sign(x), g, x, x)
+def _signed(g: Any, x: Any, at_zero: float = 0.0) -> Any:
+    """``g * sign(x)``, with a kink at 0; of complex numbers, the conjugate of the sign."""
+    if x.dtype.kind == "c":
+        size = np.abs(x)
+        slope = np.where(size == 0, at_zero, np.conjugate(x) / np.where(size == 0, 1.0, size))
+        return kinked(g * slope, g, x, x)
+    sign = np.sign(x)
+    return kinked(g * (sign if at_zero == 0 else np.where(x == 0, at_zero, sign)), g, x, x)
 
 
 absolute_strict_p = elementwise(
     "absolute_strict",
     np.absolute,
-    (lambda g, y, x: kinked(g * np.where(x == 0, np.nan, np.sign(x)), g, x, x),),
+    (lambda g, y, x: _signed(g, x, np.nan),),
     "abs(x)",
     source=lambda args, params: f"np.absolute({args[0]})",
+    takes_complex=True,
 )
 absolute = unary(
     np.absolute,
     lambda g, y, x: _signed(g, x),
     "abs(x)",
     "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
-    strict=absolute_strict_p,
-)
+    strict=absolute_strict_p, takes_complex=True)
 fabs = unary(np.fabs, lambda g, y, x: _signed(g, x), "abs(x)", "Absolute value, as a float.")
 
 
 def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
     x, y = args
     known = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
-    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
+    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind in CONTINUOUS)):
         return (square if y == 2 else positive).primitive, (x,)
     return power.primitive, args
 
@@ -133,11 +143,9 @@ power = binary(
     "The first operand to the power of the second. ``x ** 0`` has gradient 0 in x, and ``0 ** y`` "
     "in y;\nfor a negative x the gradient in y is nan.",
     rewrite=_power_rewrite,
-    expansion=of_products,
-)
+    expansion=of_products, takes_complex=True)
 float_power = binary(
-    np.float_power, by_base, by_exponent, "float_power(x, y)", "Power, computed in float64."
-)
+    np.float_power, by_base, by_exponent, "float_power(x, y)", "Power, computed in float64.", takes_complex=True)
 remainder = binary(
     np.remainder,
     lambda g, z, x, y: g,
@@ -157,17 +165,15 @@ fmod = binary(
 
 # Exponentials and logarithms ---------------------------------------------------------------------
 
-exp = unary(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.")
-exp2 = unary(np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand.")
+exp = unary(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.", takes_complex=True)
+exp2 = unary(np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand.", takes_complex=True)
 expm1 = unary(
-    np.expm1, lambda g, y, x: g * np.exp(x), "expm1(x)", "``exp(x) - 1``, exact for small x."
-)
-log = unary(np.log, lambda g, y, x: g / x, "log(x)", "Natural logarithm; gradient inf at 0.")
-log2 = unary(np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.")
-log10 = unary(np.log10, lambda g, y, x: g / (_LN10 * x), "log10(x)", "Logarithm to base 10.")
+    np.expm1, lambda g, y, x: g * np.exp(x), "expm1(x)", "``exp(x) - 1``, exact for small x.", takes_complex=True)
+log = unary(np.log, lambda g, y, x: g / x, "log(x)", "Natural logarithm; gradient inf at 0.", takes_complex=True)
+log2 = unary(np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.", takes_complex=True)
+log10 = unary(np.log10, lambda g, y, x: g / (_LN10 * x), "log10(x)", "Logarithm to base 10.", takes_complex=True)
 log1p = unary(
-    np.log1p, lambda g, y, x: g / (1 + x), "log1p(x)", "``log(1 + x)``, exact for small x."
-)
+    np.log1p, lambda g, y, x: g / (1 + x), "log1p(x)", "``log(1 + x)``, exact for small x.", takes_complex=True)
 
 
 def _below(x: Array, z: Array) -> Any:
@@ -199,16 +205,14 @@ logaddexp2 = binary(
 
 # Trigonometric and hyperbolic functions ----------------------------------------------------------
 
-sin = unary(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.")
-cos = unary(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.")
-tan = unary(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.")
+sin = unary(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.", takes_complex=True)
+cos = unary(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.", takes_complex=True)
+tan = unary(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.", takes_complex=True)
 arcsin = unary(
-    np.arcsin, lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)), "arcsin(x)", "Inverse sine."
-)
+    np.arcsin, lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)), "arcsin(x)", "Inverse sine.", takes_complex=True)
 arccos = unary(
-    np.arccos, lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)), "arccos(x)", "Inverse cosine."
-)
-arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.")
+    np.arccos, lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)), "arccos(x)", "Inverse cosine.", takes_complex=True)
+arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.", takes_complex=True)
 
 
 def _over_squares(part: Any, x: Array, y: Array) -> Any:
@@ -248,25 +252,31 @@ hypot = binary(
     "hypot(x, y)",
     "``sqrt(x1 ** 2 + x2 ** 2)`` without overflow; its gradients at the origin are 0.",
 )
-sinh = unary(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.")
-cosh = unary(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.")
-tanh = unary(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.")
+
+
+def _over_root(g: Any, x: Any) -> Any:
+    """``g / sqrt(1 + x * x)``, whose square may not overflow; on the right side of the branch cuts."""
+    if x.dtype.kind != "c":
+        return g / np.hypot(1.0, x)
+    return g / (np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x))
+
+
+sinh = unary(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.", takes_complex=True)
+cosh = unary(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.", takes_complex=True)
+tanh = unary(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.", takes_complex=True)
 arcsinh = unary(
-    np.arcsinh, lambda g, y, x: g / np.hypot(1.0, x), "arcsinh(x)", "Inverse hyperbolic sine."
-)
+    np.arcsinh, lambda g, y, x: _over_root(g, x), "arcsinh(x)", "Inverse hyperbolic sine.", takes_complex=True)
 arccosh = unary(
     np.arccosh,
     lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),
     "arccosh(x)",
     "Inverse hyperbolic cosine.",
-    safe=2.0,
-)
+    safe=2.0, takes_complex=True)
 arctanh = unary(
     np.arctanh,
     lambda g, y, x: g / ((1 - x) * (1 + x)),
     "arctanh(x)",
-    "Inverse hyperbolic tangent.",
-)
+    "Inverse hyperbolic tangent.", takes_complex=True)
 deg2rad = unary(np.deg2rad, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
 rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, _TO_DEGREES, "Radians to degrees.")
 radians = unary(np.radians, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
@@ -295,7 +305,26 @@ ldexp = binary(
     "ldexp(x, y)",
     "``x1 * 2 ** x2`` for integers x2.",
 )
-conjugate = unary(np.conjugate, lambda g, y, x: g, "x", "A real number is its own conjugate.")
+
+
+def _conjugated(g: Any) -> Any:
+    return np.conjugate(g) if g.dtype.kind == "c" else g
+
+
+conjugate = unary(
+    np.conjugate, lambda g, y, x: _conjugated(g), "x", "A real number is its own conjugate.", takes_complex=True)
+
+# The cotangent of a real result is real; so is its tangent, of which the sweep takes the real part.
+real_p = Primitive(
+    "real", np.real, (lambda g, y, x: g,), jvp="linear", view=True, family="structural",
+    dependence=by_place, batch=lambda args, batched, size, params: bind(real_p, args[0]),
+    batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.real",
+)  # fmt: skip
+imag_p = Primitive(
+    "imag", np.imag, (lambda g, y, x: -1j * g,), jvp="linear", view=True, family="structural",
+    dependence=by_place, batch=lambda args, batched, size, params: bind(imag_p, args[0]),
+    batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.imag",
+)  # fmt: skip
 
 where_p = elementwise(
     "where",
@@ -303,6 +332,7 @@ where_p = elementwise(
     (None, lambda g, z, c, x, y: np.where(c, g, 0.0), lambda g, z, c, x, y: np.where(c, 0.0, g)),
     "where(x, y, z)",
     source=numpy_source("where"),
+    takes_complex=True,
 )
 
 MISSING: Any = object()
@@ -328,7 +358,8 @@ def _sinc_slope(x: Array) -> Any:
 
 
 sinc_p = elementwise(
-    "sinc", np.sinc, (lambda g, y, x: g * _sinc_slope(x),), None, source=numpy_source("sinc")
+    "sinc", np.sinc, (lambda g, y, x: g * _sinc_slope(x),), None, source=numpy_source("sinc"),
+    takes_complex=True,
 )
 
 
@@ -359,28 +390,32 @@ def sinc(a: ArrayLike = MISSING, *, x: ArrayLike = MISSING, constant: bool | Non
 
 @implements(np.real)
 def real(val: ArrayLike) -> Array:
-    """Return the real part: the tensor itself.
+    """Return the real part, as a view; of real numbers the tensor itself.
 
     Examples
     --------
     >>> import tapegrad as tg
-    >>> tg.real(tg.tensor(2.0))
+    >>> tg.real(tg.tensor(2.0 + 1.0j))
     Tensor(2.)
     """
-    return as_tensor(val)
+    val = as_tensor(val)
+    return apply(real_p, (val,)) if val.dtype.kind == "c" else val
 
 
 @implements(np.imag)
 def imag(val: ArrayLike) -> Array:
-    """Return the imaginary part: zeros, without a gradient.
+    """Return the imaginary part, as a view; of real numbers zeros, without a gradient.
 
     Examples
     --------
     >>> import tapegrad as tg
-    >>> tg.imag(tg.tensor(2.0))
-    Tensor(0.)
+    >>> tg.imag(tg.tensor(2.0 + 1.0j))
+    Tensor(1.)
     """
-    return functions[np.zeros_like](as_tensor(val), constant=True)
+    val = as_tensor(val)
+    if val.dtype.kind == "c":
+        return apply(imag_p, (val,))
+    return functions[np.zeros_like](val, constant=True)
 
 
 def _both(results: tuple[Any, Any], out: Any, name: str) -> tuple[Any, Any]:

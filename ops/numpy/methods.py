@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.tape.array.numbers import as_number, stands_for
 from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements
 
 __all__: list[str] = []
@@ -74,7 +75,7 @@ def _copied(tensor: Tensor, memo: dict[int, Any] | None = None) -> Any:
 def _astype(
     tensor: Tensor, dtype: Any, casting: Any = "unsafe", copy: bool = True, **options: Any
 ) -> Tensor:
-    if options.get("constant") is not None or np.dtype(dtype).kind != "f":
+    if options.get("constant") is not None or np.dtype(dtype).kind not in CONTINUOUS:
         return tensor.astype(dtype, casting, copy, **options)
     if casting in ("C", "F", "A", "K"):
         casting = "unsafe"

@@ -15,6 +15,7 @@ from tapegrad.ops.declare.ufunc import as_tensor, delivered, flagged, operand
 from tapegrad.ops.reduce import reductions
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
@@ -125,7 +126,7 @@ def _mean(
 
 
 def _float_of(a: Array) -> np.dtype[Any]:
-    return a.dtype if a.dtype.kind == "f" else np.dtype(float)
+    return a.dtype if a.dtype.kind in CONTINUOUS else np.dtype(float)
 
 
 def _deviation(function: Any, root: bool) -> Any:

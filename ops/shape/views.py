@@ -115,6 +115,7 @@ cast_p: Primitive = Primitive(
     (lambda g, y, x, dtype: g,),  # the sweep casts back
     jvp="linear",
     family="elementwise",
+    takes_complex=True,
     kernel="x",
     batch=lambda args, batched, size, params: bind(cast_p, args[0], **params),
     source=lambda a, p: f"{a[0]}.astype({p['dtype'].name!r})",

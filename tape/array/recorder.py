@@ -125,7 +125,7 @@ if live and (dtype is FLOAT64 or dtype.kind in CONTINUOUS):
     node.settled = True
     node.owner = weak(new)
 else:
-    if dtype.kind not in "fiub" and (live or dtype.kind != "c"):
+    if dtype.kind not in "fiub" and (live or OWN or dtype.kind != "c"):
         refuse_result(out, PRIMITIVE)
     node.constant = True
     node.settled = False
@@ -236,6 +236,7 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
         "NEEDED": primitive.needs_values,
         "TRACE": imperative.trace,
         "CONTINUOUS": CONTINUOUS if primitive.takes_complex else "f",
+        "OWN": not isinstance(primitive.forward, np.ufunc),
         "forward": primitive.forward,
         "refuse_complex": refuse_complex,
         "refuse_result": refuse_result,
@@ -278,12 +279,12 @@ def compute(
         return record_unusually(primitive, args, params, constant, switches)
     values = [_value_of(a) for a in args]
     out = primitive.forward(*values, **params)
+    if not primitive.takes_complex:
+        refuse_complex(primitive, values, np.asarray(out))
     if not primitive.differentiable:
         return out
     if type(out) is not np.ndarray:
         out = np.asarray(out)
-    if not primitive.takes_complex:
-        refuse_complex(primitive, values, out)
     live = out.dtype.kind in CONTINUOUS if constant is None else graph.wanted(constant, primitive, out)
     node = Node(None, (), {}, (), out.shape, out.dtype)
     node.constant = not live

@@ -59,9 +59,10 @@ SHARED: dict[str, Any] = {
 def refused(primitive: Primitive, values: str) -> str:
     """Return the step that refuses complex operands.
 
-    An elementwise operation has a complex result, or is NumPy's, which does it.
+    Those of an elementwise operation with derivatives show in its result.
     """
-    if primitive.takes_complex or primitive.family == "elementwise":
+    elementwise = primitive.family == "elementwise" and primitive.differentiable
+    if primitive.takes_complex or elementwise:
         return ""
     return f"refuse_complex(PRIMITIVE, {values}, out)"
 

@@ -58,6 +58,7 @@ def _declared(name: str, **slots: Any) -> Primitive:
         saves=("none", "value"),
         expansion=lambda *values, program: program(*values),
         call=True,
+        takes_complex=True,
         source=lambda args, params: f"{params['program']}({', '.join(args)})",
         **slots,
     )

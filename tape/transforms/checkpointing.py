@@ -62,6 +62,7 @@ recompute_p = Primitive(
     (lambda g, y, x, cotangent: g, None),
     jvp="linear",
     batch=_batch_again,
+    takes_complex=True,
     source=lambda args, params: f"np.array({args[0]})  # when {args[1]} is known",
 )
 
@@ -111,6 +112,7 @@ def _declared(name: str, **slots: Any) -> Primitive:
         saves=("none", "value"),
         expansion=lambda *values, program: program(*values),
         source=lambda args, params: f"{params['program']}({', '.join(args)})",
+        takes_complex=True,
         **slots,
     )
 

@@ -160,6 +160,7 @@ operation_p = Primitive(
     lambda *arrays, call: call.run(tuple(np.asarray(a) for a in arrays)),
     vjp=_operation_vjp,
     jvp=_operation_jvp,
+    takes_complex=True,
 )
 
 
@@ -203,12 +204,14 @@ operation_vjp_p: Primitive = Primitive(
     "operation_vjp",
     _run_operation_vjp,
     vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=operation_jvp_p),
+    takes_complex=True,
 )
 
 operation_jvp_p: Primitive = Primitive(
     "operation_jvp",
     _run_operation_jvp,
     vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=operation_vjp_p),
+    takes_complex=True,
 )
 
 

@@ -175,6 +175,7 @@ linked_p = Primitive(
     pull_all=_pull_linked,
     jvp=_refuse,
     batch=_refuse,
+    takes_complex=True,
     multiple=True,
     saves=("none", "value"),
 )

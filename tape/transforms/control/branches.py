@@ -148,6 +148,7 @@ def _declared(name: str) -> Primitive:
             multiple=True,
             saves=("none", "value"),
             source=partial(_source, name=name),
+            takes_complex=True,
             **slots,
         )
 

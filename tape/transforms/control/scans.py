@@ -453,6 +453,7 @@ def _declared(name: str, pull: Any, **slots: Any) -> Primitive:
         multiple=True,
         saves=("value",),
         repeats=_repeats,
+        takes_complex=True,
         **slots,
     )
 

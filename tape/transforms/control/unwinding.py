@@ -297,6 +297,7 @@ unwind_p = Primitive(
     pull_all=_pull_unwinding,
     jvp=_push_unwinding,
     repeats=lambda params: True,
+    takes_complex=True,
     example=_example_of_unwinding,
     batch=_batch_unwinding,
     multiple=True,
