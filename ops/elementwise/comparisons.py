@@ -34,7 +34,8 @@ __all__ = [
 def without_rules(
     ufunc: np.ufunc, kernel: str, doc: str, *, takes_complex: bool = False, **options: Any
 ) -> Ufunc:
-    """Declare an elementwise function without derivatives."""
+    """Declare an elementwise function without derivatives; what answers yes or no takes any numbers."""
+    takes_complex = takes_complex or f"{ufunc.nin * 'D'}->?" in ufunc.types
     primitive = Primitive(
         ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc,
         takes_complex=takes_complex,
@@ -148,7 +149,9 @@ def _batch_axis(primitive_name: str) -> Any:
 
 def _along(name: str, forward: Any) -> Any:
     """Declare an operation without derivatives that takes ``axis``."""
-    primitive = Primitive(name, forward, batch=_batch_axis(name), source=numpy_source(name))
+    primitive = Primitive(
+        name, forward, batch=_batch_axis(name), source=numpy_source(name), takes_complex=True
+    )
     _BY_NAME[name] = primitive
     return primitive
 
@@ -346,6 +349,7 @@ searchsorted_p = Primitive(
     np.searchsorted,
     batch=_batch_searchsorted,
     source=numpy_source("searchsorted"),
+    takes_complex=True,
 )
 
 
@@ -402,7 +406,7 @@ def fix(x: ArrayLike, out: Any = None) -> Array:
     return _into(out, trunc(x), "fix")
 
 
-isclose_p = Primitive("isclose", np.isclose, source=numpy_source("isclose"))
+isclose_p = Primitive("isclose", np.isclose, source=numpy_source("isclose"), takes_complex=True)
 
 
 @implements(np.isclose)

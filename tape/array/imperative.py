@@ -30,6 +30,12 @@ from tapegrad.tape.core.traced import Traced
 __all__ = ["ImperativeTrace"]
 
 
+_NOT_REAL = (
+    "backward() of a complex tensor: which gradient is meant? Make it real (abs(z), z.real), or pass "
+    "backward(1.0), which gives the derivative of a holomorphic function"
+)
+
+
 class ImperativeTrace(Trace):
     """Level 0: records what is done with imperative tensors, on arrays."""
 
@@ -91,10 +97,14 @@ class ImperativeTrace(Trace):
         node = tensor.node
         shape = tensor._value.shape
         if grad is None:
+            if node.dtype.kind == "c" and not node.constant:
+                raise TypeError(_NOT_REAL)
             cotangent = np.array(1, node.dtype) if shape == () else np.ones(shape, node.dtype)
         else:
             grad = np.asarray(grad)
             check_numeric(grad.dtype)
+            if grad.dtype.kind == "c" and node.dtype.kind != "c":
+                raise TypeError("backward(grad): the tensor is real, and the gradient complex")
             try:
                 cotangent = np.broadcast_to(grad, shape).astype(node.dtype)
             except ValueError:

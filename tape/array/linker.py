@@ -76,13 +76,13 @@ else:
 _KEPT = "s# = trace.originals.hold(v#) if kind is ARRAY and trace.originals is not None else v#"
 
 _CALL = """
+{refused}
 out = bind(PRIMITIVE, {call}, **params) if deep else forward({call}, **params)
 if deep or constant or {unlinked}:
     return link_result(trace, PRIMITIVE, args, params, constant, {values}, {nodes}, out)
 if type(out) is not ARRAY:
     out = as_result(out, PRIMITIVE)
 dtype = out.dtype
-{refused}
 if dtype.kind not in CONTINUOUS:
     if dtype.kind not in "iub":
         refuse_result(out, PRIMITIVE)
@@ -192,6 +192,8 @@ def _link(
     values, nodes = lower_arguments(trace, args)
     if primitive.has_passive_arguments:
         nodes = [n if primitive.differentiable_in(i) else None for i, n in enumerate(nodes)]
+    if not primitive.takes_complex:
+        refuse_complex(primitive, values)
     if primitive.multiple and not constant and nodes.count(None) < len(nodes):
         return _link_several(trace, primitive, nodes, params, values)
     out = bind(primitive, *values, **params)
@@ -219,8 +221,6 @@ def link_result(
         return out
     if type(out) is not np.ndarray and not isinstance(out, Tensor):
         out = as_result(out, primitive)
-    if not primitive.takes_complex:
-        refuse_complex(primitive, values, out)
     if out.dtype.kind not in CONTINUOUS:
         if out.dtype.kind not in "iub":
             refuse_result(out, primitive)
@@ -248,8 +248,6 @@ def _link_several(
     kept = primitive.kept(params, inputs)
     out = bind(primitive, *values, **kept.params)
     results = list(map(held, out))
-    if not primitive.takes_complex:
-        refuse_complex(primitive, values, results[0])
     saved = primitive.save(tuple(results[kept.first :]) or None, values)
     results = results[: kept.asked]
     _, nodes = link_bundle(primitive, inputs, kept.rule_params, saved, results)

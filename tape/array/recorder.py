@@ -114,7 +114,6 @@ _OUT = """
 if type(out) is not ARRAY:
     out = as_array(out)
 dtype = out.dtype
-{refused}
 if constant is not None:
     live = wanted(constant, PRIMITIVE, out)
 """
@@ -166,8 +165,9 @@ def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
     body = [
         f"{tuple_of([f'x{i}' for i in range(len(rest))])[1:-1]} = args",
         *(_argument(use, view=primitive.view, number=i) for i, use in enumerate(rest)),
+        refused(primitive, tuple_of(arguments)),
         f"out = forward({call}, **params) if params else forward({call})",
-        filled(_OUT, refused=refused(primitive, tuple_of(arguments))),
+        _OUT,
         "pin = new_pin()" if use_of_result == "value" else "",
         filled(
             RESULT,
@@ -191,9 +191,10 @@ def _looped(primitive: Primitive) -> str:
     body = [
         "inputs, values, pins = [], [], []",
         filled("for x, needed in zip(args, NEEDED):\n    {steps}\n", steps=steps),
+        refused(primitive, "values"),
         "out = forward(*values, **params)",
         "" if primitive.differentiable else "live = False",
-        filled(_OUT, refused=refused(primitive, "values")),
+        _OUT,
         "pin = new_pin()" if primitive.saves_result else "",
         filled(
             RESULT,
@@ -278,9 +279,9 @@ def compute(
     if switches.tape is not None or switches.body is not None:
         return record_unusually(primitive, args, params, constant, switches)
     values = [_value_of(a) for a in args]
-    out = primitive.forward(*values, **params)
     if not primitive.takes_complex:
-        refuse_complex(primitive, values, np.asarray(out))
+        refuse_complex(primitive, values)
+    out = primitive.forward(*values, **params)
     if not primitive.differentiable:
         return out
     if type(out) is not np.ndarray:
@@ -326,9 +327,9 @@ def _record_several(
     # What is on a tape is what was asked for: what a pullback needs is computed once more.
     keeps = live and switches.tape is None
     kept = primitive.kept(params, inputs if keeps else None, imperative=True)
-    results = [np.asarray(result) for result in primitive.forward(*values, **kept.params)]
     if not primitive.takes_complex:
-        refuse_complex(primitive, values, results[0])
+        refuse_complex(primitive, values)
+    results = [np.asarray(result) for result in primitive.forward(*values, **kept.params)]
     if not switches.tracking:
         return tuple(Tensor(result, copy=False) for result in results)
     saved = primitive.save(tuple(results[kept.first :]) or None, values) if live else ()

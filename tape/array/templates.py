@@ -64,7 +64,7 @@ def refused(primitive: Primitive, values: str) -> str:
     elementwise = primitive.family == "elementwise" and primitive.differentiable
     if primitive.takes_complex or elementwise:
         return ""
-    return f"refuse_complex(PRIMITIVE, {values}, out)"
+    return f"refuse_complex(PRIMITIVE, {values})"
 
 
 def filled(template: str, **parts: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.location import user_location
 
 __all__ = [
@@ -56,16 +56,11 @@ def as_result(out: Any, primitive: Any) -> np.ndarray[Any, Any]:
     return np.asarray(out)
 
 
-def refuse_complex(primitive: Any, operands: Any, out: Any) -> None:
-    """Refuse complex operands of a primitive whose rules are for real numbers.
-
-    What is a number of another kind for them, a comparison or an index, is constant in between, and may
-    pass.
-    """
-    if out.dtype.kind in CONTINUOUS:
-        for a in operands:
-            if type(a) is complex or (hasattr(a, "dtype") and a.dtype.kind == "c"):
-                raise TypeError(_NO_COMPLEX.format(primitive.name, user_location()))
+def refuse_complex(primitive: Any, operands: Any) -> None:
+    """Refuse complex operands of a primitive that does not say that it takes them."""
+    for a in operands:
+        if type(a) is complex or (hasattr(a, "dtype") and a.dtype.kind == "c"):
+            raise TypeError(_NO_COMPLEX.format(primitive.name, user_location()))
 
 
 _NO_COMPLEX = (

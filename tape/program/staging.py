@@ -133,14 +133,14 @@ class StagingTrace(Trace):
             elif not isinstance(a, (int, float, complex, np.generic)):
                 values[i] = np.asarray(values[i])
             operands.append(values[i])
+        if not primitive.takes_complex:
+            refuse_complex(primitive, values)
         if primitive.multiple:
             live = live and not constant
             return self._several(primitive, args, values, operands, links, params, live)
         out = self.compute(primitive, values, params)
         if type(out) is not np.ndarray:
             out = np.asarray(out)
-        if not primitive.takes_complex:
-            refuse_complex(primitive, values, out)
         node = Node(primitive, tuple(links), dict(params), (), out.shape, out.dtype)
         node.constant = not live or out.dtype.kind not in CONTINUOUS
         node.operands = tuple(operands)
@@ -173,8 +173,6 @@ class StagingTrace(Trace):
         )
         out = self.compute(primitive, values, kept.params)
         results = [np.asarray(result) for result in out]
-        if not primitive.takes_complex:
-            refuse_complex(primitive, values, results[0])
         bundle, picked = link_bundle(
             primitive, tuple(links), kept.params, (), results, constant=not live
         )

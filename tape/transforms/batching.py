@@ -86,6 +86,8 @@ class BatchTrace(Trace):
             return body.process(primitive, args, params, constant)
         values, nodes = lower_arguments(self, args)
         batched = [node is not None for node in nodes]
+        if not primitive.takes_complex:
+            refuse_complex(primitive, values)
         if primitive.batch is not None:
             out = primitive.batch(tuple(values), tuple(batched), self.size, dict(params))
         elif primitive.family == "elementwise":
@@ -103,8 +105,6 @@ class BatchTrace(Trace):
             out = as_result(out, primitive)
         if out.dtype.kind not in NUMERIC:
             refuse_result(out, primitive)
-        if not primitive.takes_complex:
-            refuse_complex(primitive, values, out)
         return make_result(self, primitive, args, params, values[0], out, _BATCHED)
 
     def _loop(

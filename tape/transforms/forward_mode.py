@@ -48,6 +48,8 @@ class JVPTrace(Trace):
         if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         primals, tangents = lower_arguments(self, args)
+        if not primitive.takes_complex:
+            refuse_complex(primitive, primals)
         if primitive.has_passive_arguments:
             tangents = [
                 t if primitive.differentiable_in(i) else None for i, t in enumerate(tangents)
@@ -66,8 +68,6 @@ class JVPTrace(Trace):
                 rule: Any = primitive.jvp
                 return self._several(out, rule(tangents, results, *primals, **params))
             out = as_result(out, primitive)
-        if not primitive.takes_complex:
-            refuse_complex(primitive, primals, out)
         if out.dtype.kind not in CONTINUOUS:
             if out.dtype.kind not in "iub":
                 refuse_result(out, primitive)

@@ -19,6 +19,7 @@ from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.transforms.arguments import Argnums, Choice
+from tapegrad.tape.transforms.fields import any_complex, check_arguments, check_real_arguments, real_results
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
 from tapegrad.tape.transforms.transformed import transformed
@@ -34,6 +35,7 @@ def jacrev(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in reverse mode.
@@ -50,7 +52,7 @@ def jacrev(
         Whether `function` returns ``(result, aux)``; then ``(jacobian, aux)`` is returned.
     chunk : int, optional
         How many rows to compute at a time. Fewer need less memory and more time.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -75,9 +77,9 @@ def jacrev(
     {'y': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
     """
     chosen = function if adapt else AsIs(function)
-    run = _in_reverse("jacrev", chosen, argnums, has_aux, chunk, _rows)
+    run = _in_reverse("jacrev", chosen, argnums, has_aux, chunk, holomorphic, _rows)
     return transformed(
-        jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
     )(run)
 
 
@@ -87,6 +89,7 @@ def jacfwd(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in forward mode.
@@ -100,7 +103,7 @@ def jacfwd(
         As for :func:`jacrev`.
     chunk : int, optional
         How many columns to compute at a time.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -115,9 +118,9 @@ def jacfwd(
     array([ 6., 12.])
     """
     chosen = function if adapt else AsIs(function)
-    run = _forwards("jacfwd", chosen, argnums, has_aux, chunk)
+    run = _forwards("jacfwd", chosen, argnums, has_aux, chunk, holomorphic)
     return transformed(
-        jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
     )(run)
 
 
@@ -127,6 +130,7 @@ def jacobian(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in the mode that costs less.
@@ -140,7 +144,7 @@ def jacobian(
         As for :func:`jacrev`.
     chunk : int, optional
         How many rows, or columns, to compute at a time.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -159,9 +163,9 @@ def jacobian(
            [0., 2.]]))
     """
     chosen = function if adapt else AsIs(function)
-    run = _in_reverse("jacobian", chosen, argnums, has_aux, chunk, _rows_or_columns)
+    run = _in_reverse("jacobian", chosen, argnums, has_aux, chunk, holomorphic, _rows_or_columns)
     return transformed(
-        jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
     )(run)
 
 
@@ -171,6 +175,7 @@ def hessian(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the second derivatives of `function`.
@@ -185,7 +190,7 @@ def hessian(
         Whether `function` returns ``(result, aux)``; then ``(hessian, aux)`` is returned.
     chunk : int, optional
         How many columns to compute at a time; the function is run once for each chunk.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -207,10 +212,10 @@ def hessian(
     ((np.float64(0.0), np.float64(6.0)), (np.float64(6.0), np.float64(4.0)))
     """
     chosen = function if adapt else AsIs(function)
-    first = _in_reverse("hessian", chosen, argnums, has_aux, None, _rows)
-    run = _forwards("hessian", first, argnums, has_aux, chunk)
+    first = _in_reverse("hessian", chosen, argnums, has_aux, None, holomorphic, _rows)
+    run = _forwards("hessian", first, argnums, has_aux, chunk, holomorphic)
     return transformed(
-        hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
     )(run)
 
 
@@ -219,6 +224,7 @@ def elementwise_grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the gradient of the sum of all results of `function`.
@@ -234,7 +240,7 @@ def elementwise_grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(result, aux)``; then ``(gradient, aux)`` is returned.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Examples
@@ -246,16 +252,22 @@ def elementwise_grad(
     what = "elementwise_grad"
     choice = Choice(what, argnums)
 
-    check = floats_only(what, function)
+    check = real_results(
+        floats_only(what, function), what, function, holomorphic=holomorphic
+    )
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
+        check_arguments(what, function, chosen, holomorphic=holomorphic)
         out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
         outputs = _Space(out)
         return choice.of_chosen(pullback(unflatten(outputs.structure, outputs.ones()))), aux
 
     way = function if adapt else AsIs(function)
 
-    @transformed(elementwise_grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
+    @transformed(
+        elementwise_grad, function, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic,
+        adapt=adapt,
+    )  # fmt: skip
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
         gradient, aux = choice.run(run, way, args, kwargs)
         return (gradient, aux) if has_aux else gradient
@@ -272,16 +284,22 @@ def _in_reverse(
     argnums: Argnums,
     has_aux: bool,
     chunk: int | None,
+    holomorphic: bool,
     blocks_of: Callable[..., Any],
 ) -> Callable[..., Any]:
     """Return what runs `function` once, and makes the blocks of its pullback."""
     choice = Choice(what, argnums)
-    check = floats_only(what, function)
+    floats = floats_only(what, function)
+    real = real_results(floats, what, function, holomorphic=holomorphic)
     check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
-        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
-        return blocks_of(pullback, _Space(out), _Space(chosen), choice, chunk), aux
+        check_arguments(what, function, chosen, holomorphic=holomorphic)
+        inputs = _Space(chosen)
+        # Columns, by real arguments, may be complex.
+        either = blocks_of is _rows_or_columns and not any_complex(inputs.leaves)
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what, floats if either else real)
+        return blocks_of(pullback, _Space(out), inputs, choice, chunk), aux
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         blocks, aux = choice.run(run, function, args, kwargs)
@@ -296,13 +314,20 @@ def _forwards(
     argnums: Argnums,
     has_aux: bool,
     chunk: int | None,
+    holomorphic: bool,
 ) -> Callable[..., Any]:
     """Return what runs `function` on tangents, once for each chunk of them, and makes the blocks."""
     choice = Choice(what, argnums)
     check = floats_only(what, function)
+    if holomorphic:
+        check = real_results(check, what, function, holomorphic=True)
     check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
+        if holomorphic:
+            check_arguments(what, function, chosen, holomorphic=True)
+        else:
+            check_real_arguments(what, function, chosen)
         inputs = _Space(chosen)
         found: list[Any] = []
 
@@ -353,7 +378,8 @@ def _rows_or_columns(
 ) -> Any:
     """Return the blocks from the pullbacks, or from their transposes, whichever are fewer."""
     spared = outputs.size - inputs.size
-    if spared <= 0 or spared * pullback.numbers() < _WORTHWHILE:
+    mixed = any_complex(outputs.leaves) and not any_complex(inputs.leaves)
+    if not mixed and (spared <= 0 or spared * pullback.numbers() < _WORTHWHILE):
         return _rows(pullback, outputs, inputs, choice, chunk)
     push = transposed(pullback, outputs.leaves, outputs.structure)
 
@@ -445,7 +471,10 @@ class _Space:
                 block = cut(i, place, k, inputs._places[k])
                 if shape_of(block) != (*shape, *inputs._shapes[k]):
                     block = np.reshape(block, (*shape, *inputs._shapes[k]))
-                row.append(give_back(cast(block, dtype_of(leaf)), like=leaf))
+                dtype = dtype_of(leaf)
+                if dtype_of(self.leaves[i]).kind == "c":  # of a real argument, a column
+                    dtype = np.result_type(dtype, np.complex64)
+                row.append(give_back(cast(block, dtype), like=leaf))
             rows.append(choice.of_chosen(unflatten(inputs.structure, row)))
         return unflatten(self.structure, rows)
 

@@ -39,7 +39,7 @@ def as_value(leaf: Any, what: str) -> Any:
     array = np.asarray(leaf)
     if array.dtype.kind not in NUMERIC:
         raise TypeError(
-            f"{what}: arguments must be real arrays, numbers, tensors, or nests of them; "
+            f"{what}: arguments must be arrays of numbers, numbers, tensors, or nests of them; "
             f"got {type(leaf).__name__} ({array.dtype}){why_leaf(leaf)}"
         )
     return array

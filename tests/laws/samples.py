@@ -72,6 +72,15 @@ def one(names: str, low: float = -2.0, high: float = 2.0, gap: float = 0.0) -> N
         add(name, lambda rng: ((array(rng, (4, 3), low, high, gap).T,), {}))
 
 
+def off_the_line(names: str) -> None:
+    """Samples of elementwise primitives of a complex number that is not near zero."""
+    for name in names.split():
+        for shape in SHAPES:
+            add(name, lambda rng, s=shape: (
+                (array(rng, s, gap=0.2) + 1j * array(rng, s, gap=0.2),), {}
+            ))  # fmt: skip
+
+
 def two(
     names: str, first: tuple[float, ...] = (-2.0, 2.0), second: tuple[float, ...] = (-2.0, 2.0)
 ) -> None:
@@ -91,6 +100,7 @@ one("positive negative square exp exp2 expm1 sin cos tanh sinh cosh arctan arcsi
 one("sigmoid stop_gradient i0 i1 j0 j1")
 one("radians degrees conjugate sinc copy isnan isfinite isinf signbit")
 one("i0e i1e absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
+off_the_line("real imag complex_sign")
 one("sqrt log log2 log10", 0.3, 3.0)
 one("log1p arcsin arccos arctanh erfinv", -0.8, 0.8)
 one("tan", -1.2, 1.2)
@@ -386,6 +396,7 @@ def _apart(rng: Generator, shape: tuple[int, ...]) -> Any:
 
 _STACKS = ((2, 2), (3, 3), (1, 1), (2, 2, 2), (0, 2, 2), (2, 1, 3, 3))
 for _s in _STACKS:
+    add("det_phase", lambda rng, s=_s: ((array(rng, s) + 1j * array(rng, s),), {}))
     for _name in ("inv", "det", "logabsdet", "det_sign", "cofactor", "cholesky"):
         add(_name, lambda rng, s=_s: ((_regular(rng, s),), {}))
     for _name in ("eigh_packed", "svd_thin"):
