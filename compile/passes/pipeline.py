@@ -61,7 +61,7 @@ def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Any:
     Its memory is none of the values in `taken`.
     """
     found: list[Any] = []
-    if entry.primitive.kernel is not None:
+    if entry.primitive.kernel is not None and entry.dtype.kind != "c":  # texts are of real numbers
         ones = {letter for letter, operand in zip("xyz", operands) if _is_one(operand)}
         name = _unchanged(parse(entry.primitive.kernel, (_ANY,) * 3, _ANY), ones)
         found = [dict(zip("xyz", operands)).get(name)]

@@ -118,8 +118,6 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
             return NotImplemented  # it asks to be left alone, and has the same operator
         if trace is not None and trace.level:
             done = trace.appearance.between_numbers(a, ufunc, args)
-            if done is NotImplemented and any(type(a) is complex for a in args):
-                done = trace.appearance.with_foreign(a, ufunc, args)
             if done is not NotImplemented:
                 return done
     return functions[ufunc](*args)
