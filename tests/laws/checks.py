@@ -224,6 +224,7 @@ def _extreme_norm(x: Any, summed: Any, across: Any, keepdims: bool, least: bool,
 #: What each primitive is in NumPy, where it is not the function of its name.
 IN_NUMPY = {
     "complex_sign": np.sign,
+    **{name: getattr(np.fft, name) for name in ("fft", "ifft", "rfft", "irfft")},
     "det_phase": lambda x: np.linalg.slogdet(x)[0],
     "absolute_strict": np.absolute,
     "frexp_exponent": lambda x: np.frexp(x)[1],

@@ -152,6 +152,22 @@ for _s in SHAPES:
     add("round", lambda rng, s=_s: ((array(rng, s),), {"decimals": 1}))
     add("cast", lambda rng, s=_s: ((array(rng, s),), {"dtype": np.dtype("float32")}))
 
+for _s, _axis in (((4,), 0), ((5,), 0), ((1,), 0), ((2, 3), 1), ((4, 2), 0), ((2, 3, 2), 1)):
+    for _norm in ("backward", "ortho", "forward"):
+        add("fft", lambda rng, s=_s, a=_axis, n=_norm: (
+            (array(rng, s) + 1j * array(rng, s),), {"axis": a, "norm": n}
+        ))  # fmt: skip
+        add("ifft", lambda rng, s=_s, a=_axis, n=_norm: ((array(rng, s),), {"axis": a, "norm": n}))
+        add("rfft", lambda rng, s=_s, a=_axis, n=_norm: ((array(rng, s),), {"axis": a, "norm": n}))
+        add("irfft", lambda rng, s=_s, a=_axis, n=_norm: (
+            (array(rng, s) + 1j * array(rng, s),), {"axis": a, "norm": n, "n": 2 * s[a] - 1}
+        ))  # fmt: skip
+for _size in (3, 1):  # of an even number of elements
+    add("irfft", lambda rng, k=_size: (
+        (array(rng, (2, k)) + 1j * array(rng, (2, k)),),
+        {"axis": 1, "norm": "backward", "n": 2 * k - 2 or 1},
+    ))  # fmt: skip
+
 # Reductions --------------------------------------------------------------------------------------
 
 _AXES = [((3,), (0,)), ((2, 3), (0, 1)), ((2, 3), (1,)), ((2, 3, 2), (0, 2)), ((2, 3, 2), (2, 0))]

@@ -17,12 +17,10 @@ from test_registry import NAMES, recipes, sample, seeded
 
 from tapegrad.tape.core.primitive import primitives
 
-#: These hold no numbers of their own, or reach the others only.
-APART = {"winners", "round", "rint"}
+#: These have no derivatives, or take real numbers and give complex ones.
+APART = {"winners", "round", "rint", "rfft"}
 TAKES = [name for name in NAMES if primitives[name].takes_complex and name not in APART]
 DIFFERENTIABLE = [name for name in TAKES if primitives[name].differentiable]
-#: Complex parts of these dtypes would be dropped with a warning.
-_REAL_ONLY = ("cast",)
 
 
 def moved(app: Application, rng: Any, which: tuple[bool, ...]) -> Application:
@@ -88,6 +86,31 @@ ROWS = [
     for key, law in LAWS.items()
     for name in (TAKES if key in ("forward", "vmap") else DIFFERENTIABLE)
 ]
+
+
+COMPILED = [
+    pytest.param(law, name, id=f"{name}-{key}")
+    for key, law, names in [
+        ("jit", checks.check_jit, TAKES),
+        ("jit-vjp", checks.check_jit_of_vjp, DIFFERENTIABLE),
+    ]
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("law", "name"), COMPILED)
+def test_what_takes_complex_numbers_compiles_to_what_it_is(law: Any, name: str) -> None:
+    done: set[Any] = set()
+    for recipe, which in applications(name, seeded):
+        rng = seeded(name, recipe)
+        app = moved(sample(name, recipe, rng), rng, which)
+        if which in done or not all(a.size for a in app.args):
+            continue
+        done.add(which)
+        apps = [app, *(moved(sample(name, recipe, rng), rng, which) for _ in range(2))]
+        if name in ("gather", "scatter_add", "write") and any(a.dtype == bool for a in app.args):
+            apps = [app] * 3  # masks decide about shapes
+        law(apps, rng)
 
 
 @pytest.mark.parametrize(("law", "name"), ROWS)
