@@ -92,6 +92,7 @@ _Registry.waiting = (
     "tapegrad.ops.algebra.sparse",
     "tapegrad.ops.algebra.scipy_sparse",
     "tapegrad.ops.numpy.fft",
+    "tapegrad.ops.numpy.emath",
     "tapegrad.ops.algebra.total_norm",
     "tapegrad.ops.layers.convolution",
     "tapegrad.ops.layers.crossentropy",

@@ -208,10 +208,22 @@ logaddexp2 = binary(
 sin = unary(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.", takes_complex=True)
 cos = unary(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.", takes_complex=True)
 tan = unary(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.", takes_complex=True)
+
+
+def _root(x: Any) -> Any:
+    """``sqrt(1 - x * x)``; of complex numbers as on that side of a branch cut on which x lies.
+
+    ``x + 1`` and ``1 - x`` would lose the sign of an imaginary part of 0, which tells the side.
+    """
+    if x.dtype.kind != "c":
+        return np.sqrt((1 - x) * (1 + x))
+    return np.sqrt(-(x - 1)) * np.sqrt(x - (-1))
+
+
 arcsin = unary(
-    np.arcsin, lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)), "arcsin(x)", "Inverse sine.", takes_complex=True)
+    np.arcsin, lambda g, y, x: g / _root(x), "arcsin(x)", "Inverse sine.", takes_complex=True)
 arccos = unary(
-    np.arccos, lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)), "arccos(x)", "Inverse cosine.", takes_complex=True)
+    np.arccos, lambda g, y, x: -g / _root(x), "arccos(x)", "Inverse cosine.", takes_complex=True)
 arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.", takes_complex=True)
 
 
@@ -254,21 +266,23 @@ hypot = binary(
 )
 
 
-def _over_root(g: Any, x: Any) -> Any:
-    """``g / sqrt(1 + x * x)``, whose square may not overflow; on the right side of the branch cuts."""
+def _over_root(g: Any, y: Any, x: Any) -> Any:
+    """``g / sqrt(1 + x * x)``, whose square may not overflow; y is arcsinh(x)."""
     if x.dtype.kind != "c":
         return g / np.hypot(1.0, x)
-    return g / (np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x))
+    root = np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x)
+    turned = np.real(np.conjugate(root) * np.cosh(y)) < 0  # on the other side of a branch cut
+    return g / np.where(turned, -root, root)
 
 
 sinh = unary(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.", takes_complex=True)
 cosh = unary(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.", takes_complex=True)
 tanh = unary(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.", takes_complex=True)
 arcsinh = unary(
-    np.arcsinh, lambda g, y, x: _over_root(g, x), "arcsinh(x)", "Inverse hyperbolic sine.", takes_complex=True)
+    np.arcsinh, lambda g, y, x: _over_root(g, y, x), "arcsinh(x)", "Inverse hyperbolic sine.", takes_complex=True)
 arccosh = unary(
     np.arccosh,
-    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),
+    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x - (-1))),
     "arccosh(x)",
     "Inverse hyperbolic cosine.",
     safe=2.0, takes_complex=True)

@@ -41,8 +41,8 @@ def _item(tensor: Tensor, *args: Any) -> Any:
 @implements("tolist")
 @replaces(Tensor.tolist)
 def _tolist(tensor: Tensor) -> Any:
-    """The elements as numbers in nested lists: floats stay traced."""
-    if tensor.dtype.kind != "f":
+    """The elements as numbers in nested lists: floats and complex numbers stay traced."""
+    if tensor.dtype.kind not in CONTINUOUS:
         return tensor.consume("tolist").tolist()
     if not tensor.shape:
         return _number(tensor)
@@ -50,7 +50,7 @@ def _tolist(tensor: Tensor) -> Any:
 
 
 def _number(element: Tensor) -> Any:
-    return as_number(element, {"f": float, "b": bool}.get(element.dtype.kind, int))
+    return as_number(element, {"f": float, "b": bool, "c": complex}.get(element.dtype.kind, int))
 
 
 @replaces(Tensor.copy)

@@ -152,7 +152,8 @@ def _deviation(function: Any, root: bool) -> Any:
             of = centred if dtype is None else functions["cast"](centred, np.dtype(dtype))
             total = functions[np.linalg.vector_norm](of, axis=axis, keepdims=keep)
         else:
-            total = np.sum(np.square(centred), axis=axis, dtype=dtype, keepdims=keepdims)
+            squared = reductions.magnitudes_squared(centred)
+            total = np.sum(squared, axis=axis, dtype=dtype, keepdims=keepdims)
         count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)
         free = np.maximum(count - ddof, 0)
         result = total / (np.sqrt(free) if root else free)

@@ -163,6 +163,13 @@ def _conjugated(x: Array) -> Any:
     return np.conjugate(x) if x.dtype.kind == "c" else x
 
 
+def magnitudes_squared(x: Array) -> Any:
+    """Return squares, of complex numbers those of their magnitudes, which are smooth at 0."""
+    if x.dtype.kind != "c":
+        return x * x
+    return np.square(np.real(x)) + np.square(np.imag(x))
+
+
 def _var_slope(x: Array, axis: Axes, ddof: float) -> Any:
     return _conjugated(_centred(x, axis)) * (2.0 * _var_scale(x.shape, axis, ddof))
 
@@ -185,11 +192,7 @@ def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) 
 
 def _var_of_sums(x: Array, axis: Axes, keepdims: bool, ddof: float, dtype: DTypeLike = None) -> Any:
     deviation = _centred(x, axis)
-    if deviation.dtype.kind == "c":
-        squared = np.square(np.real(deviation)) + np.square(np.imag(deviation))
-    else:
-        squared = deviation * deviation
-    squares = np.sum(squared, axis=axis, keepdims=keepdims)
+    squares = np.sum(magnitudes_squared(deviation), axis=axis, keepdims=keepdims)
     free = float(_count(x.shape, axis) - ddof)
     return squares / (free if free > 0 else 0.0)
 

@@ -97,10 +97,12 @@ def as_number(a: Any, kind: type = float) -> Any:
     a : Tensor
         With one element; NumPy's error says so otherwise.
     kind : type
-        ``float``, ``int`` or ``bool``.
+        ``float``, ``int``, ``bool`` or ``complex``.
     """
     if not isinstance(a, Tensor):
         return kind(a)
+    if kind is complex:
+        return complex_operand(a)
     if a.shape:
         kind(stand_in(a))  # raises, or warns, as NumPy does
         a = functions[np.reshape](a, ())

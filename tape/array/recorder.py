@@ -28,7 +28,7 @@ from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, refuse
 from tapegrad.tape.array.tensor import Tensor, imperative, make, pin_of
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.checks import refuse_complex, refuse_result
-from tapegrad.tape.core.dtypes import CONTINUOUS
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
@@ -124,7 +124,7 @@ if live and (dtype is FLOAT64 or dtype.kind in CONTINUOUS):
     node.settled = True
     node.owner = weak(new)
 else:
-    if dtype.kind not in "fiub" and (live or OWN or dtype.kind != "c"):
+    if dtype.kind not in KINDS or (live and dtype.kind == "c"):
         refuse_result(out, PRIMITIVE)
     node.constant = True
     node.settled = False
@@ -231,13 +231,14 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
     if primitive.multiple:
         primitive.record = partial(_record_several, primitive)
         return primitive.record
+    is_numpys = isinstance(primitive.forward, np.ufunc)
     space = {
         **_SHARED,
         "PRIMITIVE": primitive,
         "NEEDED": primitive.needs_values,
         "TRACE": imperative.trace,
         "CONTINUOUS": CONTINUOUS if primitive.takes_complex else "f",
-        "OWN": not isinstance(primitive.forward, np.ufunc),
+        "KINDS": NUMERIC if primitive.takes_complex or is_numpys else "fiub",
         "forward": primitive.forward,
         "refuse_complex": refuse_complex,
         "refuse_result": refuse_result,
