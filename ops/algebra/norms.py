@@ -45,16 +45,6 @@ def _floats(x: Array) -> Any:
     return x if x.dtype.kind in CONTINUOUS else functions["cast"](x, np.dtype(float))
 
 
-def _as_real(x: Array, ord: float, axes: Axes) -> tuple[Any, Axes]:
-    """Return real vectors that have the norms of complex ones.
-
-    For the order 2 twice as many numbers, so that there is no kink where one of them is 0.
-    """
-    if ord != 2:
-        return absolute(x), axes
-    return np.stack((np.real(x), np.imag(x)), axis=-1), (*axes, x.ndim)
-
-
 def _vector(
     x: Array,
     ord: float,
@@ -65,7 +55,7 @@ def _vector(
     constant: bool | None,
 ) -> Any:
     if x.dtype.kind == "c":
-        x, axes = _as_real(x, ord, axes)
+        return _of_complex(x, ord, axes, keepdims, even, strict, constant)
     keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if ord == 1:
         x = apply(absolute_strict_p if strict else absolute.primitive, (_floats(x),))
@@ -88,6 +78,20 @@ def _vector(
     if strict:
         params["strict"] = True
     return apply(vector_norm_p, (x,), params, constant)
+
+
+def _of_complex(
+    x: Array, ord: float, axes: Axes, keepdims: bool, even: bool, strict: bool, constant: bool | None
+) -> Any:
+    """Return norms of complex vectors as those of real ones.
+
+    For the order 2 of twice as many numbers, so that there is no kink where one of them is 0.
+    """
+    if ord != 2:
+        return _vector(absolute(x), ord, axes, keepdims, even, strict, constant)
+    parts = np.stack((np.real(x), np.imag(x)), axis=-1)
+    result = _vector(parts, ord, (*axes, x.ndim), keepdims, even, strict, constant)
+    return owned(result[..., 0]) if keepdims else result
 
 
 def vector_norm(

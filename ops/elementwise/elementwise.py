@@ -266,12 +266,12 @@ hypot = binary(
 )
 
 
-def _over_root(g: Any, y: Any, x: Any) -> Any:
-    """``g / sqrt(1 + x * x)``, whose square may not overflow; y is arcsinh(x)."""
+def _over_root(g: Any, x: Any) -> Any:
+    """``g / sqrt(1 + x * x)``, whose square may not overflow."""
     if x.dtype.kind != "c":
         return g / np.hypot(1.0, x)
     root = np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x)
-    turned = np.real(np.conjugate(root) * np.cosh(y)) < 0  # on the other side of a branch cut
+    turned = np.real(np.conjugate(root) * np.cosh(np.arcsinh(x))) < 0  # on the other side of a branch cut
     return g / np.where(turned, -root, root)
 
 
@@ -279,7 +279,7 @@ sinh = unary(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sin
 cosh = unary(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.", takes_complex=True)
 tanh = unary(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.", takes_complex=True)
 arcsinh = unary(
-    np.arcsinh, lambda g, y, x: _over_root(g, y, x), "arcsinh(x)", "Inverse hyperbolic sine.", takes_complex=True)
+    np.arcsinh, lambda g, y, x: _over_root(g, x), "arcsinh(x)", "Inverse hyperbolic sine.", takes_complex=True)
 arccosh = unary(
     np.arccosh,
     lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x - (-1))),

@@ -280,6 +280,7 @@ def _sparse(
     schemes: list[Scheme] = []
 
     def run(partial: Callable[..., Any], primals: tuple[Any, ...]) -> tuple[Any, Any]:
+        check_real_arguments(what, function, primals)
         _, pullback, aux = pull_from(partial, primals, has_aux, what, floats, kind=FlatTrace)
         scheme = _scheme_for(Graph(pullback), schemes, symmetric)
         return _evaluated(scheme, pullback, chunk), aux
