@@ -262,7 +262,8 @@ def interp(
     fp = as_tensor(fp)
     if any(as_tensor(a).dtype.kind == "c" for a in (fp, left, right) if a is not None):
         parts = [
-            [None if a is None else part(a) for a in (fp, left, right)] for part in (np.real, np.imag)
+            [None if a is None else part(a) for a in (fp, left, right)]
+            for part in (np.real, np.imag)
         ]
         re, im = (interp(x, xp, *values, period) for values in parts)
         return re + 1j * im

@@ -81,7 +81,13 @@ def _vector(
 
 
 def _of_complex(
-    x: Array, ord: float, axes: Axes, keepdims: bool, even: bool, strict: bool, constant: bool | None
+    x: Array,
+    ord: float,
+    axes: Axes,
+    keepdims: bool,
+    even: bool,
+    strict: bool,
+    constant: bool | None,
 ) -> Any:
     """Return norms of complex vectors as those of real ones.
 

@@ -78,23 +78,60 @@ def binary(
 
 # Arithmetic --------------------------------------------------------------------------------------
 
-add = binary(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, "x + y", "Sum of two operands.", takes_complex=True)
-subtract = binary(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, "x - y", "Difference.", takes_complex=True)
+add = binary(
+    np.add,
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: g,
+    "x + y",
+    "Sum of two operands.",
+    takes_complex=True,
+)
+subtract = binary(
+    np.subtract,
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: -g,
+    "x - y",
+    "Difference.",
+    takes_complex=True,
+)
 multiply = binary(
-    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, "x * y", "Product.", takes_complex=True)
+    np.multiply,
+    lambda g, z, x, y: g * y,
+    lambda g, z, x, y: g * x,
+    "x * y",
+    "Product.",
+    takes_complex=True,
+)
 divide = binary(
     np.divide,
     lambda g, z, x, y: g / y,
     lambda g, z, x, y: -g * (z / y),
     "x / y",
     "Quotient; the same as ``true_divide``, which is its documented name.",
-    name="true_divide", takes_complex=True)
+    name="true_divide",
+    takes_complex=True,
+)
 positive = unary(np.positive, lambda g, y, x: g, "x", "A copy of the operand.", takes_complex=True)
-negative = unary(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.", takes_complex=True)
-reciprocal = unary(np.reciprocal, lambda g, y, x: -g * (y * y), "1 / x", "One over the operand.", takes_complex=True)
-square = unary(np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.", takes_complex=True)
+negative = unary(
+    np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.", takes_complex=True
+)
+reciprocal = unary(
+    np.reciprocal,
+    lambda g, y, x: -g * (y * y),
+    "1 / x",
+    "One over the operand.",
+    takes_complex=True,
+)
+square = unary(
+    np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.", takes_complex=True
+)
 sqrt = unary(
-    np.sqrt, lambda g, y, x: 0.5 * g / y, "sqrt(x)", "Square root; its gradient at 0 is inf.", takes_complex=True)
+    np.sqrt,
+    lambda g, y, x: 0.5 * g / y,
+    "sqrt(x)",
+    "Square root; its gradient at 0 is inf.",
+    takes_complex=True,
+)
 cbrt = unary(
     np.cbrt, lambda g, y, x: g / (3 * (y * y)), "cbrt(x)", "Cube root; its gradient at 0 is inf."
 )
@@ -123,7 +160,9 @@ absolute = unary(
     lambda g, y, x: _signed(g, x),
     "abs(x)",
     "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
-    strict=absolute_strict_p, takes_complex=True)
+    strict=absolute_strict_p,
+    takes_complex=True,
+)
 fabs = unary(np.fabs, lambda g, y, x: _signed(g, x), "abs(x)", "Absolute value, as a float.")
 
 
@@ -143,9 +182,17 @@ power = binary(
     "The first operand to the power of the second. ``x ** 0`` has gradient 0 in x, and ``0 ** y`` "
     "in y;\nfor a negative x the gradient in y is nan.",
     rewrite=_power_rewrite,
-    expansion=of_products, takes_complex=True)
+    expansion=of_products,
+    takes_complex=True,
+)
 float_power = binary(
-    np.float_power, by_base, by_exponent, "float_power(x, y)", "Power, computed in float64.", takes_complex=True)
+    np.float_power,
+    by_base,
+    by_exponent,
+    "float_power(x, y)",
+    "Power, computed in float64.",
+    takes_complex=True,
+)
 remainder = binary(
     np.remainder,
     lambda g, z, x, y: g,
@@ -166,14 +213,44 @@ fmod = binary(
 # Exponentials and logarithms ---------------------------------------------------------------------
 
 exp = unary(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.", takes_complex=True)
-exp2 = unary(np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand.", takes_complex=True)
+exp2 = unary(
+    np.exp2,
+    lambda g, y, x: g * (_LN2 * y),
+    "exp2(x)",
+    "Two to the power of the operand.",
+    takes_complex=True,
+)
 expm1 = unary(
-    np.expm1, lambda g, y, x: g * np.exp(x), "expm1(x)", "``exp(x) - 1``, exact for small x.", takes_complex=True)
-log = unary(np.log, lambda g, y, x: g / x, "log(x)", "Natural logarithm; gradient inf at 0.", takes_complex=True)
-log2 = unary(np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.", takes_complex=True)
-log10 = unary(np.log10, lambda g, y, x: g / (_LN10 * x), "log10(x)", "Logarithm to base 10.", takes_complex=True)
+    np.expm1,
+    lambda g, y, x: g * np.exp(x),
+    "expm1(x)",
+    "``exp(x) - 1``, exact for small x.",
+    takes_complex=True,
+)
+log = unary(
+    np.log,
+    lambda g, y, x: g / x,
+    "log(x)",
+    "Natural logarithm; gradient inf at 0.",
+    takes_complex=True,
+)
+log2 = unary(
+    np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.", takes_complex=True
+)
+log10 = unary(
+    np.log10,
+    lambda g, y, x: g / (_LN10 * x),
+    "log10(x)",
+    "Logarithm to base 10.",
+    takes_complex=True,
+)
 log1p = unary(
-    np.log1p, lambda g, y, x: g / (1 + x), "log1p(x)", "``log(1 + x)``, exact for small x.", takes_complex=True)
+    np.log1p,
+    lambda g, y, x: g / (1 + x),
+    "log1p(x)",
+    "``log(1 + x)``, exact for small x.",
+    takes_complex=True,
+)
 
 
 def _below(x: Array, z: Array) -> Any:
@@ -221,10 +298,14 @@ def _root(x: Any) -> Any:
 
 
 arcsin = unary(
-    np.arcsin, lambda g, y, x: g / _root(x), "arcsin(x)", "Inverse sine.", takes_complex=True)
+    np.arcsin, lambda g, y, x: g / _root(x), "arcsin(x)", "Inverse sine.", takes_complex=True
+)
 arccos = unary(
-    np.arccos, lambda g, y, x: -g / _root(x), "arccos(x)", "Inverse cosine.", takes_complex=True)
-arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.", takes_complex=True)
+    np.arccos, lambda g, y, x: -g / _root(x), "arccos(x)", "Inverse cosine.", takes_complex=True
+)
+arctan = unary(
+    np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.", takes_complex=True
+)
 
 
 def _over_squares(part: Any, x: Array, y: Array) -> Any:
@@ -271,26 +352,43 @@ def _over_root(g: Any, x: Any) -> Any:
     if x.dtype.kind != "c":
         return g / np.hypot(1.0, x)
     root = np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x)
-    turned = np.real(np.conjugate(root) * np.cosh(np.arcsinh(x))) < 0  # on the other side of a branch cut
+    turned = (
+        np.real(np.conjugate(root) * np.cosh(np.arcsinh(x))) < 0
+    )  # on the other side of a branch cut
     return g / np.where(turned, -root, root)
 
 
-sinh = unary(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.", takes_complex=True)
-cosh = unary(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.", takes_complex=True)
-tanh = unary(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.", takes_complex=True)
+sinh = unary(
+    np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.", takes_complex=True
+)
+cosh = unary(
+    np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.", takes_complex=True
+)
+tanh = unary(
+    np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.", takes_complex=True
+)
 arcsinh = unary(
-    np.arcsinh, lambda g, y, x: _over_root(g, x), "arcsinh(x)", "Inverse hyperbolic sine.", takes_complex=True)
+    np.arcsinh,
+    lambda g, y, x: _over_root(g, x),
+    "arcsinh(x)",
+    "Inverse hyperbolic sine.",
+    takes_complex=True,
+)
 arccosh = unary(
     np.arccosh,
     lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x - (-1))),
     "arccosh(x)",
     "Inverse hyperbolic cosine.",
-    safe=2.0, takes_complex=True)
+    safe=2.0,
+    takes_complex=True,
+)
 arctanh = unary(
     np.arctanh,
     lambda g, y, x: g / ((1 - x) * (1 + x)),
     "arctanh(x)",
-    "Inverse hyperbolic tangent.", takes_complex=True)
+    "Inverse hyperbolic tangent.",
+    takes_complex=True,
+)
 deg2rad = unary(np.deg2rad, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
 rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, _TO_DEGREES, "Radians to degrees.")
 radians = unary(np.radians, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
@@ -326,7 +424,12 @@ def _conjugated(g: Any) -> Any:
 
 
 conjugate = unary(
-    np.conjugate, lambda g, y, x: _conjugated(g), "x", "A real number is its own conjugate.", takes_complex=True)
+    np.conjugate,
+    lambda g, y, x: _conjugated(g),
+    "x",
+    "A real number is its own conjugate.",
+    takes_complex=True,
+)
 
 # The cotangent of a real result is real; so is its tangent, of which the sweep takes the real part.
 real_p = Primitive(
@@ -372,7 +475,11 @@ def _sinc_slope(x: Array) -> Any:
 
 
 sinc_p = elementwise(
-    "sinc", np.sinc, (lambda g, y, x: g * _sinc_slope(x),), None, source=numpy_source("sinc"),
+    "sinc",
+    np.sinc,
+    (lambda g, y, x: g * _sinc_slope(x),),
+    None,
+    source=numpy_source("sinc"),
     takes_complex=True,
 )
 

@@ -21,7 +21,10 @@ def by_base(g: Array, z: Array, x: Array, y: Array) -> Any:
     zero, smooth = y == 0, None
     if differentiated(y):  # where x is not 0, the derivative by y is a number: at y = 0 it is 1 / x
         usual = np.abs(x) > float(np.finfo(x.dtype).tiny)
-        zero, smooth = np.logical_and(zero, np.logical_not(usual)), np.logical_or(usual, np.real(y) > 1)
+        zero, smooth = (
+            np.logical_and(zero, np.logical_not(usual)),
+            np.logical_or(usual, np.real(y) > 1),
+        )
     value = g * np.where(zero, 0.0, y * x ** np.where(zero, 1, y - 1))
     return value if smooth is None else kinked(value, g, y, smooth)
 

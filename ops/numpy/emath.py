@@ -28,7 +28,9 @@ def _widened(x: ArrayLike, has_no_answer: Callable[[Array], Array]) -> Any:
     x = as_tensor(x)
     if x.dtype.kind == "c" or not bool(np.any(has_no_answer(x))):
         return x
-    return functions["cast"](x, np.dtype(np.complex64 if x.dtype.char in "fbhBH" else np.complex128))
+    return functions["cast"](
+        x, np.dtype(np.complex64 if x.dtype.char in "fbhBH" else np.complex128)
+    )
 
 
 def _is_negative(x: Array) -> Any:

@@ -99,9 +99,7 @@ irfft_p = _transform(np.fft.irfft, _irfft_rule)
 def _norm(norm: Any) -> str:
     norm = "backward" if norm is None else norm
     if norm not in _SWAPPED:
-        raise ValueError(
-            f'Invalid norm value {norm}; should be "backward", "ortho" or "forward".'
-        )
+        raise ValueError(f'Invalid norm value {norm}; should be "backward", "ortho" or "forward".')
     return norm  # type: ignore[no-any-return]
 
 

@@ -23,7 +23,9 @@ def without_nan(a: Array, fill: float) -> tuple[Any, Any]:
     """Replace nan by a number that does not count, and say where it was."""
     a = as_tensor(a)
     hole = np.isnan(a)
-    return np.where(hole, np.asarray(fill, dtype=a.dtype), a) if a.dtype.kind in CONTINUOUS else a, hole
+    return np.where(
+        hole, np.asarray(fill, dtype=a.dtype), a
+    ) if a.dtype.kind in CONTINUOUS else a, hole
 
 
 def _keep(a: Array, where: ArrayLike) -> Any:

@@ -35,8 +35,14 @@ def running(name: str, forward: Any, rules: tuple[Any, ...], **slots: Any) -> Pr
     if name.startswith("cum"):
         slots["source"] = numpy_source(name)
     primitive = Primitive(
-        name, forward, rules, batch=batch, family="opaque", dependence=along_axis,
-        takes_complex=True, **slots
+        name,
+        forward,
+        rules,
+        batch=batch,
+        family="opaque",
+        dependence=along_axis,
+        takes_complex=True,
+        **slots,
     )
     return primitive
 

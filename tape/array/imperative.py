@@ -168,7 +168,10 @@ class ImperativeTrace(Trace):
 def _stays_constant(root: Any, args: tuple[Any, ...]) -> bool:
     """Whether a tensor is a constant after `args` were written into it: constants stay constants."""
     return root.constant and not (
-        root.follows and root.dtype.kind in CONTINUOUS and any_variable(args) and state.get().tracking
+        root.follows
+        and root.dtype.kind in CONTINUOUS
+        and any_variable(args)
+        and state.get().tracking
     )
 
 

@@ -124,7 +124,7 @@ if live and (dtype is FLOAT64 or dtype.kind in CONTINUOUS):
     node.settled = True
     node.owner = weak(new)
 else:
-    if dtype.kind not in KINDS or (live and dtype.kind == "c"):
+    if dtype.kind not in NUMERIC or (live and dtype.kind == "c"):
         refuse_result(out, PRIMITIVE)
     node.constant = True
     node.settled = False
@@ -231,14 +231,12 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
     if primitive.multiple:
         primitive.record = partial(_record_several, primitive)
         return primitive.record
-    is_numpys = isinstance(primitive.forward, np.ufunc)
     space = {
         **_SHARED,
         "PRIMITIVE": primitive,
         "NEEDED": primitive.needs_values,
         "TRACE": imperative.trace,
         "CONTINUOUS": CONTINUOUS if primitive.takes_complex else "f",
-        "KINDS": NUMERIC if primitive.takes_complex or is_numpys else "fiub",
         "forward": primitive.forward,
         "refuse_complex": refuse_complex,
         "refuse_result": refuse_result,
@@ -287,7 +285,9 @@ def compute(
         return out
     if type(out) is not np.ndarray:
         out = np.asarray(out)
-    live = out.dtype.kind in CONTINUOUS if constant is None else graph.wanted(constant, primitive, out)
+    live = (
+        out.dtype.kind in CONTINUOUS if constant is None else graph.wanted(constant, primitive, out)
+    )
     node = Node(None, (), {}, (), out.shape, out.dtype)
     node.constant = not live
     new = make(imperative.trace, out, node)
@@ -358,6 +358,7 @@ _SHARED = {
     "__name__": __name__,
     "GUARD_DEFAULT": GuardDefault,
     "NUMBERS": NUMBERS,
+    "NUMERIC": NUMERIC,
     "compute": compute,
     "enter": graph.enter,
     "locked": graph.locked,

@@ -59,10 +59,10 @@ SHARED: dict[str, Any] = {
 def refused(primitive: Primitive, values: str) -> str:
     """Return the step that refuses complex operands.
 
-    Those of an elementwise operation with derivatives show in its result.
+    Those of NumPy's own elementwise functions show in the result.
     """
-    elementwise = primitive.family == "elementwise" and primitive.differentiable
-    if primitive.takes_complex or elementwise:
+    numpys = isinstance(primitive.forward, np.ufunc) and primitive.differentiable
+    if primitive.takes_complex or numpys:
         return ""
     return f"refuse_complex(PRIMITIVE, {values})"
 

@@ -15,8 +15,8 @@ __all__ = [
     "check_constant",
     "check_numeric",
     "is_fraction",
-    "refuse_mask",
     "refuse_complex",
+    "refuse_mask",
     "refuse_result",
 ]
 

@@ -216,7 +216,9 @@ class StagingTrace(Trace):
 
     def _cut(self, result: Any) -> Any:
         """Let no gradient flow to a result, in this run and in those of its program."""
-        return bind(primitives["stop_gradient"], result) if result.dtype.kind in CONTINUOUS else result
+        return (
+            bind(primitives["stop_gradient"], result) if result.dtype.kind in CONTINUOUS else result
+        )
 
     def write(self, root: Traced, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
         """Replace the value of `root`, unless others see its memory."""

@@ -174,7 +174,9 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
     """Return the function of its float arguments; what else there is stays as it is."""
     leaves, structure = flatten(args)
     leaves = [np.array(a) if hasattr(a, "__array__") or type(a) is float else a for a in leaves]
-    moving = [i for i, a in enumerate(leaves) if type(a) is np.ndarray and a.dtype.kind in CONTINUOUS]
+    moving = [
+        i for i, a in enumerate(leaves) if type(a) is np.ndarray and a.dtype.kind in CONTINUOUS
+    ]
     if not moving:
         raise TypeError("check_grads: none of the arguments is a float")
 

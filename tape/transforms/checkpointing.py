@@ -82,7 +82,9 @@ def _pulled_again(
     """
     first = next((c for c in cotangents if c is not None), None)
     if first is not None and any(map(is_followed, (*values, *cotangents))):
-        values = [bind(recompute_p, v, first) if held(v).dtype.kind in CONTINUOUS else v for v in values]
+        values = [
+            bind(recompute_p, v, first) if held(v).dtype.kind in CONTINUOUS else v for v in values
+        ]
     return pulled_through(program, values, cotangents, imperative=imperative)
 
 

@@ -120,7 +120,14 @@ def value_and_grad(
     """
     both = _value_and_gradient("value_and_grad", function, argnums, has_aux, holomorphic, adapt)
 
-    @transformed(value_and_grad, function, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic, adapt=adapt)
+    @transformed(
+        value_and_grad,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        adapt=adapt,
+    )
     def value_and_gradient_of(*args: Any, **kwargs: Any) -> Any:
         value, aux, gradient = both(args, kwargs)
         return ((value, aux) if has_aux else value), gradient
@@ -197,7 +204,9 @@ def grad(
     """
     both = _value_and_gradient("grad", function, argnums, has_aux, holomorphic, adapt)
 
-    @transformed(grad, function, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic, adapt=adapt)
+    @transformed(
+        grad, function, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic, adapt=adapt
+    )
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
         _, aux, gradient = both(args, kwargs)
         return (gradient, aux) if has_aux else gradient

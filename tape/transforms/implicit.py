@@ -78,7 +78,9 @@ def _floats(tree: Any, what: str) -> tuple[list[Any], Structure]:
     """Return leaves as arrays or tensors of floats, and the structure."""
     leaves, structure = flatten(tree)
     values = [as_value(leaf, what) for leaf in leaves]
-    return [v if v.dtype.kind in CONTINUOUS else cast(v, np.dtype(float)) for v in values], structure
+    return [
+        v if v.dtype.kind in CONTINUOUS else cast(v, np.dtype(float)) for v in values
+    ], structure
 
 
 def _solvers(

@@ -19,7 +19,12 @@ from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.transforms.arguments import Argnums, Choice
-from tapegrad.tape.transforms.fields import any_complex, check_arguments, check_real_arguments, real_results
+from tapegrad.tape.transforms.fields import (
+    any_complex,
+    check_arguments,
+    check_real_arguments,
+    real_results,
+)
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
 from tapegrad.tape.transforms.transformed import transformed
@@ -79,7 +84,13 @@ def jacrev(
     chosen = function if adapt else AsIs(function)
     run = _in_reverse("jacrev", chosen, argnums, has_aux, chunk, holomorphic, _rows)
     return transformed(
-        jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
+        jacrev,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -120,7 +131,13 @@ def jacfwd(
     chosen = function if adapt else AsIs(function)
     run = _forwards("jacfwd", chosen, argnums, has_aux, chunk, holomorphic)
     return transformed(
-        jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
+        jacfwd,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -165,7 +182,13 @@ def jacobian(
     chosen = function if adapt else AsIs(function)
     run = _in_reverse("jacobian", chosen, argnums, has_aux, chunk, holomorphic, _rows_or_columns)
     return transformed(
-        jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
+        jacobian,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -215,7 +238,13 @@ def hessian(
     first = _in_reverse("hessian", chosen, argnums, has_aux, None, holomorphic, _rows)
     run = _forwards("hessian", first, argnums, has_aux, chunk, holomorphic)
     return transformed(
-        hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, holomorphic=holomorphic, adapt=adapt
+        hessian,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -252,9 +281,7 @@ def elementwise_grad(
     what = "elementwise_grad"
     choice = Choice(what, argnums)
 
-    check = real_results(
-        floats_only(what, function), what, function, holomorphic=holomorphic
-    )
+    check = real_results(floats_only(what, function), what, function, holomorphic=holomorphic)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
         check_arguments(what, function, chosen, holomorphic=holomorphic)

@@ -88,7 +88,9 @@ def pull_back(
         part = operation.backward_var(grad, index)
     except SkipGradient:
         return None
-    if not isinstance(part, np.ndarray | np.generic | float | int | complex) or isinstance(part, bool):
+    if not isinstance(part, np.ndarray | np.generic | float | int | complex) or isinstance(
+        part, bool
+    ):
         raise InvalidGradient(
             f"{name}.backward_var(grad, {index}) returned {part!r}; it must return a numeric array, "
             f"the gradient of variable {index} (shape {shape})"

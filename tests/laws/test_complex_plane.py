@@ -6,7 +6,6 @@ real numbers meet complex ones, whose cotangents must be real again.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import checks

@@ -127,7 +127,11 @@ def _joint(tangents: Any, *operands: Any, **params: Any) -> tuple[Any, list[Any]
         given += operands[start:end]
         given += [filled[i] for i in wrt if start <= i < end]
     moved = [i for i in wrt if i < carried]
-    rows = [j for j, o in enumerate(body.outputs) if j >= carried and shape_of(o).dtype.kind in CONTINUOUS]
+    rows = [
+        j
+        for j, o in enumerate(body.outputs)
+        if j >= carried and shape_of(o).dtype.kind in CONTINUOUS
+    ]
     further = {
         "body": dual_body(body, wrt, carried, stacked),
         "carried": carried + len(moved),

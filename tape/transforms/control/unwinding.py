@@ -117,7 +117,9 @@ class _Back:
             self.sums[i] = np.zeros(value.shape, value.dtype)
         moved = [i for i in wrt if i < carried]
         self.sums.update(zip(moved, parts.cotangents))
-        self.floats = [i for i, c in enumerate(parts.carry) if np.asarray(c).dtype.kind in CONTINUOUS]
+        self.floats = [
+            i for i, c in enumerate(parts.carry) if np.asarray(c).dtype.kind in CONTINUOUS
+        ]
         self.zeros = {i: np.zeros_like(parts.carry[i]) for i in self.floats if i not in moved}
 
     def __call__(self, state: Sequence[Any], active: Any) -> None:
