@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import all_axes, is_given, one_axis, shape_of
-from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, data_of, numpy_source, operand, single_out
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
+from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
 __all__ = [
@@ -27,7 +26,7 @@ __all__ = [
     "greater", "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "isnat",
     "isneginf", "isposinf", "lcm", "left_shift", "less", "less_equal", "logical_and",
     "logical_not", "logical_or", "logical_xor", "nextafter", "not_equal", "right_shift", "rint",
-    "round", "searchsorted", "sign", "signbit", "spacing", "trunc",
+    "round", "searchsorted", "signbit", "spacing", "trunc",
 ]  # fmt: skip
 
 
@@ -63,36 +62,6 @@ isfinite = without_rules(
 )
 isinf = without_rules(np.isinf, "isinf(x)", "Whether the operand is infinite.")
 signbit = without_rules(np.signbit, "signbit(x)", "Whether the sign bit is set (it is for -0.0).")
-
-
-def _complex_sign_rule(g: Array, y: Array, x: Array) -> Any:
-    size = np.abs(x)
-    slope = 0.5 / np.where(size == 0, np.inf, size)
-    return kinked((g - np.conjugate(g * (y * y))) * slope, g, x, size)
-
-
-def _complex_sign_jvp(tangents: Any, y: Array, x: Array) -> Any:
-    size, (t,) = np.abs(x), tangents
-    slope = 0.5 / np.where(size == 0, np.inf, size)
-    return kinked((t - y * y * np.conjugate(t)) * slope, t, x, size, tangent=True)
-
-
-#: The sign of a complex number, of magnitude 1, turns with it.
-complex_sign_p = Primitive(
-    "complex_sign", np.sign, (_complex_sign_rule,), jvp=_complex_sign_jvp, family="elementwise",
-    takes_complex=True, source=numpy_source("sign"),
-)  # fmt: skip
-
-
-def _of_field(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
-    is_complex = getattr(args[0], "dtype", np.dtype(type(args[0]))).kind == "c"
-    return (complex_sign_p if is_complex else primitives["sign"]), args
-
-
-sign = without_rules(
-    np.sign, "sign(x)", "-1, 0 or 1, as the operand's sign; x / abs(x) of complex numbers.",
-    rewrite=_of_field,
-)  # fmt: skip
 floor = without_rules(np.floor, "floor(x)", "The greatest integer that is not greater.")
 ceil = without_rules(np.ceil, "ceil(x)", "The least integer that is not less.")
 trunc = without_rules(np.trunc, "trunc(x)", "The nearest integer towards zero.")

@@ -18,19 +18,18 @@ import numpy as np
 from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
 from tapegrad.ops.elementwise.powers import by_base, by_exponent, of_products
-from tapegrad.tape.array.application import apply, bind
-from tapegrad.tape.core.dependence import by_place
+from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, Rule, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
 __all__ = [
     "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
-    "arctan2", "arctanh", "cbrt", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
+    "arctan2", "arctanh", "cbrt", "copysign", "cos", "cosh", "deg2rad",
     "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmod",
-    "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
+    "heaviside", "hypot", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
     "logaddexp2", "mod", "modf", "multiply", "multiply_sequence", "negative", "positive", "pow",
-    "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin", "sinc", "sinh", "sqrt",
+    "power", "rad2deg", "radians", "reciprocal", "remainder", "sin", "sinc", "sinh", "sqrt",
     "square", "subtract", "tan", "tanh", "true_divide",
 ]  # fmt: skip
 
@@ -62,6 +61,11 @@ def unary(
     """Declare a function of one operand and what tensors do for NumPy's ufunc."""
     primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel, takes_complex=takes_complex)
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
+
+
+def analytic(ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, **options: Any) -> Ufunc:
+    """Declare a function of one operand whose rule holds for complex numbers as it stands."""
+    return unary(ufunc, rule, kernel, doc, takes_complex=True, **options)
 
 
 def binary(
@@ -111,26 +115,12 @@ divide = binary(
     name="true_divide",
     takes_complex=True,
 )
-positive = unary(np.positive, lambda g, y, x: g, "x", "A copy of the operand.", takes_complex=True)
-negative = unary(
-    np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.", takes_complex=True
-)
-reciprocal = unary(
-    np.reciprocal,
-    lambda g, y, x: -g * (y * y),
-    "1 / x",
-    "One over the operand.",
-    takes_complex=True,
-)
-square = unary(
-    np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.", takes_complex=True
-)
-sqrt = unary(
-    np.sqrt,
-    lambda g, y, x: 0.5 * g / y,
-    "sqrt(x)",
-    "Square root; its gradient at 0 is inf.",
-    takes_complex=True,
+positive = analytic(np.positive, lambda g, y, x: g, "x", "A copy of the operand.")
+negative = analytic(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.")
+reciprocal = analytic(np.reciprocal, lambda g, y, x: -g * (y * y), "1 / x", "One over the operand.")
+square = analytic(np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.")
+sqrt = analytic(
+    np.sqrt, lambda g, y, x: 0.5 * g / y, "sqrt(x)", "Square root; its gradient at 0 is inf."
 )
 cbrt = unary(
     np.cbrt, lambda g, y, x: g / (3 * (y * y)), "cbrt(x)", "Cube root; its gradient at 0 is inf."
@@ -212,44 +202,18 @@ fmod = binary(
 
 # Exponentials and logarithms ---------------------------------------------------------------------
 
-exp = unary(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.", takes_complex=True)
-exp2 = unary(
-    np.exp2,
-    lambda g, y, x: g * (_LN2 * y),
-    "exp2(x)",
-    "Two to the power of the operand.",
-    takes_complex=True,
+exp = analytic(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.")
+exp2 = analytic(
+    np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand."
 )
-expm1 = unary(
-    np.expm1,
-    lambda g, y, x: g * np.exp(x),
-    "expm1(x)",
-    "``exp(x) - 1``, exact for small x.",
-    takes_complex=True,
+expm1 = analytic(
+    np.expm1, lambda g, y, x: g * np.exp(x), "expm1(x)", "``exp(x) - 1``, exact for small x."
 )
-log = unary(
-    np.log,
-    lambda g, y, x: g / x,
-    "log(x)",
-    "Natural logarithm; gradient inf at 0.",
-    takes_complex=True,
-)
-log2 = unary(
-    np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.", takes_complex=True
-)
-log10 = unary(
-    np.log10,
-    lambda g, y, x: g / (_LN10 * x),
-    "log10(x)",
-    "Logarithm to base 10.",
-    takes_complex=True,
-)
-log1p = unary(
-    np.log1p,
-    lambda g, y, x: g / (1 + x),
-    "log1p(x)",
-    "``log(1 + x)``, exact for small x.",
-    takes_complex=True,
+log = analytic(np.log, lambda g, y, x: g / x, "log(x)", "Natural logarithm; gradient inf at 0.")
+log2 = analytic(np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.")
+log10 = analytic(np.log10, lambda g, y, x: g / (_LN10 * x), "log10(x)", "Logarithm to base 10.")
+log1p = analytic(
+    np.log1p, lambda g, y, x: g / (1 + x), "log1p(x)", "``log(1 + x)``, exact for small x."
 )
 
 
@@ -282,9 +246,9 @@ logaddexp2 = binary(
 
 # Trigonometric and hyperbolic functions ----------------------------------------------------------
 
-sin = unary(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.", takes_complex=True)
-cos = unary(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.", takes_complex=True)
-tan = unary(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.", takes_complex=True)
+sin = analytic(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.")
+cos = analytic(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.")
+tan = analytic(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.")
 
 
 def _root(x: Any) -> Any:
@@ -297,15 +261,9 @@ def _root(x: Any) -> Any:
     return np.sqrt(-(x - 1)) * np.sqrt(x - (-1))
 
 
-arcsin = unary(
-    np.arcsin, lambda g, y, x: g / _root(x), "arcsin(x)", "Inverse sine.", takes_complex=True
-)
-arccos = unary(
-    np.arccos, lambda g, y, x: -g / _root(x), "arccos(x)", "Inverse cosine.", takes_complex=True
-)
-arctan = unary(
-    np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.", takes_complex=True
-)
+arcsin = analytic(np.arcsin, lambda g, y, x: g / _root(x), "arcsin(x)", "Inverse sine.")
+arccos = analytic(np.arccos, lambda g, y, x: -g / _root(x), "arccos(x)", "Inverse cosine.")
+arctan = analytic(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.")
 
 
 def _over_squares(part: Any, x: Array, y: Array) -> Any:
@@ -352,42 +310,29 @@ def _over_root(g: Any, x: Any) -> Any:
     if x.dtype.kind != "c":
         return g / np.hypot(1.0, x)
     root = np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x)
-    turned = (
-        np.real(np.conjugate(root) * np.cosh(np.arcsinh(x))) < 0
-    )  # on the other side of a branch cut
+    # On a branch cut the root may be that of the other side.
+    turned = np.real(np.conjugate(root) * np.cosh(np.arcsinh(x))) < 0
     return g / np.where(turned, -root, root)
 
 
-sinh = unary(
-    np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.", takes_complex=True
+sinh = analytic(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.")
+cosh = analytic(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.")
+tanh = analytic(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.")
+arcsinh = analytic(
+    np.arcsinh, lambda g, y, x: _over_root(g, x), "arcsinh(x)", "Inverse hyperbolic sine."
 )
-cosh = unary(
-    np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.", takes_complex=True
-)
-tanh = unary(
-    np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.", takes_complex=True
-)
-arcsinh = unary(
-    np.arcsinh,
-    lambda g, y, x: _over_root(g, x),
-    "arcsinh(x)",
-    "Inverse hyperbolic sine.",
-    takes_complex=True,
-)
-arccosh = unary(
+arccosh = analytic(
     np.arccosh,
     lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x - (-1))),
     "arccosh(x)",
     "Inverse hyperbolic cosine.",
     safe=2.0,
-    takes_complex=True,
 )
-arctanh = unary(
+arctanh = analytic(
     np.arctanh,
     lambda g, y, x: g / ((1 - x) * (1 + x)),
     "arctanh(x)",
     "Inverse hyperbolic tangent.",
-    takes_complex=True,
 )
 deg2rad = unary(np.deg2rad, lambda g, y, x: g * _DEGREE, _TO_RADIANS, "Degrees to radians.")
 rad2deg = unary(np.rad2deg, lambda g, y, x: g / _DEGREE, _TO_DEGREES, "Radians to degrees.")
@@ -417,31 +362,6 @@ ldexp = binary(
     "ldexp(x, y)",
     "``x1 * 2 ** x2`` for integers x2.",
 )
-
-
-def _conjugated(g: Any) -> Any:
-    return np.conjugate(g) if g.dtype.kind == "c" else g
-
-
-conjugate = unary(
-    np.conjugate,
-    lambda g, y, x: _conjugated(g),
-    "x",
-    "A real number is its own conjugate.",
-    takes_complex=True,
-)
-
-# The cotangent of a real result is real; so is its tangent, of which the sweep takes the real part.
-real_p = Primitive(
-    "real", np.real, (lambda g, y, x: g,), jvp="linear", view=True, family="structural",
-    dependence=by_place, batch=lambda args, batched, size, params: bind(real_p, args[0]),
-    batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.real",
-)  # fmt: skip
-imag_p = Primitive(
-    "imag", np.imag, (lambda g, y, x: -1j * g,), jvp="linear", view=True, family="structural",
-    dependence=by_place, batch=lambda args, batched, size, params: bind(imag_p, args[0]),
-    batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.imag",
-)  # fmt: skip
 
 where_p = elementwise(
     "where",
@@ -507,36 +427,6 @@ def sinc(a: ArrayLike = MISSING, *, x: ArrayLike = MISSING, constant: bool | Non
 
 
 # Compositions ------------------------------------------------------------------------------------
-
-
-@implements(np.real)
-def real(val: ArrayLike) -> Array:
-    """Return the real part, as a view; of real numbers the tensor itself.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.real(tg.tensor(2.0 + 1.0j))
-    Tensor(2.)
-    """
-    val = as_tensor(val)
-    return apply(real_p, (val,)) if val.dtype.kind == "c" else val
-
-
-@implements(np.imag)
-def imag(val: ArrayLike) -> Array:
-    """Return the imaginary part, as a view; of real numbers zeros, without a gradient.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.imag(tg.tensor(2.0 + 1.0j))
-    Tensor(1.)
-    """
-    val = as_tensor(val)
-    if val.dtype.kind == "c":
-        return apply(imag_p, (val,))
-    return functions[np.zeros_like](val, constant=True)
 
 
 def _both(results: tuple[Any, Any], out: Any, name: str) -> tuple[Any, Any]:
@@ -626,5 +516,4 @@ def _fold(function: Ufunc, name: str, variables: tuple[Any, ...], constant: bool
 true_divide = divide
 abs = absolute
 mod = remainder
-conj = conjugate
 pow = power
