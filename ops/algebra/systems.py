@@ -23,7 +23,7 @@ from tapegrad.ops.algebra.singular import of_matrices, turned
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import Applied, Labels, agreeing
-from tapegrad.tape.core.dtypes import CONTINUOUS
+from tapegrad.tape.core.dtypes import CONTINUOUS, REAL
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
 
@@ -445,7 +445,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: Any = None) -> Any:
     Tensor([2.])
     """
     a, b = matrix(a, "lstsq"), as_tensor(b)
-    check_operand(b, "lstsq")
+    check_operand(b, "lstsq", REAL)
     if a.ndim != 2:
         raise np.linalg.LinAlgError(
             f"{a.ndim}-dimensional array given. Array must be two-dimensional"

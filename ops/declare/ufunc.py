@@ -21,7 +21,7 @@ from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import is_fraction, refuse_mask
-from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC, REAL
 from tapegrad.tape.core.primitive import Primitive, direct, functions, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
@@ -219,7 +219,7 @@ class Ufunc:
         self.safe = safe
         #: Kinds of the dtypes of operands: NumPy's functions refuse complex numbers themselves.
         numpys = isinstance(primitive.forward, np.ufunc)
-        self.kinds = NUMERIC if primitive.takes_complex or numpys else "fiub"
+        self.kinds = NUMERIC if primitive.takes_complex or numpys else REAL
         if rewrite is None and primitive.differentiable and self.nin == 1:
             direct[ufunc] = primitive
         self.__name__ = self.__qualname__ = name or ufunc.__name__

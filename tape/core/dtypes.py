@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
-__all__ = ["CONTINUOUS", "NUMERIC"]
+__all__ = ["CONTINUOUS", "NUMERIC", "REAL"]
 
 #: Kinds of the dtypes whose values have derivatives: floats and complex numbers.
 CONTINUOUS = "fc"
+#: Kinds of the dtypes of real numbers.
+REAL = "fiub"
 #: Kinds of the dtypes that tensors hold.
 NUMERIC = "fiubc"

@@ -232,6 +232,10 @@ def view_of(tensor: Tensor, owner: Array, array: Array) -> Tensor:
                         full = [1 if i in repeated else n for i, n in enumerate(array.shape)]
                         view = functions[np.broadcast_to](_reshaped(view, full), array.shape)
                     return view
+    elif owner.dtype.kind == "c" and array.dtype == owner.real.dtype:
+        later = (address_of(array) - address_of(owner)) % owner.itemsize
+        part = np.imag if later else np.real
+        return view_of(functions[part](tensor), part(owner), array)
     raise TracedArrayError(
         f"an array of shape {array.shape}, strides {array.strides} and dtype {array.dtype} shares the "
         f"memory of one of shape {owner.shape} that traced values were stored into, at "
