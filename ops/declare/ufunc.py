@@ -157,10 +157,10 @@ def numpy_source(name: str) -> Callable[..., str]:
 def check_operand(a: ArrayLike, name: str, kinds: str = NUMERIC) -> None:
     """Refuse strings, objects and masked arrays, and what is not of the kinds that a function takes."""
     refuse_mask(a)
-    kind = a.dtype.kind if isinstance(a, np.ndarray | np.generic) else _KINDS.get(type(a))
+    is_array = isinstance(a, np.ndarray | np.generic | Tensor)
+    kind = a.dtype.kind if is_array else _KINDS.get(type(a))
     if kind is not None and kind not in kinds:
-        array = isinstance(a, np.ndarray | np.generic)
-        what = f"an array of dtype {a.dtype}" if array else type(a).__name__
+        what = f"an array of dtype {a.dtype}" if is_array else type(a).__name__
         numbers = "numbers" if kinds == NUMERIC else "real numbers"
         raise TypeError(f"{name}: {what} is not supported; it takes {numbers}")
 

@@ -23,12 +23,12 @@ __all__ = ["conj", "conjugate", "imag", "real", "sign"]
 
 # Real and imaginary part -------------------------------------------------------------------------
 
-real_p = Primitive(
+real_p: Primitive = Primitive(
     "real", np.real, (lambda g, y, x: g,), jvp="linear", view=True, family="structural",
     dependence=by_place, batch=lambda args, batched, size, params: bind(real_p, args[0]),
     batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.real",
 )  # fmt: skip
-imag_p = Primitive(
+imag_p: Primitive = Primitive(
     "imag", np.imag, (lambda g, y, x: -1j * g,), jvp="linear", view=True, family="structural",
     dependence=by_place, batch=lambda args, batched, size, params: bind(imag_p, args[0]),
     batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.imag",

@@ -79,18 +79,18 @@ def _irfft_rule(g: Array, y: Array, z: Array, n: int, axis: int, norm: str) -> A
     return half * _paired(half, n, axis, 2.0)
 
 
-fft_p = _transform(
+fft_p: Primitive = _transform(
     np.fft.fft,
     lambda g, y, x, axis, norm: bind(fft_p, g, axis=axis, norm=norm),
     along_axis,
 )
-ifft_p = _transform(
+ifft_p: Primitive = _transform(
     np.fft.ifft,
     lambda g, y, x, axis, norm: bind(ifft_p, g, axis=axis, norm=norm),
     along_axis,
 )
-rfft_p = _transform(np.fft.rfft, _rfft_rule)
-irfft_p = _transform(np.fft.irfft, _irfft_rule)
+rfft_p: Primitive = _transform(np.fft.rfft, _rfft_rule)
+irfft_p: Primitive = _transform(np.fft.irfft, _irfft_rule)
 
 
 # Along one axis ----------------------------------------------------------------------------------

@@ -81,8 +81,8 @@ class Float(Tensor):
         """The number itself."""
         return self
 
-    @property
-    def imag(self) -> Any:
+    @property  # type: ignore[misc]
+    def imag(self) -> Any:  # type: ignore[override]
         """Zero."""
         return 0.0
 

@@ -67,6 +67,12 @@ np.split(v, [2])[1] np.array_split(v, 2)[0] np.hsplit(v, [2])[0] np.vsplit(m, 3)
 np.block([[s, s], [s, 2 * s]]) np.meshgrid(v, v)[0] np.delete(v, 1) np.insert(v, 1, 7.0)
 np.trim_zeros(v) np.lib.stride_tricks.sliding_window_view(v, 3)
 np.fft.fftshift(v) np.fft.ifftshift(v)
+np.fft.fft(v).imag np.fft.ifft(v).real np.fft.rfft(v).imag np.fft.irfft(v) np.fft.hfft(v)
+np.fft.ihfft(v).imag np.fft.fft2(s).real np.fft.ifft2(s).real np.fft.rfft2(s).real np.fft.irfft2(s)
+np.fft.fftn(s).real np.fft.ifftn(s).real np.fft.rfftn(s).real np.fft.irfftn(s)
+np.emath.sqrt(v).real np.emath.log(v).real np.emath.log2(v).real np.emath.log10(v).real
+np.emath.logn(2, v).real np.emath.power(v, 2).real np.emath.arcsin(v).real
+np.emath.arccos(v).real np.emath.arctanh(v).real
 
 np.take(m, [1, 7]) np.take_along_axis(m, np.array([[0], [2], [1]]), 1) np.compress([1, 0, 1], m, 0)
 np.extract([1, 0, 1, 0, 1], v) np.diagonal(s) np.diag(v) np.diagflat(v) np.tril(s) np.triu(s)
