@@ -161,6 +161,7 @@ kinked_p: Primitive = Kinked(
     differentiable_arguments=3,
     family="elementwise",
     takes_complex=True,
+    pairs=lambda value, *rest, **params: value,
     kernel="x",
     source=lambda args, params: f"np.positive({args[0]})",
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import as_tensor, numpy_source
+from tapegrad.ops.elementwise import pairs
 from tapegrad.ops.elementwise.comparisons import without_rules
 from tapegrad.ops.elementwise.elementwise import unary
 from tapegrad.tape.array.application import apply, bind
@@ -27,11 +28,13 @@ real_p: Primitive = Primitive(
     "real", np.real, (lambda g, y, x: g,), jvp="linear", view=True, family="structural",
     dependence=by_place, batch=lambda args, batched, size, params: bind(real_p, args[0]),
     batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.real",
+    pairs=lambda x: x[0],
 )  # fmt: skip
 imag_p: Primitive = Primitive(
     "imag", np.imag, (lambda g, y, x: -1j * g,), jvp="linear", view=True, family="structural",
     dependence=by_place, batch=lambda args, batched, size, params: bind(imag_p, args[0]),
     batch_params=lambda params, ndim, size: {}, source=lambda a, p: f"{a[0]}.imag",
+    pairs=lambda x: x[1],
 )  # fmt: skip
 
 
@@ -78,6 +81,7 @@ conjugate = unary(
     "x",
     "Complex conjugate; a real number is its own.",
     takes_complex=True,
+    pairs=pairs.conjugated,
 )
 conj = conjugate
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
+from tapegrad.ops.elementwise import pairs
 from tapegrad.ops.elementwise.powers import by_base, by_exponent, of_products
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.dtypes import CONTINUOUS
@@ -56,10 +57,11 @@ def elementwise(
 
 def unary(
     ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, *, takes_complex: bool = False,
-    **options: Any,
+    pairs: Any = None, **options: Any,
 ) -> Ufunc:  # fmt: skip
     """Declare a function of one operand and what tensors do for NumPy's ufunc."""
-    primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel, takes_complex=takes_complex)
+    slots = {"takes_complex": takes_complex, "pairs": pairs}
+    primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel, **slots)
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
 
 
@@ -70,12 +72,12 @@ def analytic(ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, **options: Any)
 
 def binary(
     ufunc: np.ufunc, first: Rule | None, second: Rule | None, kernel: str, doc: str, *,
-    expansion: Any = None, takes_complex: bool = False, **options: Any,
+    expansion: Any = None, takes_complex: bool = False, pairs: Any = None, **options: Any,
 ) -> Ufunc:  # fmt: skip
     """Declare a function of two operands and what tensors do for NumPy's ufunc."""
     primitive = elementwise(
         ufunc.__name__, ufunc, (first, second), kernel, expansion=expansion,
-        takes_complex=takes_complex,
+        takes_complex=takes_complex, pairs=pairs,
     )  # fmt: skip
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
 
@@ -89,6 +91,7 @@ add = binary(
     "x + y",
     "Sum of two operands.",
     takes_complex=True,
+    pairs=pairs.added,
 )
 subtract = binary(
     np.subtract,
@@ -97,6 +100,7 @@ subtract = binary(
     "x - y",
     "Difference.",
     takes_complex=True,
+    pairs=pairs.subtracted,
 )
 multiply = binary(
     np.multiply,
@@ -105,6 +109,7 @@ multiply = binary(
     "x * y",
     "Product.",
     takes_complex=True,
+    pairs=pairs.multiplied,
 )
 divide = binary(
     np.divide,
@@ -114,11 +119,26 @@ divide = binary(
     "Quotient; the same as ``true_divide``, which is its documented name.",
     name="true_divide",
     takes_complex=True,
+    pairs=pairs.divided,
 )
-positive = analytic(np.positive, lambda g, y, x: g, "x", "A copy of the operand.")
-negative = analytic(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.")
-reciprocal = analytic(np.reciprocal, lambda g, y, x: -g * (y * y), "1 / x", "One over the operand.")
-square = analytic(np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.")
+positive = analytic(np.positive, lambda g, y, x: g, "x", "A copy of the operand.", pairs=pairs.kept)
+negative = analytic(
+    np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.", pairs=pairs.negated
+)
+reciprocal = analytic(
+    np.reciprocal,
+    lambda g, y, x: -g * (y * y),
+    "1 / x",
+    "One over the operand.",
+    pairs=pairs.reciprocal,
+)
+square = analytic(
+    np.square,
+    lambda g, y, x: g * (2 * x),
+    "x * x",
+    "The operand times itself.",
+    pairs=pairs.squared,
+)
 sqrt = analytic(
     np.sqrt, lambda g, y, x: 0.5 * g / y, "sqrt(x)", "Square root; its gradient at 0 is inf."
 )
@@ -144,6 +164,7 @@ absolute_strict_p = elementwise(
     "abs(x)",
     source=lambda args, params: f"np.absolute({args[0]})",
     takes_complex=True,
+    pairs=pairs.magnitude,
 )
 absolute = unary(
     np.absolute,
@@ -152,6 +173,7 @@ absolute = unary(
     "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
     strict=absolute_strict_p,
     takes_complex=True,
+    pairs=pairs.magnitude,
 )
 fabs = unary(np.fabs, lambda g, y, x: _signed(g, x), "abs(x)", "Absolute value, as a float.")
 
@@ -202,7 +224,9 @@ fmod = binary(
 
 # Exponentials and logarithms ---------------------------------------------------------------------
 
-exp = analytic(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.")
+exp = analytic(
+    np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.", pairs=pairs.exponential
+)
 exp2 = analytic(
     np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand."
 )
@@ -370,6 +394,7 @@ where_p = elementwise(
     "where(x, y, z)",
     source=numpy_source("where"),
     takes_complex=True,
+    pairs=pairs.chosen,
 )
 
 MISSING: Any = object()

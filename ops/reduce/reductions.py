@@ -89,6 +89,7 @@ sum_p = reduction(
     jvp="linear",
     reduction=Reduction("add", 0.0, rounding="wide"),
     takes_complex=True,
+    pairs=lambda x, **params: (np.sum(x[0], **params), np.sum(x[1], **params)),
 )
 
 
@@ -110,6 +111,7 @@ mean_p = reduction(
         np.sum(x, axis=axis, keepdims=keepdims) / float(_count(x.shape, axis))
     ),
     takes_complex=True,
+    pairs=lambda x, **params: (np.mean(x[0], **params), np.mean(x[1], **params)),
 )
 
 # Maximum and minimum -----------------------------------------------------------------------------
@@ -210,6 +212,7 @@ var_p = reduction(
     ),
     expansion=_var_of_sums,
     takes_complex=True,
+    pairs=lambda x, **params: np.var(x[0], **params) + np.var(x[1], **params),
 )
 std_p = reduction(
     "std",

@@ -229,6 +229,9 @@ class Primitive:
     takes_complex : bool, optional
         Whether its rules hold for complex numbers, too; where they do not, these are refused. By
         default what only moves elements, or runs a user's function, takes them.
+    pairs : callable, optional
+        ``pairs(*args, **params)``: the same of complex numbers as pairs of real and imaginary part, in
+        plain NumPy, of which ``jit`` makes kernels; a real result is no pair.
     """
 
     def __init__(
@@ -266,6 +269,7 @@ class Primitive:
         source: Callable[..., str] | None = None,
         call: bool = False,
         takes_complex: bool | None = None,
+        pairs: Callable[..., Any] | None = None,
         register: bool = True,
     ) -> None:
         self.name = name
@@ -303,6 +307,7 @@ class Primitive:
         self.source = source
         self.call = call
         self.takes_complex = family in _ANY_FIELD if takes_complex is None else takes_complex
+        self.pairs = pairs
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
         #: Does the same inside ``grad``: ``link(trace, args, params, constant)``.
