@@ -88,6 +88,7 @@ _Registry.waiting = (
     *_LATER,
     "tapegrad.ops.algebra.norms",
     "tapegrad.ops.algebra.systems",
+    "tapegrad.ops.algebra.determinants",
     "tapegrad.ops.algebra.decompositions",
     "tapegrad.ops.algebra.sparse",
     "tapegrad.ops.algebra.scipy_sparse",

@@ -9,16 +9,15 @@ Tensor([5.])
 
 from tapegrad.ops import einsum, matmul, multi_matmul
 from tapegrad.ops.algebra.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdvals
+from tapegrad.ops.algebra.determinants import det, slogdet
 from tapegrad.ops.algebra.norms import matrix_norm, norm, vector_norm
 from tapegrad.ops.algebra.systems import (
     cond,
-    det,
     inv,
     lstsq,
     matrix_power,
     matrix_rank,
     pinv,
-    slogdet,
     solve,
     tensorinv,
     tensorsolve,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import one_axis
+from tapegrad.ops.declare.fields import conjugated
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged, owned
 from tapegrad.tape.core.dependence import Applied, Labels, agreeing
 from tapegrad.tape.core.primitive import Primitive, functions, implements
@@ -22,11 +23,6 @@ __all__ = ["cross", "dot", "inner", "kron", "matmul", "multi_matmul", "outer", "
 
 #: Elements of a matrix that is not in the cache when it is read once more.
 _LARGE = 1 << 20
-
-
-def conjugated(a: Array) -> Any:
-    """Return the conjugates of complex numbers; real ones are their own."""
-    return np.conjugate(a) if a.dtype.kind == "c" else a
 
 
 def _rows(a: Array) -> Any:

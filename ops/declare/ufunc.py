@@ -255,9 +255,8 @@ class Ufunc:
 
     @property
     def types(self) -> list[str]:
-        """Signatures of the loops, of which a tensor uses those for numbers."""
-        codes = _REAL_CODES | set("FDG") if self.primitive.takes_complex else _REAL_CODES
-        return [t for t in self.ufunc.types if codes.issuperset(t.replace("->", ""))]
+        """Signatures of the loops for real numbers, as documented."""
+        return [t for t in self.ufunc.types if _REAL_CODES.issuperset(t.replace("->", ""))]
 
     @property
     def ntypes(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.fields import conjugated
 from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import as_tensor, numpy_source
 from tapegrad.ops.elementwise import pairs
@@ -71,13 +72,9 @@ def imag(val: ArrayLike) -> Array:
 # Conjugate and sign ------------------------------------------------------------------------------
 
 
-def _conjugated(g: Any) -> Any:
-    return np.conjugate(g) if g.dtype.kind == "c" else g
-
-
 conjugate = unary(
     np.conjugate,
-    lambda g, y, x: _conjugated(g),
+    lambda g, y, x: conjugated(g),
     "x",
     "Complex conjugate; a real number is its own.",
     takes_complex=True,

@@ -8,7 +8,7 @@ are made of these, in NumPy's order.
 >>> import numpy as np
 >>> import tapegrad as tg
 >>> tg.grad(lambda x: np.sum(np.abs(np.fft.rfft(x)) ** 2))(np.array([1.0, 2.0, 4.0]))
-array([ 5.,  7., 11.])
+array([10., 13., 19.])
 >>> np.fft.fftshift(tg.tensor([0.0, 1.0, 2.0, -2.0, -1.0]))
 Tensor([-2., -1.,  0.,  1.,  2.])
 """

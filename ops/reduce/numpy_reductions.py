@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import NOT_GIVEN, all_axes, is_given, to_back
+from tapegrad.ops.declare.fields import magnitudes_squared
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, flagged, operand
 from tapegrad.ops.reduce import reductions
 from tapegrad.tape.array.application import apply
@@ -152,7 +153,7 @@ def _deviation(function: Any, root: bool) -> Any:
             of = centred if dtype is None else functions["cast"](centred, np.dtype(dtype))
             total = functions[np.linalg.vector_norm](of, axis=axis, keepdims=keep)
         else:
-            squared = reductions.magnitudes_squared(centred)
+            squared = magnitudes_squared(centred)
             total = np.sum(squared, axis=axis, dtype=dtype, keepdims=keepdims)
         count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)
         free = np.maximum(count - ddof, 0)

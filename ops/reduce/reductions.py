@@ -22,6 +22,7 @@ from tapegrad.ops.declare.axes import (
     to_back,
     with_axes,
 )
+from tapegrad.ops.declare.fields import conjugated, magnitudes_squared
 from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
 from tapegrad.ops.reduce.running import backwards, delay, numeric_dtype
@@ -161,19 +162,8 @@ def _centred(x: Array, axis: Axes) -> Any:
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
-def _conjugated(x: Array) -> Any:
-    return np.conjugate(x) if x.dtype.kind == "c" else x
-
-
-def magnitudes_squared(x: Array) -> Any:
-    """Return squares, of complex numbers those of their magnitudes, which are smooth at 0."""
-    if x.dtype.kind != "c":
-        return x * x
-    return np.square(np.real(x)) + np.square(np.imag(x))
-
-
 def _var_slope(x: Array, axis: Axes, ddof: float) -> Any:
-    return _conjugated(_centred(x, axis)) * (2.0 * _var_scale(x.shape, axis, ddof))
+    return conjugated(_centred(x, axis)) * (2.0 * _var_scale(x.shape, axis, ddof))
 
 
 def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
@@ -184,7 +174,7 @@ def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) 
     y = with_axes(y, axis, keepdims)
     flat = y == 0
     scale = _var_scale(x.shape, axis, ddof)
-    deviation = _conjugated(_centred(_centred(x, axis), axis))
+    deviation = conjugated(_centred(_centred(x, axis), axis))
     slope = deviation * scale / np.where(flat, 1.0, y)
     value = g * np.where(flat, 0.0, slope)
     if _count(x.shape, axis) < 2:  # a single value has no spread, wherever it moves

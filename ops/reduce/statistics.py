@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.linear import conjugated
+from tapegrad.ops.declare.fields import conjugated
 from tapegrad.ops.declare.ufunc import as_tensor, owned
 from tapegrad.ops.shape.joining import concatenate
 from tapegrad.tape.core.primitive import functions, implements

@@ -131,13 +131,12 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
             check_numeric(dtype)
         array = np.array(x, dtype=dtype, copy=True if copy else None, ndmin=int(ndmin))
         check_numeric(array.dtype)
-        is_float = array.dtype.kind in CONTINUOUS
-        if constant is False and not is_float:
-            raise ValueError(
-                f"a tensor of dtype {array.dtype} must be constant: only floats have gradients"
-            )
+        continuous = array.dtype.kind in CONTINUOUS
+        if constant is False and not continuous:
+            what = f"a tensor of dtype {array.dtype}"
+            raise ValueError(f"{what} must be constant: only floats have gradients")
         node = Node(None, (), {}, (), array.shape, array.dtype)
-        node.constant = bool(constant) or not is_float
+        node.constant = bool(constant) or not continuous
         self._trace = imperative.trace
         self._value = array
         self._node = node

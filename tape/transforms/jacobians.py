@@ -7,8 +7,6 @@ structure of the arguments.
 
 from __future__ import annotations
 
-import itertools
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.as_is import AsIs
-from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.fields import (
@@ -27,9 +24,9 @@ from tapegrad.tape.transforms.fields import (
 )
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
+from tapegrad.tape.transforms.spaces import Space
 from tapegrad.tape.transforms.transformed import transformed
-from tapegrad.tape.transforms.values import dtype_of, floats_only, give_back, shape_of
-from tapegrad.tape.transforms.vectorisation import map_rows
+from tapegrad.tape.transforms.values import floats_only
 
 __all__ = ["check_chunk", "elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
 
@@ -286,7 +283,7 @@ def elementwise_grad(
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
         check_arguments(what, function, chosen, holomorphic=holomorphic)
         out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
-        outputs = _Space(out)
+        outputs = Space(out)
         return choice.of_chosen(pullback(unflatten(outputs.structure, outputs.ones()))), aux
 
     way = function if adapt else AsIs(function)
@@ -322,11 +319,11 @@ def _in_reverse(
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
         check_arguments(what, function, chosen, holomorphic=holomorphic)
-        inputs = _Space(chosen)
+        inputs = Space(chosen)
         # Columns, by real arguments, may be complex.
         either = blocks_of is _rows_or_columns and not any_complex(inputs.leaves)
         out, pullback, aux = pull_from(partial, chosen, has_aux, what, floats if either else real)
-        return blocks_of(pullback, _Space(out), inputs, choice, chunk), aux
+        return blocks_of(pullback, Space(out), inputs, choice, chunk), aux
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         blocks, aux = choice.run(run, function, args, kwargs)
@@ -355,7 +352,7 @@ def _forwards(
             check_arguments(what, function, chosen, holomorphic=True)
         else:
             check_real_arguments(what, function, chosen)
-        inputs = _Space(chosen)
+        inputs = Space(chosen)
         found: list[Any] = []
 
         def push(*tangents: Any) -> list[Any]:
@@ -366,7 +363,7 @@ def _forwards(
 
         columns = inputs.images(push, chunk)
         out, aux = found
-        outputs = _Space(out)
+        outputs = Space(out)
         check(out, outputs.leaves)
         return _blocks_of_columns(columns, outputs, inputs, choice), aux
 
@@ -383,7 +380,7 @@ def check_chunk(what: str, chunk: int | None) -> None:
         raise ValueError(f"{what}: chunk must be a positive number of vectors, not {chunk}")
 
 
-def _rows(pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None) -> Any:
+def _rows(pullback: Any, outputs: Space, inputs: Space, choice: Choice, chunk: int | None) -> Any:
     """Return the blocks from one pullback for each element of the results."""
 
     def pull(*cotangents: Any) -> list[Any]:
@@ -401,7 +398,7 @@ _WORTHWHILE = 200_000
 
 
 def _rows_or_columns(
-    pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None
+    pullback: Any, outputs: Space, inputs: Space, choice: Choice, chunk: int | None
 ) -> Any:
     """Return the blocks from the pullbacks, or from their transposes, whichever are fewer."""
     spared = outputs.size - inputs.size
@@ -416,115 +413,8 @@ def _rows_or_columns(
     return _blocks_of_columns(inputs.images(pushed, chunk), outputs, inputs, choice)
 
 
-def _blocks_of_columns(columns: list[Any], outputs: _Space, inputs: _Space, choice: Choice) -> Any:
+def _blocks_of_columns(columns: list[Any], outputs: Space, inputs: Space, choice: Choice) -> Any:
     def cut(i: int, _: slice, k: int, place: slice) -> Any:
         return np.moveaxis(columns[i][place], 0, -1)
 
     return outputs.blocks(inputs, choice, cut)
-
-
-class _Space:
-    """The arrays of a nest as one vector.
-
-    Attributes
-    ----------
-    leaves : list
-        Arrays, tensors or numbers.
-    structure : Structure
-    size : int
-        The number of elements.
-    """
-
-    def __init__(self, tree: Any) -> None:
-        self.leaves, self.structure = flatten(tree)
-        self._shapes = [shape_of(leaf) for leaf in self.leaves]
-        ends = [0, *itertools.accumulate(map(math.prod, self._shapes))]
-        self._places = list(itertools.starmap(slice, itertools.pairwise(ends)))
-        self.size = ends[-1]
-
-    def images(self, apply: Callable[..., list[Any]], chunk: int | None) -> list[Any]:
-        """Return what a linear function makes of each unit vector.
-
-        Parameters
-        ----------
-        apply : callable
-            Takes leaves as arguments, and returns a list of leaves.
-        chunk : int or None
-            To how many vectors at a time.
-
-        Returns
-        -------
-        list of array
-            The leaves for all unit vectors, with an axis for these in front.
-        """
-        if self.size <= 1:
-            images = apply(*(unit[0] for unit in self._units(0, 1)))
-            return [np.reshape(image, (1, *np.shape(image)))[: self.size] for image in images]
-        step = min(chunk or self.size, self.size)
-        images = map_rows(apply, self._units(0, step))
-        if step == self.size:
-            return images
-        found = [_Rows(image, self.size) for image in images]
-        for start in range(step, self.size, step):
-            images = map_rows(apply, self._units(start, min(start + step, self.size)))
-            for rows, image in zip(found, images):
-                rows.add(image)
-        return [rows.whole() for rows in found]
-
-    def ones(self) -> list[Any]:
-        """Return leaves full of ones."""
-        return [np.ones(shape, dtype_of(leaf)) for leaf, shape in zip(self.leaves, self._shapes)]
-
-    def _units(self, start: int, stop: int) -> list[Any]:
-        """Return rows of the identity, cut into the leaves."""
-        parts = []
-        for leaf, shape, place in zip(self.leaves, self._shapes, self._places):
-            part = np.zeros((stop - start, place.stop - place.start), dtype_of(leaf))
-            ones = np.arange(max(start, place.start), min(stop, place.stop))
-            part[ones - start, ones - place.start] = 1
-            parts.append(part.reshape(stop - start, *shape))
-        return parts
-
-    def blocks(self, inputs: _Space, choice: Choice, cut: Callable[..., Any]) -> Any:
-        """Return the jacobian of this nest by `inputs`.
-
-        ``cut(i, place_i, k, place_k)`` gives the derivatives of leaf i by leaf k of the inputs; the
-        places are theirs in the two vectors.
-        """
-        rows = []
-        for i, (shape, place) in enumerate(zip(self._shapes, self._places)):
-            row = []
-            for k, leaf in enumerate(inputs.leaves):
-                block = cut(i, place, k, inputs._places[k])
-                if shape_of(block) != (*shape, *inputs._shapes[k]):
-                    block = np.reshape(block, (*shape, *inputs._shapes[k]))
-                dtype = dtype_of(leaf)
-                if dtype_of(self.leaves[i]).kind == "c":  # of a real argument, a column
-                    dtype = np.result_type(dtype, np.complex64)
-                row.append(give_back(cast(block, dtype), like=leaf))
-            rows.append(choice.of_chosen(unflatten(inputs.structure, row)))
-        return unflatten(self.structure, rows)
-
-
-class _Rows:
-    """Rows of a large array that come in parts; plain arrays are written where they belong at once."""
-
-    def __init__(self, part: Any, count: int) -> None:
-        self._parts = [part]
-        self._array: Any = None
-        if type(part) is np.ndarray:
-            self._array = np.empty((count, *part.shape[1:]), part.dtype)
-            self._array[: len(part)] = part
-        self._next = part.shape[0]
-
-    def add(self, part: Any) -> None:
-        """Add the next rows."""
-        if self._array is None:
-            self._parts.append(part)
-        else:
-            self._array[self._next : self._next + len(part)] = part
-            self._next += len(part)
-
-    def whole(self) -> Any:
-        """Return all rows."""
-        return np.concatenate(self._parts) if self._array is None else self._array

@@ -11,11 +11,13 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
+import complex_numbers
 import layers
 import matrices
 import numpy as np
 import sparse_matrices
 import specials
+from differences import difference, directions, dot, like
 from windows import REFERENCES, SUMMED
 
 import tapegrad as tg
@@ -33,10 +35,6 @@ EXACT = (np.float64, np.complex128)
 NUMPY_ULPS = 4
 #: Units in the last place of the largest number involved, for sums, products and compositions.
 COMPOSITION_ULPS = 256
-
-
-class Kink(Exception):
-    """Differences make no sense at this point."""
 
 
 @dataclass(frozen=True)
@@ -119,53 +117,6 @@ def ulps_apart(got: Any, expected: Any, scale: Any = 0.0) -> float:
     return float(np.max(np.where(same, 0.0, apart), initial=0.0))
 
 
-# Differences -------------------------------------------------------------------------------------
-
-
-def central(path: Any, step: float) -> Any:
-    """Derivative of an array-valued function of one number at 0, to fourth order."""
-    near = _wide(path(step)) - path(-step)
-    far = _wide(path(2 * step)) - path(-2 * step)
-    return (8 * near - far) / (12 * step)
-
-
-def _wide(x: Any) -> Any:
-    return np.asarray(x, np.result_type(x, np.float64))
-
-
-def difference(path: Any, tolerance: float, step: float = 1e-3) -> Any:
-    """The derivative at 0 by differences; at a kink, :class:`Kink`."""
-    result = central(path, step)
-    other = central(path, 0.4 * step)
-    if not np.isfinite(result).all() or not np.isfinite(other).all():
-        raise Kink
-    scale = 1.0 + np.max(np.abs(result), initial=0.0)
-    if np.max(np.abs(result - other), initial=0.0) > 0.3 * tolerance * scale:
-        raise Kink
-    return result
-
-
-def directions(arrays: list[Any], rng: Any, only: int | None = None) -> list[Any]:
-    return [
-        like(a, rng) if only in (None, i) else np.zeros(a.shape, a.dtype)
-        for i, a in enumerate(arrays)
-    ]
-
-
-def like(a: Any, rng: Any) -> Any:
-    """Random numbers of the shape and dtype of an array."""
-    values = rng.uniform(-1, 1, a.shape)
-    if a.dtype.kind == "c":
-        values = values + 1j * rng.uniform(-1, 1, a.shape)
-    return np.asarray(values, a.dtype)
-
-
-def dot(left: Any, right: Any) -> float:
-    """Pair cotangents with tangents: the real part of the sum of products."""
-    products = (np.real(np.multiply(a, b)) for a, b in zip(left, right))
-    return float(sum(np.sum(p, dtype=np.float64) for p in products))
-
-
 # Laws --------------------------------------------------------------------------------------------
 
 
@@ -223,9 +174,6 @@ def _extreme_norm(x: Any, summed: Any, across: Any, keepdims: bool, least: bool,
 
 #: What each primitive is in NumPy, where it is not the function of its name.
 IN_NUMPY = {
-    "complex_sign": np.sign,
-    **{name: getattr(np.fft, name) for name in ("fft", "ifft", "rfft", "irfft")},
-    "det_phase": lambda x: np.linalg.slogdet(x)[0],
     "absolute_strict": np.absolute,
     "frexp_exponent": lambda x: np.frexp(x)[1],
     "cast": lambda x, dtype: x.astype(dtype),
@@ -251,7 +199,7 @@ IN_NUMPY = {
     "kinked": lambda *args, axis, tangent: np.broadcast_arrays(*args)[0],
 }
 IN_NUMPY.update(REFERENCES | layers.REFERENCES | matrices.REFERENCES | specials.REFERENCES)
-IN_NUMPY.update(sparse_matrices.REFERENCES)
+IN_NUMPY.update(sparse_matrices.REFERENCES | complex_numbers.REFERENCES)
 for _name in ("maximum", "minimum", "fmax", "fmin"):
     IN_NUMPY[f"{_name}_imperative"] = getattr(np, _name)
 #: These may sum in another order than NumPy's function.

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import complex_numbers
 import numpy as np
 import sparse_matrices
 
@@ -23,7 +24,7 @@ Generator = np.random.Generator
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 Sample = Callable[[Generator], Arguments]
 
-SAMPLES: dict[str, list[Sample]] = sparse_matrices.samples()
+SAMPLES: dict[str, list[Sample]] = {**sparse_matrices.samples(), **complex_numbers.samples()}
 
 SHAPES: list[tuple[int, ...]] = [(), (0,), (4,), (2, 3), (2, 0, 3)]
 PAIRS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
@@ -72,15 +73,6 @@ def one(names: str, low: float = -2.0, high: float = 2.0, gap: float = 0.0) -> N
         add(name, lambda rng: ((array(rng, (4, 3), low, high, gap).T,), {}))
 
 
-def off_the_line(names: str) -> None:
-    """Samples of elementwise primitives of a complex number that is not near zero."""
-    for name in names.split():
-        for shape in SHAPES:
-            add(name, lambda rng, s=shape: (
-                (array(rng, s, gap=0.2) + 1j * array(rng, s, gap=0.2),), {}
-            ))  # fmt: skip
-
-
 def two(
     names: str, first: tuple[float, ...] = (-2.0, 2.0), second: tuple[float, ...] = (-2.0, 2.0)
 ) -> None:
@@ -97,10 +89,8 @@ def two(
 # Elementwise -------------------------------------------------------------------------------------
 
 one("positive negative square exp exp2 expm1 sin cos tanh sinh cosh arctan arcsinh deg2rad rad2deg")
-one("sigmoid stop_gradient i0 i1 j0 j1")
-one("radians degrees conjugate sinc copy isnan isfinite isinf signbit")
-one("i0e i1e absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
-off_the_line("real imag complex_sign")
+one("sigmoid stop_gradient i0 i1 j0 j1 radians degrees conjugate sinc copy isnan isfinite isinf")
+one("signbit i0e i1e absolute absolute_strict fabs reciprocal cbrt sign logical_not", gap=0.2)
 one("sqrt log log2 log10", 0.3, 3.0)
 one("log1p arcsin arccos arctanh erfinv", -0.8, 0.8)
 one("tan", -1.2, 1.2)
@@ -151,22 +141,6 @@ for _s in SHAPES:
     add("invert", lambda rng, s=_s: ((rng.integers(-9, 9, s),), {}))
     add("round", lambda rng, s=_s: ((array(rng, s),), {"decimals": 1}))
     add("cast", lambda rng, s=_s: ((array(rng, s),), {"dtype": np.dtype("float32")}))
-
-for _s, _axis in (((4,), 0), ((5,), 0), ((1,), 0), ((2, 3), 1), ((4, 2), 0), ((2, 3, 2), 1)):
-    for _norm in ("backward", "ortho", "forward"):
-        add("fft", lambda rng, s=_s, a=_axis, n=_norm: (
-            (array(rng, s) + 1j * array(rng, s),), {"axis": a, "norm": n}
-        ))  # fmt: skip
-        add("ifft", lambda rng, s=_s, a=_axis, n=_norm: ((array(rng, s),), {"axis": a, "norm": n}))
-        add("rfft", lambda rng, s=_s, a=_axis, n=_norm: ((array(rng, s),), {"axis": a, "norm": n}))
-        add("irfft", lambda rng, s=_s, a=_axis, n=_norm: (
-            (array(rng, s) + 1j * array(rng, s),), {"axis": a, "norm": n, "n": 2 * s[a] - 1}
-        ))  # fmt: skip
-for _size in (3, 1):  # of an even number of elements
-    add("irfft", lambda rng, k=_size: (
-        (array(rng, (2, k)) + 1j * array(rng, (2, k)),),
-        {"axis": 1, "norm": "backward", "n": 2 * k - 2 or 1},
-    ))  # fmt: skip
 
 # Reductions --------------------------------------------------------------------------------------
 
@@ -412,7 +386,6 @@ def _apart(rng: Generator, shape: tuple[int, ...]) -> Any:
 
 _STACKS = ((2, 2), (3, 3), (1, 1), (2, 2, 2), (0, 2, 2), (2, 1, 3, 3))
 for _s in _STACKS:
-    add("det_phase", lambda rng, s=_s: ((array(rng, s) + 1j * array(rng, s),), {}))
     for _name in ("inv", "det", "logabsdet", "det_sign", "cofactor", "cholesky"):
         add(_name, lambda rng, s=_s: ((_regular(rng, s),), {}))
     for _name in ("eigh_packed", "svd_thin"):

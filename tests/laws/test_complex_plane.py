@@ -11,7 +11,8 @@ from typing import Any
 import checks
 import numpy as np
 import pytest
-from checks import Application, Kink
+from checks import Application
+from differences import Kink
 from test_registry import NAMES, recipes, sample, seeded
 
 from tapegrad.tape.core.primitive import primitives

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import programs
 import pytest
-from checks import FIRST, Application, Kink, assert_near, assert_same_bits
+from checks import FIRST, Application, assert_near, assert_same_bits
+from differences import Kink
 from hypothesis import assume, given, reject, settings
 from test_registry import NAMES, _kinds, sample, seeded
 
