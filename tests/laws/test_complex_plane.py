@@ -51,7 +51,7 @@ def applications(name: str, rng_of: Any) -> Any:
     for recipe in range(len(recipes(name))):
         app = sample(name, recipe, seeded(name, recipe))
         kind = (tuple((a.ndim, a.size > 0) for a in app.args), tuple(sorted(app.params)))
-        if kind in seen and len(seen) > 3:
+        if kind in seen or len(seen) > 3:
             continue
         seen.add(kind)
         for which in patterns(app):
