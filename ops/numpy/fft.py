@@ -26,6 +26,9 @@ from tapegrad.ops.declare.axes import one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, delivered, numpy_source
 from tapegrad.ops.shape.rearranging import roll
 from tapegrad.tape.array.application import apply, bind
+from tapegrad.tape.array.numbers import plain_array
+from tapegrad.tape.array.replacements import replaces, takes_plain
+from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.dependence import along_axis, dense
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, Params
@@ -270,3 +273,30 @@ def _fftshift(x: ArrayLike, axes: AxisLike = None) -> Array:
 @implements(np.fft.ifftshift)
 def _ifftshift(x: ArrayLike, axes: AxisLike = None) -> Array:
     return _half_rolled(x, axes, -1)
+
+
+# Constants ---------------------------------------------------------------------------------------
+
+
+def _frequencies(numpys: Any) -> None:
+    """Register the frequencies of a transform, which follow the spacing of the samples."""
+
+    def function(n: int, d: ArrayLike = 1.0, device: Any = None) -> Any:
+        n = index(n)
+        if not isinstance(d, Tensor):
+            return numpys(n, d)
+        return np.rint(numpys(n, 1.0 / n)) * (1.0 / (n * d))
+
+    replaces(numpys)(function)
+
+
+_frequencies(np.fft.fftfreq)
+_frequencies(np.fft.rfftfreq)
+takes_plain(
+    lambda a: plain_array(a, "a window"),
+    np.bartlett,
+    np.blackman,
+    np.hamming,
+    np.hanning,
+    np.kaiser,
+)
