@@ -159,6 +159,43 @@ def test_directions_of_real_values_are_real() -> None:
     raises(lambda: tg.tensor(1.0).backward(1j), "the tensor is real")
 
 
+def test_checks_find_a_gradient_that_is_the_conjugate() -> None:
+    tg.check_grads(lambda z, x: np.conj(z) * z * z + np.exp(1j * x), (V, X))
+
+    @tg.custom_vjp
+    def size(z: Any) -> Any:
+        return np.sum(np.abs(z))
+
+    size.defvjp(lambda z: (size(z), z), lambda z, g: (g * z / np.abs(z),))
+    with pytest.raises(AssertionError, match=r"reverse mode.*args\[0\]\[\d\]\.imag"):
+        tg.check_grads(size, (V,), modes=["rev"], order=1)
+
+
+def test_loops_branches_and_equations_take_complex_numbers() -> None:
+    def scanned(z: Any) -> Any:
+        return np.abs(tg.scan(lambda c, x: (c * x + 1j, c), z, X)[0])
+
+    def unrolled(z: Any) -> Any:
+        for x in X:
+            z = z * x + 1j
+        return np.abs(z)
+
+    def fixed(a: Any) -> Any:
+        return np.abs(tg.fixed_point(lambda a, x: 0.3 * a * np.conj(x) + 0.1 * np.abs(x), a, 1j))
+
+    z = 0.4 + 0.2j
+    assert tg.grad(scanned)(z) == pytest.approx(tg.grad(unrolled)(z))
+    assert tg.jit(tg.grad(scanned), strict=True)(z) == pytest.approx(tg.grad(unrolled)(z))
+    tg.check_grads(lambda a: tg.fixed_point(lambda a, x: a * np.cos(x) / 3 + 1j, a, 0j), (z,), 1)
+    tg.check_grads(lambda z: tg.cond(True, np.exp, np.conj, z), (z,))
+    tg.check_grads(lambda z: tg.checkpoint(np.sin)(z) * np.conj(z), (z,))
+    assert tg.grad(fixed)(z) == pytest.approx(0)
+    np.testing.assert_allclose(tg.linearize(np.conj, V)[1](1j * W), np.conj(1j * W))
+    with pytest.raises(TypeError, match="must hold floats, not complex128"):
+        tg.optim.sgd(0.1).init(V)
+        tg.optim.sgd(0.1).update(V, tg.optim.sgd(0.1).init(V), V)
+
+
 # Tensors, stores, numbers ------------------------------------------------------------------------
 
 
@@ -168,6 +205,8 @@ def test_imperative_tensors_are_variables_and_start_sweeps_that_are_real() -> No
     (np.abs(z) ** 2).sum().backward()
     np.testing.assert_allclose(z.grad, [2 - 4j, 6 + 2j])
     raises(lambda: (z * z).sum().backward(), "make it real|Make it real")
+    raises(lambda: tg.gradients(z * z, z), "gradients: an output is complex")
+    np.testing.assert_allclose(tg.gradients(z * z, z, np.ones(2)), 2 * z.data)
     (z[0] ** 3).backward(1.0)
     np.testing.assert_allclose(z.grad, [3 * (1 + 2j) ** 2, 0])
     x = tg.tensor([1.0, 2.0])
