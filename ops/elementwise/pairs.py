@@ -18,6 +18,8 @@ __all__ = [
 #: Real and imaginary part.
 Pair: TypeAlias = tuple[Any, Any]
 
+_where: Any = np.where  # of whose tuples stubs say too much
+
 
 def kept(x: Pair, *rest: Any, **params: Any) -> Pair:
     """Return the first operand."""
@@ -60,26 +62,26 @@ def divided(x: Pair, y: Pair) -> Pair:
     a, b = x
     c, d = y
     turned = np.abs(c) < np.abs(d)
-    great, small = np.where(turned, d, c), np.where(turned, c, d)
+    great, small = _where(turned, d, c), _where(turned, c, d)
     ratio = small / great
     scale = 1.0 / (great + small * ratio)
-    first, second = np.where(turned, b, a), np.where(turned, a, b)
+    first, second = _where(turned, b, a), _where(turned, a, b)
     re, im = (first + second * ratio) * scale, (second - first * ratio) * scale
-    im = np.where(turned, -im, im)
+    im = _where(turned, -im, im)
     nothing = great == 0  # infinities and nan, as of the parts alone
     size = np.abs(great)
-    return np.where(nothing, a / size, re), np.where(nothing, b / size, im)
+    return _where(nothing, a / size, re), _where(nothing, b / size, im)
 
 
 def reciprocal(x: Pair) -> Pair:
     """One over a number."""
     c, d = x
     turned = np.abs(c) < np.abs(d)
-    great, small = np.where(turned, d, c), np.where(turned, c, d)
+    great, small = _where(turned, d, c), _where(turned, c, d)
     ratio = small / great
     scale = 1.0 / (great + small * ratio)
     scaled = ratio * scale
-    return np.where(turned, scaled, scale), -np.where(turned, scale, scaled)
+    return _where(turned, scaled, scale), -_where(turned, scale, scaled)
 
 
 def magnitude(x: Pair) -> Any:
@@ -93,12 +95,12 @@ def exponential(x: Pair) -> Pair:
     half = np.exp(0.5 * a)
     number = np.isfinite(b)
     # Where the angle is no number, the limits: 0 for a = -inf, an infinity without angle for inf.
-    limit = np.where(a == -np.inf, 0.0, np.nan)
-    cosine = np.where(number, np.cos(b), np.where(a == np.inf, 1.0, limit))
-    sine = np.where(number, np.sin(b), limit)
-    return half * cosine * half, np.where(b == 0, b, half * sine * half)
+    limit = _where(a == -np.inf, 0.0, np.nan)
+    cosine = _where(number, np.cos(b), _where(a == np.inf, 1.0, limit))
+    sine = _where(number, np.sin(b), limit)
+    return half * cosine * half, _where(b == 0, b, half * sine * half)
 
 
 def chosen(condition: Any, x: Pair, y: Pair) -> Pair:
     """Choose."""
-    return np.where(condition[0], x[0], y[0]), np.where(condition[0], x[1], y[1])
+    return _where(condition[0], x[0], y[0]), _where(condition[0], x[1], y[1])
