@@ -30,7 +30,7 @@ Shape = tuple[int, ...]
 ArrayLike = Scalar | np.ndarray[Any, Any] | Tensor | Sequence["ArrayLike"]
 #: What names any dtype.
 DTypeLike = np.dtype[Any] | type | str | None
-#: What names a dtype of real numbers.
+#: What names a dtype of numbers.
 DTypeLikeReals = (
     np.dtype[Any]
     | type[bool]

@@ -29,7 +29,7 @@ def tensor(
     Parameters
     ----------
     arr_like : array_like
-        Numbers, nested sequences, arrays or tensors of real values. What is traced stays traced,
+        Numbers, nested sequences, arrays or tensors of numbers. What is traced stays traced,
         unless the new tensor is to be a constant.
     dtype : dtype_like, optional
         By default the least that holds the data.
@@ -48,7 +48,7 @@ def tensor(
     Raises
     ------
     TypeError
-        For data that is not real.
+        For data that are no numbers.
     ValueError
         For ``constant=False`` with integers.
 

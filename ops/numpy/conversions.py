@@ -34,7 +34,7 @@ __all__ = ["array_of", "cast_to"]
 
 
 def cast_to(a: Any, dtype: Any, what: str) -> Any:
-    """Return a tensor with another dtype; plain values where that holds no real numbers.
+    """Return a tensor with another dtype; plain values where that holds no numbers.
 
     `what` names the function in the error for a derivative that would be lost.
     """

@@ -102,7 +102,7 @@ class ArrayCopies:
         Parameters
         ----------
         dtype : dtype_like
-            A real dtype.
+            A dtype of numbers.
         casting : {'no', 'equiv', 'safe', 'same_kind', 'unsafe'}
             Which conversions are allowed. ``x.astype(dtype, order, casting)``, as NumPy has it, is
             understood, too.

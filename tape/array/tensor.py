@@ -62,7 +62,7 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     Raises
     ------
     TypeError
-        For data that is not real, and for flags of the wrong type.
+        For data that are no numbers, and for flags of the wrong type.
     ValueError
         For ``constant=False`` with integer data.
 
