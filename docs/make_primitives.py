@@ -24,13 +24,14 @@ Made from the registry by `python docs/make_primitives.py`; a test keeps it up t
   the examples that a user's solver takes one by one.)
 - *kernel*: the scalar text that the compiler fuses; of a reduction, how it combines elements; *expands*
   where it is written out as other functions. Everything else is a view or a library step of a plan.
+- *complex*: whether it takes complex numbers; what does not refuses them.
 - *saves*: what an entry keeps for its rules: `y` and arguments by value, by shape (in brackets), or not.
 
 Functions of Python's library and of SciPy that are called as they are (`math.erf`, `scipy.special.jv`)
 are left out.
 
-| primitive | family | derivatives | forward mode | batching | kernel | saves |
-| --- | --- | --- | --- | --- | --- | --- |
+| primitive | family | derivatives | forward mode | batching | kernel | complex | saves |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -98,6 +99,7 @@ def page() -> str:
             forward_mode(primitive),
             batching(primitive),
             compiled(primitive),
+            "yes" if primitive.takes_complex else "",
             saves(primitive),
         )
         rows.append("| " + " | ".join(cells) + " |")

@@ -17,6 +17,7 @@ from tapegrad.ops.algebra.total_norm import total_norm_p
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import REAL
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
@@ -94,7 +95,7 @@ def clip_by_norm(
     Tensor([[0.6, 0.8],
             [0.3, 0.4]])
     """
-    check_operand(np.asarray(t) if isinstance(t, list | tuple) else t, "clip_by_norm")
+    check_operand(np.asarray(t) if isinstance(t, list | tuple) else t, "clip_by_norm", REAL)
     t = as_tensor(t)
     if t.dtype.kind != "f":
         raise TypeError(f"clip_by_norm takes floats, not {t.dtype}; convert with x.astype(float)")
@@ -114,7 +115,7 @@ def _wide(leaf: Any) -> Any:
     """An array or tensor of float32 or float64: float16 would overflow."""
     if not isinstance(leaf, Tensor):
         leaf = np.asarray(leaf)
-    check_operand(leaf, "norm of a nest")
+    check_operand(leaf, "norm of a nest", REAL)
     if leaf.dtype == np.float64 or leaf.dtype == np.float32:
         return leaf
     return _cast(leaf, np.dtype(np.float32 if leaf.dtype == np.float16 else np.float64))

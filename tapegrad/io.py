@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 
 __all__ = ["load", "save"]
 
@@ -143,9 +144,9 @@ def load(file: str | Path | BinaryIO) -> Tensor:
         raise ValueError(f"{_name(file)} holds no tensor that can be read: {error}") from error
     data, grad = arrays["data"], arrays.get("grad")
     for name, array in arrays.items():
-        if array.dtype.kind not in "fiub":
+        if array.dtype.kind not in NUMERIC:
             raise ValueError(
-                f"{_name(file)}: {name!r} has dtype {array.dtype}; a tensor holds real numbers"
+                f"{_name(file)}: {name!r} has dtype {array.dtype}; a tensor holds numbers"
             )
     tensor = Tensor(data, copy=False)
     if grad is not None:

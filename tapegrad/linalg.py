@@ -10,15 +10,14 @@ Tensor([5.])
 from tapegrad.ops import einsum, matmul, multi_matmul
 from tapegrad.ops.algebra.conditions import cond, matrix_rank
 from tapegrad.ops.algebra.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdvals
+from tapegrad.ops.algebra.determinants import det, slogdet
 from tapegrad.ops.algebra.eigenvalues import eig, eigvals
 from tapegrad.ops.algebra.norms import matrix_norm, norm, vector_norm
 from tapegrad.ops.algebra.systems import (
-    det,
     inv,
     lstsq,
     matrix_power,
     pinv,
-    slogdet,
     solve,
     tensorinv,
     tensorsolve,

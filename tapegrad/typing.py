@@ -27,7 +27,7 @@ Scalar = Real | bool | np.bool_
 #: Sizes of axes.
 Shape = tuple[int, ...]
 #: What becomes a tensor: numbers, arrays, tensors, nested sequences of them.
-ArrayLike = Scalar | np.ndarray[Any, Any] | Tensor | Sequence["ArrayLike"]
+ArrayLike = Scalar | complex | np.ndarray[Any, Any] | Tensor | Sequence["ArrayLike"]
 #: What names any dtype.
 DTypeLike = np.dtype[Any] | type | str | None
 #: What names a dtype of real numbers.

@@ -116,11 +116,11 @@ def constants() -> None:
 
 
 @section("ground rules")
-def only_real_numbers() -> None:
-    for data in ([1j], ["a"], [None], [Fraction(1, 2)]):
+def only_numbers() -> None:
+    for data in (["a"], [None], [Fraction(1, 2)]):
         assert raises(TypeError, lambda data=data: mg.tensor(data))
-    assert raises(TypeError, lambda: mg.sin(t(1.0), dtype=complex))
-    assert raises(TypeError, lambda: t(1.0).astype(complex))
+    assert raises(TypeError, lambda: mg.sin(t(1.0), dtype=object))
+    assert raises(TypeError, lambda: t(1.0).astype(object))
 
 
 @section("ground rules")

@@ -18,7 +18,7 @@ def load(name):
 
 def test_every_example_has_a_test():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"digits_convolution", "digits_minimize"}
+    assert names == {"deblurring", "digits_convolution", "digits_minimize"}
 
 
 def test_a_convolutional_network_trains_compiled_as_it_does_eagerly(capsys):
@@ -28,6 +28,14 @@ def test_a_convolutional_network_trains_compiled_as_it_does_eagerly(capsys):
     assert compiled[2] == eager[2]
     assert np.mean(compiled[0][-5:]) < 0.6 * np.mean(compiled[0][:5])
     assert "held out" in capsys.readouterr().out
+
+
+def test_a_blurred_sheet_is_sharpened_compiled_as_it_is_eagerly(capsys):
+    runs = load("deblurring").main(["--steps", "80"])
+    eager, compiled = runs["as it is"], runs["compiled"]
+    np.testing.assert_allclose(compiled["errors"], eager["errors"], rtol=1e-6)
+    assert compiled["left"] < 0.7
+    assert "sharpened" in capsys.readouterr().out
 
 
 def test_scipy_fits_nested_parameters_compiled_as_it_does_eagerly(capsys):

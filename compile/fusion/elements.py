@@ -99,7 +99,7 @@ def _loop_dtypes(entry: Node, weak: Any) -> DTypes | None:
 
 def _is_known(operand: Any) -> bool:
     """Whether kernels can take an operand as it is."""
-    return _is_python(operand) or operand.dtype in current().DTYPES
+    return _is_python(operand) or getattr(operand, "dtype", None) in current().DTYPES
 
 
 def _is_python(operand: Any) -> bool:

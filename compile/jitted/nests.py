@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.kinds import Kind, kinds
 from tapegrad.tape.core.pytree import Structure, flatten, parts_of
 from tapegrad.tape.transforms.transformed import Transformed
@@ -67,5 +68,5 @@ def nests_in(tree: Any, leaves: Sequence[Any] = ()) -> Iterator[Any]:
 def is_traced(leaf: Any) -> bool:
     """Whether a leaf of the arguments is an input of the plan, and no constant of its signature."""
     if type(leaf) is np.ndarray or isinstance(leaf, np.generic):
-        return leaf.dtype.kind in "fiub"
+        return leaf.dtype.kind in NUMERIC
     return type(leaf) is float or (type(leaf) is int and -(2**63) <= leaf < 2**63)

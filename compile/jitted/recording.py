@@ -24,6 +24,7 @@ from tapegrad.compile.plans.boundary import Boundary, guard_holds
 from tapegrad.compile.plans.building import build
 from tapegrad.compile.plans.explanation import explanation
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.core.journal import Watch
 from tapegrad.tape.core.location import user_location
@@ -67,16 +68,16 @@ def leaf_key(leaf: Any) -> Any:
     """
     kind = type(leaf)
     if kind is np.ndarray:
-        if leaf.dtype.kind in "fiub" and leaf.flags.aligned:
+        if leaf.dtype.kind in NUMERIC and leaf.flags.aligned:
             return (leaf.shape, leaf.strides, leaf.dtype)
-        what = "unaligned" if leaf.dtype.kind in "fiub" else f"dtype {leaf.dtype}"
+        what = "unaligned" if leaf.dtype.kind in NUMERIC else f"dtype {leaf.dtype}"
         raise Unsettled(f"an array ({what})")
     if kind is float:
         return kind
     if kind is int:
         return kind if -(2**63) <= leaf < 2**63 else (kind, leaf)
     if isinstance(leaf, np.generic):
-        return ("scalar", leaf.dtype) if leaf.dtype.kind in "fiub" else (kind, repr(leaf))
+        return ("scalar", leaf.dtype) if leaf.dtype.kind in NUMERIC else (kind, repr(leaf))
     if kind is complex or kind is slice:
         return (kind, repr(leaf))
     if kind is Static:

@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.compile.backends.expressions import Call, Expression, Name, parse
 from tapegrad.compile.passes.expansions import expand
 from tapegrad.compile.passes.layout import Layout, shown
+from tapegrad.compile.passes.pairs import split_complex
 from tapegrad.compile.passes.uniform import repeated, uniform_value
 from tapegrad.compile.passes.unrolled import multiply_at_once, sum_at_once
 from tapegrad.compile.passes.windows import windows_of
@@ -61,7 +62,7 @@ def _equal_to(entry: Node, operands: tuple[Any, ...], taken: set[Node]) -> Any:
     Its memory is none of the values in `taken`.
     """
     found: list[Any] = []
-    if entry.primitive.kernel is not None:
+    if entry.primitive.kernel is not None and entry.dtype.kind != "c":  # texts are of real numbers
         ones = {letter for letter, operand in zip("xyz", operands) if _is_one(operand)}
         name = _unchanged(parse(entry.primitive.kernel, (_ANY,) * 3, _ANY), ones)
         found = [dict(zip("xyz", operands)).get(name)]
@@ -216,6 +217,7 @@ def drop_dead(program: Program) -> Program:
 PIPELINE: tuple[Callable[[Program], Program], ...] = (
     drop_dead,
     expand,
+    split_complex,
     repeated,
     fold_broadcasts,
     simplify,

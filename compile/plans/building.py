@@ -98,5 +98,5 @@ def _before_the_last_that_may_stop(
 def _may_raise(entry: Node) -> bool:
     """Whether NumPy's function may raise for some values of the recorded shapes and dtypes."""
     if entry.primitive.family == "elementwise":
-        return entry.dtype.kind not in "fb"  # integers raise for negative exponents
+        return entry.dtype.kind not in "fcb"  # integers raise for negative exponents
     return entry.primitive.family not in _NEVER_RAISE

@@ -16,6 +16,7 @@ import numpy as np
 from tapegrad.compile.passes.pipeline import optimise
 from tapegrad.compile.plans.repeated import Repeated, Trips
 from tapegrad.tape.core.cotangents import zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Shaped
 from tapegrad.tape.program.bodies import record_program
@@ -196,7 +197,7 @@ class _Unwinding:
         self.inputs = body.inputs
         self.moved = [i for i in self.wrt if i < self.carried]
         self.kept = _Kept(body, self.carried)
-        floats = [i for i in range(self.carried) if body.inputs[i].dtype.kind == "f"]
+        floats = [i for i in range(self.carried) if body.inputs[i].dtype.kind in CONTINUOUS]
         back = _trip_back(pull, self.carried, self.wrt, floats)
         self.back = Repeated(optimise(back), len(self.wrt), self.carried, reverse=True)
 

@@ -16,6 +16,7 @@ from tapegrad.ops.reduce.running import part
 from tapegrad.ops.shape.joining import concatenate, cut
 from tapegrad.ops.shape.selecting import take
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
@@ -27,7 +28,7 @@ __all__ = [
 def _inexact(a: Array) -> Any:
     """Return a tensor of floats: integers become float64, as in NumPy's divisions."""
     a = as_tensor(a)
-    return a if a.dtype.kind == "f" else functions["cast"](a, np.dtype(float))
+    return a if a.dtype.kind in CONTINUOUS else functions["cast"](a, np.dtype(float))
 
 
 @implements(np.diff)
@@ -258,6 +259,14 @@ def interp(
     >>> tg.interp(tg.tensor([0.5, 9.0]), [0.0, 1.0], [0.0, 10.0])
     Tensor([ 5., 10.])
     """
+    fp = as_tensor(fp)
+    if any(as_tensor(a).dtype.kind == "c" for a in (fp, left, right) if a is not None):
+        parts = [
+            [None if a is None else part(a) for a in (fp, left, right)]
+            for part in (np.real, np.imag)
+        ]
+        re, im = (interp(x, xp, *values, period) for values in parts)
+        return re + 1j * im
     x, xp, fp = (functions["cast"](as_tensor(a), np.dtype(float)) for a in (x, xp, fp))
     if period is not None:
         if period == 0:
@@ -344,6 +353,8 @@ def _correlate(a: Array, v: Array, mode: str, name: str) -> Any:
     n, m = a.shape[0], v.shape[0]
     padding = 0 if mode == "valid" else m - 1
     dtype = np.result_type(a, v)
+    if dtype.kind == "c":
+        return _correlated_parts(a, v, mode, name)
     a, v = functions["cast"](a, dtype), functions["cast"](v, dtype)
     if dtype.kind != "f":
         return as_tensor(np.correlate(data_of(a, name), data_of(v, name), mode))  # type: ignore[call-overload]
@@ -354,6 +365,17 @@ def _correlate(a: Array, v: Array, mode: str, name: str) -> Any:
         start = (m - 1) // 2
         result = result[start : start + n]
     return owned(result)
+
+
+def _correlated_parts(a: Array, v: Array, mode: str, name: str) -> Any:
+    """Slide complex vectors, or one: each of the parts of one along each of the other."""
+
+    def slide(b: Array) -> Any:
+        if v.dtype.kind != "c":
+            return _correlate(b, v, mode, name)
+        return _correlate(b, np.real(v), mode, name) + 1j * _correlate(b, np.imag(v), mode, name)
+
+    return slide(np.real(a)) + 1j * slide(np.imag(a)) if a.dtype.kind == "c" else slide(a)
 
 
 def _signals(a: Array, v: Array) -> tuple[Any, Any]:
@@ -392,7 +414,7 @@ def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Array:
 
 @implements(np.correlate)
 def correlate(a: ArrayLike, v: ArrayLike, mode: str = "valid") -> Array:
-    """Sums of products of one vector with the other, shifted.
+    """Sums of products of one vector with the other, shifted, and conjugated if it is complex.
 
     Parameters
     ----------
@@ -411,6 +433,7 @@ def correlate(a: ArrayLike, v: ArrayLike, mode: str = "valid") -> Array:
     if not a.shape[0] or not v.shape[0]:
         raise ValueError("first array argument cannot be empty" if not a.shape[0] else
                          "second array argument cannot be empty")  # fmt: skip
+    v = np.conjugate(v) if v.dtype.kind == "c" else v
     if v.shape[0] > a.shape[0]:
         return _correlate(v, a, mode, "correlate")[::-1]
     return _correlate(a, v, mode, "correlate")

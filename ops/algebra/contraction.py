@@ -120,6 +120,7 @@ einsum_p: Primitive = Primitive(
     batch=_batch_einsum,
     dependence=_einsum_dependence,
     family="linear",
+    takes_complex=True,
     source=lambda args, params: f"np.einsum({params['subscripts']!r}, {', '.join(args)})",
 )
 

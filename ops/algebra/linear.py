@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import one_axis
+from tapegrad.ops.declare.fields import conjugated
 from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, check_operand, delivered, flagged, owned
 from tapegrad.tape.core.dependence import Applied, Labels, agreeing
 from tapegrad.tape.core.primitive import Primitive, functions, implements
@@ -108,6 +109,7 @@ matmul_p = Primitive(
     family="linear",
     ufunc=np.matmul,
     expansion=_matmul_of_sums,
+    takes_complex=True,
 )
 matmul = implements(np.matmul)(
     Ufunc(
@@ -149,7 +151,7 @@ def dot(a: ArrayLike, b: ArrayLike, out: Any = None, *, constant: bool | None = 
 
 @implements(np.vdot)
 def vdot(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Array:
-    """Inner product of the flattened arrays.
+    """Inner product of the flattened arrays, of which the first is conjugated if it is complex.
 
     Examples
     --------
@@ -157,7 +159,8 @@ def vdot(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Arra
     >>> tg.vdot(tg.tensor([[1.0, 2.0]]), [[3.0], [4.0]])
     Tensor(11.)
     """
-    return matmul(np.ravel(as_tensor(a)), np.ravel(as_tensor(b)), constant=constant)
+    a, b = conjugated(np.ravel(as_tensor(a))), np.ravel(as_tensor(b))
+    return matmul(a, b, constant=constant)
 
 
 @implements(np.inner)
@@ -415,7 +418,8 @@ def _multi_dot(arrays: ArrayLike, *, out: Any = None) -> Array:
 
 @implements(np.vecdot, np.linalg.vecdot)
 def _vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, out: Any = None) -> Array:
-    return delivered(np.sum(as_tensor(x1) * as_tensor(x2), axis=axis), out, "vecdot")
+    x1, x2 = conjugated(as_tensor(x1)), as_tensor(x2)
+    return delivered(np.sum(x1 * x2, axis=axis), out, "vecdot")
 
 
 if hasattr(np, "matvec"):  # NumPy 2.2
@@ -427,5 +431,5 @@ if hasattr(np, "matvec"):  # NumPy 2.2
 
     @implements(np.vecmat)
     def _vecmat(x1: ArrayLike, x2: ArrayLike, /, *, out: Any = None) -> Array:
-        row = np.expand_dims(as_tensor(x1), -2)
+        row = np.expand_dims(conjugated(as_tensor(x1)), -2)
         return delivered(owned(matmul(row, as_tensor(x2))[..., 0, :]), out, "vecmat")

@@ -18,6 +18,7 @@ from tapegrad.ops.declare.axes import Axes, all_axes, one_axis
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged, operand, owned
 from tapegrad.ops.elementwise.elementwise import absolute, absolute_strict_p
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
@@ -41,7 +42,7 @@ def _operand(x: Array, name: str) -> Any:
 
 def _floats(x: Array) -> Any:
     """Integers as floats, and still constant."""
-    return x if x.dtype.kind == "f" else functions["cast"](x, np.dtype(float))
+    return x if x.dtype.kind in CONTINUOUS else functions["cast"](x, np.dtype(float))
 
 
 def _vector(
@@ -53,6 +54,8 @@ def _vector(
     strict: bool,
     constant: bool | None,
 ) -> Any:
+    if x.dtype.kind == "c":
+        return _of_complex(x, ord, axes, keepdims, even, strict, constant)
     keep: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if ord == 1:
         x = apply(absolute_strict_p if strict else absolute.primitive, (_floats(x),))
@@ -75,6 +78,26 @@ def _vector(
     if strict:
         params["strict"] = True
     return apply(vector_norm_p, (x,), params, constant)
+
+
+def _of_complex(
+    x: Array,
+    ord: float,
+    axes: Axes,
+    keepdims: bool,
+    even: bool,
+    strict: bool,
+    constant: bool | None,
+) -> Any:
+    """Return norms of complex vectors as those of real ones.
+
+    For the order 2 of twice as many numbers, so that there is no kink where one of them is 0.
+    """
+    if ord != 2:
+        return _vector(absolute(x), ord, axes, keepdims, even, strict, constant)
+    parts = np.stack((np.real(x), np.imag(x)), axis=-1)
+    result = _vector(parts, ord, (*axes, x.ndim), keepdims, even, strict, constant)
+    return owned(result[..., 0]) if keepdims else result
 
 
 def vector_norm(
@@ -196,6 +219,7 @@ def _matrix(
     if empty:  # sums of nothing; they keep their place in the graph
         return flagged(np.sum(_floats(x), axis=(row, column), keepdims=keepdims), constant)
     if ord in (1, -1, math.inf, -math.inf):
+        x = absolute(x) if x.dtype.kind == "c" else x
         summed, across = (row, column) if abs(ord) == 1 else (column, row)
         choice = {"least": ord < 0, "even": True, "strict": strict, "keepdims": keepdims}
         params = {"summed": (summed,), "across": (across,), **choice}

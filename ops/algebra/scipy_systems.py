@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.algebra.determinants import det
 from tapegrad.ops.algebra.matrix_functions import FUNCTIONS, along, fractional_power_p
 from tapegrad.ops.algebra.scipy_equations import (
     checked,
@@ -19,7 +20,6 @@ from tapegrad.ops.algebra.scipy_equations import (
 )
 from tapegrad.ops.algebra.singular import turned
 from tapegrad.ops.algebra.systems import (
-    det,
     inv,
     lstsq,
     matrix,

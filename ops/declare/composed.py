@@ -20,6 +20,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.dependence import Applied, Labels, in_order, labels_of
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array
 from tapegrad.tape.transforms.derivatives import jvp, vjp
@@ -86,7 +87,7 @@ class Composed(Primitive):
         self, g: Array, y: Array, args: tuple[Any, ...], params: dict[str, Any]
     ) -> Sequence[Any]:
         """Return the cotangents of the leading arguments."""
-        chosen = [i for i in range(self.count) if args[i].dtype.kind == "f"]
+        chosen = [i for i in range(self.count) if args[i].dtype.kind in CONTINUOUS]
         pulled = vjp(self._of(args, chosen, params), *(args[i] for i in chosen))[1](g)
         parts: list[Any] = [None] * self.count
         for i, part in zip(chosen, pulled):
@@ -224,7 +225,7 @@ class Layer(Composed):
         """Return arrays, the leading ones of the dtype to compute in, and the result's dtype."""
         arrays = [np.asarray(a) for a in args]
         dtype = np.result_type(*(a.dtype for a in arrays[: self.count]))
-        if dtype.kind != "f":
+        if dtype.kind not in CONTINUOUS:
             dtype = np.dtype(float)
         wide = np.dtype(np.float32) if dtype == np.float16 else dtype
         for i in range(self.count):

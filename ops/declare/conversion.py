@@ -9,6 +9,7 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import operand, refuse_mask
 from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor, check_constant
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
 
@@ -28,7 +29,7 @@ def tensor(
     Parameters
     ----------
     arr_like : array_like
-        Numbers, nested sequences, arrays or tensors of real values. What is traced stays traced,
+        Numbers, nested sequences, arrays or tensors of numbers. What is traced stays traced,
         unless the new tensor is to be a constant.
     dtype : dtype_like, optional
         By default the least that holds the data.
@@ -47,7 +48,7 @@ def tensor(
     Raises
     ------
     TypeError
-        For data that is not real.
+        For data that are no numbers.
     ValueError
         For ``constant=False`` with integers.
 
@@ -91,7 +92,7 @@ def _tensor(
         new = functions[np.copy](arr_like) if copy else arr_like
     else:
         new = operand(arr_like)
-    if dtype is not None and np.dtype(dtype) != new.dtype and np.dtype(dtype).kind in "fiub":
+    if dtype is not None and np.dtype(dtype) != new.dtype and np.dtype(dtype).kind in NUMERIC:
         new = functions["cast"](new, np.dtype(dtype))
     if isinstance(new, Tensor) and constant == new.constant:
         constant = None

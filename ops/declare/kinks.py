@@ -160,6 +160,8 @@ kinked_p: Primitive = Kinked(
     saves=("none", "none", "value", "value", "value"),
     differentiable_arguments=3,
     family="elementwise",
+    takes_complex=True,
+    pairs=lambda value, *rest, **params: value,
     kernel="x",
     source=lambda args, params: f"np.positive({args[0]})",
 )

@@ -21,6 +21,7 @@ from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.checks import is_fraction, refuse_mask
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC, REAL
 from tapegrad.tape.core.primitive import Primitive, direct, functions, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
 
@@ -39,12 +40,15 @@ _REAL_CODES = frozenset("?bBhHiIlLqQefdg")
 # Functions whose only operand the documentation calls x1; every one takes both names.
 _FIRST_IS_X1 = frozenset({"exp", "expm1", "exp2", "log", "log10", "log2", "log1p"})
 # Operands whose type alone says that they are real.
+_ARRAYS = frozenset({np.ndarray, complex})
+_KINDS = {complex: "c", str: "U", bytes: "S"}
+_PYTHONS = frozenset({float, int, bool, complex})
 _CLEAR = frozenset({Tensor, float, int, bool, np.float64, np.float32, np.int64, np.bool_})
 
 
 def operand(a: ArrayLike) -> Array:
     """Return `a` as a tensor, array or Python scalar; a sequence that holds tensors is stacked."""
-    if type(a) in _CLEAR or type(a) is np.ndarray or isinstance(a, Tensor):
+    if type(a) in _CLEAR or type(a) in _ARRAYS or isinstance(a, Tensor):
         return a
     if isinstance(a, list | tuple) and any(_holds_tensor(b) for b in a):
         return functions[np.stack]([operand(b) for b in a])
@@ -70,7 +74,7 @@ def as_tensor(a: ArrayLike) -> Tensor:
 
 def common_dtype(*operands: ArrayLike) -> np.dtype[Any]:
     """Return the dtype that NumPy promotes operands to; Python's numbers do not widen."""
-    kinds = (a if type(a) in (int, float, bool) else as_tensor(a).dtype for a in operands)
+    kinds = (a if type(a) in _PYTHONS else as_tensor(a).dtype for a in operands)
     return np.result_type(*kinds)
 
 
@@ -150,13 +154,15 @@ def numpy_source(name: str) -> Callable[..., str]:
     return source
 
 
-def check_operand(a: ArrayLike, name: str) -> None:
-    """Refuse complex numbers, strings, objects and masked arrays."""
+def check_operand(a: ArrayLike, name: str, kinds: str = NUMERIC) -> None:
+    """Refuse strings, objects and masked arrays, and what is not of the kinds that a function takes."""
     refuse_mask(a)
-    kind = a.dtype.kind if isinstance(a, np.ndarray | np.generic) else None
-    if (kind is not None and kind not in "fiub") or type(a) in (complex, str, bytes):
-        what = type(a).__name__ if kind is None else f"an array of dtype {a.dtype}"
-        raise TypeError(f"{name}: {what} is not supported; tensors hold real numbers")
+    is_array = isinstance(a, np.ndarray | np.generic | Tensor)
+    kind = a.dtype.kind if is_array else _KINDS.get(type(a))
+    if kind is not None and kind not in kinds:
+        what = f"an array of dtype {a.dtype}" if is_array else type(a).__name__
+        numbers = "numbers" if kinds == NUMERIC else "real numbers"
+        raise TypeError(f"{name}: {what} is not supported; it takes {numbers}")
 
 
 def _laid_out(result: Array, order: str) -> Any:
@@ -190,7 +196,7 @@ class Ufunc:
         The documented name, if it is not NumPy's.
     """
 
-    __slots__ = ("__dict__", "arrays", "primitive", "rewrite", "safe", "strict", "ufunc")
+    __slots__ = ("__dict__", "arrays", "kinds", "primitive", "rewrite", "safe", "strict", "ufunc")
 
     def __init__(
         self,
@@ -211,6 +217,9 @@ class Ufunc:
         self.rewrite = rewrite
         self.arrays = arrays
         self.safe = safe
+        #: Kinds of the dtypes of operands: NumPy's functions refuse complex numbers themselves.
+        numpys = isinstance(primitive.forward, np.ufunc)
+        self.kinds = NUMERIC if primitive.takes_complex or numpys else REAL
         if rewrite is None and primitive.differentiable and self.nin == 1:
             direct[ufunc] = primitive
         self.__name__ = self.__qualname__ = name or ufunc.__name__
@@ -246,7 +255,7 @@ class Ufunc:
 
     @property
     def types(self) -> list[str]:
-        """Signatures of the loops, of which a tensor uses those for real numbers."""
+        """Signatures of the loops for real numbers, as documented."""
         return [t for t in self.ufunc.types if _REAL_CODES.issuperset(t.replace("->", ""))]
 
     @property
@@ -306,7 +315,7 @@ class Ufunc:
             if type(a) not in _CLEAR:
                 weak = weak or type(a) is Float
                 if primitive.differentiable:
-                    check_operand(a, self.__name__)
+                    check_operand(a, self.__name__, self.kinds)
                 if type(a) is list or type(a) is tuple or is_fraction(a):
                     args = tuple(operand(b) for b in args)
         if weak:
@@ -395,10 +404,10 @@ class Ufunc:
         """Cast the operands to the loop that `dtype` selects; NumPy raises if there is none."""
         if dtype is not None:
             dtype = np.dtype(dtype)
-            if dtype.kind not in "fiub":
-                raise TypeError(f"{self.__name__}: dtype {dtype} is not a dtype of real numbers")
+            if dtype.kind not in self.kinds:
+                raise TypeError(f"{self.__name__}: dtype {dtype} is not a dtype of its numbers")
         args = tuple(operand(a) for a in args)
-        kinds = tuple(type(a) if type(a) in (int, float, bool) else a.dtype for a in args)
+        kinds = tuple(type(a) if type(a) in _PYTHONS else a.dtype for a in args)
         kinds = tuple(np.dtype(bool) if k is bool else k for k in kinds)
         loop = self.ufunc.resolve_dtypes(
             (*kinds, None), signature=(*(None,) * self.nin, dtype), casting=casting
@@ -409,7 +418,7 @@ class Ufunc:
         )
 
     def _neutral(self, a: Array) -> Any:
-        return self.safe if a.dtype.kind == "f" else np.ones((), a.dtype)
+        return self.safe if a.dtype.kind in CONTINUOUS else np.ones((), a.dtype)
 
     # Methods -------------------------------------------------------------------------------------
 

@@ -26,14 +26,20 @@ __all__ = [
     "greater", "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "isnat",
     "isneginf", "isposinf", "lcm", "left_shift", "less", "less_equal", "logical_and",
     "logical_not", "logical_or", "logical_xor", "nextafter", "not_equal", "right_shift", "rint",
-    "round", "searchsorted", "sign", "signbit", "spacing", "trunc",
+    "round", "searchsorted", "signbit", "spacing", "trunc",
 ]  # fmt: skip
 
 
-def without_rules(ufunc: np.ufunc, kernel: str, doc: str) -> Ufunc:
-    """Declare an elementwise function without derivatives."""
-    primitive = Primitive(ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc)
-    return implements(ufunc)(Ufunc(primitive, f"{doc} The result is an ndarray."))  # type: ignore[return-value]
+def without_rules(
+    ufunc: np.ufunc, kernel: str, doc: str, *, takes_complex: bool = False, **options: Any
+) -> Ufunc:
+    """Declare an elementwise function without derivatives; what answers yes or no takes any numbers."""
+    takes_complex = takes_complex or f"{ufunc.nin * 'D'}->?" in ufunc.types
+    primitive = Primitive(
+        ufunc.__name__, ufunc, family="elementwise", kernel=kernel, ufunc=ufunc,
+        takes_complex=takes_complex,
+    )  # fmt: skip
+    return implements(ufunc)(Ufunc(primitive, f"{doc} The result is an ndarray.", **options))  # type: ignore[return-value]
 
 
 greater = without_rules(np.greater, "x > y", "Whether x1 > x2.")
@@ -56,11 +62,12 @@ isfinite = without_rules(
 )
 isinf = without_rules(np.isinf, "isinf(x)", "Whether the operand is infinite.")
 signbit = without_rules(np.signbit, "signbit(x)", "Whether the sign bit is set (it is for -0.0).")
-sign = without_rules(np.sign, "sign(x)", "-1, 0 or 1, as the operand's sign.")
 floor = without_rules(np.floor, "floor(x)", "The greatest integer that is not greater.")
 ceil = without_rules(np.ceil, "ceil(x)", "The least integer that is not less.")
 trunc = without_rules(np.trunc, "trunc(x)", "The nearest integer towards zero.")
-rint = without_rules(np.rint, "rint(x)", "The nearest integer; halves go to the even one.")
+rint = without_rules(
+    np.rint, "rint(x)", "The nearest integer; halves go to the even one.", takes_complex=True
+)
 floor_divide = without_rules(np.floor_divide, "floor_divide(x, y)", "The floor of the quotient.")
 nextafter: Any = implements(np.nextafter)(  # which moves with x1
     Ufunc(
@@ -124,7 +131,9 @@ def _batch_axis(primitive_name: str) -> Any:
 
 def _along(name: str, forward: Any) -> Any:
     """Declare an operation without derivatives that takes ``axis``."""
-    primitive = Primitive(name, forward, batch=_batch_axis(name), source=numpy_source(name))
+    primitive = Primitive(
+        name, forward, batch=_batch_axis(name), source=numpy_source(name), takes_complex=True
+    )
     _BY_NAME[name] = primitive
     return primitive
 
@@ -322,6 +331,7 @@ searchsorted_p = Primitive(
     np.searchsorted,
     batch=_batch_searchsorted,
     source=numpy_source("searchsorted"),
+    takes_complex=True,
 )
 
 
@@ -378,7 +388,7 @@ def fix(x: ArrayLike, out: Any = None) -> Array:
     return _into(out, trunc(x), "fix")
 
 
-isclose_p = Primitive("isclose", np.isclose, source=numpy_source("isclose"))
+isclose_p = Primitive("isclose", np.isclose, source=numpy_source("isclose"), takes_complex=True)
 
 
 @implements(np.isclose)
@@ -398,7 +408,7 @@ def isclose(
     return apply(isclose_p, (operand(a), operand(b)), params)
 
 
-round_p = Primitive("round", np.round, source=numpy_source("round"))
+round_p = Primitive("round", np.round, source=numpy_source("round"), takes_complex=True)
 
 
 @implements(np.round, np.around)

@@ -16,19 +16,20 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.kinks import kinked
-from tapegrad.ops.declare.ufunc import Ufunc, as_tensor, delivered, numpy_source, operand
+from tapegrad.ops.declare.ufunc import Ufunc, delivered, numpy_source
+from tapegrad.ops.elementwise import pairs
 from tapegrad.ops.elementwise.powers import by_base, by_exponent, of_products
-from tapegrad.tape.array.application import apply
-from tapegrad.tape.core.primitive import Primitive, Rule, functions, implements
-from tapegrad.tape.core.types import Array, ArrayLike
+from tapegrad.tape.core.dtypes import CONTINUOUS
+from tapegrad.tape.core.primitive import Primitive, Rule, implements
+from tapegrad.tape.core.types import Array
 
 __all__ = [
-    "abs", "absolute", "add", "add_sequence", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
-    "arctan2", "arctanh", "cbrt", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
-    "degrees", "divide", "divmod", "exp", "exp2", "expm1", "fabs", "float_power", "fmod",
-    "heaviside", "hypot", "imag", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
-    "logaddexp2", "mod", "modf", "multiply", "multiply_sequence", "negative", "positive", "pow",
-    "power", "rad2deg", "radians", "real", "reciprocal", "remainder", "sin", "sinc", "sinh", "sqrt",
+    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "cbrt", "copysign", "cos", "cosh", "deg2rad",
+    "degrees", "divide", "exp", "exp2", "expm1", "fabs", "float_power", "fmod",
+    "heaviside", "hypot", "ldexp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logaddexp2", "mod", "multiply", "negative", "positive", "pow",
+    "power", "rad2deg", "radians", "reciprocal", "remainder", "sin", "sinh", "sqrt",
     "square", "subtract", "tan", "tanh", "true_divide",
 ]  # fmt: skip
 
@@ -53,27 +54,61 @@ def elementwise(
     )
 
 
-def unary(ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, **options: Any) -> Ufunc:
+def unary(
+    ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, *, takes_complex: bool = False,
+    pairs: Any = None, **options: Any,
+) -> Ufunc:  # fmt: skip
     """Declare a function of one operand and what tensors do for NumPy's ufunc."""
-    primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel)
+    slots = {"takes_complex": takes_complex, "pairs": pairs}
+    primitive = elementwise(ufunc.__name__, ufunc, (rule,), kernel, **slots)
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
+
+
+def analytic(ufunc: np.ufunc, rule: Rule, kernel: str, doc: str, **options: Any) -> Ufunc:
+    """Declare a function of one operand whose rule holds for complex numbers as it stands."""
+    return unary(ufunc, rule, kernel, doc, takes_complex=True, **options)
 
 
 def binary(
     ufunc: np.ufunc, first: Rule | None, second: Rule | None, kernel: str, doc: str, *,
-    expansion: Any = None, **options: Any,
+    expansion: Any = None, takes_complex: bool = False, pairs: Any = None, **options: Any,
 ) -> Ufunc:  # fmt: skip
     """Declare a function of two operands and what tensors do for NumPy's ufunc."""
-    primitive = elementwise(ufunc.__name__, ufunc, (first, second), kernel, expansion=expansion)
+    primitive = elementwise(
+        ufunc.__name__, ufunc, (first, second), kernel, expansion=expansion,
+        takes_complex=takes_complex, pairs=pairs,
+    )  # fmt: skip
     return implements(ufunc)(Ufunc(primitive, doc, **options))  # type: ignore[return-value]
 
 
 # Arithmetic --------------------------------------------------------------------------------------
 
-add = binary(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g, "x + y", "Sum of two operands.")
-subtract = binary(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g, "x - y", "Difference.")
+add = binary(
+    np.add,
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: g,
+    "x + y",
+    "Sum of two operands.",
+    takes_complex=True,
+    pairs=pairs.added,
+)
+subtract = binary(
+    np.subtract,
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: -g,
+    "x - y",
+    "Difference.",
+    takes_complex=True,
+    pairs=pairs.subtracted,
+)
 multiply = binary(
-    np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, "x * y", "Product."
+    np.multiply,
+    lambda g, z, x, y: g * y,
+    lambda g, z, x, y: g * x,
+    "x * y",
+    "Product.",
+    takes_complex=True,
+    pairs=pairs.multiplied,
 )
 divide = binary(
     np.divide,
@@ -82,12 +117,28 @@ divide = binary(
     "x / y",
     "Quotient; the same as ``true_divide``, which is its documented name.",
     name="true_divide",
+    takes_complex=True,
+    pairs=pairs.divided,
 )
-positive = unary(np.positive, lambda g, y, x: g, "x", "A copy of the operand.")
-negative = unary(np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.")
-reciprocal = unary(np.reciprocal, lambda g, y, x: -g * (y * y), "1 / x", "One over the operand.")
-square = unary(np.square, lambda g, y, x: g * (2 * x), "x * x", "The operand times itself.")
-sqrt = unary(
+positive = analytic(np.positive, lambda g, y, x: g, "x", "A copy of the operand.", pairs=pairs.kept)
+negative = analytic(
+    np.negative, lambda g, y, x: -g, "-x", "The operand with its sign changed.", pairs=pairs.negated
+)
+reciprocal = analytic(
+    np.reciprocal,
+    lambda g, y, x: -g * (y * y),
+    "1 / x",
+    "One over the operand.",
+    pairs=pairs.reciprocal,
+)
+square = analytic(
+    np.square,
+    lambda g, y, x: g * (2 * x),
+    "x * x",
+    "The operand times itself.",
+    pairs=pairs.squared,
+)
+sqrt = analytic(
     np.sqrt, lambda g, y, x: 0.5 * g / y, "sqrt(x)", "Square root; its gradient at 0 is inf."
 )
 cbrt = unary(
@@ -95,17 +146,24 @@ cbrt = unary(
 )
 
 
-def _signed(g: Any, x: Any) -> Any:
-    """``g * sign(x)``, with a kink at 0."""
-    return kinked(g * np.sign(x), g, x, x)
+def _signed(g: Any, x: Any, at_zero: float = 0.0) -> Any:
+    """``g * sign(x)``, with a kink at 0; of complex numbers, the conjugate of the sign."""
+    if x.dtype.kind == "c":
+        size = np.abs(x)
+        slope = np.where(size == 0, at_zero, np.conjugate(x) / np.where(size == 0, 1.0, size))
+        return kinked(g * slope, g, x, x)
+    sign = np.sign(x)
+    return kinked(g * (sign if at_zero == 0 else np.where(x == 0, at_zero, sign)), g, x, x)
 
 
 absolute_strict_p = elementwise(
     "absolute_strict",
     np.absolute,
-    (lambda g, y, x: kinked(g * np.where(x == 0, np.nan, np.sign(x)), g, x, x),),
+    (lambda g, y, x: _signed(g, x, np.nan),),
     "abs(x)",
     source=lambda args, params: f"np.absolute({args[0]})",
+    takes_complex=True,
+    pairs=pairs.magnitude,
 )
 absolute = unary(
     np.absolute,
@@ -113,6 +171,8 @@ absolute = unary(
     "abs(x)",
     "Absolute value. Its gradient at 0 is 0, or nan with ``nan_to_num=False``.",
     strict=absolute_strict_p,
+    takes_complex=True,
+    pairs=pairs.magnitude,
 )
 fabs = unary(np.fabs, lambda g, y, x: _signed(g, x), "abs(x)", "Absolute value, as a float.")
 
@@ -120,7 +180,7 @@ fabs = unary(np.fabs, lambda g, y, x: _signed(g, x), "abs(x)", "Absolute value, 
 def _power_rewrite(args: tuple[Any, ...]) -> tuple[Primitive, tuple[Any, ...]]:
     x, y = args
     known = (type(y) is int or type(y) is float) and (y == 2 or y == 1)
-    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind == "f")):
+    if known and (type(x) is float or (hasattr(x, "dtype") and x.dtype.kind in CONTINUOUS)):
         return (square if y == 2 else positive).primitive, (x,)
     return power.primitive, args
 
@@ -134,9 +194,15 @@ power = binary(
     "in y;\nfor a negative x the gradient in y is nan.",
     rewrite=_power_rewrite,
     expansion=of_products,
+    takes_complex=True,
 )
 float_power = binary(
-    np.float_power, by_base, by_exponent, "float_power(x, y)", "Power, computed in float64."
+    np.float_power,
+    by_base,
+    by_exponent,
+    "float_power(x, y)",
+    "Power, computed in float64.",
+    takes_complex=True,
 )
 remainder = binary(
     np.remainder,
@@ -157,15 +223,19 @@ fmod = binary(
 
 # Exponentials and logarithms ---------------------------------------------------------------------
 
-exp = unary(np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.")
-exp2 = unary(np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand.")
-expm1 = unary(
+exp = analytic(
+    np.exp, lambda g, y, x: g * y, "exp(x)", "Exponential function.", pairs=pairs.exponential
+)
+exp2 = analytic(
+    np.exp2, lambda g, y, x: g * (_LN2 * y), "exp2(x)", "Two to the power of the operand."
+)
+expm1 = analytic(
     np.expm1, lambda g, y, x: g * np.exp(x), "expm1(x)", "``exp(x) - 1``, exact for small x."
 )
-log = unary(np.log, lambda g, y, x: g / x, "log(x)", "Natural logarithm; gradient inf at 0.")
-log2 = unary(np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.")
-log10 = unary(np.log10, lambda g, y, x: g / (_LN10 * x), "log10(x)", "Logarithm to base 10.")
-log1p = unary(
+log = analytic(np.log, lambda g, y, x: g / x, "log(x)", "Natural logarithm; gradient inf at 0.")
+log2 = analytic(np.log2, lambda g, y, x: g / (_LN2 * x), "log2(x)", "Logarithm to base 2.")
+log10 = analytic(np.log10, lambda g, y, x: g / (_LN10 * x), "log10(x)", "Logarithm to base 10.")
+log1p = analytic(
     np.log1p, lambda g, y, x: g / (1 + x), "log1p(x)", "``log(1 + x)``, exact for small x."
 )
 
@@ -199,16 +269,24 @@ logaddexp2 = binary(
 
 # Trigonometric and hyperbolic functions ----------------------------------------------------------
 
-sin = unary(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.")
-cos = unary(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.")
-tan = unary(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.")
-arcsin = unary(
-    np.arcsin, lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)), "arcsin(x)", "Inverse sine."
-)
-arccos = unary(
-    np.arccos, lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)), "arccos(x)", "Inverse cosine."
-)
-arctan = unary(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.")
+sin = analytic(np.sin, lambda g, y, x: g * np.cos(x), "sin(x)", "Sine.")
+cos = analytic(np.cos, lambda g, y, x: -g * np.sin(x), "cos(x)", "Cosine.")
+tan = analytic(np.tan, lambda g, y, x: g * (1 + y * y), "tan(x)", "Tangent.")
+
+
+def _root(x: Any) -> Any:
+    """``sqrt(1 - x * x)``; of complex numbers as on that side of a branch cut on which x lies.
+
+    ``x + 1`` and ``1 - x`` would lose the sign of an imaginary part of 0, which tells the side.
+    """
+    if x.dtype.kind != "c":
+        return np.sqrt((1 - x) * (1 + x))
+    return np.sqrt(-(x - 1)) * np.sqrt(x - (-1))
+
+
+arcsin = analytic(np.arcsin, lambda g, y, x: g / _root(x), "arcsin(x)", "Inverse sine.")
+arccos = analytic(np.arccos, lambda g, y, x: -g / _root(x), "arccos(x)", "Inverse cosine.")
+arctan = analytic(np.arctan, lambda g, y, x: g / (1 + x * x), "arctan(x)", "Inverse tangent.")
 
 
 def _over_squares(part: Any, x: Array, y: Array) -> Any:
@@ -248,20 +326,32 @@ hypot = binary(
     "hypot(x, y)",
     "``sqrt(x1 ** 2 + x2 ** 2)`` without overflow; its gradients at the origin are 0.",
 )
-sinh = unary(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.")
-cosh = unary(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.")
-tanh = unary(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.")
-arcsinh = unary(
-    np.arcsinh, lambda g, y, x: g / np.hypot(1.0, x), "arcsinh(x)", "Inverse hyperbolic sine."
+
+
+def _over_root(g: Any, x: Any) -> Any:
+    """``g / sqrt(1 + x * x)``, whose square may not overflow."""
+    if x.dtype.kind != "c":
+        return g / np.hypot(1.0, x)
+    root = np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x)
+    # On a branch cut the root may be that of the other side.
+    turned = np.real(np.conjugate(root) * np.cosh(np.arcsinh(x))) < 0
+    return g / np.where(turned, -root, root)
+
+
+sinh = analytic(np.sinh, lambda g, y, x: g * np.cosh(x), "sinh(x)", "Hyperbolic sine.")
+cosh = analytic(np.cosh, lambda g, y, x: g * np.sinh(x), "cosh(x)", "Hyperbolic cosine.")
+tanh = analytic(np.tanh, lambda g, y, x: g * (1 - y * y), "tanh(x)", "Hyperbolic tangent.")
+arcsinh = analytic(
+    np.arcsinh, lambda g, y, x: _over_root(g, x), "arcsinh(x)", "Inverse hyperbolic sine."
 )
-arccosh = unary(
+arccosh = analytic(
     np.arccosh,
-    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),
+    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x - (-1))),
     "arccosh(x)",
     "Inverse hyperbolic cosine.",
     safe=2.0,
 )
-arctanh = unary(
+arctanh = analytic(
     np.arctanh,
     lambda g, y, x: g / ((1 - x) * (1 + x)),
     "arctanh(x)",
@@ -295,7 +385,6 @@ ldexp = binary(
     "ldexp(x, y)",
     "``x1 * 2 ** x2`` for integers x2.",
 )
-conjugate = unary(np.conjugate, lambda g, y, x: g, "x", "A real number is its own conjugate.")
 
 where_p = elementwise(
     "where",
@@ -303,84 +392,13 @@ where_p = elementwise(
     (None, lambda g, z, c, x, y: np.where(c, g, 0.0), lambda g, z, c, x, y: np.where(c, 0.0, g)),
     "where(x, y, z)",
     source=numpy_source("where"),
+    takes_complex=True,
+    pairs=pairs.chosen,
 )
 
 MISSING: Any = object()
 
-# sinc --------------------------------------------------------------------------------------------
-
-# Coefficients in u**2 of the derivative of sin(u)/u, divided by u: it is exact below u = 1.
-_SINC = [(-1.0) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(1, 12)]
-
-
-def _sinc_slope(x: Array) -> Any:
-    """The derivative of sinc; a power series where the closed form cancels."""
-    u = math.pi * x
-    near = np.abs(u) < 1
-    small = np.where(near, u, 0.0)
-    far = np.where(near, 1.0, u)
-    squared = small * small
-    series: Any = _SINC[-1]
-    for c in _SINC[-2::-1]:
-        series = series * squared + c
-    closed = (np.cos(far) - np.sin(far) / far) / far
-    return math.pi * np.where(near, series * small, closed)
-
-
-sinc_p = elementwise(
-    "sinc", np.sinc, (lambda g, y, x: g * _sinc_slope(x),), None, source=numpy_source("sinc")
-)
-
-
-@implements(np.sinc)
-def sinc(a: ArrayLike = MISSING, *, x: ArrayLike = MISSING, constant: bool | None = None) -> Array:
-    """Return ``sin(pi * a) / (pi * a)``, which is 1 at 0; its gradient there is 0.
-
-    Parameters
-    ----------
-    a : array_like
-        Operand.
-    x : array_like
-        NumPy's name of the operand.
-    constant : bool, optional
-        ``True`` makes the result a constant, ``False`` a variable.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.sinc(0.0)
-    Tensor(1.)
-    """
-    return apply(sinc_p, (operand(x if a is MISSING else a),), {}, constant)
-
-
 # Compositions ------------------------------------------------------------------------------------
-
-
-@implements(np.real)
-def real(val: ArrayLike) -> Array:
-    """Return the real part: the tensor itself.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.real(tg.tensor(2.0))
-    Tensor(2.)
-    """
-    return as_tensor(val)
-
-
-@implements(np.imag)
-def imag(val: ArrayLike) -> Array:
-    """Return the imaginary part: zeros, without a gradient.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.imag(tg.tensor(2.0))
-    Tensor(0.)
-    """
-    return functions[np.zeros_like](as_tensor(val), constant=True)
 
 
 def _both(results: tuple[Any, Any], out: Any, name: str) -> tuple[Any, Any]:
@@ -393,82 +411,7 @@ def _both(results: tuple[Any, Any], out: Any, name: str) -> tuple[Any, Any]:
     return first, second
 
 
-@implements(np.modf)
-def modf(x: ArrayLike, *, out: Any = None, constant: bool | None = None) -> tuple[Any, Any]:
-    """Split into a fractional and an integral part, both with the sign of the operand.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.modf(2.5)[0]
-    Tensor(0.5)
-    """
-    x = as_tensor(x)
-    x = functions["cast"](x, np.modf.resolve_dtypes((x.dtype, None, None))[0])
-    whole = np.trunc(x)
-    fraction = copysign(np.where(np.isinf(x), 0.0, x - whole), x, constant=constant)
-    return _both((fraction, whole), out, "modf")
-
-
-@implements(np.divmod)
-def divmod(x1: ArrayLike, x2: ArrayLike, *, out: Any = None) -> tuple[Any, Any]:
-    """Return ``(floor_divide(x1, x2), remainder(x1, x2))``.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.divmod(tg.tensor(7.0), 2.0)[1]
-    Tensor(1.)
-    """
-    quotient, rest = functions[np.floor_divide](x1, x2), functions[np.remainder](x1, x2)
-    return _both((quotient, rest), out, "divmod")
-
-
-def add_sequence(*variables: Any, constant: bool | None = None) -> Array:
-    """Sum two or more arrays, with broadcasting.
-
-    Raises
-    ------
-    ValueError
-        For fewer than two.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.add_sequence(1.0, 2.0, [3.0, 4.0])
-    Tensor([6., 7.])
-    """
-    return _fold(add, "add_sequence", variables, constant)
-
-
-def multiply_sequence(*variables: Any, constant: bool | None = None) -> Array:
-    """Multiply two or more arrays, with broadcasting; the gradients are right at zeros.
-
-    Raises
-    ------
-    ValueError
-        For fewer than two.
-
-    Examples
-    --------
-    >>> import tapegrad as tg
-    >>> tg.multiply_sequence(2.0, 3.0, [4.0, 5.0])
-    Tensor([24., 30.])
-    """
-    return _fold(multiply, "multiply_sequence", variables, constant)
-
-
-def _fold(function: Ufunc, name: str, variables: tuple[Any, ...], constant: bool | None) -> Any:
-    if len(variables) < 2:
-        raise ValueError(f"{name} takes at least two arrays, not {len(variables)}")
-    result = variables[0]
-    for v in variables[1:-1]:
-        result = function(result, v)
-    return function(result, variables[-1], constant=constant)
-
-
 true_divide = divide
 abs = absolute
 mod = remainder
-conj = conjugate
 pow = power

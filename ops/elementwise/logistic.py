@@ -43,6 +43,7 @@ stop_gradient_p: Primitive = elementwise(
     (None,),
     "x",
     source=lambda args, params: f"np.positive({args[0]})",
+    takes_complex=True,
 )
 
 

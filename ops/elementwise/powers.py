@@ -9,6 +9,8 @@ import numpy as np
 from tapegrad.ops.declare.kinks import differentiated, kinked
 from tapegrad.tape.core.types import Array
 
+_REAL = np.dtype(float)
+
 __all__ = ["by_base", "by_exponent", "of_products"]
 
 
@@ -19,19 +21,24 @@ def by_base(g: Array, z: Array, x: Array, y: Array) -> Any:
     zero, smooth = y == 0, None
     if differentiated(y):  # where x is not 0, the derivative by y is a number: at y = 0 it is 1 / x
         usual = np.abs(x) > float(np.finfo(x.dtype).tiny)
-        zero, smooth = np.logical_and(zero, np.logical_not(usual)), np.logical_or(usual, y > 1)
+        zero, smooth = (
+            np.logical_and(zero, np.logical_not(usual)),
+            np.logical_or(usual, np.real(y) > 1),
+        )
     value = g * np.where(zero, 0.0, y * x ** np.where(zero, 1, y - 1))
     return value if smooth is None else kinked(value, g, y, smooth)
 
 
 def by_exponent(g: Array, z: Array, x: Array, y: Array) -> Any:
     """``z * log(x)``, which is 0 at x = 0 (``0 ** y`` does not depend on y)."""
+    if z.dtype.kind == "c" and getattr(x, "dtype", _REAL).kind != "c":
+        x = x + 0j  # whose logarithm is that of complex numbers, for negative numbers too
     zero = x == 0
     value = g * np.where(zero, 0.0, z * np.log(np.where(zero, 1.0, x)))
     if differentiated(x):  # the derivative at 0 is -inf up to a first power, and 0 beyond
-        value = kinked(value, g, x, np.logical_not(np.logical_and(zero, y <= 1)))
+        value = kinked(value, g, x, np.logical_not(np.logical_and(zero, np.real(y) <= 1)))
     if differentiated(y):
-        value = kinked(value, g, y, np.logical_not(np.logical_and(zero, y <= 0)))
+        value = kinked(value, g, y, np.logical_not(np.logical_and(zero, np.real(y) <= 0)))
     return value
 
 

@@ -11,6 +11,7 @@ from tapegrad.ops.declare.ufunc import check_operand, operand
 from tapegrad.ops.elementwise.elementwise import elementwise
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.appearance import is_differentiated
+from tapegrad.tape.core.dtypes import REAL
 from tapegrad.tape.core.primitive import Primitive, Rule
 from tapegrad.tape.core.types import Array, ArrayLike
 
@@ -44,7 +45,7 @@ class Special:
             )
         operands = tuple(operand(a) for a in args)
         for i, a in enumerate(operands):
-            check_operand(a, self.__name__)
+            check_operand(a, self.__name__, REAL)
             if not self.primitive.differentiable_in(i) and is_differentiated(a):
                 raise TypeError(
                     f"tapegrad knows no derivative of {self.__name__} by argument {i}; if none is "

@@ -24,6 +24,7 @@ from tapegrad.tape.array.numbers import (
 )
 from tapegrad.tape.array.replacements import holds_tensor, replaces
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.primitive import Registry, functions
 
 __all__ = ["array_of", "cast_to"]
@@ -33,12 +34,12 @@ __all__ = ["array_of", "cast_to"]
 
 
 def cast_to(a: Any, dtype: Any, what: str) -> Any:
-    """Return a tensor with another dtype; plain values where that holds no real numbers.
+    """Return a tensor with another dtype; plain values where that holds no numbers.
 
     `what` names the function in the error for a derivative that would be lost.
     """
     dtype = np.dtype(dtype)
-    if dtype.kind in "fiub":
+    if dtype.kind in NUMERIC:
         return functions["cast"](a, dtype)
     return plain_array(a, f"{what} with dtype {dtype}").astype(dtype)
 
@@ -93,7 +94,7 @@ def _example(a: Tensor) -> Any:
 
 def _of_sequence(a: Any, dtype: Any, copy: bool | None, options: Any, what: str) -> Any:
     probe = np.array(_standing(a), dtype, copy=copy, **options)
-    if probe.dtype.kind not in "fiub":
+    if probe.dtype.kind not in NUMERIC:
         return np.array(_plain(a, f"{what} with dtype {probe.dtype}"), dtype, copy=copy, **options)
     result = _stacked(a, probe.dtype)
     if result.shape != probe.shape:
@@ -161,7 +162,7 @@ def _asfortranarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
 @replaces(np.asarray_chkfinite, within="nested")
 def _asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Any:
     result = array_of(a, dtype, order=order, what="np.asarray_chkfinite")
-    if result.dtype.kind == "f" and not bool(np.all(np.isfinite(result))):
+    if result.dtype.kind in CONTINUOUS and not bool(np.all(np.isfinite(result))):
         np.asarray_chkfinite(np.nan)  # raises
     return result
 
@@ -273,7 +274,7 @@ def _scalar_type(kind: type[np.generic]) -> None:
     name = f"np.{kind.__name__}"
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        if len(args) != 1 or kwargs or not issubclass(kind, np.bool | np.integer | np.floating):
+        if len(args) != 1 or kwargs or not issubclass(kind, np.bool | np.number):
             return kind(*(_plain(a, name) for a in args), **kwargs)
         (value,) = args
         if not isinstance(value, Tensor) or value.shape:

@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.ops.declare.ufunc import as_tensor, common_dtype, data_of, flagged, operand
 from tapegrad.ops.shape.views import data_below
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike, ShapeLike
 
@@ -230,7 +231,7 @@ def _ends(start: Array, stop: Array, num: int) -> tuple[Any, Any, np.dtype[Any]]
     if index(num) < 0:
         raise ValueError(f"Number of samples, {num}, must be non-negative.")
     dtype = common_dtype(start, stop)
-    dtype = dtype if dtype.kind == "f" else np.dtype(float)
+    dtype = dtype if dtype.kind in CONTINUOUS else np.dtype(float)
     start, stop = (functions["cast"](as_tensor(a), dtype) for a in (start, stop))
     return start, stop, dtype
 
@@ -351,7 +352,7 @@ def _like(
     else:
         like = other
     array = function(like, *fill, dtype=dtype, order="K", shape=shape)
-    if constant is None and array.dtype.kind == "f":
+    if constant is None and array.dtype.kind in CONTINUOUS:
         constant = inherited
     return _new(array, constant)
 

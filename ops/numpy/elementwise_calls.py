@@ -100,7 +100,7 @@ def _elements(a: Any, shape: tuple[int, ...]) -> list[Any]:
     """Return the elements of an array that is broadcast, as Python's objects."""
     if not isinstance(a, Tensor):
         return np.broadcast_to(a.astype(object), shape).ravel().tolist()
-    kind = {"f": float, "b": bool}.get(a.dtype.kind, int)
+    kind = {"f": float, "b": bool, "c": complex}.get(a.dtype.kind, int)
     flat = functions[np.ravel](functions[np.broadcast_to](a, shape))
     return [as_number(flat[i], kind) for i in range(flat.shape[0])]
 

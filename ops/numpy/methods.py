@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.tape.array.numbers import as_number, stands_for
 from tapegrad.tape.array.replacements import replaces
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements
 
 __all__: list[str] = []
@@ -40,8 +41,8 @@ def _item(tensor: Tensor, *args: Any) -> Any:
 @implements("tolist")
 @replaces(Tensor.tolist)
 def _tolist(tensor: Tensor) -> Any:
-    """The elements as numbers in nested lists: floats stay traced."""
-    if tensor.dtype.kind != "f":
+    """The elements as numbers in nested lists: floats and complex numbers stay traced."""
+    if tensor.dtype.kind not in CONTINUOUS:
         return tensor.consume("tolist").tolist()
     if not tensor.shape:
         return _number(tensor)
@@ -49,7 +50,7 @@ def _tolist(tensor: Tensor) -> Any:
 
 
 def _number(element: Tensor) -> Any:
-    return as_number(element, {"f": float, "b": bool}.get(element.dtype.kind, int))
+    return as_number(element, {"f": float, "b": bool, "c": complex}.get(element.dtype.kind, int))
 
 
 @replaces(Tensor.copy)
@@ -74,7 +75,7 @@ def _copied(tensor: Tensor, memo: dict[int, Any] | None = None) -> Any:
 def _astype(
     tensor: Tensor, dtype: Any, casting: Any = "unsafe", copy: bool = True, **options: Any
 ) -> Tensor:
-    if options.get("constant") is not None or np.dtype(dtype).kind != "f":
+    if options.get("constant") is not None or np.dtype(dtype).kind not in CONTINUOUS:
         return tensor.astype(dtype, casting, copy, **options)
     if casting in ("C", "F", "A", "K"):
         casting = "unsafe"

@@ -74,7 +74,9 @@ for _function in (
 
 @implements(np.angle)
 def angle(z: ArrayLike, deg: bool = False) -> Array:
-    """Angle of a real number in the complex plane: 0, or pi if it is negative; an ndarray.
+    """Angle in the complex plane, in radians or degrees.
+
+    That of a real number is 0, or pi if it is negative: an ndarray, and constant.
 
     Examples
     --------
@@ -83,6 +85,10 @@ def angle(z: ArrayLike, deg: bool = False) -> Array:
     array([  0., 180.])
     """
     z = operand(z)
+    z = as_tensor(z)
+    if z.dtype.kind == "c":
+        turn = functions[np.arctan2](np.imag(z), np.real(z))
+        return turn * (180 / np.pi) if deg else turn
     dtype = z.dtype if z.dtype.kind == "f" else np.dtype(float)
     half = np.asarray(180.0 if deg else np.pi, dtype)
     result = np.where(np.signbit(functions["cast"](as_tensor(z), dtype)), half, dtype.type(0))
@@ -91,4 +97,8 @@ def angle(z: ArrayLike, deg: bool = False) -> Array:
 
 @implements(np.real_if_close)
 def _real_if_close(a: ArrayLike, tol: float = 100) -> Array:
-    return as_tensor(a)
+    a = as_tensor(a)
+    if a.dtype.kind != "c":
+        return a
+    close = np.real_if_close(data_of(a, "real_if_close"), tol)
+    return np.real(a) if close.dtype.kind == "f" else a

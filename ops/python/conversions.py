@@ -16,7 +16,14 @@ import numpy as np
 
 from tapegrad.ops.python.scalars import applied, declare_of_vectors, vector
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.array.numbers import as_number, plain_array, plain_value, stand_in, stands_for
+from tapegrad.tape.array.numbers import (
+    as_number,
+    complex_operand,
+    plain_array,
+    plain_value,
+    stand_in,
+    stands_for,
+)
 from tapegrad.tape.array.replacements import (
     holds_tensor,
     replaces,
@@ -24,6 +31,7 @@ from tapegrad.tape.array.replacements import (
     takes_tensors,
 )
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.appearance import is_differentiated
 from tapegrad.tape.core.primitive import Registry, functions
 
 __all__ = ["plain_copy"]
@@ -51,8 +59,15 @@ def _int(x: Any = 0, /, *base: Any) -> Any:
 
 @replaces(complex)
 def _complex(*args: Any, **kwargs: Any) -> Any:
+    if any(map(is_differentiated, (*args, *kwargs.values()))):
+        return _traced_complex(*args, **kwargs)
     named = {name: plain_array(a, "complex()") for name, a in kwargs.items()}
     return complex(*(plain_array(a, "complex()") for a in args), **named)
+
+
+def _traced_complex(real: Any = 0.0, imag: Any = None) -> Any:
+    number = complex_operand(real)
+    return number if imag is None else number + 1j * complex_operand(imag)
 
 
 @replaces(round)

@@ -23,10 +23,11 @@ from tapegrad.ops.python.scalars import (
     vector,
 )
 from tapegrad.tape.array.application import apply
-from tapegrad.tape.array.floats import as_float
-from tapegrad.tape.array.numbers import as_number, plain_array
+from tapegrad.tape.array.floats import as_float, check_outcome, known_number
+from tapegrad.tape.array.numbers import as_number, complex_operand, plain_array
 from tapegrad.tape.array.replacements import replaces, takes_tensors
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.appearance import is_differentiated
 from tapegrad.tape.core.primitive import Primitive, Rule
 
 __all__: list[str] = []
@@ -231,27 +232,36 @@ takes_tensors(math.comb, math.factorial, math.gcd, math.isqrt, math.lcm, math.pe
 # Complex results -----------------------------------------------------------------------------------
 
 
-@replaces(cmath.phase)
-def _phase(z: Any, /) -> Any:
-    return applied(cmath.phase, lambda x: np.arctan2(0.0, x), z, total=True)
-
-
-@replaces(cmath.polar)
-def _polar(z: Any, /) -> Any:
-    return applied(cmath.polar, lambda x: (np.abs(x), np.arctan2(0.0, x)), z, total=True)
-
-
-def _complex(original: Function) -> None:
-    """Register a function with complex results, which has no derivative here."""
+def _complex(name: str, compute: Function) -> None:
+    """Register a function of ``cmath``: of what is differentiated it is traced, as NumPy's number."""
+    original = getattr(cmath, name)
 
     def function(*args: Any) -> Any:
-        return original(*(plain_array(a, f"cmath.{original.__name__}") for a in args))
+        if not any(map(is_differentiated, args)):
+            return original(*(plain_array(a, f"cmath.{name}") for a in args))
+        numbers = [known_number(a) for a in args]
+        if None not in numbers:
+            original(*numbers)  # raises
+        result = compute(*map(complex_operand, args))
+        if None not in numbers:
+            for part in result if isinstance(result, tuple) else (result,):
+                check_outcome(part, args)
+        return result
 
+    function.__name__ = function.__qualname__ = name
     replaces(original)(function)
 
 
-for _name in (
-    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "exp", "log", "log10", "rect",
-    "sin", "sinh", "sqrt", "tan", "tanh",
-):  # fmt: skip
-    _complex(getattr(cmath, _name))
+def _rect(r: Any, phi: Any) -> Any:
+    return np.real(r) * np.exp(1j * np.real(phi))
+
+
+_COMPLEX: dict[str, Function] = {
+    "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan,
+    "atanh": np.arctanh, "cos": np.cos, "cosh": np.cosh, "exp": np.exp, "log10": np.log10,
+    "sin": np.sin, "sinh": np.sinh, "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh,
+    "log": lambda z, *base: np.log(z) / np.log(base[0]) if base else np.log(z),
+    "rect": _rect, "phase": np.angle, "polar": lambda z: (np.abs(z), np.angle(z)),
+}  # fmt: skip
+for _name, _compute in _COMPLEX.items():
+    _complex(_name, _compute)

@@ -9,6 +9,7 @@ import numpy as np
 from tapegrad.ops.declare.axes import NOT_GIVEN, is_given
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, operand
 from tapegrad.ops.reduce import reductions
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
@@ -22,7 +23,9 @@ def without_nan(a: Array, fill: float) -> tuple[Any, Any]:
     """Replace nan by a number that does not count, and say where it was."""
     a = as_tensor(a)
     hole = np.isnan(a)
-    return np.where(hole, np.asarray(fill, dtype=a.dtype), a) if a.dtype.kind == "f" else a, hole
+    return np.where(
+        hole, np.asarray(fill, dtype=a.dtype), a
+    ) if a.dtype.kind in CONTINUOUS else a, hole
 
 
 def _keep(a: Array, where: ArrayLike) -> Any:
@@ -206,7 +209,7 @@ def _extreme(
 ) -> Any:  # fmt: skip
     filled, hole = without_nan(a, fill)
     result = functions[function](filled, axis, None, keepdims, initial, _mask(where))
-    if result.dtype.kind == "f" and not is_given(initial):
+    if result.dtype.kind in CONTINUOUS and not is_given(initial):
         nothing = np.all(hole, axis=axis, keepdims=keepdims is not NOT_GIVEN and bool(keepdims))
         result = np.where(nothing, np.asarray(np.nan, result.dtype), result)
     return delivered(result, out, function.__name__)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import NOT_GIVEN, all_axes, is_given, to_back
+from tapegrad.ops.declare.fields import magnitudes_squared
 from tapegrad.ops.declare.ufunc import as_tensor, delivered, flagged, operand
 from tapegrad.ops.reduce import reductions
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike
 
@@ -125,7 +127,7 @@ def _mean(
 
 
 def _float_of(a: Array) -> np.dtype[Any]:
-    return a.dtype if a.dtype.kind == "f" else np.dtype(float)
+    return a.dtype if a.dtype.kind in CONTINUOUS else np.dtype(float)
 
 
 def _deviation(function: Any, root: bool) -> Any:
@@ -151,7 +153,8 @@ def _deviation(function: Any, root: bool) -> Any:
             of = centred if dtype is None else functions["cast"](centred, np.dtype(dtype))
             total = functions[np.linalg.vector_norm](of, axis=axis, keepdims=keep)
         else:
-            total = np.sum(np.square(centred), axis=axis, dtype=dtype, keepdims=keepdims)
+            squared = magnitudes_squared(centred)
+            total = np.sum(squared, axis=axis, dtype=dtype, keepdims=keepdims)
         count = np.sum(inside, axis=axis, dtype=_float_of(total), keepdims=keepdims)
         free = np.maximum(count - ddof, 0)
         result = total / (np.sqrt(free) if root else free)

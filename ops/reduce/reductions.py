@@ -22,9 +22,10 @@ from tapegrad.ops.declare.axes import (
     to_back,
     with_axes,
 )
+from tapegrad.ops.declare.fields import conjugated, magnitudes_squared
 from tapegrad.ops.declare.kinks import kinked
 from tapegrad.ops.declare.ufunc import check_operand, numpy_source, operand
-from tapegrad.ops.reduce.running import backwards, delay, real_dtype
+from tapegrad.ops.reduce.running import backwards, delay, numeric_dtype
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import Primitive, functions
@@ -88,6 +89,8 @@ sum_p = reduction(
     lambda g, y, x, axis, keepdims, dtype=None: _spread(g, x.shape, axis, keepdims),
     jvp="linear",
     reduction=Reduction("add", 0.0, rounding="wide"),
+    takes_complex=True,
+    pairs=lambda x, **params: (np.sum(x[0], **params), np.sum(x[1], **params)),
 )
 
 
@@ -108,6 +111,8 @@ mean_p = reduction(
     expansion=lambda x, axis, keepdims, dtype=None: (
         np.sum(x, axis=axis, keepdims=keepdims) / float(_count(x.shape, axis))
     ),
+    takes_complex=True,
+    pairs=lambda x, **params: (np.mean(x[0], **params), np.mean(x[1], **params)),
 )
 
 # Maximum and minimum -----------------------------------------------------------------------------
@@ -158,7 +163,7 @@ def _centred(x: Array, axis: Axes) -> Any:
 
 
 def _var_slope(x: Array, axis: Axes, ddof: float) -> Any:
-    return _centred(x, axis) * (2.0 * _var_scale(x.shape, axis, ddof))
+    return conjugated(_centred(x, axis)) * (2.0 * _var_scale(x.shape, axis, ddof))
 
 
 def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) -> Any:
@@ -169,7 +174,8 @@ def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) 
     y = with_axes(y, axis, keepdims)
     flat = y == 0
     scale = _var_scale(x.shape, axis, ddof)
-    slope = _centred(_centred(x, axis), axis) * scale / np.where(flat, 1.0, y)
+    deviation = conjugated(_centred(_centred(x, axis), axis))
+    slope = deviation * scale / np.where(flat, 1.0, y)
     value = g * np.where(flat, 0.0, slope)
     if _count(x.shape, axis) < 2:  # a single value has no spread, wherever it moves
         return value
@@ -178,7 +184,7 @@ def _along_std(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, ddof: float) 
 
 def _var_of_sums(x: Array, axis: Axes, keepdims: bool, ddof: float, dtype: DTypeLike = None) -> Any:
     deviation = _centred(x, axis)
-    squares = np.sum(deviation * deviation, axis=axis, keepdims=keepdims)
+    squares = np.sum(magnitudes_squared(deviation), axis=axis, keepdims=keepdims)
     free = float(_count(x.shape, axis) - ddof)
     return squares / (free if free > 0 else 0.0)
 
@@ -195,6 +201,8 @@ var_p = reduction(
         tangents[0] * _var_slope(x, axis, ddof), axis=axis, keepdims=keepdims
     ),
     expansion=_var_of_sums,
+    takes_complex=True,
+    pairs=lambda x, **params: np.var(x[0], **params) + np.var(x[1], **params),
 )
 std_p = reduction(
     "std",
@@ -210,6 +218,7 @@ std_p = reduction(
     expansion=lambda x, axis, keepdims, ddof, dtype=None: np.sqrt(
         _var_of_sums(x, axis, keepdims, ddof)
     ),
+    takes_complex=True,
 )
 
 # Product ------------------------------------------------------------------------------------------
@@ -238,6 +247,7 @@ prod_p = reduction(
     ),
     # In float64 a product would not overflow as NumPy's does.
     reduction=Reduction("multiply", 1.0, rounding="blocks"),
+    takes_complex=True,
 )
 
 # The functions -----------------------------------------------------------------------------------
@@ -260,7 +270,7 @@ def _reduce(
     if more:
         params.update(more)
     if dtype is not None:
-        params["dtype"] = real_dtype(dtype, primitive.name)
+        params["dtype"] = numeric_dtype(dtype, primitive.name)
     return apply(primitive, (x,), params, constant)
 
 

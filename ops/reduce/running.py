@@ -17,6 +17,7 @@ from tapegrad.ops.declare.axes import one_axis, shape_of
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand, delivered, numpy_source, operand
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import along_axis
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.slots import Recurrence
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params
@@ -34,7 +35,14 @@ def running(name: str, forward: Any, rules: tuple[Any, ...], **slots: Any) -> Pr
     if name.startswith("cum"):
         slots["source"] = numpy_source(name)
     primitive = Primitive(
-        name, forward, rules, batch=batch, family="opaque", dependence=along_axis, **slots
+        name,
+        forward,
+        rules,
+        batch=batch,
+        family="opaque",
+        dependence=along_axis,
+        takes_complex=True,
+        **slots,
     )
     return primitive
 
@@ -125,11 +133,11 @@ cumprod_p = running(
 )
 
 
-def real_dtype(dtype: DTypeLike, name: str) -> np.dtype[Any]:
-    """Return a dtype if it is one of real numbers."""
+def numeric_dtype(dtype: DTypeLike, name: str) -> np.dtype[Any]:
+    """Return a dtype if it is one of numbers."""
     dtype = np.dtype(dtype)
-    if dtype.kind not in "fiub":
-        raise TypeError(f"{name}: dtype {dtype} is not a dtype of real numbers")
+    if dtype.kind not in NUMERIC:
+        raise TypeError(f"{name}: dtype {dtype} is not a dtype of numbers")
     return dtype
 
 
@@ -144,7 +152,7 @@ def _run(
         a, axis = np.reshape(a, -1), 0
     params: dict[str, Any] = {"axis": one_axis(axis, len(shape_of(a)))}
     if dtype is not None:
-        params["dtype"] = real_dtype(dtype, primitive.name)
+        params["dtype"] = numeric_dtype(dtype, primitive.name)
     return delivered(apply(primitive, (a,), params, constant), out, primitive.name)
 
 

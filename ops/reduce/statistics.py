@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.declare.fields import conjugated
 from tapegrad.ops.declare.ufunc import as_tensor, owned
 from tapegrad.ops.shape.joining import concatenate
 from tapegrad.tape.core.primitive import functions, implements
@@ -103,7 +104,7 @@ def cov(
     if free <= 0:
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
         free = np.float64(0)
-    result = np.matmul(centred, scaled.T) / free
+    result = np.matmul(centred, conjugated(scaled).T) / free
     return owned(np.squeeze(result))
 
 
@@ -134,5 +135,8 @@ def corrcoef(
     c = cov(x, y, rowvar, dtype=dtype)
     if not c.ndim:
         return c / c
-    spread = np.sqrt(np.diagonal(c))
-    return np.clip(c / np.expand_dims(spread, 1) / spread, -1, 1)
+    spread = np.sqrt(np.real(np.diagonal(c)))
+    c = c / np.expand_dims(spread, 1) / spread
+    if c.dtype.kind == "c":
+        return np.clip(np.real(c), -1, 1) + 1j * np.clip(np.imag(c), -1, 1)
+    return np.clip(c, -1, 1)

@@ -203,6 +203,7 @@ gather_p: Primitive = Primitive(
     jvp=lambda tangents, y, x, *arrays, spec: bind(gather_p, tangents[0], *arrays, spec=spec),
     differentiable_arguments=1,
     batch=_batch_gather,
+    takes_complex=True,
     masks="result",
     source=_index_source,
 )
@@ -246,6 +247,7 @@ scatter_add_p: Primitive = Primitive(
     differentiable_arguments=1,
     dependence=_scatter_dependence,
     batch=_batch_scatter,
+    takes_complex=True,
     masks="arguments",
     source=_zeros_source,
 )
@@ -275,6 +277,7 @@ def _part(x: Array, path: Path, spec: Spec | None, arrays: tuple[Any, ...]) -> A
 
 def _winners(base: Array, *arrays: Array, path: Path, spec: Spec) -> Any:
     """Mark which elements of a written value are still there when an index occurs twice."""
+    path = tuple(step for step in path if step[0] not in ("real", "imag"))  # parts of all elements
     numbers = np.full(np.shape(base), -1, dtype=np.int64)
     part = _part(numbers, path, spec, arrays)
     own = np.arange(part.size).reshape(part.shape)
@@ -282,7 +285,7 @@ def _winners(base: Array, *arrays: Array, path: Path, spec: Spec) -> Any:
     return _part(numbers, path, spec, arrays) == own
 
 
-winners_p: Primitive = Primitive("winners", _winners, masks="result")
+winners_p: Primitive = Primitive("winners", _winners, masks="result", takes_complex=True)
 
 
 def _write_vjp(
@@ -292,6 +295,8 @@ def _write_vjp(
     if index == 0:
         return bind(write_p, g, 0.0, *arrays, path=path, spec=spec)
     part = _part(g, path, spec, arrays)
+    if any(name == "imag" for name, _ in path):
+        part = -part  # the cotangent of b is the real part of g times that of a + ib, which is i
     if any(a.dtype.kind != "b" for a in arrays):
         part = np.where(bind(winners_p, g, *arrays, path=path, spec=spec), part, 0.0)
     return part
@@ -365,6 +370,7 @@ write_p: Primitive = Primitive(
     differentiable_arguments=2,
     batch=_batch_write,
     masks="arguments",
+    takes_complex=True,
     windows=_windows_of_write,
     source=_write_source,
 )

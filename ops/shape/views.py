@@ -17,7 +17,7 @@ from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import reshape_in_place
 from tapegrad.tape.array.paths import own_memory
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.checks import check_real
+from tapegrad.tape.core.checks import check_numeric
 from tapegrad.tape.core.primitive import Primitive, functions, implements, primitives
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike, DTypeLike, Params, ShapeLike
 
@@ -115,6 +115,7 @@ cast_p: Primitive = Primitive(
     (lambda g, y, x, dtype: g,),  # the sweep casts back
     jvp="linear",
     family="elementwise",
+    takes_complex=True,
     kernel="x",
     batch=lambda args, batched, size, params: bind(cast_p, args[0], **params),
     source=lambda a, p: f"{a[0]}.astype({p['dtype'].name!r})",
@@ -265,7 +266,7 @@ def _astype(a: ArrayLike, dtype: DTypeLike, casting: str = "unsafe", copy: bool 
 def _np_astype(x: Array, dtype: DTypeLike, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """Convert to a dtype; differentiable, other than the documented method."""
     dtype = np.dtype(dtype)
-    check_real(dtype)
+    check_numeric(dtype)
     if device not in (None, "cpu"):
         raise ValueError(f'Device not understood. Only "cpu" is allowed, but received: {device}')
     if x.dtype == dtype:

@@ -33,7 +33,9 @@ __all__ = [
 
 _NO_PARAMS: dict[str, Any] = {}
 #: Types of most arguments that are no tensors; looked up before subclasses of Tensor are.
-_NO_TENSORS = frozenset({np.ndarray, float, int, bool, np.float64, np.float32, np.int64})
+_NO_TENSORS = frozenset(
+    {np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.complex128}
+)
 
 
 @implements("bind")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.tape.core.checks import check_constant, check_real
+from tapegrad.tape.core.checks import check_constant, check_numeric
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class ArrayCopies:
         Parameters
         ----------
         dtype : dtype_like
-            A real dtype.
+            A dtype of numbers.
         casting : {'no', 'equiv', 'safe', 'same_kind', 'unsafe'}
             Which conversions are allowed. ``x.astype(dtype, order, casting)``, as NumPy has it, is
             understood, too.
@@ -122,12 +123,12 @@ class ArrayCopies:
         if self.live_trace.level:
             return functions["astype"](self, dtype, casting, copy)  # type: ignore[no-any-return]
         dtype = np.dtype(dtype)
-        check_real(dtype)
+        check_numeric(dtype)
         array = self.value.astype(dtype, order=order, casting=casting, copy=copy)
         if array is self.value and (constant is None or constant == self.constant):
             return self  # type: ignore[return-value]
-        if constant is None and self.dtype.kind == "f":
-            constant = self.constant or dtype.kind != "f"
+        if constant is None and self.dtype.kind in CONTINUOUS:
+            constant = self.constant or dtype.kind not in CONTINUOUS
         if array is self.value:
             array = array.copy()
         return self._leaf_like(array, constant, subok=subok)  # type: ignore[no-any-return]

@@ -28,8 +28,6 @@ import numpy as np
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import is_differentiated
-from tapegrad.tape.core.errors import TracedArrayError
-from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions, primitives
 
 __all__ = [
@@ -83,8 +81,8 @@ class Float(Tensor):
         """The number itself."""
         return self
 
-    @property
-    def imag(self) -> Any:
+    @property  # type: ignore[misc]
+    def imag(self) -> Any:  # type: ignore[override]
         """Zero."""
         return 0.0
 
@@ -182,17 +180,16 @@ def _carefully(python: Callable[..., Any], ufunc: np.ufunc, *args: Any) -> Any:
     return as_float(out)
 
 
-def _complex(result: complex, args: tuple[Any, ...]) -> complex:
-    """Return a power that is complex, and has no derivative here."""
-    if any(map(is_differentiated, args)):
-        raise TracedArrayError(
-            "a negative number to a power that is no integer is complex: its derivative would be "
-            f"lost, at {user_location()}"
-        )
+def _complex(result: complex, args: tuple[Any, ...]) -> Any:
+    """Return the complex power of a negative number; what is differentiated stays traced."""
     for a in args:
-        if isinstance(a, Tensor):
+        if isinstance(a, Tensor) and (not is_differentiated(a) or sets_guards(a)):
             a.consume("float")
-    return result
+    if not any(map(is_differentiated, args)):
+        return result
+    base, exponent = args
+    base = functions["cast"](base, np.dtype(complex)) if isinstance(base, Tensor) else complex(base)
+    return bind(primitives["power"], base, exponent)
 
 
 def _compare(python: Callable[..., Any], ufunc: np.ufunc, x: Any, y: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.tape.array.guard import ArrayLock, ViewLock, lock
 from tapegrad.tape.array.tensor import Tensor, own, pin_of
 from tapegrad.tape.core.checks import check_constant
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
 from tapegrad.tape.core.state import state
@@ -159,7 +160,7 @@ def any_variable(args: tuple[Any, ...]) -> bool:
 def wanted(constant: Any, primitive: Primitive, out: Any) -> bool:
     """Whether a result is variable when the user says whether it is constant."""
     check_constant(constant)
-    if not constant and out.dtype.kind != "f":
+    if not constant and out.dtype.kind not in CONTINUOUS:
         raise ValueError(
             f"the result of {primitive.name} has dtype {out.dtype} and must be constant: "
             "only floats have gradients"

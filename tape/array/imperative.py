@@ -19,7 +19,8 @@ from tapegrad.tape.array.graph import Locks, any_variable, enter, fresh_leaf, lo
 from tapegrad.tape.array.mutation import write_in_memory
 from tapegrad.tape.array.tensor import Tensor, imperative, pin_of
 from tapegrad.tape.core import reverse
-from tapegrad.tape.core.checks import check_real
+from tapegrad.tape.core.checks import check_numeric
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node, nobody
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import guarding, state
@@ -27,6 +28,12 @@ from tapegrad.tape.core.trace import Trace
 from tapegrad.tape.core.traced import Traced
 
 __all__ = ["ImperativeTrace"]
+
+
+_NOT_REAL = (
+    "backward() of a complex tensor: which gradient is meant? Make it real (abs(z), z.real), or pass "
+    "backward(1.0), which gives the derivative of a holomorphic function"
+)
 
 
 class ImperativeTrace(Trace):
@@ -90,10 +97,14 @@ class ImperativeTrace(Trace):
         node = tensor.node
         shape = tensor._value.shape
         if grad is None:
+            if node.dtype.kind == "c" and not node.constant:
+                raise TypeError(_NOT_REAL)
             cotangent = np.array(1, node.dtype) if shape == () else np.ones(shape, node.dtype)
         else:
             grad = np.asarray(grad)
-            check_real(grad.dtype)
+            check_numeric(grad.dtype)
+            if grad.dtype.kind == "c" and node.dtype.kind != "c":
+                raise TypeError("backward(grad): the tensor is real, and the gradient complex")
             try:
                 cotangent = np.broadcast_to(grad, shape).astype(node.dtype)
             except ValueError:
@@ -157,7 +168,10 @@ class ImperativeTrace(Trace):
 def _stays_constant(root: Any, args: tuple[Any, ...]) -> bool:
     """Whether a tensor is a constant after `args` were written into it: constants stay constants."""
     return root.constant and not (
-        root.follows and root.dtype.kind == "f" and any_variable(args) and state.get().tracking
+        root.follows
+        and root.dtype.kind in CONTINUOUS
+        and any_variable(args)
+        and state.get().tracking
     )
 
 

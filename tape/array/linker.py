@@ -26,10 +26,11 @@ from tapegrad.tape.array.application import (
     make_result,
     without_history,
 )
-from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
+from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, refused, tuple_of
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
-from tapegrad.tape.core.checks import as_result, refuse_result
+from tapegrad.tape.core.checks import as_result, refuse_complex, refuse_result
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
@@ -38,7 +39,9 @@ from tapegrad.tape.core.state import state
 __all__ = ["linker_of", "source_of"]
 
 #: Types of most arguments that are no tensors.
-_NO_TENSORS = frozenset({np.ndarray, float, int, bool, np.float64, np.float32, np.int64})
+_NO_TENSORS = frozenset(
+    {np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.complex128}
+)
 
 # Names are as in the recorder. `deep` says whether a value is a tensor of a trace below.
 
@@ -73,13 +76,14 @@ else:
 _KEPT = "s# = trace.originals.hold(v#) if kind is ARRAY and trace.originals is not None else v#"
 
 _CALL = """
+{refused}
 out = bind(PRIMITIVE, {call}, **params) if deep else forward({call}, **params)
 if deep or constant or {unlinked}:
     return link_result(trace, PRIMITIVE, args, params, constant, {values}, {nodes}, out)
 if type(out) is not ARRAY:
     out = as_result(out, PRIMITIVE)
 dtype = out.dtype
-if dtype.kind != "f":
+if dtype.kind not in CONTINUOUS:
     if dtype.kind not in "iub":
         refuse_result(out, PRIMITIVE)
     return out
@@ -129,6 +133,7 @@ def source_of(primitive: Primitive) -> str:
             call=", ".join(f"v{i}" for i in count),
             unlinked=" is ".join([*(f"n{i}" for i in count), "None"]),
             values=f"[{', '.join(f'v{i}' for i in count)}]",
+            refused=refused(primitive, tuple_of([f"v{i}" for i in count])),
             nodes=f"[{', '.join(f'n{i}' for i in count)}]",
         ),
         filled(
@@ -158,8 +163,10 @@ def linker_of(primitive: Primitive) -> Callable[..., Any]:
             **SHARED,
             "__name__": __name__,
             "as_result": as_result,
+            "refuse_complex": refuse_complex,
             "refuse_result": refuse_result,
             "NO_TENSORS": _NO_TENSORS,
+            "CONTINUOUS": CONTINUOUS if primitive.takes_complex else "f",
             "PRIMITIVE": primitive,
             "bind": bind,
             "forward": primitive.forward,
@@ -185,6 +192,8 @@ def _link(
     values, nodes = lower_arguments(trace, args)
     if primitive.has_passive_arguments:
         nodes = [n if primitive.differentiable_in(i) else None for i, n in enumerate(nodes)]
+    if not primitive.takes_complex:
+        refuse_complex(primitive, values)
     if primitive.multiple and not constant and nodes.count(None) < len(nodes):
         return _link_several(trace, primitive, nodes, params, values)
     out = bind(primitive, *values, **params)
@@ -212,7 +221,7 @@ def link_result(
         return out
     if type(out) is not np.ndarray and not isinstance(out, Tensor):
         out = as_result(out, primitive)
-    if out.dtype.kind != "f":
+    if out.dtype.kind not in CONTINUOUS:
         if out.dtype.kind not in "iub":
             refuse_result(out, primitive)
         return out

@@ -80,17 +80,23 @@ class ArrayMethods(ArrayOperators):
 
     @property
     def real(self) -> Tensor:
-        """The real part: the tensor itself."""
+        """The real part, as a view; of real numbers the tensor itself."""
         return functions[np.real](self)  # type: ignore[no-any-return]
 
     @real.setter
     def real(self, values: Any) -> None:
-        functions["setitem"](self, ..., values)
+        functions["setitem"](self.real, ..., values)
 
     @property
     def imag(self) -> Tensor:
-        """The imaginary part: zeros, and constant."""
+        """The imaginary part, as a view; of real numbers zeros, which are constant."""
         return functions[np.imag](self)  # type: ignore[no-any-return]
+
+    @imag.setter
+    def imag(self, values: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        functions["setitem"](self.imag, ..., values)
 
     def reshape(
         self, *newshape: Any, order: str = "C", copy: bool | None = None,
@@ -252,7 +258,8 @@ class ArrayMethods(ArrayOperators):
 
     def conj(self) -> Any:
         """Complex conjugate: of real numbers the numbers themselves."""
-        return self if self.live_trace.level else functions[np.conjugate](self)
+        same = self.live_trace.level and self.dtype.kind != "c"
+        return self if same else functions[np.conjugate](self)
 
     conjugate = conj
 

@@ -20,6 +20,7 @@ __all__ = [
     "as_array",
     "as_number",
     "as_passed",
+    "complex_operand",
     "plain_array",
     "plain_value",
     "stand_in",
@@ -96,10 +97,12 @@ def as_number(a: Any, kind: type = float) -> Any:
     a : Tensor
         With one element; NumPy's error says so otherwise.
     kind : type
-        ``float``, ``int`` or ``bool``.
+        ``float``, ``int``, ``bool`` or ``complex``.
     """
     if not isinstance(a, Tensor):
         return kind(a)
+    if kind is complex:
+        return complex_operand(a)
     if a.shape:
         kind(stand_in(a))  # raises, or warns, as NumPy does
         a = functions[np.reshape](a, ())
@@ -108,6 +111,18 @@ def as_number(a: Any, kind: type = float) -> Any:
     if a.dtype != np.float64:
         return as_float(functions["cast"](a, np.dtype(float)))
     return as_float(apply(primitives["positive"], (a,)))
+
+
+def complex_operand(a: Any) -> Any:
+    """Return what ``complex(a)`` is: what is traced stays so, and stands for NumPy's complex number."""
+    if not isinstance(a, Tensor):
+        return complex(a)
+    if a.shape:
+        complex(stand_in(a))  # raises, or warns, as NumPy does
+        a = functions[np.reshape](a, ())
+    if a.dtype == np.complex128:
+        return apply(primitives["positive"], (a,))
+    return functions["cast"](a, np.dtype(complex))
 
 
 def as_passed(a: Tensor, original: Any) -> Tensor:

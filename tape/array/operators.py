@@ -23,9 +23,12 @@ from tapegrad.tape.core.traced import Traced
 __all__ = ["ArrayOperators"]
 
 # Operands that need no conversion; everything else takes the slower way through NumPy.
-_KNOWN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int64, np.bool_})
+_KNOWN = frozenset({
+    float, int, bool, complex,
+    np.ndarray, np.float64, np.float32, np.int64, np.bool_, np.complex128,
+})  # fmt: skip
 
-_ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryview)
+_ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, complex, array, memoryview)
 
 
 def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
@@ -115,8 +118,6 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
             return NotImplemented  # it asks to be left alone, and has the same operator
         if trace is not None and trace.level:
             done = trace.appearance.between_numbers(a, ufunc, args)
-            if done is NotImplemented and any(type(a) is complex for a in args):
-                done = trace.appearance.with_foreign(a, ufunc, args)
             if done is not NotImplemented:
                 return done
     return functions[ufunc](*args)

@@ -24,10 +24,11 @@ import numpy as np
 from tapegrad.tape.array import graph
 from tapegrad.tape.array.guard import release_with
 from tapegrad.tape.array.paths import mark_view, shares_memory
-from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, tuple_of
+from tapegrad.tape.array.templates import RESULT, SHARED, filled, joined, refused, tuple_of
 from tapegrad.tape.array.tensor import Tensor, imperative, make, pin_of
 from tapegrad.tape.core.bundles import link_bundle
-from tapegrad.tape.core.checks import refuse_result
+from tapegrad.tape.core.checks import refuse_complex, refuse_result
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.generated import define
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, implements
@@ -36,7 +37,7 @@ from tapegrad.tape.core.state import GuardDefault, State, guarding, state
 __all__ = ["NUMBERS", "recorder_of", "source_of"]
 
 #: Operands that stay as they are: Python's numbers are weak in promotion.
-NUMBERS = frozenset({float, int, bool, np.float64, np.float32, np.int64})
+NUMBERS = frozenset({float, int, bool, complex, np.float64, np.float32, np.int64, np.complex128})
 
 _NO_PARAMS: dict[str, Any] = {}
 
@@ -118,12 +119,12 @@ if constant is not None:
 """
 
 _OWN_RESULT = """
-if live and (dtype is FLOAT64 or dtype.kind == "f"):
+if live and (dtype is FLOAT64 or dtype.kind in CONTINUOUS):
     node.constant = False
     node.settled = True
     node.owner = weak(new)
 else:
-    if dtype.kind not in "fiub":
+    if dtype.kind not in NUMERIC or (live and dtype.kind == "c"):
         refuse_result(out, PRIMITIVE)
     node.constant = True
     node.settled = False
@@ -132,7 +133,7 @@ return new
 """
 
 _VIEWED_RESULT = """
-node.constant = not live or dtype.kind != "f"
+node.constant = not live or dtype.kind not in "fc"
 node.settled = False
 node.owner = None
 if shares_memory(out, v0):
@@ -164,6 +165,7 @@ def _unrolled(primitive: Primitive, uses: tuple[str, ...]) -> str:
     body = [
         f"{tuple_of([f'x{i}' for i in range(len(rest))])[1:-1]} = args",
         *(_argument(use, view=primitive.view, number=i) for i, use in enumerate(rest)),
+        refused(primitive, tuple_of(arguments)),
         f"out = forward({call}, **params) if params else forward({call})",
         _OUT,
         "pin = new_pin()" if use_of_result == "value" else "",
@@ -189,6 +191,7 @@ def _looped(primitive: Primitive) -> str:
     body = [
         "inputs, values, pins = [], [], []",
         filled("for x, needed in zip(args, NEEDED):\n    {steps}\n", steps=steps),
+        refused(primitive, "values"),
         "out = forward(*values, **params)",
         "" if primitive.differentiable else "live = False",
         _OUT,
@@ -233,7 +236,9 @@ def recorder_of(primitive: Primitive) -> Callable[..., Any]:
         "PRIMITIVE": primitive,
         "NEEDED": primitive.needs_values,
         "TRACE": imperative.trace,
+        "CONTINUOUS": CONTINUOUS if primitive.takes_complex else "f",
         "forward": primitive.forward,
+        "refuse_complex": refuse_complex,
         "refuse_result": refuse_result,
         "save": primitive.save,
     }
@@ -273,12 +278,16 @@ def compute(
     if switches.tape is not None or switches.body is not None:
         return record_unusually(primitive, args, params, constant, switches)
     values = [_value_of(a) for a in args]
+    if not primitive.takes_complex:
+        refuse_complex(primitive, values)
     out = primitive.forward(*values, **params)
     if not primitive.differentiable:
         return out
     if type(out) is not np.ndarray:
         out = np.asarray(out)
-    live = out.dtype.kind == "f" if constant is None else graph.wanted(constant, primitive, out)
+    live = (
+        out.dtype.kind in CONTINUOUS if constant is None else graph.wanted(constant, primitive, out)
+    )
     node = Node(None, (), {}, (), out.shape, out.dtype)
     node.constant = not live
     new = make(imperative.trace, out, node)
@@ -319,6 +328,8 @@ def _record_several(
     # What is on a tape is what was asked for: what a pullback needs is computed once more.
     keeps = live and switches.tape is None
     kept = primitive.kept(params, inputs if keeps else None, imperative=True)
+    if not primitive.takes_complex:
+        refuse_complex(primitive, values)
     results = [np.asarray(result) for result in primitive.forward(*values, **kept.params)]
     if not switches.tracking:
         return tuple(Tensor(result, copy=False) for result in results)
@@ -347,6 +358,7 @@ _SHARED = {
     "__name__": __name__,
     "GUARD_DEFAULT": GuardDefault,
     "NUMBERS": NUMBERS,
+    "NUMERIC": NUMERIC,
     "compute": compute,
     "enter": graph.enter,
     "locked": graph.locked,

@@ -10,9 +10,9 @@ import numpy as np
 from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node, clock
-from tapegrad.tape.core.primitive import shaped
+from tapegrad.tape.core.primitive import Primitive, shaped
 
-__all__ = ["RESULT", "SHARED", "filled", "joined", "tuple_of"]
+__all__ = ["RESULT", "SHARED", "filled", "joined", "refused", "tuple_of"]
 
 #: Makes the node and the tensor of a result: the constructors, unrolled.
 RESULT = """
@@ -54,6 +54,17 @@ SHARED: dict[str, Any] = {
     "shaped": shaped,
     "weak": weakref.ref,
 }
+
+
+def refused(primitive: Primitive, values: str) -> str:
+    """Return the step that refuses complex operands.
+
+    Those of NumPy's own elementwise functions show in the result.
+    """
+    numpys = isinstance(primitive.forward, np.ufunc) and primitive.differentiable
+    if primitive.takes_complex or numpys:
+        return ""
+    return f"refuse_complex(PRIMITIVE, {values})"
 
 
 def filled(template: str, **parts: str) -> str:

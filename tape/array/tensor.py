@@ -21,7 +21,8 @@ from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
 from tapegrad.tape.array.scipy_sparse import answer_to_scipy
 from tapegrad.tape.core.appearance import cut, is_cut, is_differentiated
-from tapegrad.tape.core.checks import check_constant, check_real
+from tapegrad.tape.core.checks import check_constant, check_numeric
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.location import asked_by_numpy
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, functions
@@ -61,7 +62,7 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     Raises
     ------
     TypeError
-        For data that is not real, and for flags of the wrong type.
+        For data that are no numbers, and for flags of the wrong type.
     ValueError
         For ``constant=False`` with integer data.
 
@@ -127,16 +128,15 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
             x = x.value
         if dtype is not None:
             dtype = np.dtype(dtype)
-            check_real(dtype)
+            check_numeric(dtype)
         array = np.array(x, dtype=dtype, copy=True if copy else None, ndmin=int(ndmin))
-        check_real(array.dtype)
-        is_float = array.dtype.kind == "f"
-        if constant is False and not is_float:
-            raise ValueError(
-                f"a tensor of dtype {array.dtype} must be constant: only floats have gradients"
-            )
+        check_numeric(array.dtype)
+        continuous = array.dtype.kind in CONTINUOUS
+        if constant is False and not continuous:
+            what = f"a tensor of dtype {array.dtype}"
+            raise ValueError(f"{what} must be constant: only floats have gradients")
         node = Node(None, (), {}, (), array.shape, array.dtype)
-        node.constant = bool(constant) or not is_float
+        node.constant = bool(constant) or not continuous
         self._trace = imperative.trace
         self._value = array
         self._node = node
@@ -273,11 +273,11 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         array = np.asarray(new)
         if array is self._value:
             return
-        check_real(array.dtype)
+        check_numeric(array.dtype)
         old = self._node
         node = Node(None, (), {}, (), array.shape, array.dtype)
         node.grad = old.grad
-        node.constant = old.constant or array.dtype.kind != "f"
+        node.constant = old.constant or array.dtype.kind not in CONTINUOUS
         self._value, self._node, self._pin, self._lock = array, node, None, None
         if self._base is not None:
             self._base, self._path = None, ()

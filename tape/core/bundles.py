@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node, nobody
 from tapegrad.tape.core.primitive import Primitive, Shaped
 
@@ -53,6 +54,6 @@ def link_bundle(
     picked = []
     for k, result in enumerate(results):
         node = Node(output_p, (bundle,), {"index": k}, rest, result.shape, result.dtype)
-        node.constant = constant or result.dtype.kind != "f"
+        node.constant = constant or result.dtype.kind not in CONTINUOUS
         picked.append(node)
     return bundle, picked

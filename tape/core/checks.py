@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.location import user_location
 
 __all__ = [
     "as_result",
     "check_constant",
-    "check_real",
+    "check_numeric",
     "is_fraction",
+    "refuse_complex",
     "refuse_mask",
     "refuse_result",
 ]
@@ -25,11 +27,11 @@ def check_constant(constant: Any) -> None:
         raise TypeError(f"constant must be True, False or None, not {constant!r}")
 
 
-def check_real(dtype: np.dtype[Any]) -> None:
-    """Refuse dtypes that are not real numbers."""
-    if dtype.kind not in "fiub":
+def check_numeric(dtype: np.dtype[Any]) -> None:
+    """Refuse dtypes that are not numbers."""
+    if dtype.kind not in NUMERIC:
         raise TypeError(
-            f"a tensor holds real numbers (float, int or bool); the data has dtype {dtype}"
+            f"a tensor holds numbers (float, complex, int or bool); the data has dtype {dtype}"
         )
 
 
@@ -54,8 +56,24 @@ def as_result(out: Any, primitive: Any) -> np.ndarray[Any, Any]:
     return np.asarray(out)
 
 
+def refuse_complex(primitive: Any, operands: Any) -> None:
+    """Refuse complex operands of a primitive that does not say that it takes them."""
+    for a in operands:
+        if type(a) is complex or (hasattr(a, "dtype") and a.dtype.kind == "c"):
+            raise TypeError(_NO_COMPLEX.format(primitive.name, user_location()))
+
+
+_NO_COMPLEX = (
+    "{}: complex numbers have no derivative here, at {}. Write it with functions that have "
+    "(docs/guide/complex.md lists them), take x.real and x.imag, or pass tg.stop_gradient(x) if no "
+    "derivative is meant."
+)
+
+
 def refuse_result(out: Any, primitive: Any) -> None:
     """Say that a derivative ends at an operand of a kind that is not followed."""
+    if type(out) is np.ndarray and out.dtype.kind == "c":
+        raise TypeError(_NO_COMPLEX.format(primitive.name, user_location()))
     if isinstance(out, np.ndarray) and type(out) is not np.ndarray:
         what, how = f"a {type(out).__name__}", "np.asarray(operand)"
     else:

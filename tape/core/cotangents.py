@@ -31,9 +31,17 @@ def zeros(like: Any) -> Any:
 
 
 def cast(value: Any, dtype: np.dtype[Any]) -> Any:
-    """Return an array or a tensor with another dtype; a tensor's gradient flows through."""
+    """Return an array or a tensor with another dtype; a tensor's gradient flows through.
+
+    Of a complex cotangent or tangent of a real value the real part counts: that is the transpose of the
+    promotion of real numbers to complex ones. The only place of the library that takes it.
+    """
     if value.dtype == dtype:
         return value
+    if value.dtype.kind == "c" and dtype.kind != "c":
+        value = np.real(value)
+        if value.dtype == dtype:
+            return value
     return functions["cast"](value, dtype) if isinstance(value, Traced) else value.astype(dtype)
 
 

@@ -37,6 +37,8 @@ __all__ = [
 Rule = Callable[..., Any]
 
 _ANY_NUMBER = 1_000_000
+#: Families whose rules do not compute with the numbers.
+_ANY_FIELD = frozenset({"structural", "control"})
 
 
 class Registry(dict[Any, Any]):
@@ -224,6 +226,12 @@ class Primitive:
     call : bool
         Whether its derivatives are those of its expansion, which recordings of bodies may write out
         at once.
+    takes_complex : bool, optional
+        Whether its rules hold for complex numbers, too; where they do not, these are refused. By
+        default what only moves elements, or runs a user's function, takes them.
+    pairs : callable, optional
+        ``pairs(*args, **params)``: the same of complex numbers as pairs of real and imaginary part, in
+        plain NumPy, of which ``jit`` makes kernels; a real result is no pair.
     """
 
     def __init__(
@@ -260,6 +268,8 @@ class Primitive:
         repeats: Callable[[Mapping[str, Any]], bool] | None = None,
         source: Callable[..., str] | None = None,
         call: bool = False,
+        takes_complex: bool | None = None,
+        pairs: Callable[..., Any] | None = None,
         register: bool = True,
     ) -> None:
         self.name = name
@@ -296,6 +306,8 @@ class Primitive:
         self.dependence = dependence or OF_FAMILY.get(family, dense)
         self.source = source
         self.call = call
+        self.takes_complex = family in _ANY_FIELD if takes_complex is None else takes_complex
+        self.pairs = pairs
         #: Records an application in imperative code: ``record(args, params, constant)``.
         self.record: Callable[..., Any] = self._record_first
         #: Does the same inside ``grad``: ``link(trace, args, params, constant)``.

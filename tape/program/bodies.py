@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import belongs, bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import Structure, flatten, unflatten
@@ -95,7 +96,7 @@ class BodyTrace(StagingTrace):
         if type(value) in (float, int):
             array = example((), np.asarray(value).dtype)
             return self.variable(array, original=array.item())
-        if value.dtype.kind not in "fiub":
+        if value.dtype.kind not in NUMERIC:
             raise NotRecordable(f"a value of dtype {value.dtype}")
         array = example(np.shape(value), value.dtype)
         is_number = isinstance(value, np.generic)
@@ -286,7 +287,7 @@ def _output(leaf: Any, trace: BodyTrace) -> Any:
     if isinstance(leaf, np.ndarray):
         leaf = trace.originals.copy(leaf)
     if not isinstance(leaf, np.ndarray | np.generic | float | int) or (
-        not isinstance(leaf, float | int) and leaf.dtype.kind not in "fiub"
+        not isinstance(leaf, float | int) and leaf.dtype.kind not in NUMERIC
     ):
         raise NotRecordable(f"the function returns an object of type {type(leaf).__name__}")
     return leaf

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.core.dtypes import CONTINUOUS
+
 __all__ = ["example"]
 
 
 def example(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return an array of a shape and dtype that every primitive can compute with."""
-    if dtype.kind != "f":
+    if dtype.kind not in CONTINUOUS:
         return np.full(shape, dtype.kind == "b", dtype)
     if len(shape) > 1 and shape[-1] == shape[-2]:
         return np.array(np.broadcast_to(np.eye(shape[-1], dtype=dtype), shape))

@@ -17,6 +17,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import cast
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import current_line
 from tapegrad.tape.core.node import Node
@@ -227,7 +228,7 @@ class Program:
 
     @staticmethod
     def _floats(values: Sequence[Node]) -> tuple[int, ...]:
-        return tuple(i for i, v in enumerate(values) if v.dtype.kind == "f")
+        return tuple(i for i, v in enumerate(values) if v.dtype.kind in CONTINUOUS)
 
     @property
     def derived(self) -> list[Program]:

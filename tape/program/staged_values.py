@@ -112,7 +112,11 @@ class StagedAppearance(Appearance):
             value = args[0 if isinstance(args[0], Tensor) else -1]
             if trace is not body:
                 return body.appearance.between_numbers(value, ufunc, args)
-        if value.node not in trace.weak or not all(is_number(a, trace) for a in args):
+        if value.node not in trace.weak:
+            return NotImplemented
+        if not all(is_number(a, trace) for a in args):
+            if all(type(a) is complex or is_number(a, trace) for a in args):
+                trace.give_up("it computes with complex numbers of Python's")
             return NotImplemented
         if ufunc is np.divmod:
             x, y = (a.value.item() if isinstance(a, Tensor) else a for a in args)
@@ -124,12 +128,6 @@ class StagedAppearance(Appearance):
         if primitive.name in _COMPARISONS:  # Python's have a bool for a result, a guard
             return bool(trace.process(primitive, args, {}))
         return _compute(trace, primitive, args)
-
-    def with_foreign(self, value: Traced, ufunc: np.ufunc, args: tuple[Any, ...]) -> Any:
-        """Compute with complex numbers as without jit."""
-        if not any(isinstance(a, complex) for a in args):
-            return NotImplemented
-        return value.live_trace.give_up("it computes with complex numbers")
 
 
 def inside(body: Any, a: Any) -> Any:

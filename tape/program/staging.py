@@ -21,6 +21,8 @@ from tapegrad.tape.array.originals import Originals
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core import reverse
 from tapegrad.tape.core.bundles import link_bundle
+from tapegrad.tape.core.checks import refuse_complex
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import Line, user_location
@@ -131,6 +133,8 @@ class StagingTrace(Trace):
             elif not isinstance(a, (int, float, complex, np.generic)):
                 values[i] = np.asarray(values[i])
             operands.append(values[i])
+        if not primitive.takes_complex:
+            refuse_complex(primitive, values)
         if primitive.multiple:
             live = live and not constant
             return self._several(primitive, args, values, operands, links, params, live)
@@ -138,7 +142,7 @@ class StagingTrace(Trace):
         if type(out) is not np.ndarray:
             out = np.asarray(out)
         node = Node(primitive, tuple(links), dict(params), (), out.shape, out.dtype)
-        node.constant = not live or out.dtype.kind != "f"
+        node.constant = not live or out.dtype.kind not in CONTINUOUS
         node.operands = tuple(operands)
         node.where = user_location()
         self.entries.append(node)
@@ -212,7 +216,9 @@ class StagingTrace(Trace):
 
     def _cut(self, result: Any) -> Any:
         """Let no gradient flow to a result, in this run and in those of its program."""
-        return bind(primitives["stop_gradient"], result) if result.dtype.kind == "f" else result
+        return (
+            bind(primitives["stop_gradient"], result) if result.dtype.kind in CONTINUOUS else result
+        )
 
     def write(self, root: Traced, primitive: Primitive, args: tuple[Any, ...], params: Any) -> None:
         """Replace the value of `root`, unless others see its memory."""
@@ -231,7 +237,7 @@ class StagingTrace(Trace):
     def variable(self, value: Any, *, original: Any = None) -> Tensor:
         """Return an input of the tape; `original` is what the user passed, if not an array."""
         node = Node(None, (), {}, (), value.shape, value.dtype)
-        node.constant = value.dtype.kind != "f"
+        node.constant = value.dtype.kind not in CONTINUOUS
         self.inputs.append(node)
         self.passed[node] = value if original is None else original
         if any(_share_memory(array, original) for array in self.written):
@@ -256,11 +262,11 @@ class StagingTrace(Trace):
 
     def detach(self, tensor: Traced) -> Tensor:
         """Return the value as a leaf of this trace."""
-        name = "stop_gradient" if tensor.dtype.kind == "f" else "copy"
+        name = "stop_gradient" if tensor.dtype.kind in CONTINUOUS else "copy"
         new: Tensor = self.process(primitives[name], (tensor,), {})
         node = new.node
         node.inputs = ()
-        node.constant = node.dtype.kind != "f"
+        node.constant = node.dtype.kind not in CONTINUOUS
         return new
 
     def grad(self, tensor: Traced) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from tapegrad.tape.array.recorder import NUMBERS
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
@@ -119,7 +120,7 @@ class Tape:
             if isinstance(a, Tensor):
                 self._first.setdefault(a, source)
         made = self._append(primitive, tuple(operands), dict(params), node)
-        cut = node.constant and node.dtype.kind == "f" and primitive.differentiable
+        cut = node.constant and node.dtype.kind in CONTINUOUS and primitive.differentiable
         if cut and not _all_constant(node.inputs):
             # The user said so: a gradient that was to flow there would flow in a replay, too.
             self._append(primitives["stop_gradient"], (made,), {}, node)
@@ -389,7 +390,7 @@ def _all_constant(inputs: Sequence[Node | None]) -> bool:
 def _with_gradients(program: Program) -> Callable[..., Any]:
     """Return a compiled function that gives ``(outputs, gradients)`` for cotangents of one."""
     both = program.reverse(range(len(program.inputs)), imperative=True)
-    seeds = [np.ones(o.shape, o.dtype) for o in program.outputs if o.dtype.kind == "f"]
+    seeds = [np.ones(o.shape, o.dtype) for o in program.outputs if o.dtype.kind in CONTINUOUS]
     compiled, count = both.compile(), len(program.outputs)
 
     def run(*arrays: Any) -> tuple[list[Any], list[Any]]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
@@ -77,7 +78,7 @@ class TripTrace(BodyTrace):
         number = known(value)
         kind: Any = stands_for(value) if isinstance(value, Tensor) else type(value)
         array = np.asarray(number)
-        if array.dtype.kind not in "fiub" or kind is bool:
+        if array.dtype.kind not in NUMERIC or kind is bool:
             raise NotRecordable(f"a value of type {kind.__name__} and dtype {array.dtype}")
         if kind is np.ndarray:
             return self.variable(array)

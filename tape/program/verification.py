@@ -41,7 +41,7 @@ def verify(program: Program) -> None:
             if type(operand) is Node:
                 _require(operand in made, entry, "uses a value that is not made before it")
             else:
-                known = isinstance(operand, np.ndarray | np.generic | float | int)
+                known = isinstance(operand, np.ndarray | np.generic | float | int | complex)
                 _require(known, entry, "has an operand of type", type(operand).__name__)
         _require(entry not in made, entry, "makes a value that is made already")
         made.add(entry)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.numbers import as_number
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure
 from tapegrad.tape.python.thunks import Thunk
@@ -51,7 +52,7 @@ def items_of(iterable: Any) -> Items | None:
     if kind is range:
         return _of_range(iterable)
     if isinstance(iterable, Tensor) or kind is np.ndarray:
-        if not np.ndim(iterable) or iterable.dtype.kind not in "fiub":
+        if not np.ndim(iterable) or iterable.dtype.kind not in NUMERIC:
             return None
         return Items(len(iterable), [iterable], "*", [False], iterable.__getitem__)
     if kind is list or kind is tuple:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.python.places import ABSENT, Place, declared
 from tapegrad.tape.python.purity import IMMUTABLE
@@ -265,7 +266,7 @@ class Ledger:
         kind: type = type(value)
         if isinstance(value, np.ndarray) and not isinstance(value, Tensor):
             return self._array(value, place)
-        if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in "fiub"):
+        if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in NUMERIC):
             if place.text in self.varying and not isinstance(value, np.bool_):
                 self.check(place, "type", kind)
                 return self._input(value, place)
@@ -309,7 +310,7 @@ class Ledger:
     def _array(self, array: Any, place: Place) -> Any:
         if type(array) is not np.ndarray:
             self.abandon(f"{place} is an array of class {type(array).__name__}")
-        if array.dtype.kind not in "fiub" or not array.flags.aligned:
+        if array.dtype.kind not in NUMERIC or not array.flags.aligned:
             self.abandon(f"{place} is an array of dtype {array.dtype}")
         known = self._tensors.get(id(array))
         if known is not None:

@@ -26,6 +26,7 @@ import numpy as np
 
 from tapegrad.tape.array.flat import Flat
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions
@@ -143,7 +144,7 @@ class Promotions:
     def promote(self, array: Array) -> Tensor:
         """Return the tensor that stands for `array` from now on."""
         owner = owner_of(array)
-        if owner.dtype.kind not in "fiub":
+        if owner.dtype.kind not in NUMERIC:
             raise TracedArrayError(
                 f"a traced value is stored into an array of dtype {owner.dtype}, at {user_location()}: "
                 "its derivative would be lost there"
@@ -217,26 +218,41 @@ def view_of(tensor: Tensor, owner: Array, array: Array) -> Tensor:
     TracedArrayError
         If the elements are no regular part of the owner: other bytes, or a window that slides.
     """
-    if array.dtype == owner.dtype:
-        offset, rest = divmod(address_of(array) - address_of(owner), owner.itemsize)
-        steps = [s // owner.itemsize for s in array.strides]
-        if not rest and all(s % owner.itemsize == 0 for s in array.strides):
-            repeated = [i for i, (n, s) in enumerate(zip(array.shape, steps)) if n > 1 and not s]
-            once = [i for i in range(array.ndim) if i not in repeated]
-            sizes, steps = [array.shape[i] for i in once], [steps[i] for i in once]
-            for find in (_sliced, _cut_from_memory):
-                view = find(tensor, owner, offset, sizes, steps)
-                if view is not None:
-                    if repeated:
-                        full = [1 if i in repeated else n for i, n in enumerate(array.shape)]
-                        view = functions[np.broadcast_to](_reshaped(view, full), array.shape)
-                    return view
+    offset, part = address_of(array) - address_of(owner), None
+    if owner.dtype.kind == "c" and array.dtype == owner.real.dtype:
+        part = np.imag if offset % owner.itemsize else np.real
+        offset -= offset % owner.itemsize
+    if part is not None or array.dtype == owner.dtype:
+        view = _view_at(tensor, owner, offset, array.shape, array.strides)
+        if view is not None:
+            return view if part is None else functions[part](view)  # type: ignore[no-any-return]
     raise TracedArrayError(
         f"an array of shape {array.shape}, strides {array.strides} and dtype {array.dtype} shares the "
         f"memory of one of shape {owner.shape} that traced values were stored into, at "
         f"{user_location()}. tapegrad follows slices, reshaped and transposed arrays; copy what you "
         "read instead of viewing it otherwise"
     )
+
+
+def _view_at(
+    tensor: Tensor, owner: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> Tensor | None:
+    """Return the view with such strides, so many bytes from the start of the owner."""
+    offset, rest = divmod(offset, owner.itemsize)
+    if rest or any(s % owner.itemsize for s in strides):
+        return None
+    steps = [s // owner.itemsize for s in strides]
+    repeated = [i for i, (n, s) in enumerate(zip(shape, steps)) if n > 1 and not s]
+    once = [i for i in range(len(shape)) if i not in repeated]
+    sizes, steps = [shape[i] for i in once], [steps[i] for i in once]
+    for find in (_sliced, _cut_from_memory):
+        view = find(tensor, owner, offset, sizes, steps)
+        if view is not None:
+            if repeated:
+                full = [1 if i in repeated else n for i, n in enumerate(shape)]
+                view = functions[np.broadcast_to](_reshaped(view, full), shape)
+            return view
+    return None
 
 
 def _sliced(

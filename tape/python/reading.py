@@ -408,7 +408,7 @@ class Reader(Memory):
             value = self.see_all(value)
         if isinstance(owner, np.ndarray):
             value = self.see_all(value)
-            if name in ("flat", "real") and self.is_written_apart(owner, value):
+            if name in ("flat", "real", "imag") and self.is_written_apart(owner, value):
                 return partial(setattr, self.promote(owner), name, value)
         elif holds_tensor(value):
             self.exchange.note_attribute(owner, name)

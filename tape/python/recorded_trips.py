@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.program.trips import Writes
 from tapegrad.tape.python import special
 from tapegrad.tape.python.imaging import PLAIN
@@ -121,7 +122,7 @@ class OfTrip(OfBody):
 
     def item(self, owner: Any, key: Any) -> Thunk:
         self._touch(owner)
-        if type(owner) is np.ndarray and owner.dtype.kind in "fiub" and _is_traced(key):
+        if type(owner) is np.ndarray and owner.dtype.kind in NUMERIC and _is_traced(key):
             seen = self.see(owner)  # type: ignore[attr-defined]
             if seen is owner:  # all of its elements count, not that of this trip
                 owner = Tensor(owner, constant=True)

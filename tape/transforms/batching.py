@@ -10,7 +10,8 @@ import numpy as np
 from tapegrad.tape.array.application import bind, detached, held, lower_arguments, make_result
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
-from tapegrad.tape.core.checks import as_result, refuse_result
+from tapegrad.tape.core.checks import as_result, refuse_complex, refuse_result
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace
@@ -85,6 +86,8 @@ class BatchTrace(Trace):
             return body.process(primitive, args, params, constant)
         values, nodes = lower_arguments(self, args)
         batched = [node is not None for node in nodes]
+        if not primitive.takes_complex:
+            refuse_complex(primitive, values)
         if primitive.batch is not None:
             out = primitive.batch(tuple(values), tuple(batched), self.size, dict(params))
         elif primitive.family == "elementwise":
@@ -100,7 +103,7 @@ class BatchTrace(Trace):
             out = out.snapshot()
         elif type(out) is not np.ndarray:
             out = as_result(out, primitive)
-        if out.dtype.kind not in "fiub":
+        if out.dtype.kind not in NUMERIC:
             refuse_result(out, primitive)
         return make_result(self, primitive, args, params, values[0], out, _BATCHED)
 
@@ -130,7 +133,7 @@ class BatchTrace(Trace):
     def is_constant(self, tensor: Traced) -> bool:
         """Whether the values below are constant."""
         value = tensor.value
-        return value.constant if isinstance(value, Tensor) else value.dtype.kind != "f"
+        return value.constant if isinstance(value, Tensor) else value.dtype.kind not in CONTINUOUS
 
     def detach(self, tensor: Traced) -> Tensor:
         """Return the batch without the graphs below it."""

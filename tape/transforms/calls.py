@@ -12,6 +12,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.cotangents import fit, zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.program.program import Program
 
@@ -23,11 +24,11 @@ def _forward(*values: Any, program: Program) -> tuple[Any, ...]:
 
 
 def _pull(g: Any, y: Any, *values: Any, program: Program, imperative: bool = False) -> list[Any]:
-    floats = [i for i, node in enumerate(program.inputs) if node.dtype.kind == "f"]
+    floats = [i for i, node in enumerate(program.inputs) if node.dtype.kind in CONTINUOUS]
     cotangents = [
         zeros(o) if type(part) is int else fit(part, o.shape, o.dtype)
         for part, o in zip(g, program.outputs)
-        if o.dtype.kind == "f"
+        if o.dtype.kind in CONTINUOUS
     ]
     pullback = program.pullback(floats, imperative=imperative)
     parts = bind(jit_call_p, *values, *cotangents, program=pullback)
@@ -39,7 +40,7 @@ def _push(tangents: Any, y: Any, *values: Any, program: Program) -> list[Any]:
     moved = [i for i, t in enumerate(tangents) if t is not None]
     given = [tangents[i] for i in moved]
     pushed = iter(bind(jit_call_p, *values, *given, program=program.pushforward(moved)))
-    return [next(pushed) if o.dtype.kind == "f" else None for o in program.outputs]
+    return [next(pushed) if o.dtype.kind in CONTINUOUS else None for o in program.outputs]
 
 
 def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[Any, ...]:
@@ -57,6 +58,7 @@ def _declared(name: str, **slots: Any) -> Primitive:
         saves=("none", "value"),
         expansion=lambda *values, program: program(*values),
         call=True,
+        takes_complex=True,
         source=lambda args, params: f"{params['program']}({', '.join(args)})",
         **slots,
     )

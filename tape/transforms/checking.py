@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.pytree import flatten, paths, unflatten
 from tapegrad.tape.python.running import run
 from tapegrad.tape.transforms.derivatives import jvp, vjp
@@ -64,7 +65,8 @@ class _Flat:
         """Return the derivative along `v`, by differences of the fourth order."""
 
         def at(step: float) -> Any:
-            moved = [(x + step * t).astype(x.dtype) for x, t in zip(self.xs, _cut(v, self.xs))]
+            along = _cut(v, self.xs)
+            moved = [(x + step * t).astype(x.dtype) for x, t in zip(self.xs, along)]
             return _joined(self.function(moved))
 
         return (8 * (at(eps) - at(-eps)) - (at(2 * eps) - at(-2 * eps))) / (12 * eps)
@@ -79,25 +81,51 @@ class _Flat:
 
     def pulled(self, u: Any) -> Any:
         """Return the derivative of the results weighted by `u`, in reverse mode."""
-        return _joined(self.pull(self.xs, u))
+        return _joined(self.pull(self.xs, u), dual=True)
 
     def pull(self, xs: list[Any], u: Any) -> list[Any]:
         """Return the derivatives of the results weighted by `u` by the arguments."""
-        return list(vjp(self._of_arrays, *xs)[1](tuple(_cut(u, self.ys))))
+        return list(vjp(self._of_arrays, *xs)[1](tuple(_cut(u, self.ys, dual=True))))
 
     def _of_arrays(self, *xs: Any) -> tuple[Any, ...]:
         return tuple(self.function(list(xs)))
 
 
-def _joined(arrays: Sequence[Any]) -> Any:
-    """Return the elements of arrays as a vector."""
-    return np.concatenate([np.ravel(np.asarray(a, np.float64)) for a in arrays])
+def _is_complex(a: Any) -> bool:
+    return dtype_of(a).kind == "c"
 
 
-def _cut(vector: Any, like: Sequence[Any]) -> list[Any]:
+def _size(a: Any) -> int:
+    """Return how many real numbers there are in an array."""
+    return int(np.size(a)) * (1 + _is_complex(a))
+
+
+def _joined(arrays: Sequence[Any], *, dual: bool = False) -> Any:
+    """Return the elements of arrays as a vector of real numbers: complex ones as their parts.
+
+    Of cotangents (`dual`) the imaginary parts change their sign: the vector times that of tangents is
+    then the real part of the sum of their products.
+    """
+
+    def flat(a: Any) -> Any:
+        a = np.ravel(np.asarray(a))
+        if not _is_complex(a):
+            return a.astype(np.float64)
+        a = a.astype(np.complex128)
+        return (np.conjugate(a) if dual else a).view(np.float64)
+
+    return np.concatenate([flat(a) for a in arrays])
+
+
+def _cut(vector: Any, like: Sequence[Any], *, dual: bool = False) -> list[Any]:
     """Return a vector as arrays of given shapes and dtypes."""
-    parts = np.split(vector, np.cumsum([np.size(a) for a in like])[:-1])
-    return [np.asarray(p, dtype_of(a)).reshape(np.shape(a)) for p, a in zip(parts, like)]
+    found = []
+    for part, a in zip(np.split(vector, np.cumsum([_size(a) for a in like])[:-1]), like):
+        if _is_complex(a):
+            part = np.array(part, np.float64).view(np.complex128)
+            part = np.conjugate(part) if dual else part
+        found.append(np.asarray(part, dtype_of(a)).reshape(np.shape(a)))
+    return found
 
 
 def check_grads(
@@ -159,7 +187,7 @@ def check_grads(
     if order < 1:
         raise ValueError(f"check_grads: order must be at least 1, not {order}")
     flat = _flat(function, tuple(args))
-    least = min(dtype_of(a).itemsize for a in (*flat.xs, *flat.ys))
+    least = min(dtype_of(a).itemsize // (1 + _is_complex(a)) for a in (*flat.xs, *flat.ys))
     tolerance = _TOLERANCES[least]
     setting = _Setting(
         tuple(modes),
@@ -173,8 +201,12 @@ def check_grads(
 def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
     """Return the function of its float arguments; what else there is stays as it is."""
     leaves, structure = flatten(args)
-    leaves = [np.array(a) if hasattr(a, "__array__") or type(a) is float else a for a in leaves]
-    moving = [i for i, a in enumerate(leaves) if type(a) is np.ndarray and a.dtype.kind == "f"]
+    leaves = [
+        np.array(a) if hasattr(a, "__array__") or type(a) in (float, complex) else a for a in leaves
+    ]
+    moving = [
+        i for i, a in enumerate(leaves) if type(a) is np.ndarray and a.dtype.kind in CONTINUOUS
+    ]
     if not moving:
         raise TypeError("check_grads: none of the arguments is a float")
 
@@ -184,7 +216,7 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
             full[i] = x[()] if type(x) is np.ndarray and x.ndim == 0 else x
         found, made = flatten(run(function, *unflatten(structure, full)))
         pairs = zip(found, paths(made, "result"))
-        floats = [(y, name) for y, name in pairs if dtype_of(y).kind == "f"]
+        floats = [(y, name) for y, name in pairs if dtype_of(y).kind in CONTINUOUS]
         return [y for y, _ in floats], [name for _, name in floats]
 
     names = paths(structure, "args")
@@ -200,7 +232,7 @@ def _flat(function: Callable[..., Any], args: tuple[Any, ...]) -> _Flat:
 
 def _check(flat: _Flat, order: int, now: int, setting: _Setting, rng: np.random.Generator) -> None:
     """Check the first derivatives of a function, and then these as functions."""
-    sizes = (sum(map(np.size, arrays)) for arrays in (flat.xs, flat.ys))
+    sizes = (sum(map(_size, arrays)) for arrays in (flat.xs, flat.ys))
     v, u = (_unit(rng.normal(size=size)) for size in sizes)
     for mode, part in itertools.product(setting.modes, _parts(v, flat.xs)):
         found = _Comparison(flat, mode, setting).report(part, u)
@@ -267,7 +299,7 @@ class _Comparison:
 
 def _parts(vector: Any, like: Sequence[Any]) -> Iterator[Any]:
     """Yield for each array the vector that is 0 outside of it."""
-    ends = np.cumsum([0, *map(np.size, like)])
+    ends = np.cumsum([0, *map(_size, like)])
     places = np.arange(len(vector))
     for start, stop in itertools.pairwise(ends):
         if stop > start:
@@ -308,8 +340,12 @@ def _named(place: int | None, names: list[str], arrays: Sequence[Any]) -> str:
     if place is None:
         return f"a sum over {', '.join(names)}"
     for name, array in zip(names, arrays):
-        if place < np.size(array):
+        if place < _size(array):
+            part = ""
+            if _is_complex(array):
+                place, is_imaginary = divmod(place, 2)
+                part = ".imag" if is_imaginary else ".real"
             index = np.unravel_index(place, np.shape(array))
-            return f"{name}[{', '.join(map(str, index))}]" if index else name
-        place -= int(np.size(array))
+            return (f"{name}[{', '.join(map(str, index))}]" if index else name) + part
+        place -= _size(array)
     raise IndexError(place)

@@ -16,6 +16,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind, held, lower_arguments, make_result
 from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.bundles import link_bundle
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
@@ -61,6 +62,7 @@ recompute_p = Primitive(
     (lambda g, y, x, cotangent: g, None),
     jvp="linear",
     batch=_batch_again,
+    takes_complex=True,
     source=lambda args, params: f"np.array({args[0]})  # when {args[1]} is known",
 )
 
@@ -80,7 +82,9 @@ def _pulled_again(
     """
     first = next((c for c in cotangents if c is not None), None)
     if first is not None and any(map(is_followed, (*values, *cotangents))):
-        values = [bind(recompute_p, v, first) if held(v).dtype.kind == "f" else v for v in values]
+        values = [
+            bind(recompute_p, v, first) if held(v).dtype.kind in CONTINUOUS else v for v in values
+        ]
     return pulled_through(program, values, cotangents, imperative=imperative)
 
 
@@ -88,7 +92,7 @@ def _push(tangents: Any, y: Any, *values: Any, program: Program) -> list[Any]:
     moved = [i for i, t in enumerate(tangents) if t is not None]
     pushforward = program.pushforward(moved)
     pushed = iter(bind(checkpoint_p, *values, *(tangents[i] for i in moved), program=pushforward))
-    return [next(pushed) if r.dtype.kind == "f" else None for r in y]
+    return [next(pushed) if r.dtype.kind in CONTINUOUS else None for r in y]
 
 
 def _batch(args: Any, batched: Any, size: int, params: dict[str, Any]) -> tuple[Any, ...]:
@@ -110,6 +114,7 @@ def _declared(name: str, **slots: Any) -> Primitive:
         saves=("none", "value"),
         expansion=lambda *values, program: program(*values),
         source=lambda args, params: f"{params['program']}({', '.join(args)})",
+        takes_complex=True,
         **slots,
     )
 
@@ -204,7 +209,7 @@ class NotingTrace(BodyTrace):
             return self._several_noted(primitive, tuple(operands), params, out, where)
         out = held(out)
         node = entry(primitive, tuple(operands), dict(params), out.shape, out.dtype, where)
-        node.constant = out.dtype.kind != "f"
+        node.constant = out.dtype.kind not in CONTINUOUS
         self.entries.append(node)
         new = make_result(self, primitive, mine, params, values[0], out, node)
         return self._cut(new) if constant and not node.constant else new

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import held
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.errors import InvalidGradient
 from tapegrad.tape.core.pytree import flatten, flatten_like, paths, spread, unflatten
 from tapegrad.tape.program.bodies import is_operand, record_body
@@ -287,7 +288,7 @@ class custom_jvp(Custom):  # a decorator
         filled = []
         for leaf in call.leaves:
             t = next(given) if is_operand(leaf) else None
-            is_float = not is_operand(leaf) or dtype_of(leaf).kind == "f"
+            is_float = not is_operand(leaf) or dtype_of(leaf).kind in CONTINUOUS
             zero = np.zeros(
                 shape_of(leaf), dtype_of(leaf) if is_float and is_operand(leaf) else float
             )
@@ -304,7 +305,7 @@ class custom_jvp(Custom):  # a decorator
         what = f"the jvp of {call.name}: the tangent must be as the result"
         found = flatten_like(structure, tangent, what)
         for leaf, t, place in zip(leaves, found, paths(structure)):
-            if shape_of(t) != shape_of(leaf) and dtype_of(leaf).kind == "f":
+            if shape_of(t) != shape_of(leaf) and dtype_of(leaf).kind in CONTINUOUS:
                 raise ValueError(
                     f"the jvp of {call.name} returned a tangent of shape {shape_of(t)} for the result"
                     f"{place}, whose shape is {shape_of(leaf)}"

@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.errors import InvalidGradient
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.pytree import flatten, paths, unflatten
@@ -240,7 +241,7 @@ class Call:
 
     def moved(self) -> list[int]:
         """Return which operands are floats."""
-        return [i for i, o in enumerate(self.operands) if dtype_of(o).kind == "f"]
+        return [i for i, o in enumerate(self.operands) if dtype_of(o).kind in CONTINUOUS]
 
     def rebuilt(self, operands: Sequence[Any]) -> Any:
         """Return the arguments with other operands."""
@@ -249,7 +250,7 @@ class Call:
 
 def checked_cotangent(part: Any, like: Any, name: str, place: str) -> Any:
     """Check a cotangent that a rule returned for an operand."""
-    if part is None or dtype_of(like).kind != "f":
+    if part is None or dtype_of(like).kind not in CONTINUOUS:
         return None
     part = part if isinstance(part, Tensor) else np.asarray(part)
     if part.shape != shape_of(like):
@@ -257,7 +258,7 @@ def checked_cotangent(part: Any, like: Any, name: str, place: str) -> Any:
             f"the bwd of {name} returned a cotangent of shape {part.shape} for the argument at "
             f"args{place}, whose shape is {shape_of(like)}"
         )
-    if part.dtype.kind not in "fiub":
+    if part.dtype.kind not in NUMERIC:
         raise InvalidGradient(
             f"the bwd of {name} returned a cotangent of dtype {part.dtype} for args{place}; a cotangent "
             "is made of real numbers"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.application import bind
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.program.bodies import record_program
@@ -95,7 +96,7 @@ def _pushed_outside(tangents: Any, fun: Program, values: Any, count: int, parts:
 
 
 def floats_of(values: Sequence[Any]) -> list[int]:
-    return [i for i, v in enumerate(values) if v.dtype.kind == "f"]
+    return [i for i, v in enumerate(values) if v.dtype.kind in CONTINUOUS]
 
 
 def spread_over(parts: Sequence[Any], places: Sequence[int], count: int) -> list[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
+from tapegrad.tape.transforms.fields import check_arguments, real_results
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
 from tapegrad.tape.transforms.transformed import transformed
 from tapegrad.tape.transforms.values import floats_only, require_scalar
@@ -85,6 +86,7 @@ def value_and_grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the value of `function` and its gradient.
@@ -97,6 +99,9 @@ def value_and_grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(scalar, aux)``.
+    holomorphic : bool
+        Whether the function is holomorphic, and so has complex arguments and a complex result. A real
+        result needs no such promise: its gradient by z = x + iy is df/dx - i df/dy.
     adapt : bool
         Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
         the functions that it calls are followed. ``False`` runs it as it is.
@@ -113,9 +118,16 @@ def value_and_grad(
     >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    both = _value_and_gradient("value_and_grad", function, argnums, has_aux, adapt)
+    both = _value_and_gradient("value_and_grad", function, argnums, has_aux, holomorphic, adapt)
 
-    @transformed(value_and_grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
+    @transformed(
+        value_and_grad,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+        adapt=adapt,
+    )
     def value_and_gradient_of(*args: Any, **kwargs: Any) -> Any:
         value, aux, gradient = both(args, kwargs)
         return ((value, aux) if has_aux else value), gradient
@@ -124,14 +136,16 @@ def value_and_grad(
 
 
 def _value_and_gradient(
-    what: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, adapt: bool
-) -> Callable[..., Any]:
+    what: str, function: Callable[..., Any], argnums: Argnums, has_aux: bool, holomorphic: bool,
+    adapt: bool,
+) -> Callable[..., Any]:  # fmt: skip
     """Return a function of ``(args, kwargs)`` that gives value, aux and gradient."""
     choice = Choice(what, argnums)
-    check = require_scalar(what, function)
+    check = real_results(require_scalar(what, function), what, function, holomorphic=holomorphic)
     chosen_way = function if adapt else AsIs(function)
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
+        check_arguments(what, function, chosen, holomorphic=holomorphic)
         return pull_from(partial, chosen, has_aux, what, check)
 
     def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -147,6 +161,7 @@ def grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the gradient of `function`.
@@ -159,6 +174,9 @@ def grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(scalar, aux)``; then ``(gradient, aux)`` is returned.
+    holomorphic : bool
+        Whether the function is holomorphic, and so has complex arguments and a complex result. A real
+        result needs no such promise: its gradient by z = x + iy is df/dx - i df/dy.
     adapt : bool
         Whether the function is run as its image: conversions, ``math``, stores into plain arrays and
         the functions that it calls are followed. ``False`` runs it as it is.
@@ -184,9 +202,11 @@ def grad(
     >>> tg.grad(tg.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
-    both = _value_and_gradient("grad", function, argnums, has_aux, adapt)
+    both = _value_and_gradient("grad", function, argnums, has_aux, holomorphic, adapt)
 
-    @transformed(grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
+    @transformed(
+        grad, function, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic, adapt=adapt
+    )
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
         _, aux, gradient = both(args, kwargs)
         return (gradient, aux) if has_aux else gradient

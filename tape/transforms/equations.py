@@ -246,6 +246,7 @@ solution_p = Primitive(
     multiple=True,
     jvp=lambda tangents, y, *args, **params: [None] * len(y),
     batch=_batch,
+    takes_complex=True,
 )
 
 
@@ -333,6 +334,7 @@ implicit_p = Primitive(
     pull_all=_pull,
     jvp=_push,
     batch=_batch,
+    takes_complex=True,
     multiple=True,
     saves=("none", "value"),
 )

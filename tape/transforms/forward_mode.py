@@ -18,8 +18,9 @@ from tapegrad.tape.array.application import (
 )
 from tapegrad.tape.array.numbers import as_passed
 from tapegrad.tape.array.tensor import Tensor, make
-from tapegrad.tape.core.checks import as_result, refuse_result
+from tapegrad.tape.core.checks import as_result, refuse_complex, refuse_result
 from tapegrad.tape.core.cotangents import cast, zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.reverse import sweep
 from tapegrad.tape.core.state import state
@@ -47,6 +48,8 @@ class JVPTrace(Trace):
         if body is not None and body.level > self.level:
             return body.process(primitive, args, params, constant)
         primals, tangents = lower_arguments(self, args)
+        if not primitive.takes_complex:
+            refuse_complex(primitive, primals)
         if primitive.has_passive_arguments:
             tangents = [
                 t if primitive.differentiable_in(i) else None for i, t in enumerate(tangents)
@@ -65,7 +68,7 @@ class JVPTrace(Trace):
                 rule: Any = primitive.jvp
                 return self._several(out, rule(tangents, results, *primals, **params))
             out = as_result(out, primitive)
-        if out.dtype.kind != "f":
+        if out.dtype.kind not in CONTINUOUS:
             if out.dtype.kind not in "iub":
                 refuse_result(out, primitive)
             return out
@@ -77,7 +80,7 @@ class JVPTrace(Trace):
     def _several(self, out: Any, pushed: Any) -> tuple[Any, ...]:
         """Give each of several results its tangent; those that are no floats have none."""
         return tuple(
-            below if r.dtype.kind != "f" else make(self, r, _fitted(t, r))
+            below if r.dtype.kind not in CONTINUOUS else make(self, r, _fitted(t, r))
             for below, r, t in zip(out, map(held, out), pushed)
         )
 
@@ -162,7 +165,8 @@ def _transposed_vjp(
             else:
                 pulled = primitive.vjp(u, y, *primals, index=i, **params)  # type: ignore[misc]
             if belongs(pulled, trace):
-                roots.append((pulled.node, np.broadcast_to(t, pulled.shape)))
+                t = cast(np.broadcast_to(t, pulled.shape), pulled.dtype)
+                roots.append((pulled.node, t))
         if not roots:
             return np.zeros_like(y)
         return sweep(roots).get(u.node, np.zeros_like(y))

@@ -131,6 +131,11 @@ def _seed(tensor: Tensor, factor: Any, *, keep: bool) -> Any:
     """Return the cotangent of an output."""
     shape, dtype = tensor.shape, tensor.dtype
     if factor is None:
+        if dtype.kind == "c":
+            raise TypeError(
+                "gradients: an output is complex. Make it real (abs(z), z.real), or pass grad_outputs: "
+                "ones give the derivative of a holomorphic function"
+            )
         return np.ones(shape, dtype)
     if not isinstance(factor, Tensor):
         factor = np.asarray(factor)

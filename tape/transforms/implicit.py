@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind, held
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import cast
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import primitives
 from tapegrad.tape.core.pytree import Structure, flatten, flatten_like, unflatten
 from tapegrad.tape.program.bodies import NotRecordable, record_body
@@ -77,7 +78,9 @@ def _floats(tree: Any, what: str) -> tuple[list[Any], Structure]:
     """Return leaves as arrays or tensors of floats, and the structure."""
     leaves, structure = flatten(tree)
     values = [as_value(leaf, what) for leaf in leaves]
-    return [v if v.dtype.kind == "f" else cast(v, np.dtype(float)) for v in values], structure
+    return [
+        v if v.dtype.kind in CONTINUOUS else cast(v, np.dtype(float)) for v in values
+    ], structure
 
 
 def _solvers(

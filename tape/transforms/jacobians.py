@@ -7,8 +7,6 @@ structure of the arguments.
 
 from __future__ import annotations
 
-import itertools
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +14,19 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.as_is import AsIs
-from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.transforms.arguments import Argnums, Choice
+from tapegrad.tape.transforms.fields import (
+    any_complex,
+    check_arguments,
+    check_real_arguments,
+    real_results,
+)
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
+from tapegrad.tape.transforms.spaces import Space
 from tapegrad.tape.transforms.transformed import transformed
-from tapegrad.tape.transforms.values import dtype_of, floats_only, give_back, shape_of
-from tapegrad.tape.transforms.vectorisation import map_rows
+from tapegrad.tape.transforms.values import floats_only
 
 __all__ = ["check_chunk", "elementwise_grad", "hessian", "jacfwd", "jacobian", "jacrev"]
 
@@ -34,6 +37,7 @@ def jacrev(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in reverse mode.
@@ -50,7 +54,7 @@ def jacrev(
         Whether `function` returns ``(result, aux)``; then ``(jacobian, aux)`` is returned.
     chunk : int, optional
         How many rows to compute at a time. Fewer need less memory and more time.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -75,9 +79,15 @@ def jacrev(
     {'y': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
     """
     chosen = function if adapt else AsIs(function)
-    run = _in_reverse("jacrev", chosen, argnums, has_aux, chunk, _rows)
+    run = _in_reverse("jacrev", chosen, argnums, has_aux, chunk, holomorphic, _rows)
     return transformed(
-        jacrev, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        jacrev,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -87,6 +97,7 @@ def jacfwd(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in forward mode.
@@ -100,7 +111,7 @@ def jacfwd(
         As for :func:`jacrev`.
     chunk : int, optional
         How many columns to compute at a time.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -115,9 +126,15 @@ def jacfwd(
     array([ 6., 12.])
     """
     chosen = function if adapt else AsIs(function)
-    run = _forwards("jacfwd", chosen, argnums, has_aux, chunk)
+    run = _forwards("jacfwd", chosen, argnums, has_aux, chunk, holomorphic)
     return transformed(
-        jacfwd, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        jacfwd,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -127,6 +144,7 @@ def jacobian(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the jacobian of `function`, in the mode that costs less.
@@ -140,7 +158,7 @@ def jacobian(
         As for :func:`jacrev`.
     chunk : int, optional
         How many rows, or columns, to compute at a time.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -159,9 +177,15 @@ def jacobian(
            [0., 2.]]))
     """
     chosen = function if adapt else AsIs(function)
-    run = _in_reverse("jacobian", chosen, argnums, has_aux, chunk, _rows_or_columns)
+    run = _in_reverse("jacobian", chosen, argnums, has_aux, chunk, holomorphic, _rows_or_columns)
     return transformed(
-        jacobian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        jacobian,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -171,6 +195,7 @@ def hessian(
     has_aux: bool = False,
     *,
     chunk: int | None = None,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the second derivatives of `function`.
@@ -185,7 +210,7 @@ def hessian(
         Whether `function` returns ``(result, aux)``; then ``(hessian, aux)`` is returned.
     chunk : int, optional
         How many columns to compute at a time; the function is run once for each chunk.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Returns
@@ -207,10 +232,16 @@ def hessian(
     ((np.float64(0.0), np.float64(6.0)), (np.float64(6.0), np.float64(4.0)))
     """
     chosen = function if adapt else AsIs(function)
-    first = _in_reverse("hessian", chosen, argnums, has_aux, None, _rows)
-    run = _forwards("hessian", first, argnums, has_aux, chunk)
+    first = _in_reverse("hessian", chosen, argnums, has_aux, None, holomorphic, _rows)
+    run = _forwards("hessian", first, argnums, has_aux, chunk, holomorphic)
     return transformed(
-        hessian, function, argnums=argnums, has_aux=has_aux, chunk=chunk, adapt=adapt
+        hessian,
+        function,
+        argnums=argnums,
+        has_aux=has_aux,
+        chunk=chunk,
+        holomorphic=holomorphic,
+        adapt=adapt,
     )(run)
 
 
@@ -219,6 +250,7 @@ def elementwise_grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
+    holomorphic: bool = False,
     adapt: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that gives the gradient of the sum of all results of `function`.
@@ -234,7 +266,7 @@ def elementwise_grad(
         By which positional arguments to differentiate; a sequence gives a tuple of gradients.
     has_aux : bool
         Whether `function` returns ``(result, aux)``; then ``(gradient, aux)`` is returned.
-    adapt : bool
+    holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
     Examples
@@ -246,16 +278,20 @@ def elementwise_grad(
     what = "elementwise_grad"
     choice = Choice(what, argnums)
 
-    check = floats_only(what, function)
+    check = real_results(floats_only(what, function), what, function, holomorphic=holomorphic)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
+        check_arguments(what, function, chosen, holomorphic=holomorphic)
         out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
-        outputs = _Space(out)
+        outputs = Space(out)
         return choice.of_chosen(pullback(unflatten(outputs.structure, outputs.ones()))), aux
 
     way = function if adapt else AsIs(function)
 
-    @transformed(elementwise_grad, function, argnums=argnums, has_aux=has_aux, adapt=adapt)
+    @transformed(
+        elementwise_grad, function, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic,
+        adapt=adapt,
+    )  # fmt: skip
     def gradient_of(*args: Any, **kwargs: Any) -> Any:
         gradient, aux = choice.run(run, way, args, kwargs)
         return (gradient, aux) if has_aux else gradient
@@ -272,16 +308,22 @@ def _in_reverse(
     argnums: Argnums,
     has_aux: bool,
     chunk: int | None,
+    holomorphic: bool,
     blocks_of: Callable[..., Any],
 ) -> Callable[..., Any]:
     """Return what runs `function` once, and makes the blocks of its pullback."""
     choice = Choice(what, argnums)
-    check = floats_only(what, function)
+    floats = floats_only(what, function)
+    real = real_results(floats, what, function, holomorphic=holomorphic)
     check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
-        out, pullback, aux = pull_from(partial, chosen, has_aux, what, check)
-        return blocks_of(pullback, _Space(out), _Space(chosen), choice, chunk), aux
+        check_arguments(what, function, chosen, holomorphic=holomorphic)
+        inputs = Space(chosen)
+        # Columns, by real arguments, may be complex.
+        either = blocks_of is _rows_or_columns and not any_complex(inputs.leaves)
+        out, pullback, aux = pull_from(partial, chosen, has_aux, what, floats if either else real)
+        return blocks_of(pullback, Space(out), inputs, choice, chunk), aux
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         blocks, aux = choice.run(run, function, args, kwargs)
@@ -296,14 +338,21 @@ def _forwards(
     argnums: Argnums,
     has_aux: bool,
     chunk: int | None,
+    holomorphic: bool,
 ) -> Callable[..., Any]:
     """Return what runs `function` on tangents, once for each chunk of them, and makes the blocks."""
     choice = Choice(what, argnums)
     check = floats_only(what, function)
+    if holomorphic:
+        check = real_results(check, what, function, holomorphic=True)
     check_chunk(what, chunk)
 
     def run(partial: Callable[..., Any], chosen: tuple[Any, ...]) -> tuple[Any, Any]:
-        inputs = _Space(chosen)
+        if holomorphic:
+            check_arguments(what, function, chosen, holomorphic=True)
+        else:
+            check_real_arguments(what, function, chosen)
+        inputs = Space(chosen)
         found: list[Any] = []
 
         def push(*tangents: Any) -> list[Any]:
@@ -314,7 +363,7 @@ def _forwards(
 
         columns = inputs.images(push, chunk)
         out, aux = found
-        outputs = _Space(out)
+        outputs = Space(out)
         check(out, outputs.leaves)
         return _blocks_of_columns(columns, outputs, inputs, choice), aux
 
@@ -331,7 +380,7 @@ def check_chunk(what: str, chunk: int | None) -> None:
         raise ValueError(f"{what}: chunk must be a positive number of vectors, not {chunk}")
 
 
-def _rows(pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None) -> Any:
+def _rows(pullback: Any, outputs: Space, inputs: Space, choice: Choice, chunk: int | None) -> Any:
     """Return the blocks from one pullback for each element of the results."""
 
     def pull(*cotangents: Any) -> list[Any]:
@@ -349,11 +398,12 @@ _WORTHWHILE = 200_000
 
 
 def _rows_or_columns(
-    pullback: Any, outputs: _Space, inputs: _Space, choice: Choice, chunk: int | None
+    pullback: Any, outputs: Space, inputs: Space, choice: Choice, chunk: int | None
 ) -> Any:
     """Return the blocks from the pullbacks, or from their transposes, whichever are fewer."""
     spared = outputs.size - inputs.size
-    if spared <= 0 or spared * pullback.numbers() < _WORTHWHILE:
+    mixed = any_complex(outputs.leaves) and not any_complex(inputs.leaves)
+    if not mixed and (spared <= 0 or spared * pullback.numbers() < _WORTHWHILE):
         return _rows(pullback, outputs, inputs, choice, chunk)
     push = transposed(pullback, outputs.leaves, outputs.structure)
 
@@ -363,112 +413,8 @@ def _rows_or_columns(
     return _blocks_of_columns(inputs.images(pushed, chunk), outputs, inputs, choice)
 
 
-def _blocks_of_columns(columns: list[Any], outputs: _Space, inputs: _Space, choice: Choice) -> Any:
+def _blocks_of_columns(columns: list[Any], outputs: Space, inputs: Space, choice: Choice) -> Any:
     def cut(i: int, _: slice, k: int, place: slice) -> Any:
         return np.moveaxis(columns[i][place], 0, -1)
 
     return outputs.blocks(inputs, choice, cut)
-
-
-class _Space:
-    """The arrays of a nest as one vector.
-
-    Attributes
-    ----------
-    leaves : list
-        Arrays, tensors or numbers.
-    structure : Structure
-    size : int
-        The number of elements.
-    """
-
-    def __init__(self, tree: Any) -> None:
-        self.leaves, self.structure = flatten(tree)
-        self._shapes = [shape_of(leaf) for leaf in self.leaves]
-        ends = [0, *itertools.accumulate(map(math.prod, self._shapes))]
-        self._places = list(itertools.starmap(slice, itertools.pairwise(ends)))
-        self.size = ends[-1]
-
-    def images(self, apply: Callable[..., list[Any]], chunk: int | None) -> list[Any]:
-        """Return what a linear function makes of each unit vector.
-
-        Parameters
-        ----------
-        apply : callable
-            Takes leaves as arguments, and returns a list of leaves.
-        chunk : int or None
-            To how many vectors at a time.
-
-        Returns
-        -------
-        list of array
-            The leaves for all unit vectors, with an axis for these in front.
-        """
-        if self.size <= 1:
-            images = apply(*(unit[0] for unit in self._units(0, 1)))
-            return [np.reshape(image, (1, *np.shape(image)))[: self.size] for image in images]
-        step = min(chunk or self.size, self.size)
-        images = map_rows(apply, self._units(0, step))
-        if step == self.size:
-            return images
-        found = [_Rows(image, self.size) for image in images]
-        for start in range(step, self.size, step):
-            images = map_rows(apply, self._units(start, min(start + step, self.size)))
-            for rows, image in zip(found, images):
-                rows.add(image)
-        return [rows.whole() for rows in found]
-
-    def ones(self) -> list[Any]:
-        """Return leaves full of ones."""
-        return [np.ones(shape, dtype_of(leaf)) for leaf, shape in zip(self.leaves, self._shapes)]
-
-    def _units(self, start: int, stop: int) -> list[Any]:
-        """Return rows of the identity, cut into the leaves."""
-        parts = []
-        for leaf, shape, place in zip(self.leaves, self._shapes, self._places):
-            part = np.zeros((stop - start, place.stop - place.start), dtype_of(leaf))
-            ones = np.arange(max(start, place.start), min(stop, place.stop))
-            part[ones - start, ones - place.start] = 1
-            parts.append(part.reshape(stop - start, *shape))
-        return parts
-
-    def blocks(self, inputs: _Space, choice: Choice, cut: Callable[..., Any]) -> Any:
-        """Return the jacobian of this nest by `inputs`.
-
-        ``cut(i, place_i, k, place_k)`` gives the derivatives of leaf i by leaf k of the inputs; the
-        places are theirs in the two vectors.
-        """
-        rows = []
-        for i, (shape, place) in enumerate(zip(self._shapes, self._places)):
-            row = []
-            for k, leaf in enumerate(inputs.leaves):
-                block = cut(i, place, k, inputs._places[k])
-                if shape_of(block) != (*shape, *inputs._shapes[k]):
-                    block = np.reshape(block, (*shape, *inputs._shapes[k]))
-                row.append(give_back(cast(block, dtype_of(leaf)), like=leaf))
-            rows.append(choice.of_chosen(unflatten(inputs.structure, row)))
-        return unflatten(self.structure, rows)
-
-
-class _Rows:
-    """Rows of a large array that come in parts; plain arrays are written where they belong at once."""
-
-    def __init__(self, part: Any, count: int) -> None:
-        self._parts = [part]
-        self._array: Any = None
-        if type(part) is np.ndarray:
-            self._array = np.empty((count, *part.shape[1:]), part.dtype)
-            self._array[: len(part)] = part
-        self._next = part.shape[0]
-
-    def add(self, part: Any) -> None:
-        """Add the next rows."""
-        if self._array is None:
-            self._parts.append(part)
-        else:
-            self._array[self._next : self._next + len(part)] = part
-            self._next += len(part)
-
-    def whole(self) -> Any:
-        """Return all rows."""
-        return np.concatenate(self._parts) if self._array is None else self._array

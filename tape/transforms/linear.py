@@ -25,6 +25,7 @@ from tapegrad.tape.program.program import Program
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
 from tapegrad.tape.transforms.control.dependence import ANY, carried_along
 from tapegrad.tape.transforms.control.unwinding import unwind_p
+from tapegrad.tape.transforms.fields import real_results
 from tapegrad.tape.transforms.pullbacks import Pullback, pull_from, push_through
 from tapegrad.tape.transforms.reverse_mode import ReverseTrace
 from tapegrad.tape.transforms.transformed import spelled
@@ -332,7 +333,7 @@ def hvp(
     """
     choice = Choice("hvp", range(len(primals)) if argnums is None else argnums)
     primals, tangents = along("hvp", primals, tangents, choice)
-    check = require_scalar("hvp", function)
+    check = real_results(require_scalar("hvp", function), "hvp", function)
 
     def run(partial: Any, chosen: tuple[Any, ...]) -> Any:
         def gradient(*variables: Any) -> Any:

@@ -10,6 +10,7 @@ from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import write_into
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit
+from tapegrad.tape.core.dtypes import NUMERIC, REAL
 from tapegrad.tape.core.errors import InvalidGradient
 from tapegrad.tape.core.primitive import Primitive
 
@@ -72,32 +73,33 @@ class Operation:
         for index, variable in enumerate(self.variables):
             if variable.constant:
                 continue
-            part = pull_back(self, grad, index, variable.shape)
+            part = pull_back(self, grad, index, variable)
             if part is not None:
                 part = fit(part, variable.shape, variable.dtype)
                 node = variable.node
                 node.grad = part.copy() if node.grad is None else node.grad + part
 
 
-def pull_back(
-    operation: Operation, grad: np.ndarray[Any, Any], index: int, shape: tuple[int, ...]
-) -> Any:
+def pull_back(operation: Operation, grad: np.ndarray[Any, Any], index: int, variable: Any) -> Any:
     """Call ``backward_var`` and check what comes back; None for a skipped gradient."""
-    name = type(operation).__name__
+    name, shape = type(operation).__name__, variable.shape
+    kinds = NUMERIC if variable.dtype.kind == "c" else REAL
     try:
         part = operation.backward_var(grad, index)
     except SkipGradient:
         return None
-    if not isinstance(part, np.ndarray | np.generic | float | int) or isinstance(part, bool):
+    if not isinstance(part, np.ndarray | np.generic | float | int | complex) or isinstance(
+        part, bool
+    ):
         raise InvalidGradient(
             f"{name}.backward_var(grad, {index}) returned {part!r}; it must return a numeric array, "
             f"the gradient of variable {index} (shape {shape})"
         )
     part = np.asarray(part)
-    if part.dtype.kind not in "fiu":
+    if part.dtype.kind not in kinds or part.dtype.kind == "b":
         raise InvalidGradient(
-            f"{name}.backward_var(grad, {index}) returned an array of dtype {part.dtype}; "
-            "a gradient is made of real numbers"
+            f"{name}.backward_var(grad, {index}) returned an array of dtype {part.dtype}, where the "
+            f"variable is of dtype {variable.dtype}"
         )
     try:
         part = operation.grad_post_process_fn(part, shape)
@@ -160,6 +162,7 @@ operation_p = Primitive(
     lambda *arrays, call: call.run(tuple(np.asarray(a) for a in arrays)),
     vjp=_operation_vjp,
     jvp=_operation_jvp,
+    takes_complex=True,
 )
 
 
@@ -167,7 +170,7 @@ def _pull(g: Any, arrays: tuple[Any, ...], variable: int, call: _Call) -> Any:
     values = tuple(np.asarray(a) for a in arrays)
     if not call.holds(values):
         call.run(values)
-    return pull_back(call.operation, np.asarray(g), variable, values[variable].shape)
+    return pull_back(call.operation, np.asarray(g), variable, values[variable])
 
 
 def _run_operation_vjp(g: Any, *arrays: Any, variable: int, call: _Call) -> Any:
@@ -203,12 +206,14 @@ operation_vjp_p: Primitive = Primitive(
     "operation_vjp",
     _run_operation_vjp,
     vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=operation_jvp_p),
+    takes_complex=True,
 )
 
 operation_jvp_p: Primitive = Primitive(
     "operation_jvp",
     _run_operation_jvp,
     vjp=lambda *args, **params: _no_second_order(*args, **params, transposed=operation_vjp_p),
+    takes_complex=True,
 )
 
 

@@ -18,6 +18,7 @@ from tapegrad.tape.array.application import belongs, held, innermost, lower
 from tapegrad.tape.array.tensor import Tensor, make, pin_of
 from tapegrad.tape.core.bundles import link_bundle
 from tapegrad.tape.core.cotangents import fit, total, zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
@@ -174,6 +175,7 @@ linked_p = Primitive(
     pull_all=_pull_linked,
     jvp=_refuse,
     batch=_refuse,
+    takes_complex=True,
     multiple=True,
     saves=("none", "value"),
 )
@@ -286,7 +288,7 @@ def pushed(trace: JVPTrace, results: Sequence[Any], tangents: Sequence[Any]) -> 
     for given, t in zip(results, tangents):
         below = _below(given, trace)
         result = held(below)
-        if result.dtype.kind != "f":
+        if result.dtype.kind not in CONTINUOUS:
             out.append(below)
             continue
         t = zeros(result) if t is None else fit(_below(t, trace), result.shape, result.dtype)
@@ -303,7 +305,7 @@ def cotangents_of(g: Any, results: Sequence[Any]) -> list[Any]:
     """Return the cotangents of float results, zeros where there is none; None for other results."""
     return [
         None
-        if r.dtype.kind != "f"
+        if r.dtype.kind not in CONTINUOUS
         else zeros(r)
         if type(part) is int
         else fit(part, r.shape, r.dtype)
@@ -359,7 +361,7 @@ def pulled_through(
     None stands for a cotangent of zeros, or of what is no float.
     """
     with new_trace(ReverseTrace) as trace:
-        given = [trace.variable(v) if v.dtype.kind == "f" else v for v in map(held, values)]
+        given = [trace.variable(v) if v.dtype.kind in CONTINUOUS else v for v in map(held, values)]
         results = function(*given)
         roots = [
             (r.node, g) for r, g in zip(results, cotangents) if g is not None and belongs(r, trace)

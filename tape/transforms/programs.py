@@ -13,6 +13,7 @@ import numpy as np
 from tapegrad.tape.array.application import belongs, lower
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Shaped
 from tapegrad.tape.core.reverse import sweep_by_line
 from tapegrad.tape.core.state import state
@@ -88,7 +89,7 @@ def batch(program: Program, size: int, batched: Sequence[bool]) -> Program:
 
 def _check_floats(program: Program, wrt: Sequence[int], what: str) -> None:
     for i in wrt:
-        if program.inputs[i].dtype.kind != "f":
+        if program.inputs[i].dtype.kind not in CONTINUOUS:
             raise TypeError(
                 f"{what}: input {i} is of dtype {program.inputs[i].dtype}; only floats have derivatives"
             )
@@ -101,7 +102,7 @@ def _like(value: Any) -> Any:
 
 
 def _is_float(value: Any) -> bool:
-    return _like(value).dtype.kind == "f"  # type: ignore[no-any-return]
+    return _like(value).dtype.kind in CONTINUOUS  # type: ignore[no-any-return]
 
 
 def _tangent(out: Any, trace: JVPTrace) -> Any:

@@ -78,6 +78,7 @@ class Pullback:
                     f"vjp: the cotangent{place} has shape {g.shape}, the result it belongs to {shape}"
                 )
             if node is not None:
+                _check_field(g, node, "cotangent", self._structure_out, i)
                 roots.append((node, fit(g, node.shape, node.dtype)))
         if self._originals is not None:
             self._originals.check()
@@ -153,6 +154,15 @@ def _apart(grads: list[Any]) -> list[Any]:
     return grads
 
 
+def _check_field(g: Any, like: Any, kind: str, structure: Structure, index: int) -> None:
+    """Refuse complex directions of real values: their imaginary part would be lost."""
+    if g.dtype.kind == "c" and like.dtype.kind != "c":
+        place = place_of(structure, index)
+        raise TypeError(
+            f"the {kind}{place} is complex, and the value that it belongs to real: pass its real part"
+        )
+
+
 def pull_from(
     function: Callable[..., Any],
     primals: tuple[Any, ...],
@@ -226,6 +236,7 @@ def push_through(
                 raise ValueError(
                     f"{what}: the tangent{place} has shape {t.shape}, its primal {value.shape}"
                 )
+            _check_field(t, value, "tangent", structure, i)
             dual = trace.variable(value, original=leaf, tangent=cast(t, value.dtype))
             duals.append(dual)
         result, aux = split_aux(

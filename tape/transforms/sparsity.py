@@ -24,6 +24,7 @@ from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.compression import FlatTrace, Graph, Scheme, scheme_of
 from tapegrad.tape.transforms.derivatives import grad
+from tapegrad.tape.transforms.fields import check_real_arguments, real_results
 from tapegrad.tape.transforms.jacobians import check_chunk
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import Pullback, pull_from, push_through
@@ -104,10 +105,11 @@ def sparsity(
     what = "sparsity"
     options = {"argnums": argnums, "has_aux": has_aux, "order": order, "triple": triple}
     made = transformed(sparsity, function, **options, adapt=adapt)
-    choice, check = Choice(what, argnums), floats_only(what, function)
+    choice, check = Choice(what, argnums), real_results(floats_only(what, function), what, function)
     first = _differentiated(function, order == 2, argnums, has_aux, adapt)
 
     def run(partial: Callable[..., Any], primals: tuple[Any, ...]) -> tuple[Any, Any]:
+        check_real_arguments(what, function, primals)
         _, pullback, aux = pull_from(partial, primals, has_aux, what, check, kind=FlatTrace)
         graph = Graph(pullback)
         if order == 2:
@@ -271,12 +273,14 @@ def _sparse(
     made = transformed(make, function, **options)
     what, has_aux, chunk = make.__name__, options["has_aux"], options["chunk"]
     argnums = options["argnums"]
-    choice, floats = Choice(what, argnums), floats_only(what, function)
+    choice = Choice(what, argnums)
+    floats = real_results(floats_only(what, function), what, function)
     first = _differentiated(function, symmetric, argnums, has_aux, options["adapt"])
     check_chunk(what, chunk)
     schemes: list[Scheme] = []
 
     def run(partial: Callable[..., Any], primals: tuple[Any, ...]) -> tuple[Any, Any]:
+        check_real_arguments(what, function, primals)
         _, pullback, aux = pull_from(partial, primals, has_aux, what, floats, kind=FlatTrace)
         scheme = _scheme_for(Graph(pullback), schemes, symmetric)
         return _evaluated(scheme, pullback, chunk), aux

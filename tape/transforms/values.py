@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.tape.array.application import lower
 from tapegrad.tape.array.tensor import Tensor, own
 from tapegrad.tape.core.checks import refuse_mask
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.errors import NonScalarOutputError
 from tapegrad.tape.core.kinds import why_leaf
 from tapegrad.tape.core.pytree import Structure, flatten, paths
@@ -36,9 +37,9 @@ def as_value(leaf: Any, what: str) -> Any:
         return leaf.snapshot()
     refuse_mask(leaf)
     array = np.asarray(leaf)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in NUMERIC:
         raise TypeError(
-            f"{what}: arguments must be real arrays, numbers, tensors, or nests of them; "
+            f"{what}: arguments must be arrays of numbers, numbers, tensors, or nests of them; "
             f"got {type(leaf).__name__} ({array.dtype}){why_leaf(leaf)}"
         )
     return array
@@ -53,7 +54,7 @@ def place_of(structure: Structure, index: int) -> str:
 def differentiable(leaf: Any, what: str, structure: Structure = "*", index: int = 0) -> Any:
     """Make a leaf of a nest of arguments a value to differentiate by."""
     value = as_value(leaf, what)
-    if value.dtype.kind != "f":
+    if value.dtype.kind not in CONTINUOUS:
         raise TypeError(
             f"{what} differentiates by float arguments; got dtype {value.dtype}"
             f"{place_of(structure, index)}. "
@@ -127,7 +128,7 @@ def require_scalar(what: str, function: Any) -> Callable[[Any, list[Any]], None]
             )
         leaf = leaves[0]
         dtype = leaf.dtype if isinstance(leaf, Tensor) else np.asarray(leaf).dtype
-        if dtype.kind not in "fiub":
+        if dtype.kind not in NUMERIC:
             raise TypeError(f"{what}({name}): the function returned {leaf!r}, which is no number")
         check_floats(result, leaves)
 
@@ -161,7 +162,7 @@ def floats_only(what: str, function: Any) -> Callable[[Any, list[Any]], None]:
             )
         for leaf, path in zip(leaves, paths(flatten(result)[1])):
             dtype = dtype_of(leaf)
-            if dtype.kind == "f":
+            if dtype.kind in CONTINUOUS:
                 continue
             where = f" at {path}" if path else ""
             raise TypeError(

@@ -16,6 +16,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import innermost
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
@@ -113,7 +114,7 @@ def _is_finite(value: Any) -> bool:
     array = _bottom(value)
     if array.dtype.kind == "O":  # cotangents of several results
         return all(map(_is_finite, array.ravel()))
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+    return array.dtype.kind not in CONTINUOUS or bool(np.isfinite(array).all())
 
 
 def _what(value: Any) -> str:
@@ -129,7 +130,7 @@ def _described(value: Any) -> str:
     if array.dtype.kind == "O":
         return "; ".join(map(_described, array.ravel()))
     text = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
-    if array.dtype.kind != "f" or not array.size:
+    if array.dtype.kind not in CONTINUOUS or not array.size:
         return text
     finite = array[np.isfinite(array)]
     if finite.size:

@@ -17,6 +17,7 @@ from tapegrad.ops.declare.ufunc import as_tensor, check_operand, flagged
 from tapegrad.ops.elementwise.logistic import sigmoid_p, stop_gradient_p
 from tapegrad.tape import Tensor
 from tapegrad.tape.array.application import apply
+from tapegrad.tape.core.dtypes import REAL
 from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
 
 __all__ = [
@@ -31,7 +32,7 @@ _SELU_SCALE = 1.0507009873554805
 
 def _input(x: Array, name: str) -> Tensor:
     t = as_tensor(x)
-    check_operand(t.dtype.type(0), name)
+    check_operand(t.dtype.type(0), name, REAL)
     return t
 
 

@@ -24,8 +24,8 @@ def close(got: Any, wanted: Any) -> None:
         if isinstance(b, np.ndarray | np.generic):
             assert a.dtype == b.dtype, (a.dtype, b.dtype)
             assert np.shape(a) == np.shape(b)
-            if b.dtype.kind == "f":
-                tolerance = 1e-5 if b.dtype.itemsize <= 4 else 1e-12
+            if b.dtype.kind in "fc":
+                tolerance = 1e-5 if b.real.dtype.itemsize <= 4 else 1e-12
                 np.testing.assert_allclose(a, b, tolerance, tolerance)
                 continue
         np.testing.assert_array_equal(a, b)

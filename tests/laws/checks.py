@@ -11,11 +11,13 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
+import complex_numbers
 import layers
 import matrices
 import numpy as np
 import sparse_matrices
 import specials
+from differences import difference, directions, dot, like
 from windows import REFERENCES, SUMMED
 
 import tapegrad as tg
@@ -27,14 +29,12 @@ from tapegrad.tape.core.primitive import Primitive, primitives
 
 #: Relative to the largest value involved. The differences are good to about 1e-9.
 FIRST, SECOND = 1e-6, 1e-5
+#: Dtypes in which differences are that good.
+EXACT = (np.float64, np.complex128)
 #: Units in the last place by which NumPy's own loops may miss the exact result.
 NUMPY_ULPS = 4
 #: Units in the last place of the largest number involved, for sums, products and compositions.
 COMPOSITION_ULPS = 256
-
-
-class Kink(Exception):
-    """Differences make no sense at this point."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Application:
         return [
             i
             for i, a in enumerate(self.args)
-            if self.primitive.differentiable_in(i) and a.dtype.kind == "f"
+            if self.primitive.differentiable_in(i) and a.dtype.kind in "fc"
         ]
 
     @property
@@ -85,8 +85,11 @@ def assert_same_bits(got: Any, expected: Any, what: str) -> None:
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.dtype == expected.dtype, f"{what}: dtype {got.dtype}, not {expected.dtype}"
     assert got.shape == expected.shape, f"{what}: shape {got.shape}, not {expected.shape}"
-    same = np.array_equal(got, expected, equal_nan=expected.dtype.kind == "f")
+    same = np.array_equal(got, expected, equal_nan=expected.dtype.kind in "fc")
     assert same, f"{what}: {got} is not {expected}"
+    if expected.dtype.kind == "c":
+        for part in (np.real, np.imag):
+            assert_same_bits(part(got), part(expected), what)
     if expected.dtype.kind == "f":
         assert np.array_equal(np.signbit(got), np.signbit(expected)), f"{what}: a sign of zero"
 
@@ -109,42 +112,9 @@ def ulps_apart(got: Any, expected: Any, scale: Any = 0.0) -> float:
     """Largest distance in units in the last place of the greater value."""
     size = np.maximum(np.maximum(np.abs(got), np.abs(expected)), scale)
     with np.errstate(all="ignore"):
-        apart = np.abs(got - expected) / np.spacing(size.astype(expected.dtype))
+        apart = np.abs(got - expected) / np.spacing(size.astype(np.real(expected).dtype))
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))
     return float(np.max(np.where(same, 0.0, apart), initial=0.0))
-
-
-# Differences -------------------------------------------------------------------------------------
-
-
-def central(path: Any, step: float) -> Any:
-    """Derivative of an array-valued function of one number at 0, to fourth order."""
-    near = np.asarray(path(step), np.float64) - path(-step)
-    far = np.asarray(path(2 * step), np.float64) - path(-2 * step)
-    return (8 * near - far) / (12 * step)
-
-
-def difference(path: Any, tolerance: float, step: float = 1e-3) -> Any:
-    """The derivative at 0 by differences; at a kink, :class:`Kink`."""
-    result = central(path, step)
-    other = central(path, 0.4 * step)
-    if not np.isfinite(result).all() or not np.isfinite(other).all():
-        raise Kink
-    scale = 1.0 + np.max(np.abs(result), initial=0.0)
-    if np.max(np.abs(result - other), initial=0.0) > 0.3 * tolerance * scale:
-        raise Kink
-    return result
-
-
-def directions(arrays: list[Any], rng: Any, only: int | None = None) -> list[Any]:
-    return [
-        np.asarray(rng.uniform(-1, 1, a.shape) if only in (None, i) else np.zeros(a.shape), a.dtype)
-        for i, a in enumerate(arrays)
-    ]
-
-
-def dot(left: Any, right: Any) -> float:
-    return float(sum(np.sum(np.multiply(a, b), dtype=np.float64) for a, b in zip(left, right)))
 
 
 # Laws --------------------------------------------------------------------------------------------
@@ -172,7 +142,7 @@ def _scatter(value: Any, *arrays: Any, shape: Any, spec: Any) -> Any:
 def _recurrence(a: Any, b: Any, axis: int, reverse: bool) -> Any:
     a, b = np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0)
     order = range(len(b))[::-1] if reverse else range(len(b))
-    out, last = np.zeros_like(b), None
+    out, last = np.zeros(b.shape, np.result_type(a, b)), None
     for i in order:
         out[i] = last = b[i] if last is None else a[i] * last + b[i]
     return np.moveaxis(out, 0, axis)
@@ -229,7 +199,7 @@ IN_NUMPY = {
     "kinked": lambda *args, axis, tangent: np.broadcast_arrays(*args)[0],
 }
 IN_NUMPY.update(REFERENCES | layers.REFERENCES | matrices.REFERENCES | specials.REFERENCES)
-IN_NUMPY.update(sparse_matrices.REFERENCES)
+IN_NUMPY.update(sparse_matrices.REFERENCES | complex_numbers.REFERENCES)
 for _name in ("maximum", "minimum", "fmax", "fmin"):
     IN_NUMPY[f"{_name}_imperative"] = getattr(np, _name)
 #: These may sum in another order than NumPy's function.
@@ -289,7 +259,7 @@ def _pull(app: Application, primals: list[Any], g: Any) -> tuple[Any, ...]:
 
 def _cotangent(app: Application, rng: Any) -> Any:
     out = app.forward()
-    return np.asarray(rng.uniform(-1, 1, out.shape), out.dtype)
+    return like(out, rng)
 
 
 def check_cotangent(app: Application, rng: Any) -> None:
@@ -305,22 +275,20 @@ def check_cotangent(app: Application, rng: Any) -> None:
         assert np.shape(part) == primal.shape, f"{what}: shape {np.shape(part)}, {primal.shape}"
         assert part.dtype == primal.dtype, f"{what}: dtype {part.dtype}, {primal.dtype}"
         grad = np.zeros_like(primal) if leaf.grad is None else leaf.grad
-        assert_same_bits(grad + 0.0, np.asarray(part) + 0.0, f"{what}: backward() and vjp")
+        zero = np.zeros((), primal.dtype)
+        assert_same_bits(grad + zero, np.asarray(part) + zero, f"{what}: backward() and vjp")
 
 
 def check_vjp(app: Application, rng: Any) -> None:
     """The vjp agrees with differences along random directions, argument by argument."""
-    primals, exact = app.primals, app.forward().dtype == np.float64
+    primals, exact = app.primals, app.forward().dtype in EXACT
     tolerance, step = (FIRST, 1e-3) if exact else (1e-4, 0.1)
     g = _cotangent(app, rng)
     pulled = _pull(app, primals, g) if primals else ()
     for k in range(len(primals)):
         t = directions(primals, rng, only=k)
         slope = difference(
-            lambda s, t=t: np.sum(
-                g * np.asarray(app.function(*(x + s * d for x, d in zip(primals, t)))),
-                dtype=np.float64,
-            ),
+            lambda s, t=t: dot([g], [app.function(*(x + s * d for x, d in zip(primals, t)))]),
             tolerance,
             step,
         )
@@ -331,7 +299,7 @@ def check_vjp(app: Application, rng: Any) -> None:
 def check_jvp(app: Application, rng: Any) -> None:
     """<J t, g> = <t, J^T g>, for all arguments at once and for each."""
     primals, expected = app.primals, app.forward()
-    tolerance = 1e-11 if expected.dtype == np.float64 else 1e-5
+    tolerance = 1e-11 if expected.dtype in EXACT else 1e-5
     g = _cotangent(app, rng)
     pulled = _pull(app, primals, g) if primals else ()
     for only in [None, *range(len(primals))] if primals else []:
@@ -354,7 +322,7 @@ def check_jvp(app: Application, rng: Any) -> None:
 
 def check_second(app: Application, rng: Any) -> None:
     """The vjp can be differentiated by its arguments and its cotangent, both ways."""
-    if not app.wrt or app.forward().dtype != np.float64:
+    if not app.wrt or app.forward().dtype not in EXACT:
         return
     primals, g = app.primals, _cotangent(app, rng)
 
@@ -378,7 +346,7 @@ def check_second(app: Application, rng: Any) -> None:
 def check_vmap(app: Application, rng: Any, others: list[Application]) -> None:
     """vmap is a loop, whichever arguments are batched; so is vmap of the vjp."""
     apps = [app, *others]
-    exact = 1e-13 if app.forward().dtype == np.float64 else 1e-5
+    exact = 1e-13 if app.forward().dtype in EXACT else 1e-5
 
     def run(*args: Any) -> Any:
         return bind(app.primitive, *args, **app.params)
@@ -401,7 +369,7 @@ def check_vmap(app: Application, rng: Any, others: list[Application]) -> None:
         got = tg.vmap(run, in_axes=axes)(*given)
         what = f"vmap of {app.primitive.name} with in_axes={axes}"
         assert got.dtype == expected.dtype, f"{what}: dtype {got.dtype}, {expected.dtype}"
-        if expected.dtype.kind == "f":
+        if expected.dtype.kind in "fc":
             assert_near(got, expected, exact, what)
         else:
             assert_same_bits(got, expected, what)
@@ -437,7 +405,7 @@ def check_jit(apps: list[Application], rng: Any) -> None:
         what = f"jit of {primitive.name}"
         assert got.dtype == expected.dtype, f"{what}: dtype {got.dtype}, {expected.dtype}"
         assert got.shape == expected.shape, f"{what}: shape {got.shape}, {expected.shape}"
-        if expected.dtype.kind != "f":
+        if expected.dtype.kind not in "fc":
             assert_same_bits(got, expected, what)
             continue
         if primitive.family == "elementwise":

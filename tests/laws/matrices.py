@@ -29,7 +29,10 @@ def _in_linalg(name: str, pick: Any = None) -> Any:
     def function(*xs: Any, **params: Any) -> Any:
         y = getattr(np.linalg, name)(*map(wide, xs), **params)
         y = y if pick is None else pick(y)
-        return y if y.dtype.kind == "i" else y.astype(np.result_type(*xs))
+        if y.dtype.kind == "i":
+            return y
+        dtype = np.result_type(*xs)  # a logarithm of magnitudes is real
+        return y.astype(dtype if y.dtype.kind == "c" else np.zeros((), dtype).real.dtype)
 
     return function
 

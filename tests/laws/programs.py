@@ -11,7 +11,8 @@ import operator
 from typing import Any
 
 import numpy as np
-from checks import FIRST, assert_near, assert_same_bits, difference, directions, dot
+from checks import FIRST, assert_near, assert_same_bits
+from differences import difference, directions, dot
 from hypothesis import strategies as st
 
 import tapegrad as tg

@@ -13,6 +13,7 @@ import pytest
 import stacks
 from checks import Application
 from hypothesis import assume
+from test_complex_plane import moved
 from test_registry import sample, seeded
 
 import tapegrad as tg
@@ -102,6 +103,36 @@ def test_a_flipped_sign_in_a_rule_for_many_arguments_is_noticed(
         except AssertionError:
             noticed += 1
     assert noticed
+
+
+@pytest.mark.parametrize("name", ["exp", "multiply", "imag", "fft"])
+def test_a_conjugate_too_many_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = _off_the_line(name)
+    checks.check_vjp(app, _rng())
+    rules = app.primitive.vjps
+    wrong = tuple(lambda *args, r=rule, **params: np.conj(r(*args, **params)) for rule in rules)
+    _replace(monkeypatch, app.primitive, "vjps", wrong)
+    _expect_failure(checks.check_vjp, app, _rng())
+
+
+def test_another_part_than_the_real_one_for_a_real_operand_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = _off_the_line("multiply", (False, True))
+    checks.check_vjp(app, _rng())
+    right = cotangents.cast
+
+    def wrong(value: Any, dtype: Any) -> Any:
+        lost = value.dtype.kind == "c" and dtype.kind != "c"
+        return right(np.imag(value) if lost else value, dtype)
+
+    monkeypatch.setattr(cotangents, "cast", wrong)
+    _expect_failure(checks.check_vjp, app, _rng())
+
+
+def _off_the_line(name: str, which: tuple[bool, ...] = ()) -> Application:
+    app = _application(name, 2)
+    return moved(app, _rng(), which or (True,) * len(app.args))
 
 
 @pytest.mark.parametrize("name", ["max", "prod", "var", "gather", "cumprod"])

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import programs
 import pytest
-from checks import FIRST, Application, Kink, assert_near, assert_same_bits
+from checks import FIRST, Application, assert_near, assert_same_bits
+from differences import Kink, like
 from hypothesis import assume, given, reject, settings
 from test_registry import NAMES, _kinds, sample, seeded
 
@@ -54,9 +55,9 @@ def taped(app: Application) -> tuple[tg.Program, list[Any]]:
 
 def check_derivatives(program: tg.Program, values: list[Any], rng: Any) -> None:
     """Reverse and forward mode, program to program, are ``vjp`` and ``jvp`` of it."""
-    wrt = [i for i, node in enumerate(program.inputs) if node.dtype.kind == "f"]
+    wrt = [i for i, node in enumerate(program.inputs) if node.dtype.kind in "fc"]
     outputs = program(*values)
-    floats = [k for k, out in enumerate(outputs) if out.dtype.kind == "f"]
+    floats = [k for k, out in enumerate(outputs) if out.dtype.kind in "fc"]
 
     def function(*primals: Any) -> Any:
         full = list(values)
@@ -66,10 +67,8 @@ def check_derivatives(program: tg.Program, values: list[Any], rng: Any) -> None:
         return [results[k] for k in floats]
 
     primals = [values[i] for i in wrt]
-    cotangents = [
-        np.asarray(rng.uniform(-1, 1, outputs[k].shape), outputs[k].dtype) for k in floats
-    ]
-    tangents = [np.asarray(rng.uniform(-1, 1, p.shape), p.dtype) for p in primals]
+    cotangents = [like(outputs[k], rng) for k in floats]
+    tangents = [like(p, rng) for p in primals]
     reverse, forward = program.reverse(), program.forward()
     reverse.verify()
     forward.verify()
@@ -90,12 +89,12 @@ def check_derivatives(program: tg.Program, values: list[Any], rng: Any) -> None:
 def check_batch(program: tg.Program, values: list[Any], rng: Any) -> None:
     """A batch is its examples, whichever inputs differ among them."""
     others = [
-        rng.permutation(v.ravel()).reshape(v.shape) if v.dtype.kind == "f" else v for v in values
+        rng.permutation(v.ravel()).reshape(v.shape) if v.dtype.kind in "fc" else v for v in values
     ]
     try:
         program(*others)
     except np.linalg.LinAlgError:  # a permuted matrix has other properties, a multiple has the same
-        others = [v * 1.25 if v.dtype.kind == "f" else v for v in values]
+        others = [v * 1.25 if v.dtype.kind in "fc" else v for v in values]
     flags = [bool(rng.integers(2)) for _ in values]
     for batched in ([True] * len(values), flags):
         whole = program.batch(2, batched)
@@ -105,7 +104,7 @@ def check_batch(program: tg.Program, values: list[Any], rng: Any) -> None:
         for out, one, two in zip(got, program(*values), program(*second), strict=True):
             assert out.dtype == one.dtype
             examples = np.stack([one, two])
-            if out.dtype.kind == "f":
+            if out.dtype.kind in "fc":
                 assert_near(out, examples, NEAR.get(out.dtype, 1e-2), "a batch")
             else:
                 assert_same_bits(out, examples, "a batch")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import programs
 import pytest
-from checks import Kink
+from differences import Kink
 from hypothesis import assume, given, reject, settings
 
 from tapegrad.compile.jitted import recording

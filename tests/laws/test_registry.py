@@ -13,7 +13,8 @@ from typing import Any
 import checks
 import numpy as np
 import pytest
-from checks import Application, Kink
+from checks import Application
+from differences import Kink
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -84,7 +84,7 @@ WRONG: list[Callable[[Any], Any]] = [
     lambda x: np.fill_diagonal(x[None], 1.0),
     lambda x: np.put_along_axis(x, np.array([0]), 1.0, 0),
     lambda x: np.take_along_axis(x, np.array([0]), 0),
-    lambda x: np.astype(x, complex) if isinstance(x, tg.Tensor) else np.astype([1], float),
+    lambda x: np.astype(x, object) if isinstance(x, tg.Tensor) else np.astype([1], float),
 ]
 
 

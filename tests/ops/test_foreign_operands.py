@@ -9,7 +9,6 @@ import tapegrad as tg
 
 X = np.array([1.0, 2.0, 3.0])
 OBJECTS = np.array([1.0, 2.0, 3.0], dtype=object)
-COMPLEX = np.array([1.0j, 2.0, 3.0])
 MATRIX = np.matrix(np.diag([1.0, 2.0, 3.0]))
 HALF = Fraction(1, 2)
 
@@ -41,9 +40,6 @@ REFUSED = [
     lambda x: np.sum(np.concatenate([x, OBJECTS])),
     lambda x: np.sum(np.stack([x, OBJECTS])),
     lambda x: np.sum(np.where(X > 1, x, OBJECTS)),
-    lambda x: np.sum(np.abs(x * COMPLEX)),
-    lambda x: np.sum(np.abs(COMPLEX * x)),
-    lambda x: np.sum(np.abs(x.astype(complex))),
 ]
 MATRICES = [
     lambda x: np.sum(x @ MATRIX),
@@ -66,7 +62,7 @@ def test_no_derivative_is_lost_in_silence(f):
 
 
 @pytest.mark.parametrize("f", REFUSED)
-def test_tensors_hold_no_objects_and_no_complex_numbers(f):
+def test_tensors_hold_no_objects(f):
     with pytest.raises(TypeError):
         f(tg.tensor(X))
     with pytest.raises(TypeError):

@@ -162,7 +162,7 @@ def test_a_gradient_that_does_not_fit_is_a_value_error_and_keeps_the_graph(bad):
 def test_a_gradient_that_is_no_number_is_refused(bad):
     x = tg.tensor([1.0, 3.0])
     y = x * x
-    with pytest.raises(TypeError, match="real"):
+    with pytest.raises(TypeError, match=r"real|numbers"):
         y.backward(bad)
     assert x.grad is None
 

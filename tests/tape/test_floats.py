@@ -99,12 +99,11 @@ def test_operators_give_what_python_gives(f: Any, turned: bool, other: Any, x: f
                 how(lambda s: g(s) and s)(x)
             assert str(raised.value) == str(error)
         return
-    if isinstance(want, complex):
-        with pytest.raises(tg.TracedArrayError, match="complex"):
-            inside(g, x)
-        return
     got = inside(g, x)
     for a, b in zip(got, want) if f is divmod else [(got, want)]:
+        if isinstance(b, complex):  # stands for NumPy's
+            assert np.asarray(getattr(a, "value", a)) == pytest.approx(b, rel=1e-14)
+            continue
         assert type(a) in (Float, float)
         number = float(np.asarray(a.value if type(a) is Float else a))
         assert number == b or (f is operator.pow and number == pytest.approx(b, rel=1e-14))

@@ -80,8 +80,7 @@ def test_an_unknown_operand_is_a_type_error_or_gets_its_turn():
         x + object()
     with pytest.raises(TypeError):
         x * "text"
-    with pytest.raises(TypeError):
-        x + 1j
+    assert (x + 1j).dtype == complex
 
 
 def test_asarray_is_the_data_itself():
@@ -98,8 +97,8 @@ def test_asarray_is_the_data_itself():
 
 def test_a_numpy_function_without_counterpart_is_a_type_error_and_not_a_silent_array():
     x = tg.tensor([1.0, 2.0])
-    with pytest.raises(TypeError, match=re.escape("numpy.fft.fft has no differentiable form")):
-        np.fft.fft(x)
+    with pytest.raises(TypeError, match=re.escape("numpy.roots has no differentiable form")):
+        np.roots(x)
     with pytest.raises(TypeError, match="gcd"):
         np.gcd(x, 2)
 

@@ -112,16 +112,14 @@ def test_constant_must_be_a_bool_or_none(bad):
             make()
 
 
-@pytest.mark.parametrize(
-    "bad", [1j, "text", None, [None], np.ones(2, complex), np.array(["a"]), object(), {1.0: 2}]
-)
-def test_data_that_is_not_real_is_a_type_error(bad):
-    with pytest.raises(TypeError, match="real"):
+@pytest.mark.parametrize("bad", ["text", None, [None], np.array(["a"]), object(), {1.0: 2}])
+def test_data_that_is_no_number_is_a_type_error(bad):
+    with pytest.raises(TypeError, match="holds numbers"):
         tg.tensor(bad)
 
 
-@pytest.mark.parametrize("dtype", [complex, object, str, "datetime64[s]"])
-def test_a_dtype_that_is_not_real_is_a_type_error(dtype):
+@pytest.mark.parametrize("dtype", [object, str, "datetime64[s]"])
+def test_a_dtype_that_is_no_number_is_a_type_error(dtype):
     with pytest.raises(TypeError):
         tg.tensor([1.0], dtype=dtype)
     with pytest.raises(TypeError):
@@ -379,10 +377,10 @@ def test_replacing_data_leaves_a_live_graph_alone():
     assert np.array_equal(w.grad, [2.0, 2.0])
 
 
-def test_data_must_be_real():
+def test_data_must_be_numbers():
     w = tg.tensor([1.0])
-    with pytest.raises(TypeError, match="real"):
-        w.data = np.array([1j])
+    with pytest.raises(TypeError, match="holds numbers"):
+        w.data = np.array(["a"])
 
 
 def test_methods_have_documented_signatures():

@@ -66,9 +66,9 @@ def test_integers_are_refused_with_the_way_out(x):
         tg.jvp(f, (2,), (1.0,))
 
 
-@pytest.mark.parametrize("x", ["text", 1j, object(), np.array([1j]), {1.0}])
-def test_what_is_no_real_array_is_refused(x):
-    with pytest.raises(TypeError, match="real arrays"):
+@pytest.mark.parametrize("x", ["text", object(), np.array([None]), {1.0}])
+def test_what_is_no_array_of_numbers_is_refused(x):
+    with pytest.raises(TypeError, match="arrays of numbers"):
         tg.grad(f)(x)
 
 
@@ -273,8 +273,8 @@ def test_whatever_would_cut_a_value_off_raises(cut):
 
 
 def test_an_unknown_numpy_function_raises_under_a_transformation():
-    with pytest.raises(TypeError, match=r"numpy\.fft\.fft has no differentiable form"):
-        tg.grad(lambda x: np.sum(np.fft.fft(x).real))(np.ones(2))
+    with pytest.raises(TypeError, match=r"numpy\.roots has no differentiable form"):
+        tg.grad(lambda x: np.sum(np.roots(x).real))(np.ones(2))
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_what_is_shared_may_be_anything():
         (lambda: tg.vmap(lambda p: p["a"])({"a": 1.0}), ValueError, r"shape \(\), args\[0\]\['a'\]"),
         (lambda: tg.vmap(lambda p: p)({"a": X, "b": X.T}), ValueError,
          r"3 \(args\[0\]\['a'\]\), 2 \(args\[0\]\['b'\]\)"),
-        (lambda: tg.vmap(lambda x: x)("text"), TypeError, "vmap: arguments must be real arrays"),
+        (lambda: tg.vmap(lambda x: x)("text"), TypeError, "vmap: arguments must be arrays of numbers"),
         (lambda: tg.vmap(lambda x: x if x[0] > 0 else -x)(X[:0]), ValueError, "there are no examples"),
     ],
 )  # fmt: skip

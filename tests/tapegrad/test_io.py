@@ -125,7 +125,6 @@ def bad_files() -> dict[str, bytes]:
         "damaged": bytes(flipped),
         "pickled": archive(data=np.array([{"a": 1}, None], dtype=object)),
         "no data": archive(other=np.ones(2)),
-        "complex": archive(data=np.array([1j])),
         "text data": archive(data=np.array(["a"])),
         "gradient of another shape": archive(data=np.ones(2), grad=np.ones(3)),
         "gradient of another dtype": archive(data=np.ones(2), grad=np.ones(2, "f")),

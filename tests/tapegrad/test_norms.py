@@ -290,7 +290,7 @@ def test_norms_batch_and_compile(ord: Any) -> None:
         (lambda: tg.linalg.vector_norm([1.0], np.nan), ValueError),
         (lambda: tg.linalg.vector_norm([1.0], axis=1), np.exceptions.AxisError),
         (lambda: tg.linalg.vector_norm([[1.0]], axis=(0, 0)), ValueError),
-        (lambda: tg.linalg.vector_norm([1j]), TypeError),
+        (lambda: tg.linalg.vector_norm(["a"]), TypeError),
         (lambda: tg.linalg.matrix_norm([[1.0]], 3), ValueError),
         (lambda: tg.linalg.matrix_norm([[1.0]], "max"), ValueError),
         (lambda: tg.linalg.matrix_norm([[1.0]], axis=0), TypeError),

@@ -18,6 +18,7 @@ import numpy as np
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit, zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.node import Node, clock
 from tapegrad.tape.core.primitive import Primitive, functions, primitives
@@ -86,7 +87,7 @@ def _pull(
     cotangents = [
         zeros(o) if type(part) is int else fit(part, o.shape, o.dtype)
         for part, o in zip(g, program.outputs)
-        if o.dtype.kind == "f"
+        if o.dtype.kind in CONTINUOUS
     ]
     ways = {key: way.pullback(floats, imperative=imperative) for key, way in ways.items()}
     parts = bind(primitives[name], index, *operands, *cotangents, axes=axes, **ways)
@@ -134,7 +135,7 @@ def _source(args: list[str], params: dict[str, Any], *, name: str) -> str:
 
 
 def _floats(values: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(i for i, v in enumerate(values) if v.dtype.kind == "f")
+    return tuple(i for i, v in enumerate(values) if v.dtype.kind in CONTINUOUS)
 
 
 def _declared(name: str) -> Primitive:
@@ -147,6 +148,7 @@ def _declared(name: str) -> Primitive:
             multiple=True,
             saves=("none", "value"),
             source=partial(_source, name=name),
+            takes_complex=True,
             **slots,
         )
 
@@ -301,7 +303,7 @@ def _chosen(name: str, index: Any, ways: dict[str, Callable[..., Any]], operands
 def predicate(pred: Any, what: str) -> Any:
     """Return a predicate as a bool or a boolean tensor; `what` is how errors begin."""
     value = pred if isinstance(pred, Tensor) else np.asarray(pred)
-    if value.dtype.kind not in "fiub":
+    if value.dtype.kind not in NUMERIC:
         raise TypeError(f"{what} must be a truth value, not {type(pred).__name__}")
     if value.shape != ():
         raise TypeError(

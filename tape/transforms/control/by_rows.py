@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.paths import Hole, freeze_index
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Shaped, primitives
 from tapegrad.tape.program.program import Program
@@ -324,5 +325,5 @@ def _normal(index: _Index, size: int) -> _Index:
 
 def _input(shape: tuple[int, ...], like: Any) -> Node:
     new = Node(None, (), {}, (), shape, like.dtype)
-    new.constant = like.dtype.kind != "f"
+    new.constant = like.dtype.kind not in CONTINUOUS
     return new

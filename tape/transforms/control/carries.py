@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import cast
+from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
 from tapegrad.tape.core.pytree import Structure, count, flatten, flatten_like, paths, unflatten
 from tapegrad.tape.program.bodies import Body, LoopTrace, NotRecordable, record_body
 from tapegrad.tape.transforms.control.alike import Result, results_of, with_dtypes
@@ -29,7 +30,7 @@ def kind_of(leaf: Any, what: str) -> Result:
     if not isinstance(leaf, Tensor | np.ndarray | np.generic | float | int):
         raise TypeError(f"{what} must be an array or a number, and is of type {standing.__name__}")
     dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
-    if dtype.kind not in "fiub":
+    if dtype.kind not in NUMERIC:
         raise TypeError(
             f"{what} is of dtype {dtype}; loops carry real numbers, integers and booleans"
         )
@@ -178,7 +179,7 @@ class Carry:
         """Return the kind of a leaf that must be what it was and what it became."""
         same = kind.shape == result.shape
         if same and kind.is_number and result.is_number:
-            return kind if kind.dtype == result.dtype or kind.dtype.kind == "f" else result
+            return kind if kind.dtype == result.dtype or kind.dtype.kind in CONTINUOUS else result
         if same and kind.is_number and kind.fits(result.dtype):
             return result
         if same and result.fits(kind.dtype):

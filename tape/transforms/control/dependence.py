@@ -11,8 +11,8 @@ from tapegrad.tape.program.program import Program
 __all__ = ["ANY", "FLOATS", "carried_along", "reached"]
 
 #: Kinds of dtypes through which derivatives flow (bundles are of objects), and all that there are.
-FLOATS = "fO"
-ANY = "fOiub"
+FLOATS = "fcO"
+ANY = "fcOiub"
 
 
 def reached(program: Program, sources: Iterable[Any], kinds: str = ANY) -> set[Node]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Shaped
 from tapegrad.tape.program.bodies import record_program
@@ -83,7 +84,7 @@ def dual_body(body: Program, wrt: tuple[int, ...], carried: int, stacked: int) -
             inputs += both.inputs[start:end]
             inputs += [tangents[i] for i in wrt if start <= i < end]
         count = len(body.outputs)
-        floats = [j for j, o in enumerate(body.outputs) if shape_of(o).dtype.kind == "f"]
+        floats = [j for j, o in enumerate(body.outputs) if shape_of(o).dtype.kind in CONTINUOUS]
         pushed = dict(zip(floats, both.outputs[count:]))
         outputs = [*both.outputs[:carried], *(pushed[i] for i in wrt if i < carried)]
         outputs += both.outputs[carried:count]
@@ -160,7 +161,7 @@ def _split(
             found["kept" if node in varying else "invariant"].append(node)
     sources = [("input", positions[node]) for node in found["input"]]
     sources += [(name, k) for name in ("invariant", "kept") for k in range(len(found[name]))]
-    floats = [j for j, o in enumerate(body.outputs) if shape_of(o).dtype.kind == "f"]
+    floats = [j for j, o in enumerate(body.outputs) if shape_of(o).dtype.kind in CONTINUOUS]
     sources += [("cotangent", j) for j in floats]
     inputs = [*found["input"], *found["invariant"], *found["kept"], *given]
     entries = [e for e in pulled.entries if e in late or e in again]

@@ -20,6 +20,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.cotangents import fit, zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, Shaped
 from tapegrad.tape.core.slots import Kept
@@ -126,7 +127,11 @@ def _joint(tangents: Any, *operands: Any, **params: Any) -> tuple[Any, list[Any]
         given += operands[start:end]
         given += [filled[i] for i in wrt if start <= i < end]
     moved = [i for i in wrt if i < carried]
-    rows = [j for j, o in enumerate(body.outputs) if j >= carried and shape_of(o).dtype.kind == "f"]
+    rows = [
+        j
+        for j, o in enumerate(body.outputs)
+        if j >= carried and shape_of(o).dtype.kind in CONTINUOUS
+    ]
     further = {
         "body": dual_body(body, wrt, carried, stacked),
         "carried": carried + len(moved),
@@ -152,7 +157,7 @@ def _joint(tangents: Any, *operands: Any, **params: Any) -> tuple[Any, list[Any]
 def _moving(params: Mapping[str, Any], flags: Sequence[bool]) -> tuple[int, ...]:
     """Return the inputs of the body by which it is to be differentiated, if some arguments move."""
     body = params["body"]
-    is_float = [node.dtype.kind == "f" for node in body.inputs]
+    is_float = [node.dtype.kind in CONTINUOUS for node in body.inputs]
     moving = [f and is_f for f, is_f in zip(flags, is_float)]
     found, _ = carried_along(body, params["carried"], moving, FLOATS)
     return tuple(i for i, (f, is_f) in enumerate(zip(found, is_float)) if f and is_f)
@@ -233,7 +238,7 @@ def _shapes(params: Mapping[str, Any]) -> list[Shaped]:
 
 def _cotangent(part: Any, like: Shaped) -> Any:
     """Return the cotangent of a result; None for none."""
-    if type(part) is int or like.dtype.kind != "f":
+    if type(part) is int or like.dtype.kind not in CONTINUOUS:
         return None
     return fit(part, like.shape, like.dtype)
 
@@ -256,7 +261,7 @@ class _Sweep:
         self.rows = [i for i in wrt if _is_row(i, params)]
         #: The outputs of the body that have cotangents.
         kinds = [shape_of(output).dtype.kind for output in self.body.outputs]
-        self.floats = [j for j, kind in enumerate(kinds) if kind == "f"]
+        self.floats = [j for j, kind in enumerate(kinds) if kind in CONTINUOUS]
 
     def source_of(self, output: int, cotangents: Sequence[Any]) -> tuple[str, Any]:
         """Return where the cotangent of an output of the body comes from."""
@@ -452,6 +457,7 @@ def _declared(name: str, pull: Any, **slots: Any) -> Primitive:
         multiple=True,
         saves=("value",),
         repeats=_repeats,
+        takes_complex=True,
         **slots,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.cotangents import zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.program.program import Program
@@ -34,7 +35,7 @@ def most_states(carry: Sequence[Any]) -> int:
 
 def moving(body: Program, carried: int, flags: Sequence[bool]) -> tuple[int, ...]:
     """Return the inputs by which the body is to be differentiated, if some arguments move."""
-    is_float = [node.dtype.kind == "f" for node in body.inputs]
+    is_float = [node.dtype.kind in CONTINUOUS for node in body.inputs]
     found, _ = carried_along(body, carried, [f and k for f, k in zip(flags, is_float)], FLOATS)
     return tuple(i for i, (f, k) in enumerate(zip(found, is_float)) if f and k)
 

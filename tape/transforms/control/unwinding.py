@@ -19,6 +19,7 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.cotangents import fit, zeros
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, Shaped, primitives
 from tapegrad.tape.program.bodies import record_program
 from tapegrad.tape.program.examples import example
@@ -116,7 +117,9 @@ class _Back:
             self.sums[i] = np.zeros(value.shape, value.dtype)
         moved = [i for i in wrt if i < carried]
         self.sums.update(zip(moved, parts.cotangents))
-        self.floats = [i for i, c in enumerate(parts.carry) if np.asarray(c).dtype.kind == "f"]
+        self.floats = [
+            i for i, c in enumerate(parts.carry) if np.asarray(c).dtype.kind in CONTINUOUS
+        ]
         self.zeros = {i: np.zeros_like(parts.carry[i]) for i in self.floats if i not in moved}
 
     def __call__(self, state: Sequence[Any], active: Any) -> None:
@@ -296,6 +299,7 @@ unwind_p = Primitive(
     pull_all=_pull_unwinding,
     jvp=_push_unwinding,
     repeats=lambda params: True,
+    takes_complex=True,
     example=_example_of_unwinding,
     batch=_batch_unwinding,
     multiple=True,

@@ -221,6 +221,7 @@ def _declared(name: str, pull: Any, **slots: Any) -> Primitive:
         multiple=True,
         saves=("value",),
         repeats=lambda params: True,
+        takes_complex=True,
         **slots,
     )
 

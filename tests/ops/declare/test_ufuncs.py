@@ -77,8 +77,8 @@ def test_dtype_casts_operands_and_their_gradients_back() -> None:
     assert tg.exp([1, 2], dtype=np.float32).dtype == np.float32
 
 
-@pytest.mark.parametrize("bad", [1j, np.array([1j]), np.array(["a"]), np.array([None])])
-def test_data_that_are_not_real_are_refused(bad: Any) -> None:
+@pytest.mark.parametrize("bad", ["a", np.array(["a"]), np.array([None])])
+def test_data_that_are_no_numbers_are_refused(bad: Any) -> None:
     with pytest.raises(TypeError):
         tg.add(bad, tg.tensor(1.0))
     with pytest.raises(TypeError):
@@ -86,7 +86,10 @@ def test_data_that_are_not_real_are_refused(bad: Any) -> None:
     with pytest.raises(TypeError):
         tg.sum(bad)
     with pytest.raises(TypeError):
-        tg.add(1.0, 2.0, dtype=complex)
+        tg.add(1.0, 2.0, dtype=object)
+    with pytest.raises(TypeError):
+        tg.logaddexp(1.0, 2.0, dtype=complex)
+    assert tg.add(1.0, 2.0, dtype=complex).dtype == complex
 
 
 def test_python_scalars_stay_weak() -> None:
@@ -133,7 +136,7 @@ def test_the_flag_constant_is_obeyed_by_every_kind_of_function() -> None:
         tg.exp(x, constant="yes")
 
 
-def test_a_ufunc_shows_numpys_attributes_for_real_numbers() -> None:
+def test_a_ufunc_shows_numpys_attributes_for_numbers() -> None:
     assert (tg.add.nin, tg.add.nout, tg.add.nargs, tg.add.identity) == (2, 1, 3, 0)
     assert tg.add.signature is None
     assert set("".join(tg.exp.types)) <= set("?bBhHiIlLqQefdg->")

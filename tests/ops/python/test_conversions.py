@@ -141,11 +141,13 @@ def test_rounding() -> None:
     assert raised(lambda x: call(round, x), np.inf)[0] is OverflowError
 
 
-def test_complex_numbers_lose_a_derivative_and_are_refused() -> None:
-    with pytest.raises(tg.TracedArrayError, match=r"complex\(\).*stop_gradient"):
-        tg.grad(lambda x: call(complex, x).real)(0.7)
-    with pytest.raises(tg.TracedArrayError):
-        tg.grad(lambda x: call(complex, 1.0, imag=x).real)(0.7)
+def test_complex_numbers_keep_derivatives() -> None:
+    assert tg.grad(lambda x: call(complex, x).real)(0.7) == 1
+    assert tg.grad(lambda x: call(complex, 1.0, imag=x).imag ** 2)(0.7) == 1.4
+    assert tg.grad(lambda x: call(complex, real=x, imag=2 * x).real)(0.7) == 1
+    with pytest.raises(TypeError):
+        tg.grad(lambda x: call(complex, x, 1.0, 2.0).real)(0.7)
+    assert raised(lambda x: call(complex, x), X)
     assert tg.jit(lambda x: call(complex, x, 1))(2.0) == 2 + 1j
     assert call(complex, tg.tensor(2.0, constant=True)) == 2 + 0j
 

@@ -88,11 +88,27 @@ def test_a_window_that_slides_and_other_bytes_are_refused():
     a = np.zeros(6)
     table = Promotions()
     table.promote(a)
-    for view in (np.lib.stride_tricks.sliding_window_view(a, 3), a.view(np.int64), a.view("f4")):
+    for view in (
+        np.lib.stride_tricks.sliding_window_view(a, 3),
+        a.view(np.int64),
+        a.view("f4"),
+        a.view(complex),
+    ):
         with pytest.raises(tg.TracedArrayError, match="shares the memory"):
             table.find(view)
-    with pytest.raises(tg.TracedArrayError, match="dtype complex128"):
-        table.promote(np.zeros(2, complex))
+    with pytest.raises(tg.TracedArrayError, match="dtype object"):
+        table.promote(np.zeros(2, object))
+
+
+def test_parts_of_complex_numbers_are_views():
+    z = np.arange(6) + 1j * np.arange(6.0)
+    z = z.reshape(2, 3)
+    table = Promotions()
+    table.promote(z)
+    for part in (z.real, z.imag, z.imag[1:, ::-2], z.T.real[:2]):
+        np.testing.assert_array_equal(table.find(part).data, part)
+    with pytest.raises(tg.TracedArrayError, match="shares the memory"):
+        table.find(z.view(float))
 
 
 def test_an_empty_array_holds_nothing():
