@@ -17,6 +17,7 @@ import numpy as np
 from tapegrad.tape.array.attributes import ArrayAttributes
 from tapegrad.tape.array.copies import ArrayCopies, added_attributes
 from tapegrad.tape.array.guard import ViewLock, lock
+from tapegrad.tape.array.interchange import ArrayInterchange
 from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
 from tapegrad.tape.array.scipy_sparse import answer_to_scipy
@@ -40,7 +41,9 @@ class _Imperative:
 imperative = _Imperative()
 
 
-class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
+class Tensor(
+    Traced, ArrayAttributes, ArrayCopies, ArrayInterchange, ArrayMethods, NumPyProtocols
+):
     """A NumPy-like array that records what is done with it; results of subclasses are plain tensors.
 
     Parameters
@@ -98,7 +101,7 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     _lock: weakref.ref[Any] | None  # of a leaf: what keeps its array read-only
     _latent: Any  # of a copy that NumPy would have made a view, and of its source
     _inner_shape: tuple[int, ...] | None  # where paths begin, if another shape was assigned
-    __array_priority__ = 100.0
+    __array_priority__ = 10_000.0
     #: Whether this stands for a plain array: it is no number, and variable once a variable is written.
     follows = False
 
@@ -333,6 +336,12 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
         if self._base is None and not self._trace.level:
             return self._node.grad
         return self.live_trace.grad(self)
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        raise AttributeError(
+            "gradients are not assigned: forget one by x.null_grad(), or pass another to y.backward(grad)"
+        )
 
     @property
     def creator(self) -> Any:
