@@ -63,6 +63,7 @@ from tapegrad.tape.core.later import later as _later
 
 if _TYPE_CHECKING:
     from tapegrad import (
+        array_api,
         computational_graph,
         indexing_routines,
         linalg,
@@ -189,6 +190,7 @@ _LATER = {
 }
 _MODULES = frozenset(
     {
+        "array_api",
         "compile",
         "computational_graph",
         "indexing_routines",
@@ -226,6 +228,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__getattr__("__all__")})
 
 
+_later.places["array_namespace"] = "tapegrad.array_api", "_namespace"
 _later.places["compile"] = "tapegrad.compile", "compile_program"
 _later.places["jit"] = "tapegrad.compile", "jit"
 
@@ -245,6 +248,7 @@ __all__ = [
     "Tensor",
     "TracedArrayError",
     "adapt",
+    "array_api",
     "associative_scan",
     "bool_",
     "check_grads",

@@ -415,7 +415,9 @@ def _multi_dot(arrays: ArrayLike, *, out: Any = None) -> Array:
 
 @implements(np.vecdot, np.linalg.vecdot)
 def _vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, out: Any = None) -> Array:
-    return delivered(np.sum(as_tensor(x1) * as_tensor(x2), axis=axis), out, "vecdot")
+    products = as_tensor(x1) * as_tensor(x2)
+    options = {} if products.dtype.kind == "f" else {"dtype": products.dtype}  # no wider integers
+    return delivered(np.sum(products, axis=axis, **options), out, "vecdot")
 
 
 if hasattr(np, "matvec"):  # NumPy 2.2

@@ -1,4 +1,4 @@
-"""How a tensor's memory is lent to other libraries: DLPack, buffers, NumPy's array interface.
+"""How a tensor's memory is lent: to NumPy, and to others by DLPack, buffers, the array interface.
 
 Only what no gradient is lost by is lent: traced values are refused, and so are, where the borrower
 would not say that it means the numbers alone, imperative tensors that came from others in a graph.
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tapegrad.tape.array.scipy_sparse import answer_to_scipy
 from tapegrad.tape.core.appearance import cut, is_cut
 from tapegrad.tape.core.later import later
+from tapegrad.tape.core.location import asked_by_numpy
 
 __all__ = ["ArrayInterchange"]
 
@@ -52,6 +54,22 @@ class ArrayInterchange:
 
         @property
         def constant(self) -> bool: ...
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if (answer := answer_to_scipy(self)) is not None:
+            return answer  # type: ignore[no-any-return]
+        if self.live_trace.level:
+            self._trace.appearance.array(self, "np.asarray")
+        elif is_cut(self):
+            raise cut("np.asarray")
+        array = self.data
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            if copy is False:
+                raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
+            if np.dtype(dtype) == object and not self.constant and asked_by_numpy():
+                raise TypeError("np.vectorize loses the graph; use t.data, or tg.vmap(f)(t)")
+            return array.astype(dtype)
+        return array.copy() if copy else array
 
     def __dlpack__(
         self, *, stream: Any = None, max_version: tuple[int, int] | None = None,

@@ -20,10 +20,8 @@ from tapegrad.tape.array.guard import ViewLock, lock
 from tapegrad.tape.array.interchange import ArrayInterchange
 from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
-from tapegrad.tape.array.scipy_sparse import answer_to_scipy
-from tapegrad.tape.core.appearance import cut, is_cut, is_differentiated
+from tapegrad.tape.core.appearance import is_differentiated
 from tapegrad.tape.core.checks import check_constant, check_real
-from tapegrad.tape.core.location import asked_by_numpy
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.state import guarding, state
@@ -418,28 +416,10 @@ class Tensor(
             value = value.live_trace.appearance.consume(value, kind)
         return value
 
-    # NumPy's protocols ---------------------------------------------------------------------------
-
     def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
             raise AttributeError(f"'Tensor' object has no attribute {name!r}")
         return self._trace.appearance.attribute(self, name)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if (answer := answer_to_scipy(self)) is not None:
-            return answer  # type: ignore[no-any-return]
-        if self.live_trace.level:
-            self._trace.appearance.array(self, "np.asarray")
-        elif is_cut(self):
-            raise cut("np.asarray")
-        array = self.data
-        if dtype is not None and np.dtype(dtype) != array.dtype:
-            if copy is False:
-                raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
-            if np.dtype(dtype) == object and not self.constant and asked_by_numpy():
-                raise TypeError("np.vectorize loses the graph; use t.data, or tg.vmap(f)(t)")
-            return array.astype(dtype)
-        return array.copy() if copy else array
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle carries what a copy does: data, flag, gradient, what a subclass has added; no graph.
