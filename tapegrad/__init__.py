@@ -60,6 +60,7 @@ from tapegrad.tape import (
     turn_memory_guarding_on,
 )
 from tapegrad.tape.core.later import later as _later
+from tapegrad.tape.core.other_names import missing_in_package as _missing
 
 if _TYPE_CHECKING:
     from tapegrad import (
@@ -219,13 +220,13 @@ def __getattr__(name: str) -> _Any:
     elif not name.startswith("_") and name in _ops.__all__:
         value = getattr(_ops, name)
     else:
-        raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+        raise AttributeError(_missing(name))
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__getattr__("__all__")})
+    return sorted({n for n in globals() if n.startswith("__")} | {*__getattr__("__all__")})
 
 
 _later.places["array_namespace"] = "tapegrad.array_api", "_namespace"

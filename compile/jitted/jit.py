@@ -31,6 +31,7 @@ from tapegrad.compile.jitted.recording import Recording, Run, Unsettled, finish,
 from tapegrad.compile.passes.layout import copy_as_it_lies
 from tapegrad.compile.plans.profile import Profile, profile_of
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.html import as_html, is_public
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import unflatten
 from tapegrad.tape.core.watching import watching
@@ -67,6 +68,10 @@ def warn(text: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, RuntimeWarning, stacklevel=level)
+
+
+#: What the rest of the compiler knows of a jitted function: not for completion.
+_INTERNAL = frozenset({"chosen", "count", "options", "recording_of", "spelled", "varying"})
 
 
 class Stats(NamedTuple):
@@ -430,6 +435,16 @@ class Jit:
 
     def __repr__(self) -> str:
         return f"<jit {spelled(self._function)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what was done so far."""
+        done = self.stats()
+        kernels = done.kernels_compiled + done.kernels_loaded + done.kernels_reused
+        facts = [f"{done.traces} recordings", f"{kernels} kernels ({done.kernels_compiled} compiled now)"]
+        return as_html(self.spelled(), [*facts, f"{done.eager_calls} calls without compiling"])
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if is_public(name) and name not in _INTERNAL]
 
 
 def _read_jitted(jitted: Jit) -> Any:

@@ -14,6 +14,7 @@ from tapegrad.tape.array.graph import tensor_at
 from tapegrad.tape.array.recorder import NUMBERS
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit
+from tapegrad.tape.core.html import as_html, is_public
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
@@ -382,6 +383,14 @@ class Tape:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = [f"{len(self.leaves)} inputs", f"{len(self.entries)} entries"]
+        return as_html("Tape", facts, ("", self.source()) if self.entries else ("", ""))
+
+    def __dir__(self) -> list[str]:
+        return list(filter(is_public, object.__dir__(self)))
 
 
 def _restored(

@@ -350,7 +350,7 @@ def test_wrong_uses_are_refused(use: Callable[[Any], Any], error: Any, text: str
 
 
 def test_what_a_tensor_has_not_says_what_to_use() -> None:
-    assert missing("resize").endswith("use np.resize(x, shape), which returns a new tensor")
+    assert missing("resize").endswith("use np.resize(x, (2, 2)): returns a new tensor")
     assert missing("nothing") == "'Tensor' object has no attribute 'nothing'"
 
 
