@@ -9,6 +9,7 @@ array([2., 4., 6.])
 array([1., 1.])
 """
 
+import typing as _typing
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
@@ -210,23 +211,24 @@ _MODULES = frozenset(
 )
 
 
-def __getattr__(name: str) -> _Any:
-    if name == "__all__":
-        return [*_NAMES, *_ops.__all__]
-    if name in _MODULES:
-        return _import_module(f"tapegrad.{name}")
-    if name in _LATER:
-        value = getattr(_import_module(f"tapegrad.{_LATER[name]}"), name)
-    elif not name.startswith("_") and name in _ops.__all__:
-        value = getattr(_ops, name)
-    else:
-        raise AttributeError(_missing(name))
-    globals()[name] = value
-    return value
+if not _typing.TYPE_CHECKING:  # checkers would take every name for one of the package's
 
+    def __getattr__(name: str) -> _Any:
+        if name == "__all__":
+            return [*_NAMES, *_ops.__all__]
+        if name in _MODULES:
+            return _import_module(f"tapegrad.{name}")
+        if name in _LATER:
+            value = getattr(_import_module(f"tapegrad.{_LATER[name]}"), name)
+        elif not name.startswith("_") and name in _ops.__all__:
+            value = getattr(_ops, name)
+        else:
+            raise AttributeError(_missing(name))
+        globals()[name] = value
+        return value
 
-def __dir__() -> list[str]:
-    return sorted({n for n in globals() if n.startswith("__")} | {*__getattr__("__all__")})
+    def __dir__():
+        return sorted({n for n in globals() if n.startswith("__")} | {*__getattr__("__all__")})
 
 
 _later.places["array_namespace"] = "tapegrad.array_api", "_namespace"

@@ -416,7 +416,9 @@ def _multi_dot(arrays: ArrayLike, *, out: Any = None) -> Array:
 @implements(np.vecdot, np.linalg.vecdot)
 def _vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, out: Any = None) -> Array:
     products = as_tensor(x1) * as_tensor(x2)
-    options = {} if products.dtype.kind == "f" else {"dtype": products.dtype}  # no wider integers
+    options: Any = (
+        {} if products.dtype.kind == "f" else {"dtype": products.dtype}
+    )  # no wider integers
     return delivered(np.sum(products, axis=axis, **options), out, "vecdot")
 
 

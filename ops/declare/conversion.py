@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -144,7 +144,7 @@ def asarray(a: ArrayLike, dtype: DTypeLike = None, order: Any = None) -> np.ndar
 
 
 def from_dlpack(
-    x: Any, /, *, device: str | None = None, copy: bool | None = None,
+    x: Any, /, *, device: Literal["cpu"] | None = None, copy: bool | None = None,
     constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Return what another library lends as a tensor, which shares its memory.

@@ -125,7 +125,11 @@ class ArrayAttributes:
         if self._trace.level or self._trace.closed:
             return None
         array, grad = self.consume("repr"), self.grad
-        facts = [f"shape {self.shape}", array.dtype.name, "constant" if self.constant else "variable"]
+        facts = [
+            f"shape {self.shape}",
+            array.dtype.name,
+            "constant" if self.constant else "variable",
+        ]
         parts = [("", np.array2string(array, threshold=200))]
         if grad is not None:
             parts.append(("grad", np.array2string(grad, threshold=200)))

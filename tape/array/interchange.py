@@ -117,13 +117,13 @@ class ArrayInterchange:
             raise BufferError("NumPy makes arrays of tensors by __array__")
         if self._loses_a_graph():
             raise BufferError(
-                "a tensor in a graph, or in traced code, has no buffer: the derivative would be lost. Use "
-                "x.data, or tg.stop_gradient(x), if no derivative is meant"
+                "a tensor in a graph, or in traced code, has no buffer: the derivative would be lost. "
+                "Use x.data, or tg.stop_gradient(x), if no derivative is meant"
             )
         array = self.data
         if flags & _WRITABLE and not array.flags.writeable:
             raise BufferError("the data of this tensor are read-only; a graph may need them")
-        return memoryview(array)
+        return memoryview(array)  # type: ignore[arg-type]  # as far as 3.11 knows
 
     def _loses_a_graph(self) -> bool:
         """Whether code that takes the numbers loses where they came from."""

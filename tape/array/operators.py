@@ -20,6 +20,9 @@ from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.trace import leaked
 from tapegrad.tape.core.traced import Traced
 
+if TYPE_CHECKING:
+    from tapegrad.tape.array.tensor import Tensor
+
 __all__ = ["ArrayOperators"]
 
 _ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, array, memoryview)
@@ -155,44 +158,44 @@ class ArrayOperators:
 
         def freshen(self) -> None: ...
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Any) -> Tensor:
         return _binary("add", np.add, self, other)
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self, other: Any) -> Tensor:
         return _binary("add", np.add, other, self)
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: Any) -> Tensor:
         return _binary("subtract", np.subtract, self, other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: Any) -> Tensor:
         return _binary("subtract", np.subtract, other, self)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: Any) -> Tensor:
         return _binary("multiply", np.multiply, self, other)
 
-    def __rmul__(self, other: Any) -> Any:
+    def __rmul__(self, other: Any) -> Tensor:
         return _binary("multiply", np.multiply, other, self)
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self, other: Any) -> Tensor:
         return _binary("divide", np.divide, self, other)
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self, other: Any) -> Tensor:
         return _binary("divide", np.divide, other, self)
 
-    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+    def __pow__(self, other: Any, modulus: Any = None) -> Tensor:
         if type(other) is int and other == 2 and self.dtype == bool:
             trace = self.live_trace
             if not (trace.level and trace.appearance.stands_for_number(self)):
                 return functions[np.square](self)  # as NumPy's operator on arrays
         return NotImplemented if modulus is not None else _operator(np.power, self, other)
 
-    def __rpow__(self, other: Any, modulus: Any = None) -> Any:
+    def __rpow__(self, other: Any, modulus: Any = None) -> Tensor:
         return NotImplemented if modulus is not None else _operator(np.power, other, self)
 
-    def __matmul__(self, other: Any) -> Any:
+    def __matmul__(self, other: Any) -> Tensor:
         return _matmul(self, other, other)
 
-    def __rmatmul__(self, other: Any) -> Any:
+    def __rmatmul__(self, other: Any) -> Tensor:
         return _matmul(other, self, other)
 
     def __floordiv__(self, other: Any) -> Any:
@@ -225,13 +228,13 @@ class ArrayOperators:
     def __rrshift__(self, other: Any) -> Any:
         return _operator(np.right_shift, other, self)  # type: ignore[call-overload]
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> Tensor:
         return _unary("negative", np.negative, self)
 
-    def __pos__(self) -> Any:
+    def __pos__(self) -> Tensor:
         return _operator(np.positive, self)
 
-    def __abs__(self) -> Any:
+    def __abs__(self) -> Tensor:
         return _operator(np.absolute, self)
 
     def __invert__(self) -> Any:
@@ -255,19 +258,19 @@ class ArrayOperators:
     def __rxor__(self, other: Any) -> Any:
         return _operator(np.bitwise_xor, other, self)
 
-    def __iadd__(self, other: Any) -> Any:
+    def __iadd__(self, other: Any) -> Tensor:
         return _in_place(np.add, self, other)
 
-    def __isub__(self, other: Any) -> Any:
+    def __isub__(self, other: Any) -> Tensor:
         return _in_place(np.subtract, self, other)
 
-    def __imul__(self, other: Any) -> Any:
+    def __imul__(self, other: Any) -> Tensor:
         return _in_place(np.multiply, self, other)
 
-    def __itruediv__(self, other: Any) -> Any:
+    def __itruediv__(self, other: Any) -> Tensor:
         return _in_place(np.divide, self, other)
 
-    def __ipow__(self, other: Any, modulus: Any = None) -> Any:
+    def __ipow__(self, other: Any, modulus: Any = None) -> Tensor:
         return NotImplemented if modulus is not None else _in_place(np.power, self, other)
 
     def __ifloordiv__(self, other: Any) -> Any:
@@ -371,7 +374,7 @@ class ArrayOperators:
         value = item.consume("contains") if isinstance(item, ArrayOperators) else np.asarray(item)
         return bool((self.consume("contains") == value).any())
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Tensor:
         return functions["getitem"](self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:

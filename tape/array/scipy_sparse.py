@@ -1,9 +1,9 @@
 """SciPy, as tensors meet it; SciPy itself is not imported here.
 
-The operators of its sparse matrices make arrays of what they are given. Where they may leave the product to
-the other operand, tensors say that they are no arrays; elsewhere nothing that is being differentiated
-becomes one. With ``SCIPY_ARRAY_API=1``, functions of SciPy give tensors for tensors: those that compute
-on plain arrays in between are refused, since their results would look like variables.
+The operators of its sparse matrices make arrays of what they are given. Where they may leave the
+product to the other operand, tensors say that they are no arrays; elsewhere nothing that is being
+differentiated becomes one. With ``SCIPY_ARRAY_API=1``, functions of SciPy give tensors for tensors:
+those that compute on plain arrays in between are refused, since their results would look like variables.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def answer_to_scipy(tensor: Any) -> Any:
     if not _is_scipys(frame):
         if _makes_tensors(frame) and is_differentiated(tensor) and state.get().tracking:
             raise TracedArrayError(
-                f"{frame.f_globals.get('__name__')} computes on a plain array, and its result, a tensor, "
-                f"would have no derivative, at {_line_above(frame)}. Pass tg.stop_gradient(x) or x.data if "
-                "none is meant"
+                f"{frame.f_globals.get('__name__')} computes on a plain array, and its result, a "
+                f"tensor, would have no derivative, at {_line_above(frame)}. Pass tg.stop_gradient(x) "
+                "or x.data if none is meant"
             )
         return None
     if dispatches(frame):

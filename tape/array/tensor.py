@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,9 +39,7 @@ class _Imperative:
 imperative = _Imperative()
 
 
-class Tensor(
-    Traced, ArrayAttributes, ArrayCopies, ArrayInterchange, ArrayMethods, NumPyProtocols
-):
+class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayInterchange, ArrayMethods, NumPyProtocols):
     """A NumPy-like array that records what is done with it; results of subclasses are plain tensors.
 
     Parameters
@@ -338,7 +336,8 @@ class Tensor(
     @grad.setter
     def grad(self, grad: Any) -> None:
         raise AttributeError(
-            "gradients are not assigned: forget one by x.null_grad(), or pass another to y.backward(grad)"
+            "gradients are not assigned: forget one by x.null_grad(), or pass another by "
+            "y.backward(grad)"
         )
 
     @property
@@ -416,10 +415,13 @@ class Tensor(
             value = value.live_trace.appearance.consume(value, kind)
         return value
 
-    def __getattr__(self, name: str) -> Any:
-        if name[:1] == "_":
-            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
-        return self._trace.appearance.attribute(self, name)
+    # Hidden from checkers, which would take every name for one of a tensor's.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name[:1] == "_":
+                raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+            return self._trace.appearance.attribute(self, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle carries what a copy does: data, flag, gradient, what a subclass has added; no graph.

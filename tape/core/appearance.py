@@ -25,6 +25,7 @@ __all__ = ["Appearance", "cut", "is_cut", "is_differentiated"]
 #: What NumPy asks of an object that is stored into an element of an array.
 _CONVERSIONS = frozenset({"float", "int", "bool", "index"})
 
+
 def is_differentiated(a: Any) -> bool:
     """Whether a derivative is lost if code takes the value of `a` for a constant."""
     while isinstance(a, Traced):

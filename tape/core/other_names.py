@@ -1,7 +1,7 @@
 """Names that users of NumPy, MyGrad, autograd, JAX and PyTorch try, and what to write here.
 
-One table for tensors and one for the package. A text is Python, with ``x`` a tensor and ``f`` a function;
-what follows ``#`` says why. Attribute errors show it; nothing of this is in completion.
+One table for tensors and one for the package. A text is Python, with ``x`` a tensor and ``f`` a
+function; what follows ``#`` says why. Attribute errors show it; nothing of this is in completion.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Elsewhere", "OF_TENSORS", "OF_THE_PACKAGE", "missing", "missing_in_package"]
+__all__ = ["OF_TENSORS", "OF_THE_PACKAGE", "Elsewhere", "missing", "missing_in_package"]
 
 _FLAG = "x.constant  # tg.tensor(x, constant=True) and tg.stop_gradient(x) make constants"
 _CPU = "# tapegrad computes on the CPU"
@@ -136,11 +136,11 @@ OF_THE_PACKAGE = {
     "logsumexp": "tg.special.logsumexp(x)",
     "device": _CPU,
     "cuda": _CPU,
-    "set_default_dtype": "tg.zeros(3, dtype=float)  # data keep their dtype; zeros, ones, empty are float32",
+    "set_default_dtype": "tg.zeros(3, dtype=float)  # data keep their dtype",
     "rand": "tg.random.rand(2)",
     "randn": "tg.random.randn(2)",
     # JAX
-    "lax": "tg.cond(True, tg.sin, tg.cos, x)  # and tg.scan, tg.while_loop, tg.fori_loop, tg.switch, tg.map",
+    "lax": "tg.cond(True, tg.sin, tg.cos, x)  # and tg.scan, tg.while_loop, tg.map, ...",
     "pmap": "tg.vmap(np.sum)(np.ones((2, 3)))  # " + _CPU[2:],
     "make_jaxpr": "tg.make_tape(f)(x.data)",
     "device_put": "tg.astensor(np.ones(2))",

@@ -18,6 +18,7 @@ import numpy as np
 from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.cotangents import cast
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.types import P
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.linear import transposed
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
@@ -29,13 +30,13 @@ __all__ = ["check_chunk", "elementwise_grad", "hessian", "jacfwd", "jacobian", "
 
 
 def jacrev(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the jacobian of `function`, in reverse mode.
 
     Its cost is that of one pullback for each element of the result: for many arguments and few results.
@@ -82,13 +83,13 @@ def jacrev(
 
 
 def jacfwd(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the jacobian of `function`, in forward mode.
 
     Its cost is that of one pushforward for each element of the arguments: for few arguments and many
@@ -122,13 +123,13 @@ def jacfwd(
 
 
 def jacobian(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the jacobian of `function`, in the mode that costs less.
 
     That is forward mode if the results have many more elements than the arguments, and reverse mode
@@ -166,13 +167,13 @@ def jacobian(
 
 
 def hessian(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the second derivatives of `function`.
 
     Parameters
@@ -215,12 +216,12 @@ def hessian(
 
 
 def elementwise_grad(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the gradient of the sum of all results of `function`.
 
     If each element of the result depends on the element of the argument in its place alone, these are

@@ -73,7 +73,7 @@ def arange(
     """Return evenly spaced numbers, `stop` not included."""
     if stop is None:
         start, stop = 0, start
-    return _new(np.arange(start, stop, step, dtype), device)
+    return _new(np.arange(start, stop, step, dtype=dtype), device)
 
 
 def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -8,8 +8,22 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Info", "__array_namespace_info__", "bool", "finfo", "float32", "float64", "iinfo", "int16",
-    "int32", "int64", "int8", "isdtype", "uint16", "uint32", "uint64", "uint8",
+    "Info",
+    "__array_namespace_info__",
+    "bool",
+    "finfo",
+    "float32",
+    "float64",
+    "iinfo",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "isdtype",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
 ]  # fmt: skip
 
 DType = np.dtype[Any]

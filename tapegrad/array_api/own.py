@@ -89,7 +89,7 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
     >>> xp.argsort(xp.asarray([3, 1, 3]), descending=True)
     Tensor([0, 2, 1])
     """
-    kind = "stable" if stable else None
+    kind: Any = "stable" if stable else None
     if not descending:
         return as_tensors(np.argsort(x, axis=axis, kind=kind))
     backwards = np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)

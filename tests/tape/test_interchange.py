@@ -15,7 +15,9 @@ import tapegrad as tg
 from tapegrad.tape.core.errors import TracedArrayError
 
 X = np.array([1.0, 2.0, 3.0])
-BUFFERS = pytest.mark.skipif(sys.version_info < (3, 12), reason="buffers of classes are new in 3.12")
+BUFFERS = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="buffers of classes are new in 3.12"
+)
 
 
 def total(x: Any) -> Any:
@@ -226,7 +228,9 @@ def test_pools_of_threads_take_them() -> None:
 # SciPy with SCIPY_ARRAY_API=1 -----------------------------------------------------------------------
 
 
-def test_scipy_does_not_make_a_tensor_of_what_it_computed_on_a_plain_array(monkeypatch: Any) -> None:
+def test_scipy_does_not_make_a_tensor_of_what_it_computed_on_a_plain_array(
+    monkeypatch: Any,
+) -> None:
     module = types.ModuleType("scipy.pretended")
     code = "import numpy as np\ndef f(x, xp): return xp.asarray(np.asarray(x) * 2)"
     exec(code, module.__dict__)
@@ -234,7 +238,9 @@ def test_scipy_does_not_make_a_tensor_of_what_it_computed_on_a_plain_array(monke
     x = tg.tensor(X)
     assert module.f(x, np) is not None  # as documented for np.asarray
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
-    with pytest.raises(TracedArrayError, match=r"scipy\.pretended.*test_interchange.*stop_gradient"):
+    with pytest.raises(
+        TracedArrayError, match=r"scipy\.pretended.*test_interchange.*stop_gradient"
+    ):
         module.f(x, tg.array_api)
     constant = tg.tensor(X, constant=True)
     assert np.array_equal(module.f(constant, tg.array_api).data, 2 * X)
