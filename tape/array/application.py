@@ -90,9 +90,11 @@ def apply(
                 a.freshen()
             if a._trace is not top and a._trace.level >= top.level:
                 top = a._trace
+        elif kind in _NO_TENSORS:
+            continue
         elif kind is list or kind is tuple:
             return apply(primitive, tuple(_operand(b) for b in args), params, constant)
-        elif kind not in _NO_TENSORS and is_foreign(a):
+        elif is_foreign(a):
             return apply(primitive, with_plain_arrays(args), params, constant)
     if not top.level:
         return primitive.record(args, params, constant)

@@ -41,7 +41,7 @@ class NumPyProtocols:
             return self._foreign(_name_of(ufunc), method_of, inputs, kwargs)
         if method == "__call__":
             last = inputs[-1]  # one before this was asked before
-            if type(last) not in KNOWN and last is not self and not kwargs:
+            if type(last) not in KNOWN and type(last) is not type(self) and not kwargs:
                 answer = answer_of_another(last, ufunc, inputs)
                 if answer is not NotImplemented:
                     return answer
