@@ -18,21 +18,22 @@ from tapegrad.tape.core.location import asked_by_numpy
 
 __all__ = ["ArrayInterchange"]
 
-#: What ``memoryview(x)`` asks of a buffer, and NumPy where it makes an array.
+#: What NumPy asks of a buffer where it makes an array, as do these of Python's.
 _FULL_READ_ONLY = 0x11C
+_BORROWERS = ("memoryview", "bytes", "bytearray")
 _WRITABLE = 0x1
 #: The version of DLPack from which on an export can be read-only.
 _WITH_FLAGS = 1
 
 
-def _is_named(word: str) -> bool:
-    """Whether the code that led to the caller of this names `word`.
+def _is_named(*words: str) -> bool:
+    """Whether the code that led to the caller of this names one of these words.
 
     NumPy does not: when it makes an array it tries all protocols in turn. There ``__array__`` is to
     answer, which gives the array itself: the one that the memory guard knows and locks.
     """
     code = sys._getframe(2).f_code
-    return word in code.co_names or word in code.co_consts
+    return any(word in code.co_names or word in code.co_consts for word in words)
 
 
 class ArrayInterchange:
@@ -113,8 +114,10 @@ class ArrayInterchange:
         return self.data.__array_interface__
 
     def __buffer__(self, flags: int, /) -> memoryview:  # Python asks for it from 3.12 on
-        if flags == _FULL_READ_ONLY and not _is_named("memoryview"):
-            raise BufferError("NumPy makes arrays of tensors by __array__")
+        if flags == _FULL_READ_ONLY and not _is_named(*_BORROWERS):
+            raise BufferError(
+                "memoryview(x) is a buffer; NumPy makes arrays of tensors by __array__"
+            )
         if self._loses_a_graph():
             raise BufferError(
                 "a tensor in a graph, or in traced code, has no buffer: the derivative would be lost. "

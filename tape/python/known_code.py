@@ -13,7 +13,7 @@ __all__ = ["is_library", "is_ours"]
 _COMPUTING = tuple(
     f"tapegrad.{name}"
     for name in words(
-        "clipping compile.jitted integration linalg math nnet.activations nnet.layers nnet.losses "
+        "array_api clipping compile.jitted integration linalg math nnet.activations nnet.layers nnet.losses "
         "nnet.util ops optim.checks optim.limits optim.optimisers optim.quasi_newton optim.scaling "
         "optim.schedules optim.transformation optim.wrappers tape.array tape.core.as_is "
         "tape.core.kinds tape.core.primitive tape.core.pytree tape.program tape.transforms "
