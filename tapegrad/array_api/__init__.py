@@ -59,7 +59,15 @@ from tapegrad.array_api.inspection import (
     uint32,
     uint64,
 )
-from tapegrad.array_api.own import argsort, astype, can_cast, clip, result_type, sort
+from tapegrad.array_api.own import (
+    argsort,
+    astype,
+    can_cast,
+    clip,
+    result_type,
+    sort,
+    take_along_axis,
+)
 
 __array_api_version__ = "2025.12"
 _VERSIONS = frozenset({"2021.12", "2022.12", "2023.12", "2024.12", "2025.12"})
@@ -111,6 +119,7 @@ __all__ = [
     "pi",
     "result_type",
     "sort",
+    "take_along_axis",
     "uint8",
     "uint16",
     "uint32",

@@ -53,7 +53,6 @@ _TABLE = {
     "x1, x2, /, *, invert=False": "isin",
     "x1, x2, /, *, side='left', sorter=None": "searchsorted",
     "x, indices, /, *, axis=None": "take",
-    "x, indices, /, *, axis=-1": "take_along_axis",
     "condition, x1, x2, /": "where",
     "x, /, *, axis=-1, n=1, prepend=None, append=None": "diff",
 }

@@ -10,7 +10,7 @@ from tapegrad.array_api.adopting import as_tensors, on_cpu
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 
-__all__ = ["argsort", "astype", "can_cast", "clip", "result_type", "sort"]
+__all__ = ["argsort", "astype", "can_cast", "clip", "result_type", "sort", "take_along_axis"]
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
@@ -93,4 +93,18 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
     if not descending:
         return as_tensors(np.argsort(x, axis=axis, kind=kind))
     backwards = np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
-    return as_tensors(x.shape[axis] - 1 - np.asarray(backwards))
+    return as_tensors(np.subtract(x.shape[axis] - 1, backwards))
+
+
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    """Take elements along an axis by indices for each line along it.
+
+    Examples
+    --------
+    >>> from tapegrad import array_api as xp
+    >>> x = xp.asarray([[3.0, 1.0], [4.0, 5.0]])
+    >>> xp.take_along_axis(x, xp.argsort(x))
+    Tensor([[1., 3.],
+            [4., 5.]])
+    """
+    return as_tensors(np.take_along_axis(x, indices, axis))

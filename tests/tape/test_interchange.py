@@ -24,6 +24,10 @@ def total(x: Any) -> Any:
     return np.sum(np.sin(x) * x)
 
 
+#: NumPy before 2.2 takes all that it borrows for read-only.
+WRITEABLE = np.from_dlpack(np.ones(1)).flags.writeable
+
+
 class Old:
     """A library that knows DLPack before version 1.0."""
 
@@ -43,9 +47,9 @@ class Old:
 def test_a_tensor_is_lent_and_borrowed_without_a_copy() -> None:
     x = tg.tensor(X)
     lent = np.from_dlpack(x)
-    assert np.shares_memory(lent, x.data) and lent.flags.writeable
-    lent[0] = 7.0
-    assert x.data[0] == 7.0
+    assert np.shares_memory(lent, x.data) and lent.flags.writeable == WRITEABLE
+    x.data[0] = 7.0
+    assert lent[0] == 7.0
     assert x.__dlpack_device__() == np.ones(1).__dlpack_device__()
     array = X.copy()
     borrowed = tg.from_dlpack(array)
@@ -67,15 +71,15 @@ def test_while_a_graph_needs_them_data_are_lent_read_only() -> None:
         assert not np.from_dlpack(t).flags.writeable
         with pytest.raises(BufferError, match=r"before 1.0.*x\.data\.copy"):
             t.__dlpack__()
-        assert np.from_dlpack(t, copy=True).flags.writeable
+        assert not np.shares_memory(np.from_dlpack(t, copy=True), t.data)
     y.sum().backward()
     del y, t
-    assert np.from_dlpack(x).flags.writeable
+    assert np.from_dlpack(x).flags.writeable == WRITEABLE
     np.from_dlpack(Old(x))
 
 
 def test_no_other_device_is_claimed() -> None:
-    with pytest.raises(BufferError):
+    with pytest.raises((BufferError, ValueError)):
         tg.tensor(X).__dlpack__(dl_device=(2, 0), max_version=(1, 0))
     with pytest.raises(ValueError):
         tg.from_dlpack(X, device="gpu")
