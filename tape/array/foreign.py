@@ -7,6 +7,7 @@ of what has a derivative it is itself made an array, and the tensor answers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -44,10 +45,12 @@ def with_plain_arrays(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(np.asarray(a) if is_foreign(a) else a for a in args)
 
 
-@lru_cache(256)
-def holds_tensors(kind: type) -> bool:
+def _holds_tensors(kind: type) -> bool:
     """Whether values of a class may have a tensor where they usually have an array."""
     return any(base.__module__.partition(".")[0] in _HOLDERS for base in kind.__mro__)
+
+
+holds_tensors: Callable[[type], bool] = lru_cache(256)(_holds_tensors)
 
 
 def answer_of_another(other: Any, ufunc: np.ufunc, operands: tuple[Any, ...]) -> Any:

@@ -162,8 +162,8 @@ class Appearance:
             f"{what}: a value traced by {value.live_trace.name} would become a plain array and be cut "
             f"off from its trace, at {user_location()}. If the value is stored into an array "
             "(a[i] = value), make that array a tensor: tg.zeros(shape, dtype=float), or "
-            "np.zeros_like(x) of a traced x; if a NumPy function asked for the array, use a function that tapegrad "
-            "differentiates. If no gradient is meant to flow, pass tg.stop_gradient(x)."
+            "np.zeros_like(x) of a traced x; if a NumPy function asked for the array, use a function "
+            "that tapegrad differentiates. If no gradient is meant to flow, pass tg.stop_gradient(x)."
         )
 
     def is_lost(self, value: Traced) -> bool:

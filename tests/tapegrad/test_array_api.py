@@ -61,7 +61,7 @@ reshape(x,(-1,)) reshape(x,(3,2),copy=True) permute_dims(x,(1,0)) moveaxis(x,0,1
 squeeze(x[:1,:],0) flip(x) flip(x,axis=(0,1)) roll(x,1) roll(x,(1,2),axis=(0,1)) tile(x,(2,1,1))
 repeat(x,2) repeat(x,i,axis=0) concat([x,x]) concat([x,x],axis=None) stack([x,x],axis=-1)
 unstack(x,axis=1) broadcast_to(x,(4,2,3)) broadcast_arrays(x,x[:1,:]) broadcast_shapes((2,3),(4,1,1))
-tril(x) triu(x,k=1) take(x,i,axis=0) take_along_axis(x,j,axis=0) take_along_axis(x,j,axis=1)
+tril(x) triu(x,k=1) take(x,i,axis=0) take_along_axis(x,j,axis=1)
 isin(x,x[0,:]) isin(x,1) searchsorted(xp.sort(x[0,:]),x[1,:],side='right')
 searchsorted(x[0,:],x[1,:],sorter=xp.argsort(x[0,:])) clip(x,1,2) clip(x,min=1) clip(x,max=2)
 zeros_like(x) ones_like(x) full_like(x,2) meshgrid(x[0,:],x[1,:],indexing='ij')
