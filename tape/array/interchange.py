@@ -111,7 +111,11 @@ class ArrayInterchange:
         """The memory, for who asks by this name; an attribute of what is outside of graphs alone."""
         if not _is_named("__array_interface__") or self._loses_a_graph():
             raise AttributeError("__array_interface__")
-        return self.data.__array_interface__
+        found = self.data.__array_interface__
+        return {
+            **found,
+            "data": (found["data"][0], True),
+        }  # read-only: the guard knows no borrowers
 
     def __buffer__(self, flags: int, /) -> memoryview:  # Python asks for it from 3.12 on
         if flags == _FULL_READ_ONLY and not _is_named(*_BORROWERS):
@@ -126,7 +130,8 @@ class ArrayInterchange:
         array = self.data
         if flags & _WRITABLE and not array.flags.writeable:
             raise BufferError("the data of this tensor are read-only; a graph may need them")
-        return memoryview(array)  # type: ignore[arg-type]  # as far as 3.11 knows
+        view = memoryview(array)  # type: ignore[arg-type]  # as far as 3.11 knows
+        return view if flags & _WRITABLE else view.toreadonly()
 
     def _loses_a_graph(self) -> bool:
         """Whether code that takes the numbers loses where they came from."""
