@@ -162,6 +162,28 @@ def test_a_function_of_two_arrays(name: str) -> None:
         compared(lambda n, a=first, b=number: getattr(n.xp, name)(n.array(a), b))
 
 
+OPERATORS = {
+    "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide",
+    "%": "remainder", "**": "pow", "&": "bitwise_and", "|": "bitwise_or", "^": "bitwise_xor",
+    "<<": "bitwise_left_shift", ">>": "bitwise_right_shift", "<": "less", "<=": "less_equal",
+    ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_an_operator_of_arrays_and_numbers(operator: str) -> None:
+    """Where MyGrad documents arrays, NumPy's may stand for tensors."""
+    for dtype in BINARY[OPERATORS[operator]]:
+        a, b = sample(dtype, (3,)), sample(dtype, (2, 3), 1)
+        a, b = (a, b) if dtype == "bool" else (abs(a), abs(b) + np.ones((), dtype))
+        number = True if dtype == "bool" else 2
+        for text in (f"a {operator} b", f"a {operator} {number}", f"{number} {operator} a"):
+            ours = eval(text, {"a": xp.asarray(a), "b": xp.asarray(b)})
+            right = eval(text, {"a": a, "b": b})
+            assert (ours.dtype, ours.shape) == (right.dtype, right.shape), text
+            np.testing.assert_allclose(np.asarray(ours), right, err_msg=text)
+
+
 @pytest.mark.parametrize("call", [*CALLS.split(), *OF_FLOATS.split()])
 def test_a_call(call: str) -> None:
     dtypes = NUMBERS if call.startswith("clip") else ALL
