@@ -2,7 +2,8 @@
 
 As NEP 13 has it, types stand above one another. A labelled array (xarray) or a quantity (pint) may hold
 a tensor, and answers for it. What would make a plain array of one (pandas, dask) answers for constants;
-of what has a derivative it is itself made an array, and the tensor answers.
+of what has a derivative it is itself made an array, and the tensor answers. Classes that nobody here knows
+are asked in traced code alone, where what they would convert raises.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ KNOWN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32, np.int6
 
 #: Packages whose classes hold tensors as they hold arrays.
 _HOLDERS = frozenset({"pint", "xarray"})
+#: Packages whose classes hold plain arrays, or objects, but no tensors.
+_PLAIN = frozenset({"dask", "pandas"})
 
 
 def is_foreign(a: Any) -> bool:
@@ -45,9 +48,13 @@ def with_plain_arrays(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(np.asarray(a) if is_foreign(a) else a for a in args)
 
 
+def _is_of(packages: frozenset[str], kind: type) -> bool:
+    return any(base.__module__.partition(".")[0] in packages for base in kind.__mro__)
+
+
 def _holds_tensors(kind: type) -> bool:
     """Whether values of a class may have a tensor where they usually have an array."""
-    return any(base.__module__.partition(".")[0] in _HOLDERS for base in kind.__mro__)
+    return _is_of(_HOLDERS, kind)
 
 
 holds_tensors: Callable[[type], bool] = lru_cache(256)(_holds_tensors)
@@ -65,7 +72,9 @@ def answer_of_another(other: Any, ufunc: np.ufunc, operands: tuple[Any, ...]) ->
         return NotImplemented
     holds = holds_tensors(kind) or not hasattr(kind, "__array__")
     if not holds and any(map(is_differentiated, operands)):
-        return NotImplemented
+        traced = any(isinstance(a, Traced) and a.live_trace.level for a in operands)
+        if not traced or _is_of(_PLAIN, kind):  # others may keep what is traced, or raise
+            return NotImplemented
     current = state.get()
     token = state.set(current.replace(adapted=True))
     try:
