@@ -2,8 +2,8 @@
 
 As NEP 13 has it, types stand above one another. A labelled array (xarray) or a quantity (pint) may hold
 a tensor, and answers for it. What would make a plain array of one (pandas, dask) answers for constants;
-of what has a derivative it is itself made an array, and the tensor answers. Classes that nobody here knows
-are asked in traced code alone, where what they would convert raises.
+of what has a derivative it is itself made an array, and the tensor answers. Classes that nobody here
+knows are asked in traced code alone, where what they would convert raises.
 """
 
 from __future__ import annotations
