@@ -14,7 +14,7 @@ from typing import Any as _Any
 
 from tapegrad.ops import algebra, elementwise, reduce, shape
 from tapegrad.ops.algebra import *
-from tapegrad.ops.declare.conversion import asarray, astensor, tensor
+from tapegrad.ops.declare.conversion import asarray, astensor, from_dlpack, tensor
 from tapegrad.ops.elementwise import *
 from tapegrad.ops.reduce import *
 from tapegrad.ops.shape import *
@@ -43,7 +43,7 @@ if _TYPE_CHECKING:
     from tapegrad.ops.shape.sets import *
     from tapegrad.ops.shape.writes import *
 
-__all__ = ["asarray", "astensor", "tensor"]
+__all__ = ["asarray", "astensor", "from_dlpack", "tensor"]
 __all__ += algebra.__all__
 __all__ += elementwise.__all__
 __all__ += reduce.__all__

@@ -9,6 +9,7 @@ array([2., 4., 6.])
 array([1., 1.])
 """
 
+import typing as _typing
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
@@ -60,9 +61,11 @@ from tapegrad.tape import (
     turn_memory_guarding_on,
 )
 from tapegrad.tape.core.later import later as _later
+from tapegrad.tape.core.other_names import missing_in_package as _missing
 
 if _TYPE_CHECKING:
     from tapegrad import (
+        array_api,
         computational_graph,
         indexing_routines,
         linalg,
@@ -189,6 +192,7 @@ _LATER = {
 }
 _MODULES = frozenset(
     {
+        "array_api",
         "compile",
         "computational_graph",
         "indexing_routines",
@@ -207,25 +211,27 @@ _MODULES = frozenset(
 )
 
 
-def __getattr__(name: str) -> _Any:
-    if name == "__all__":
-        return [*_NAMES, *_ops.__all__]
-    if name in _MODULES:
-        return _import_module(f"tapegrad.{name}")
-    if name in _LATER:
-        value = getattr(_import_module(f"tapegrad.{_LATER[name]}"), name)
-    elif not name.startswith("_") and name in _ops.__all__:
-        value = getattr(_ops, name)
-    else:
-        raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not _typing.TYPE_CHECKING:  # checkers would take every name for one of the package's
+
+    def __getattr__(name: str) -> _Any:
+        if name == "__all__":
+            return [*_NAMES, *_ops.__all__]
+        if name in _MODULES:
+            return _import_module(f"tapegrad.{name}")
+        if name in _LATER:
+            value = getattr(_import_module(f"tapegrad.{_LATER[name]}"), name)
+        elif not name.startswith("_") and name in _ops.__all__:
+            value = getattr(_ops, name)
+        else:
+            raise AttributeError(_missing(name))
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({n for n in globals() if n.startswith("__")} | {*__getattr__("__all__")})
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__getattr__("__all__")})
-
-
+_later.places["array_namespace"] = "tapegrad.array_api", "_namespace"
 _later.places["compile"] = "tapegrad.compile", "compile_program"
 _later.places["jit"] = "tapegrad.compile", "jit"
 
@@ -245,6 +251,7 @@ __all__ = [
     "Tensor",
     "TracedArrayError",
     "adapt",
+    "array_api",
     "associative_scan",
     "bool_",
     "check_grads",

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, overload
 
 from tapegrad.compile.jitted.jit import Jit
 from tapegrad.compile.jitted.options import Options
+from tapegrad.tape.core.types import P, R
 
 __all__ = ["jit"]
 
 
+@overload
+def jit(
+    function: Callable[P, R],
+    *,
+    strict: bool = False,
+    wait: bool = False,
+    static_argnums: int | Iterable[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+    donate_argnums: int | Iterable[int] | None = None,
+    donate_argnames: str | Iterable[str] | None = None,
+) -> Jit[P, R]: ...
+@overload
+def jit(
+    function: None = None,
+    *,
+    strict: bool = False,
+    wait: bool = False,
+    static_argnums: int | Iterable[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+    donate_argnums: int | Iterable[int] | None = None,
+    donate_argnames: str | Iterable[str] | None = None,
+) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
 def jit(
     function: Callable[..., Any] | None = None,
     *,

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,10 @@ from tapegrad.compile.jitted.recording import Recording, Run, Unsettled, finish,
 from tapegrad.compile.passes.layout import copy_as_it_lies
 from tapegrad.compile.plans.profile import Profile, profile_of
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.html import as_html, is_public
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import unflatten
+from tapegrad.tape.core.types import P, R
 from tapegrad.tape.core.watching import watching
 from tapegrad.tape.python.places import quiet
 from tapegrad.tape.python.recorder import Recorder
@@ -69,6 +71,10 @@ def warn(text: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=level)
 
 
+#: What the rest of the compiler knows of a jitted function: not for completion.
+_INTERNAL = frozenset({"chosen", "count", "options", "recording_of", "spelled", "varying"})
+
+
 class Stats(NamedTuple):
     """What a jitted function has done so far."""
 
@@ -88,10 +94,10 @@ class _Signature:
     errors: int = 0
 
 
-class Jit:
+class Jit(Generic[P, R]):
     """A function that is compiled when it is called; see :func:`jit`."""
 
-    def __init__(self, function: Callable[..., Any], options: Options) -> None:
+    def __init__(self, function: Callable[P, R], options: Options) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self.options = options
@@ -108,13 +114,13 @@ class Jit:
         self.varying: set[str] = set()
 
     @classmethod
-    def of(cls, function: Callable[..., Any], options: Options) -> Jit:
+    def of(cls, function: Callable[P, R], options: Options) -> Jit[P, R]:
         """Make one of what should be a function."""
         if not callable(function):
             raise TypeError(f"jit takes a function, not {type(function).__name__}")
         return cls(function, options)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         fast = self._fast
         if fast is not None:
             try:
@@ -430,6 +436,19 @@ class Jit:
 
     def __repr__(self) -> str:
         return f"<jit {spelled(self._function)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what was done so far."""
+        done = self.stats()
+        kernels = done.kernels_compiled + done.kernels_loaded + done.kernels_reused
+        facts = [
+            f"{done.traces} recordings",
+            f"{kernels} kernels ({done.kernels_compiled} compiled now)",
+        ]
+        return as_html(self.spelled(), [*facts, f"{done.eager_calls} calls without compiling"])
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if is_public(name) and name not in _INTERNAL]
 
 
 def _read_jitted(jitted: Jit) -> Any:

@@ -418,8 +418,9 @@ def _multi_dot(arrays: ArrayLike, *, out: Any = None) -> Array:
 
 @implements(np.vecdot, np.linalg.vecdot)
 def _vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, out: Any = None) -> Array:
-    x1, x2 = conjugated(as_tensor(x1)), as_tensor(x2)
-    return delivered(np.sum(x1 * x2, axis=axis), out, "vecdot")
+    products = conjugated(as_tensor(x1)) * as_tensor(x2)
+    options: Any = {} if products.dtype.kind in "fc" else {"dtype": products.dtype}
+    return delivered(np.sum(products, axis=axis, **options), out, "vecdot")  # no wider integers
 
 
 if hasattr(np, "matvec"):  # NumPy 2.2

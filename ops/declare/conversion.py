@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.types import Array, ArrayLike, DTypeLike
 
-__all__ = ["asarray", "astensor", "tensor"]
+__all__ = ["asarray", "astensor", "from_dlpack", "tensor"]
 
 
 def tensor(
@@ -142,3 +142,45 @@ def asarray(a: ArrayLike, dtype: DTypeLike = None, order: Any = None) -> np.ndar
     if isinstance(a, Tensor):
         a = np.asarray(a)
     return np.asarray(a, dtype=dtype, order=order)
+
+
+def from_dlpack(
+    x: Any, /, *, device: Literal["cpu"] | None = None, copy: bool | None = None,
+    constant: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """Return what another library lends as a tensor, which shares its memory.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__``
+        A tensor of PyTorch, an array of JAX, CuPy or NumPy, ...; its elements are real and on the CPU.
+    device : {'cpu'}, optional
+    copy : bool, optional
+        ``True`` copies the data, ``False`` never does; by default they are copied if they must be.
+    constant : bool, optional
+        By default floats are variable.
+
+    Raises
+    ------
+    BufferError
+        If the data cannot be shared: they are on another device, or the other library would lose a
+        derivative.
+
+    Notes
+    -----
+    What the other library writes into the data is seen by the tensor, but not by the memory guard: as
+    long as a graph needs them, they should stay as they are.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> a = np.array([1.0, 2.0])
+    >>> x = tg.from_dlpack(a)
+    >>> a[0] = 5.0
+    >>> x
+    Tensor([5., 2.])
+    """
+    if isinstance(x, Tensor) and x.live_trace.level:
+        return x.copy() if copy else x
+    array = np.from_dlpack(x, device=device, copy=copy)
+    return Tensor(array, constant=constant, copy=False)

@@ -16,6 +16,7 @@ from tapegrad.ops.declare import folding
 from tapegrad.ops.declare.docstrings import document
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.floats import Float, weakened
+from tapegrad.tape.array.foreign import is_foreign, with_plain_arrays
 from tapegrad.tape.array.mutation import write_into
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.paths import own_memory
@@ -316,7 +317,12 @@ class Ufunc:
                 weak = weak or type(a) is Float
                 if primitive.differentiable:
                     check_operand(a, self.__name__, self.kinds)
-                if type(a) is list or type(a) is tuple or is_fraction(a):
+                kind = type(a)
+                if kind is np.ndarray:
+                    continue
+                if is_foreign(a):
+                    args = with_plain_arrays(args)
+                elif kind is list or kind is tuple or is_fraction(a):
                     args = tuple(operand(b) for b in args)
         if weak:
             args = weakened(self.ufunc.resolve_dtypes, args, self.nout)

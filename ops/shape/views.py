@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.declare.axes import shape_of
+from tapegrad.ops.declare.ufunc import operand
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.array.mutation import reshape_in_place
 from tapegrad.tape.array.paths import own_memory
@@ -424,11 +425,18 @@ def _np_broadcast_to(array: ArrayLike, shape: ShapeLike, subok: bool = False) ->
 
 
 @implements(np.broadcast_arrays)
-def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Tensor, ...]:
+def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
     shape = np.broadcast_shapes(*(shape_of(a) for a in args))
-    if all(shape_of(a) == shape for a in args):
-        return tuple(a if isinstance(a, Tensor) else broadcast_to(a, shape) for a in args)
-    return tuple(broadcast_to(a, shape) for a in args)
+    as_they_are = all(shape_of(a) == shape for a in args)
+
+    def broadcast(a: ArrayLike) -> Array:
+        a = operand(a)
+        if isinstance(a, Tensor):
+            return a if as_they_are else broadcast_to(a, shape)
+        is_real = np.asarray(a).dtype.kind in "fiub"  # texts and None stay what they are
+        return broadcast_to(a, shape) if is_real else np.broadcast_to(a, shape)
+
+    return tuple(map(broadcast, args))
 
 
 class _CopyNeeded(AttributeError, ValueError):

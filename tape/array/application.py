@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.foreign import is_foreign, with_plain_arrays
 from tapegrad.tape.array.paths import mark_view, shares_memory
 from tapegrad.tape.array.tensor import Tensor, imperative, make
 from tapegrad.tape.core.primitive import Primitive, functions, implements
@@ -91,8 +92,12 @@ def apply(
                 a.freshen()
             if a._trace is not top and a._trace.level >= top.level:
                 top = a._trace
+        elif kind in _NO_TENSORS:
+            continue
         elif kind is list or kind is tuple:
             return apply(primitive, tuple(_operand(b) for b in args), params, constant)
+        elif is_foreign(a):
+            return apply(primitive, with_plain_arrays(args), params, constant)
     if not top.level:
         return primitive.record(args, params, constant)
     if top.closed:

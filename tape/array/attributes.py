@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.tape.array.scipy_sparse import dispatches
+from tapegrad.tape.core.html import as_html, is_public
+from tapegrad.tape.core.other_names import Elsewhere
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.state import state
 
 __all__ = ["ArrayAttributes"]
 
 _set_class = object.__dict__["__class__"].__set__
+#: What traces and sweeps know of a value, see `Traced`: not for completion.
+_INTERNAL = frozenset({
+    "adopt", "consume", "follows", "freshen", "is_element", "lay_out", "live_trace", "node", "refresh",
+    "requires_grad", "snapshot", "value",
+})  # fmt: skip
 _OURS = frozenset(("tapegrad", "numpy"))
 
 
@@ -29,9 +36,15 @@ class ArrayAttributes:
     """The attributes that a tensor shares with an ndarray."""
 
     __slots__ = ()
+    requires_grad = Elsewhere()
 
     if TYPE_CHECKING:  # what Tensor brings
         _trace: Any
+
+        @property
+        def constant(self) -> bool: ...
+        @property
+        def grad(self) -> Any: ...
 
         @property
         def shape(self) -> tuple[int, ...]: ...
@@ -106,6 +119,24 @@ class ArrayAttributes:
             body = f"[], shape={array.shape}"
         shown = array.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) and array.size > 0
         return f"{name}({body})" if shown else f"{name}({body}, dtype={array.dtype.name})"
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows of a tensor outside of traced code."""
+        if self._trace.level or self._trace.closed:
+            return None
+        array, grad = self.consume("repr"), self.grad
+        facts = [
+            f"shape {self.shape}",
+            array.dtype.name,
+            "constant" if self.constant else "variable",
+        ]
+        parts = [("", np.array2string(array, threshold=200))]
+        if grad is not None:
+            parts.append(("grad", np.array2string(grad, threshold=200)))
+        return as_html(type(self).__name__, facts, *parts)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if is_public(name) and name not in _INTERNAL]
 
     def __str__(self) -> str:
         if self._trace.level and not self._trace.closed:

@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from tapegrad.tape.array.foreign import KNOWN, answer_of_another, holds_tensors
 from tapegrad.tape.array.scipy_sparse import is_matrix, is_sparse
 from tapegrad.tape.core.appearance import cut, is_cut
 from tapegrad.tape.core.checks import is_fraction
-from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import formats_text
 from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.trace import leaked
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["ArrayOperators"]
+if TYPE_CHECKING:
+    from tapegrad.tape.array.tensor import Tensor
 
-# Operands that need no conversion; everything else takes the slower way through NumPy.
-_KNOWN = frozenset({
-    float, int, bool, complex,
-    np.ndarray, np.float64, np.float32, np.int64, np.bool_, np.complex128,
-})  # fmt: skip
+__all__ = ["ArrayOperators"]
 
 _ARRAY_LIKE = (np.generic, np.ndarray, list, tuple, int, float, complex, array, memoryview)
 
@@ -40,11 +37,11 @@ def _binary(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
         if y._base is not None:
             y.freshen()
         inner = y if y._trace.level > x._trace.level else x
-    elif ty in _KNOWN:
+    elif ty in KNOWN:
         inner = x
         if x._base is not None:
             x.freshen()
-    elif tx in _KNOWN:
+    elif tx in KNOWN:
         inner = y
         if y._base is not None:
             y.freshen()
@@ -71,26 +68,12 @@ def _with_array_like(name: str, ufunc: np.ufunc, x: Any, y: Any) -> Any:
         if name == "multiply" and mine.shape and is_matrix(other):
             return functions["sparse_matmul"](x, y)
         return looks.with_foreign(mine, ufunc, (x, y))
-    answer = _answer_of_another(mine, other, ufunc, (x, y))
+    answer = answer_of_another(other, ufunc, (x, y))
     if answer is not NotImplemented:
         return answer
     if name == "multiply" and isinstance(other, list | tuple | array) and looks.repeats(mine):
         return NotImplemented  # Python repeats the sequence
     return functions[ufunc](x, y)
-
-
-def _answer_of_another(mine: Any, other: Any, ufunc: np.ufunc, operands: tuple[Any, Any]) -> Any:
-    """Ask a class that answers ufuncs itself, as NumPy does; quantities keep their units so.
-
-    NotImplemented where there is none, or where it would make a plain array of a traced value.
-    """
-    override = getattr(type(other), "__array_ufunc__", None)
-    if override is None or not mine._trace.level or isinstance(other, np.ndarray | np.generic):
-        return NotImplemented
-    try:
-        return override(other, ufunc, "__call__", *operands)
-    except (TracedArrayError, TypeError):
-        return NotImplemented
 
 
 def _is_array_like(a: Any) -> bool:
@@ -114,9 +97,15 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
     """Apply a Python operator; a trace may know what it gives between Python numbers."""
     for a in args:
         trace = getattr(a, "_trace", None)
-        if trace is None and getattr(type(a), "__array_ufunc__", a) is None:
-            return NotImplemented  # it asks to be left alone, and has the same operator
-        if trace is not None and trace.level:
+        if trace is None:
+            if type(a) in KNOWN:
+                continue
+            if getattr(type(a), "__array_ufunc__", a) is None:
+                return NotImplemented  # it asks to be left alone, and has the same operator
+            done = answer_of_another(a, ufunc, args)
+            if done is not NotImplemented:
+                return done
+        elif trace.level:
             done = trace.appearance.between_numbers(a, ufunc, args)
             if done is not NotImplemented:
                 return done
@@ -125,17 +114,22 @@ def _operator(ufunc: np.ufunc, *args: Any) -> Any:
 
 def _matmul(x: Any, y: Any, other: Any) -> Any:
     """Apply ``@`` to a tensor and another operand."""
-    if type(other) not in _KNOWN and not isinstance(other, Traced):
+    if type(other) not in KNOWN and not isinstance(other, Traced):
         if getattr(type(other), "__array_ufunc__", other) is None:
             return NotImplemented  # it asks to be left alone, and has the same operator
         if is_sparse(other):
             return functions["sparse_matmul"](x, y)
+        answer = answer_of_another(other, np.matmul, (x, y))
+        if answer is not NotImplemented:
+            return answer
     return functions[np.matmul](x, y)
 
 
 def _in_place(ufunc: np.ufunc, x: Any, y: Any) -> Any:
     if x.live_trace.appearance.is_replaced(x):
         return _operator(ufunc, x, y)
+    if type(y) not in KNOWN and holds_tensors(type(y)):
+        return NotImplemented  # x = x * y, which keeps labels and units
     functions[ufunc](x, y, out=x)  # for rounding functions, its result is an array
     return x
 
@@ -162,44 +156,44 @@ class ArrayOperators:
 
         def freshen(self) -> None: ...
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Any) -> Tensor:
         return _binary("add", np.add, self, other)
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self, other: Any) -> Tensor:
         return _binary("add", np.add, other, self)
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: Any) -> Tensor:
         return _binary("subtract", np.subtract, self, other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: Any) -> Tensor:
         return _binary("subtract", np.subtract, other, self)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: Any) -> Tensor:
         return _binary("multiply", np.multiply, self, other)
 
-    def __rmul__(self, other: Any) -> Any:
+    def __rmul__(self, other: Any) -> Tensor:
         return _binary("multiply", np.multiply, other, self)
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self, other: Any) -> Tensor:
         return _binary("divide", np.divide, self, other)
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self, other: Any) -> Tensor:
         return _binary("divide", np.divide, other, self)
 
-    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+    def __pow__(self, other: Any, modulus: Any = None) -> Tensor:
         if type(other) is int and other == 2 and self.dtype == bool:
             trace = self.live_trace
             if not (trace.level and trace.appearance.stands_for_number(self)):
                 return functions[np.square](self)  # as NumPy's operator on arrays
         return NotImplemented if modulus is not None else _operator(np.power, self, other)
 
-    def __rpow__(self, other: Any, modulus: Any = None) -> Any:
+    def __rpow__(self, other: Any, modulus: Any = None) -> Tensor:
         return NotImplemented if modulus is not None else _operator(np.power, other, self)
 
-    def __matmul__(self, other: Any) -> Any:
+    def __matmul__(self, other: Any) -> Tensor:
         return _matmul(self, other, other)
 
-    def __rmatmul__(self, other: Any) -> Any:
+    def __rmatmul__(self, other: Any) -> Tensor:
         return _matmul(other, self, other)
 
     def __floordiv__(self, other: Any) -> Any:
@@ -232,13 +226,13 @@ class ArrayOperators:
     def __rrshift__(self, other: Any) -> Any:
         return _operator(np.right_shift, other, self)  # type: ignore[call-overload]
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> Tensor:
         return _unary("negative", np.negative, self)
 
-    def __pos__(self) -> Any:
+    def __pos__(self) -> Tensor:
         return _operator(np.positive, self)
 
-    def __abs__(self) -> Any:
+    def __abs__(self) -> Tensor:
         return _operator(np.absolute, self)
 
     def __invert__(self) -> Any:
@@ -262,19 +256,19 @@ class ArrayOperators:
     def __rxor__(self, other: Any) -> Any:
         return _operator(np.bitwise_xor, other, self)
 
-    def __iadd__(self, other: Any) -> Any:
+    def __iadd__(self, other: Any) -> Tensor:
         return _in_place(np.add, self, other)
 
-    def __isub__(self, other: Any) -> Any:
+    def __isub__(self, other: Any) -> Tensor:
         return _in_place(np.subtract, self, other)
 
-    def __imul__(self, other: Any) -> Any:
+    def __imul__(self, other: Any) -> Tensor:
         return _in_place(np.multiply, self, other)
 
-    def __itruediv__(self, other: Any) -> Any:
+    def __itruediv__(self, other: Any) -> Tensor:
         return _in_place(np.divide, self, other)
 
-    def __ipow__(self, other: Any, modulus: Any = None) -> Any:
+    def __ipow__(self, other: Any, modulus: Any = None) -> Tensor:
         return NotImplemented if modulus is not None else _in_place(np.power, self, other)
 
     def __ifloordiv__(self, other: Any) -> Any:
@@ -378,7 +372,7 @@ class ArrayOperators:
         value = item.consume("contains") if isinstance(item, ArrayOperators) else np.asarray(item)
         return bool((self.consume("contains") == value).any())
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Tensor:
         return functions["getitem"](self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:

@@ -68,7 +68,7 @@ class Originals:
                     f"an array of shape {array.shape} that the function used, at {where}, was "
                     "changed in place before the gradient was computed, which needs the former "
                     "values. Change a copy instead, or make it a tensor, whose writes are recorded: "
-                    "tg.zeros(...), or np.zeros_like(x) of a traced x"
+                    "tg.zeros(shape, dtype=float), or np.zeros_like(x) of a traced x"
                 )
 
 

@@ -1,11 +1,14 @@
-"""SciPy's sparse matrices, as tensors meet them. SciPy is not imported here.
+"""SciPy, as tensors meet it; SciPy itself is not imported here.
 
-Their operators make arrays of what they are given. Where they may leave the product to the other
-operand, tensors say that they are no arrays; elsewhere nothing that is being differentiated becomes one.
+The operators of its sparse matrices make arrays of what they are given. Where they may leave the
+product to the other operand, tensors say that they are no arrays; elsewhere nothing that is being
+differentiated becomes one. With ``SCIPY_ARRAY_API=1``, functions of SciPy give tensors for tensors:
+those that compute on plain arrays in between are refused, since their results would look like variables.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -45,6 +48,12 @@ def _is_scipys(frame: Any) -> bool:
     return str(frame.f_globals.get("__name__")).startswith(_PACKAGE)
 
 
+def _makes_tensors(frame: Any) -> bool:
+    """Whether the code of a frame is SciPy's, which gives tensors for tensors by the array API."""
+    is_scipys = str(frame.f_globals.get("__name__")).partition(".")[0] == "scipy"
+    return is_scipys and os.environ.get("SCIPY_ARRAY_API", "0") not in ("", "0", "false", "False")
+
+
 def _line_above(frame: Any) -> Location:
     """Return the innermost line of the user's that led to a frame of SciPy's."""
     while frame.f_back is not None:
@@ -63,10 +72,16 @@ def answer_to_scipy(tensor: Any) -> Any:
     TracedArrayError
         If a derivative would be lost.
     """
-    if _PACKAGE not in sys.modules:
+    if "scipy" not in sys.modules:
         return None
     frame = sys._getframe(2)
     if not _is_scipys(frame):
+        if _makes_tensors(frame) and is_differentiated(tensor) and state.get().tracking:
+            raise TracedArrayError(
+                f"{frame.f_globals.get('__name__')} computes on a plain array, and its result, a "
+                f"tensor, would have no derivative, at {_line_above(frame)}. Pass tg.stop_gradient(x) "
+                "or x.data if none is meant"
+            )
         return None
     if dispatches(frame):
         return np.array(None, dtype=object)  # so it takes the tensor for no array

@@ -10,20 +10,19 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.tape.array.attributes import ArrayAttributes
 from tapegrad.tape.array.copies import ArrayCopies, added_attributes
 from tapegrad.tape.array.guard import ViewLock, lock
+from tapegrad.tape.array.interchange import ArrayInterchange
 from tapegrad.tape.array.methods import ArrayMethods
 from tapegrad.tape.array.protocols import NumPyProtocols
-from tapegrad.tape.array.scipy_sparse import answer_to_scipy
-from tapegrad.tape.core.appearance import cut, is_cut, is_differentiated
+from tapegrad.tape.core.appearance import is_differentiated
 from tapegrad.tape.core.checks import check_constant, check_numeric
 from tapegrad.tape.core.dtypes import CONTINUOUS
-from tapegrad.tape.core.location import asked_by_numpy
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.state import guarding, state
@@ -41,7 +40,7 @@ class _Imperative:
 imperative = _Imperative()
 
 
-class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols):
+class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayInterchange, ArrayMethods, NumPyProtocols):
     """A NumPy-like array that records what is done with it; results of subclasses are plain tensors.
 
     Parameters
@@ -99,7 +98,7 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
     _lock: weakref.ref[Any] | None  # of a leaf: what keeps its array read-only
     _latent: Any  # of a copy that NumPy would have made a view, and of its source
     _inner_shape: tuple[int, ...] | None  # where paths begin, if another shape was assigned
-    __array_priority__ = 100.0
+    __array_priority__ = 10_000.0
     #: Whether this stands for a plain array: it is no number, and variable once a variable is written.
     follows = False
 
@@ -334,6 +333,13 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
             return self._node.grad
         return self.live_trace.grad(self)
 
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        raise AttributeError(
+            "gradients are not assigned: forget one by x.null_grad(), or pass another by "
+            "y.backward(grad)"
+        )
+
     @property
     def creator(self) -> Any:
         """The operation that produced this tensor; ``None`` for leaves and after clearing."""
@@ -409,28 +415,13 @@ class Tensor(Traced, ArrayAttributes, ArrayCopies, ArrayMethods, NumPyProtocols)
             value = value.live_trace.appearance.consume(value, kind)
         return value
 
-    # NumPy's protocols ---------------------------------------------------------------------------
+    # Hidden from checkers, which would take every name for one of a tensor's.
+    if not TYPE_CHECKING:
 
-    def __getattr__(self, name: str) -> Any:
-        if name[:1] == "_":
-            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
-        return self._trace.appearance.attribute(self, name)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if (answer := answer_to_scipy(self)) is not None:
-            return answer  # type: ignore[no-any-return]
-        if self.live_trace.level:
-            self._trace.appearance.array(self, "np.asarray")
-        elif is_cut(self):
-            raise cut("np.asarray")
-        array = self.data
-        if dtype is not None and np.dtype(dtype) != array.dtype:
-            if copy is False:
-                raise ValueError(f"a copy is needed to make an array of dtype {dtype}")
-            if np.dtype(dtype) == object and not self.constant and asked_by_numpy():
-                raise TypeError("np.vectorize loses the graph; use t.data, or tg.vmap(f)(t)")
-            return array.astype(dtype)
-        return array.copy() if copy else array
+        def __getattr__(self, name: str) -> Any:
+            if name[:1] == "_":
+                raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+            return self._trace.appearance.attribute(self, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle carries what a copy does: data, flag, gradient, what a subclass has added; no graph.

@@ -16,32 +16,14 @@ import numpy as np
 
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import stores_item, user_location
+from tapegrad.tape.core.other_names import missing
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.traced import Traced
 
-__all__ = ["Appearance", "cut", "is_cut", "is_differentiated", "missing"]
+__all__ = ["Appearance", "cut", "is_cut", "is_differentiated"]
 
 #: What NumPy asks of an object that is stored into an element of an array.
 _CONVERSIONS = frozenset({"float", "int", "bool", "index"})
-
-#: What an ndarray has and a tensor has not, and what to use instead.
-_INSTEAD = {
-    "byteswap": "x.data.byteswap()",
-    "ctypes": "x.data.ctypes",
-    "dump": "tapegrad.save(file, x), or pickle",
-    "dumps": "pickle.dumps(x)",
-    "getfield": "x.data.getfield()",
-    "newbyteorder": "x.data",
-    "resize": "np.resize(x, shape), which returns a new tensor",
-    "setfield": "x.data.setfield()",
-    "setflags": "x.data.setflags(); tapegrad itself locks arrays that a graph needs",
-}
-
-
-def missing(name: str) -> str:
-    """Say that tensors have no such attribute, and what to use instead."""
-    text = f"'Tensor' object has no attribute {name!r}"
-    return f"{text}; use {_INSTEAD[name]}" if name in _INSTEAD else text
 
 
 def is_differentiated(a: Any) -> bool:
@@ -179,9 +161,9 @@ class Appearance:
         raise TracedArrayError(
             f"{what}: a value traced by {value.live_trace.name} would become a plain array and be cut "
             f"off from its trace, at {user_location()}. If the value is stored into an array "
-            "(a[i] = value), make that array a tensor: tg.zeros(...), or np.zeros_like(x) of a "
-            "traced x; if a NumPy function asked for the array, use a function that tapegrad "
-            "differentiates. If no gradient is meant to flow, pass tg.stop_gradient(x)."
+            "(a[i] = value), make that array a tensor: tg.zeros(shape, dtype=float), or "
+            "np.zeros_like(x) of a traced x; if a NumPy function asked for the array, use a function "
+            "that tapegrad differentiates. If no gradient is meant to flow, pass tg.stop_gradient(x)."
         )
 
     def is_lost(self, value: Traced) -> bool:

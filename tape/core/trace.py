@@ -140,6 +140,9 @@ class Trace(ABC):
     def draw(self) -> None:  # noqa: B027  # most traces have one example
         """Random numbers are about to be drawn by the function that runs under this trace."""
 
+    def take_object(self, value: Any) -> None:  # noqa: B027  # most traces run the function anew
+        """The numbers of an object of another library are taken for an operand."""
+
     def stored_outside(self, shape: tuple[int, ...]) -> None:
         """Refuse that a value was stored into an array from outside, where none below may lie."""
         raise TracedArrayError(

@@ -7,9 +7,9 @@ Users' annotations are in :mod:`tapegrad.typing`.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-__all__ = ["Array", "ArrayLike", "AxisLike", "DTypeLike", "Params", "Shape", "ShapeLike"]
+__all__ = ["Array", "ArrayLike", "AxisLike", "DTypeLike", "P", "Params", "R", "Shape", "ShapeLike"]
 
 #: An ndarray, a NumPy scalar, or a tensor.
 Array: TypeAlias = Any
@@ -21,6 +21,10 @@ AxisLike: TypeAlias = Any
 DTypeLike: TypeAlias = Any
 #: A size or several.
 ShapeLike: TypeAlias = Any
+#: The parameters of a user's function, which what is made of it has, too.
+P = ParamSpec("P")
+#: Its result.
+R = TypeVar("R")
 #: Sizes of axes.
 Shape = tuple[int, ...]
 #: The parameters of a primitive: what it takes besides arrays.

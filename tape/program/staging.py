@@ -102,6 +102,10 @@ class StagingTrace(Trace):
         self.problem = self.problem or f"{reason}, at {user_location()}"
         raise Abandoned(self.problem)
 
+    def take_object(self, value: Any) -> None:
+        """Nobody would see that it has other numbers."""
+        self.give_up(f"an object of type {type(value).__name__} takes part in it")
+
     def process(
         self,
         primitive: Primitive,

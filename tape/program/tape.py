@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.graph import tensor_at
 from tapegrad.tape.array.recorder import NUMBERS
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.cotangents import fit
 from tapegrad.tape.core.dtypes import CONTINUOUS
+from tapegrad.tape.core.html import as_html, is_public
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.node import Node, entry
@@ -86,7 +88,8 @@ class Tape:
         self.persistent = persistent
         self.entries: list[Node] = []
         self.leaves: dict[Node, Any] = {}
-        self._used = False
+        #: Why no more derivatives can be asked for, if so.
+        self._used = ""
         #: The tape's own node for each node of the graph, which may be cleared.
         self.records: dict[Node, Node] = {}
         self._first: dict[Tensor, Node] = {}
@@ -248,13 +251,13 @@ class Tape:
     def _use(self) -> Iterator[None]:
         """Differentiate; a tape that is not persistent lets go of its residuals then."""
         if self._used:
-            raise RuntimeError(
+            raise RuntimeError(self._used)
+        yield
+        if not self.persistent:
+            self._used = (
                 "this tape was made with persistent=False and has given its derivatives; one that can "
                 "be asked again is made by Tape(), or Tape(persistent=True)"
             )
-        yield
-        if not self.persistent:
-            self._used = True
             for node, record in self.records.items():
                 if record.primitive is not None:
                     node.clear(forget=False)
@@ -361,6 +364,17 @@ class Tape:
         program = rewriter.finish()
         return program if outputs is None else program.select(program.outputs)
 
+    def __reduce__(self) -> Any:
+        # The graph of the tensors stays behind, and with it what a sweep needs.
+        held = [(t, self.records[n], False) for t, n in self._first.items()]
+        for node, record in self.records.items():
+            tensor = tensor_at(node)
+            if tensor is not None:
+                held.append((tensor, record, True))
+        program = Program(list(self.leaves), self.entries, [record for _, record, _ in held])
+        tensors = [(tensor, is_newest) for tensor, _, is_newest in held]
+        return _restored, (program, list(self.leaves.values()), tensors, self.persistent)
+
     def source(self) -> str:
         """Return the tape as NumPy source: a function of its inputs that returns its last result."""
         return self.program().source()
@@ -370,6 +384,33 @@ class Tape:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = [f"{len(self.leaves)} inputs", f"{len(self.entries)} entries"]
+        return as_html("Tape", facts, ("", self.source()) if self.entries else ("", ""))
+
+    def __dir__(self) -> list[str]:
+        return list(filter(is_public, object.__dir__(self)))
+
+
+def _restored(
+    program: Program, values: list[Any], tensors: list[tuple[Tensor, bool]], persistent: bool
+) -> Tape:
+    """Make a tape of its pickle: it is printed, replayed and compiled, and has no graph to sweep."""
+    tape = Tape(persistent)
+    tape.entries = list(program.entries)
+    tape.leaves = dict(zip(program.inputs, values))
+    tape._used = (
+        "this tape is a copy, which has no graph; its derivatives are those of its program: "
+        "tape.program([x], [y]).reverse()"
+    )
+    for (tensor, is_newest), record in zip(tensors, program.outputs):
+        node = tensor.node if is_newest else Node(None, (), {}, (), record.shape, record.dtype)
+        tape.records[node] = record
+        if not is_newest:
+            tape._first[tensor] = node
+    return tape
 
 
 def _seed(node: Node, grad: Any) -> Any:

@@ -10,12 +10,13 @@ from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.pytree import flatten
+from tapegrad.tape.core.types import P, R
 from tapegrad.tape.transforms.transformed import spelled, transformed
 
 __all__ = ["adapt"]
 
 
-def adapt(function: Callable[..., Any]) -> Callable[..., Any]:
+def adapt(function: Callable[P, R]) -> Callable[P, R]:
     """Return a function that does the same, and keeps tensors in their graph where Python converts.
 
     ``float(x)``, ``math.sin(x)``, ``np.asarray(x)``, ``x.item()`` and stores into plain arrays take the

@@ -24,6 +24,7 @@ from tapegrad.tape.core.primitive import Primitive, primitives
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Traced, new_trace
+from tapegrad.tape.core.types import P, R
 from tapegrad.tape.core.watching import watching
 from tapegrad.tape.program.bodies import BodyTrace, NotRecordable, is_operand, record_body
 from tapegrad.tape.program.program import Program
@@ -282,7 +283,7 @@ def _noted(function: Callable[..., Any], leaves: Any, structure: Any, below: Any
 # The function ------------------------------------------------------------------------------------------
 
 
-def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(function: Callable[P, R]) -> Callable[P, R]:
     """Return a function that keeps only its arguments for the reverse sweep, and is run again in it.
 
     Residuals take memory from the time at which they are computed until the sweep has used them. A

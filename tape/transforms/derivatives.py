@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.as_is import AsIs
+from tapegrad.tape.core.types import P, R
 from tapegrad.tape.transforms.arguments import Argnums, Choice, along
 from tapegrad.tape.transforms.fields import check_arguments, real_results
 from tapegrad.tape.transforms.pullbacks import pull_from, push_through
@@ -82,13 +83,13 @@ def vjp(
 
 
 def value_and_grad(
-    function: Callable[..., Any],
+    function: Callable[P, R],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     holomorphic: bool = False,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, tuple[R, Any]]:
     """Return a function that gives the value of `function` and its gradient.
 
     Parameters
@@ -157,13 +158,13 @@ def _value_and_gradient(
 
 
 def grad(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     holomorphic: bool = False,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the gradient of `function`.
 
     Parameters

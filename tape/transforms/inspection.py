@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.types import P
 from tapegrad.tape.program.bodies import Body, NotRecordable, record_body
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.python.running import run
@@ -87,7 +88,7 @@ def _recorded(function: Callable[..., Any], args: Any, kwargs: Any, what: str) -
         ) from None
 
 
-def make_tape(function: Callable[..., Any]) -> Callable[..., Program]:
+def make_tape(function: Callable[P, Any]) -> Callable[P, Program]:
     """Return a function that gives the program of `function` for arguments of given shapes and dtypes.
 
     Parameters

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.types import P
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.fields import (
     any_complex,
@@ -32,14 +33,14 @@ __all__ = ["check_chunk", "elementwise_grad", "hessian", "jacfwd", "jacobian", "
 
 
 def jacrev(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     holomorphic: bool = False,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the jacobian of `function`, in reverse mode.
 
     Its cost is that of one pullback for each element of the result: for many arguments and few results.
@@ -92,14 +93,14 @@ def jacrev(
 
 
 def jacfwd(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     holomorphic: bool = False,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the jacobian of `function`, in forward mode.
 
     Its cost is that of one pushforward for each element of the arguments: for few arguments and many
@@ -139,14 +140,14 @@ def jacfwd(
 
 
 def jacobian(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     holomorphic: bool = False,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the jacobian of `function`, in the mode that costs less.
 
     That is forward mode if the results have many more elements than the arguments, and reverse mode
@@ -190,14 +191,14 @@ def jacobian(
 
 
 def hessian(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     chunk: int | None = None,
     holomorphic: bool = False,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the second derivatives of `function`.
 
     Parameters
@@ -246,13 +247,13 @@ def hessian(
 
 
 def elementwise_grad(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
     holomorphic: bool = False,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the gradient of the sum of all results of `function`.
 
     If each element of the result depends on the element of the argument in its place alone, these are

@@ -21,6 +21,7 @@ from tapegrad.tape.core.errors import PatternError
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.patterns import compressed_rows
 from tapegrad.tape.core.pytree import flatten, unflatten
+from tapegrad.tape.core.types import P
 from tapegrad.tape.transforms.arguments import Argnums, Choice
 from tapegrad.tape.transforms.compression import FlatTrace, Graph, Scheme, scheme_of
 from tapegrad.tape.transforms.derivatives import grad
@@ -130,7 +131,7 @@ def sparsity(
 
 
 def sparse_jacobian(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
@@ -139,7 +140,7 @@ def sparse_jacobian(
     check: bool = False,
     chunk: int | None = None,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the jacobian of `function` as a sparse matrix.
 
     Rows that share no column are computed together, by one pullback; or columns that share no row, by
@@ -207,7 +208,7 @@ def sparse_jacobian(
 
 
 def sparse_hessian(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
@@ -216,7 +217,7 @@ def sparse_hessian(
     check: bool = False,
     chunk: int | None = None,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that gives the second derivatives of `function` as a sparse matrix.
 
     It is symmetric, and each pair of elements is computed once: by a star colouring, where rows with

@@ -15,6 +15,7 @@ from tapegrad.tape.core.as_is import AsIs
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import Structure, flatten, paths, spread, unflatten
 from tapegrad.tape.core.trace import new_trace
+from tapegrad.tape.core.types import P
 from tapegrad.tape.python.running import seen
 from tapegrad.tape.transforms.batching import BatchTrace, NeedsLoop
 from tapegrad.tape.transforms.shield import run_shielded
@@ -25,13 +26,13 @@ __all__ = ["map_rows", "vmap"]
 
 
 def vmap(
-    function: Callable[..., Any],
+    function: Callable[P, Any],
     in_axes: Any = 0,
     out_axes: Any = 0,
     *,
     axis_size: int | None = None,
     adapt: bool = True,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Return a function that applies `function` to every example along an axis, all at once.
 
     Parameters
