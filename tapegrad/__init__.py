@@ -75,6 +75,7 @@ if _TYPE_CHECKING:
         special,
         tensor_creation,
         tensor_manip,
+        training,
         typing,
     )
     from tapegrad.clipping import clip_by_global_norm, clip_by_norm
@@ -202,6 +203,7 @@ _MODULES = frozenset(
         "special",
         "tensor_creation",
         "tensor_manip",
+        "training",
         "typing",
     }
 )
@@ -316,6 +318,7 @@ __all__ = [
     "switch",
     "tensor_creation",
     "tensor_manip",
+    "training",
     "tree_flatten",
     "tree_leaves",
     "tree_map",

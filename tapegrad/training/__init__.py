@@ -1,0 +1,1 @@
+from tapegrad.training.steps import Step
