@@ -128,6 +128,7 @@ if _TYPE_CHECKING:
         vmap,
         while_loop,
     )
+    from tapegrad.training import fit
     from tapegrad.trees import ravel_pytree
 
 __version__ = "0.1.0"
@@ -157,6 +158,7 @@ _LATER = {
     "elementwise_grad": "tape",
     "eval_shape": "tape",
     "execute_op": "tape",
+    "fit": "training",
     "fori_loop": "tape",
     "fixed_point": "tape",
     "grad": "tape",
@@ -266,6 +268,7 @@ __all__ = [
     "errors",
     "eval_shape",
     "execute_op",
+    "fit",
     "fixed_point",
     "float16",
     "float32",
