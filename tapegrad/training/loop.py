@@ -173,7 +173,7 @@ class Loop:
             self.history.add_validation(values)
         if self._patience is None:
             return
-        watched = values or {"loss": self.history.mean_of_last_epoch()}
+        watched = {"loss": self.history.mean_of_last_epoch()} if values is None else values
         if self._patience.improves(watched, self.step):
             self._best = self.params if self._patience.rule.restore_best else None
         elif self._patience.is_over:
