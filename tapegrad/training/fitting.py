@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.optim.checks import count_of
+from tapegrad.parallel import Workers, split, value_and_grad
 from tapegrad.training.interrupts import Interrupts
 from tapegrad.training.loader import batches_of
 from tapegrad.training.loop import ENDS, FitResult, Loop
@@ -40,6 +41,8 @@ def fit(
     resume: bool = True,
     progress: bool | None = None,
     on_interrupt: str = "raise",
+    executor: Any = None,
+    blocks: int = 4,
 ) -> FitResult:
     """Train parameters by compiled steps.
 
@@ -85,6 +88,11 @@ def fit(
     on_interrupt : "raise" or "return"
         What to do at Ctrl-C after the step is complete and the checkpoint written. The KeyboardInterrupt
         has what was done so far as its ``result``. A second Ctrl-C does not wait.
+    executor : Executor, callable, int or Dask client, optional
+        Who computes the gradients, in parts: see :class:`tapegrad.parallel.Workers`.
+    blocks : int
+        Into how many parts each batch is then cut. Bits depend on it, and not on how many workers there
+        are.
 
     Returns
     -------
@@ -131,19 +139,23 @@ def fit(
         raise TypeError("save_every needs a checkpoint, the name of a file")
     step = Step(loss, optimiser, clip_norm=clip_norm, learning_rate=learning_rate, donate=True)
     batches = batches_of(data, batch_size, shuffle, seed, drop_last)
-    loop = Loop(step, own(params, "fit"), batches, EarlyStop.of(early_stop))
+    parts = None if executor is None else count_of(blocks, "blocks", 1)
+    loop = Loop(step, own(params, "fit"), batches, EarlyStop.of(early_stop), parts)
     path = None if checkpoint is None else _place(os.fspath(checkpoint))
     resumed = path is not None and resume and loop.resume(path)
     checked = validation_of(validation, loss, batch_size)
     shown = Progress(progress, epochs * len(batches), loop.step)
     if resumed:
         shown.say(f"goes on after step {loop.step}, from {path}")
+    elsewhere = None if executor is None else _InParts(loss, executor, blocks)
     with Interrupts() as interrupts:
-        run = _Run(loop, batches, checked, hook, path, every, shown, interrupts)
+        run = _Run(loop, batches, checked, hook, path, every, shown, interrupts, elsewhere)
         try:
             run.until(epochs)
         finally:
             shown.close()
+            if elsewhere is not None:
+                elsewhere.close()
     if interrupts.asked and on_interrupt == "raise":
         interrupt = KeyboardInterrupt()
         interrupt.result = loop.result()  # type: ignore[attr-defined]
@@ -160,6 +172,21 @@ def _place(path: str) -> str:
     return path
 
 
+class _InParts:
+    """Value and gradient of a batch, computed by workers."""
+
+    def __init__(self, loss: Callable[..., Any], executor: Any, blocks: int) -> None:
+        self.blocks, self.gradient = blocks, value_and_grad(loss, executor)
+        self._is_ours = not isinstance(executor, Workers)
+
+    def __call__(self, params: Any, batch: tuple[Any, ...]) -> tuple[Any, Any]:
+        return self.gradient(params, split(batch, self.blocks))
+
+    def close(self) -> None:
+        if self._is_ours:
+            self.gradient.workers.close()
+
+
 @dataclass
 class _Run:
     """Epochs and steps, and what comes after each."""
@@ -172,6 +199,7 @@ class _Run:
     every: int | None
     shown: Progress
     interrupts: Interrupts
+    elsewhere: _InParts | None = None
     saved: Any = None
 
     def until(self, epochs: int) -> None:
@@ -186,7 +214,7 @@ class _Run:
         """Do the steps of an epoch, or of the rest of one that was interrupted."""
         loop = self.loop
         for batch in self.batches:
-            loop.advance(batch)
+            loop.advance(batch, self.elsewhere)
             self.shown.step(loop.epoch, loop.loss, loop.gradient_norm, loop.validation)
             self.after()
             if self.every is not None and loop.step % self.every == 0:

@@ -157,8 +157,9 @@ class History:
         steps = np.arange(1, len(self) + 1)
         axes.plot(steps, self.loss, lw=0.8, alpha=0.5, color="C0", label="loss of each step")
         if len(self._ends) > 1:
-            means = [part.mean() for part in np.split(self.loss, self._ends[:-1])]
-            axes.plot(self._ends, means[: len(self._ends)], color="C0", label="mean of each epoch")
+            parts = np.split(self.loss[: self._ends[-1]], self._ends[:-1])
+            means = [part.mean() for part in parts]
+            axes.plot(self._ends, means, color="C0", label="mean of each epoch")
         if "loss" in self._validation:
             axes.plot(
                 self._validated, self._validation["loss"], "o-", ms=3, color="C1", label="validation"

@@ -81,8 +81,15 @@ class Loop:
     validation: dict[str, float]
     notes: dict[str, Any]
 
-    def __init__(self, step: Step, params: Any, data: Any, early_stop: EarlyStop | None) -> None:
-        self._step, self._data = step, data
+    def __init__(
+        self,
+        step: Step,
+        params: Any,
+        data: Any,
+        early_stop: EarlyStop | None = None,
+        blocks: int | None = None,
+    ) -> None:
+        self._step, self._data, self._blocks = step, data, blocks
         self._params, self._state = params, step.init(params)
         self.step, self.loss, self.gradient_norm = 0, math.nan, math.nan
         self.epoch_ended, self.validation = False, {}
@@ -212,7 +219,8 @@ class Loop:
             )
 
     def _settings(self) -> dict[str, Any]:
-        return {**self._data.settings(), "clip_norm": self._step.clip_norm}
+        own = {"clip_norm": self._step.clip_norm, "blocks": self._blocks}
+        return {**self._data.settings(), **own}
 
     def resume(self, path: str) -> bool:
         """Go on where a checkpoint was written; return whether there is one."""

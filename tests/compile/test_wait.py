@@ -1,4 +1,6 @@
-"""``jit(..., wait=True)``: every call, the first one too, has the bits of the plan."""
+"""``jit(..., wait=True)``: every call, the first one too, has the bits of the plan; what plans serve."""
+
+import pickle
 
 import numpy as np
 import pytest
@@ -45,3 +47,19 @@ def test_with_wait_the_first_call_takes_the_way_that_its_values_take():
     for x in (np.ones(2), -np.ones(2), np.ones(2)):
         np.testing.assert_array_equal(jitted(x), x * 2.0 if x[0] > 0 else x - 1.0)
     assert jitted.stats().traces == 2 and jitted.stats().eager_calls == 0
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_arrays_that_were_sent_by_pickle_are_arrays_like_others(count):
+    jitted = tg.jit(lambda arrays: [np.sin(a) * 2.0 for a in arrays])
+    arrays = [np.arange(3.0) + i for i in range(count)]
+    jitted(arrays)
+    for _ in range(3):
+        sent = pickle.loads(pickle.dumps(arrays))
+        assert sent[0].dtype is not arrays[0].dtype  # otherwise this test would show nothing
+        np.testing.assert_allclose(jitted(sent), np.sin(arrays) * 2.0, rtol=1e-14)
+    assert jitted.stats().traces == 1 and jitted.stats().eager_calls == 0
+    narrow = [a.astype("f4") for a in arrays]
+    assert jitted(pickle.loads(pickle.dumps(narrow)))[0].dtype == np.float32
+    swapped = [a.astype(a.dtype.newbyteorder()) for a in arrays]
+    np.testing.assert_allclose(jitted(swapped), np.sin(arrays) * 2.0, rtol=1e-14)
