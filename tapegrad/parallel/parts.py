@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.compile import jit
 from tapegrad.tape import value_and_grad
-from tapegrad.tape.core.pytree import flatten
+from tapegrad.tape.core.pytree import flatten, unflatten
 
 __all__ = ["Part"]
 
@@ -39,6 +39,7 @@ class Part:
 
     def __call__(self, index: int, params: Any, part: tuple[Any, ...]) -> tuple[Any, list[Any]]:
         """Return the value, and the leaves of the gradient."""
+        params, part = _laid_out((params, part))
         try:
             value, grads = self._compiled(params, *part)
         except Exception as error:
@@ -51,6 +52,13 @@ class Part:
             data = _pickled(self.function)
             self._sent = hashlib.sha256(data).hexdigest(), data
         return _received, self._sent
+
+
+def _laid_out(tree: Any) -> Any:
+    """Return a nest with arrays as the compiler takes them; those that were received may be unaligned."""
+    leaves, structure = flatten(tree)
+    arrays = [np.require(a, requirements="CA") if type(a) is np.ndarray else a for a in leaves]
+    return unflatten(structure, arrays)
 
 
 def _received(key: str, data: bytes) -> Part:

@@ -65,6 +65,19 @@ def test_bits_do_not_depend_on_the_number_of_workers_or_on_who_is_first() -> Non
     assert other != wanted
 
 
+def test_arrays_that_lie_unaligned_are_computed_as_others() -> None:
+    def block(w: Any, x: Any) -> Any:
+        return np.sum(np.exp(np.sin(x * w)) / np.cosh(x))
+
+    memory = np.zeros(8 * len(Y) + 1, np.uint8)[1:]
+    crooked = memory.view(float)
+    crooked[:] = Y
+    assert not crooked.flags.aligned
+    gradient = parallel.value_and_grad(block, Serial())
+    assert bits(gradient(0.5, [crooked])) == bits(gradient(0.5, [Y]))
+    assert bits(gradient(0.5, [Y[::-1].copy()[::-1]])) == bits(gradient(0.5, [Y]))
+
+
 def test_weights_may_be_given_and_float32_stays() -> None:
     def block(w: Any, index: int) -> Any:
         return np.sum(w * np.float32(index))
@@ -236,7 +249,7 @@ def loss(w, x, y):
 SCRIPT = """
 import sys
 import numpy as np, tapegrad as tg, work
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 def bits(value, slope):
     return np.float64(value).tobytes() + slope.tobytes()
@@ -245,23 +258,21 @@ if __name__ == "__main__":
     w = np.linspace(-1.0, 1.0, 5)
     with ThreadPoolExecutor(1) as threads:
         wanted = bits(*tg.parallel.value_and_grad(work.block, threads)(w, range(4)))
-    for count in (1, 2):
-        with tg.parallel.Workers(count) as workers:
-            gradient = tg.parallel.value_and_grad(work.block, workers)
-            print(all(bits(*gradient(w, range(4))) == wanted for _ in range(2)))
-            if count == 2:
-                parts = [0, 1, work.Deadly(sys.argv[1]), 3]
-                print(bits(*gradient(w, parts)) == wanted, workers.renewed)
-                try:
-                    tg.parallel.value_and_grad(work.wrong, workers)(w, [1, 3])
-                except ValueError as error:
-                    print(error.__notes__[0].rpartition(":")[0].endswith("work.py"))
-                y = np.sin(work.X.sum(axis=1))
-                run = dict(learning_rate=0.1, batch_size=20, epochs=2)
-                one = tg.fit(work.loss, w, (work.X, y), tg.optim.adam, executor=workers, **run)
-                with ThreadPoolExecutor(3) as threads:
-                    two = tg.fit(work.loss, w, (work.X, y), tg.optim.adam, executor=threads, **run)
-                print(one.params.tobytes() == two.params.tobytes(), one.steps)
+    with tg.parallel.Workers(2) as workers:
+        gradient = tg.parallel.value_and_grad(work.block, workers)
+        print(all(bits(*gradient(w, range(4))) == wanted for _ in range(2)))
+        parts = [0, 1, work.Deadly(sys.argv[1]), 3]
+        print(bits(*gradient(w, parts)) == wanted, workers.renewed)
+        try:
+            tg.parallel.value_and_grad(work.wrong, workers)(w, [1, 3])
+        except ValueError as error:
+            print(error.__notes__[0].rpartition(":")[0].endswith("work.py"))
+        y = np.sin(work.X.sum(axis=1))
+        run = dict(learning_rate=0.1, batch_size=20, epochs=2)
+        one = tg.fit(work.loss, w, (work.X, y), tg.optim.adam, executor=workers, **run)
+        with ThreadPoolExecutor(3) as threads:
+            two = tg.fit(work.loss, w, (work.X, y), tg.optim.adam, executor=threads, **run)
+        print(one.params.tobytes() == two.params.tobytes(), one.steps)
 """
 
 
@@ -274,4 +285,57 @@ def test_processes_give_the_same_bits_also_when_one_is_killed(tmp_path: Path) ->
         text=True, timeout=240, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["True", "True", "True", "1", "True", "True", "8"], done.stderr
+    assert done.stdout.split() == ["True", "True", "1", "True", "True", "8"], done.stderr
+
+
+CLUSTER = """
+import os, signal, sys, threading, time
+import numpy as np, tapegrad as tg, work
+from concurrent.futures import ThreadPoolExecutor
+from distributed import Client, LocalCluster
+
+if __name__ == "__main__":
+    w = np.linspace(-1.0, 1.0, 5)
+    with ThreadPoolExecutor(1) as threads:
+        wanted = tg.parallel.value_and_grad(work.block, threads)(w, range(4))
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=sys.argv[1]
+    ) as cluster, Client(cluster) as client:
+        gradient = tg.parallel.value_and_grad(work.block, client)
+        found = gradient(w, range(4))
+        print(found[0] == wanted[0] and found[1].tobytes() == wanted[1].tobytes())
+        victim = next(iter(client.run(os.getpid).values()))
+        threading.Timer(0.2, os.kill, (victim, signal.SIGKILL)).start()
+        same, until = True, time.monotonic() + 1.0
+        while time.monotonic() < until:
+            found = gradient(w, range(4))
+            same = same and found[1].tobytes() == wanted[1].tobytes()
+        print(same and victim not in client.run(os.getpid).values())
+        y = np.sin(work.X.sum(axis=1))
+        run = dict(learning_rate=0.1, batch_size=20, epochs=2)
+        one = tg.fit(work.loss, w, (work.X, y), tg.optim.adam, executor=client, **run)
+        with ThreadPoolExecutor(3) as threads:
+            two = tg.fit(work.loss, w, (work.X, y), tg.optim.adam, executor=threads, **run)
+        print(one.params.tobytes() == two.params.tobytes())
+        cluster.scale(0)
+        while client.scheduler_info()["workers"]:
+            pass
+        try:
+            tg.parallel.Workers(client, timeout=0.5)
+        except TimeoutError as error:
+            print("no workers for 0.5 s" in str(error))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process by a signal")
+def test_a_dask_client_gives_the_same_bits_also_when_a_worker_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    (tmp_path / "work.py").write_text(WORK)
+    (tmp_path / "script.py").write_text(CLUSTER)
+    done = subprocess.run(
+        [sys.executable, "script.py", str(tmp_path / "dask")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=240,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True"] * 4, done.stderr
