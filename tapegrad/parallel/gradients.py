@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.optim.checks import count_of
-from tapegrad.parallel.parts import Part
+from tapegrad.parallel.part import Part
 from tapegrad.parallel.workers import Workers
 from tapegrad.tape.core.pytree import flatten, unflatten
 

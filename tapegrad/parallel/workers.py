@@ -107,7 +107,7 @@ class Workers:
     def close(self) -> None:
         """Shut down what was made here."""
         if self._make is not None and self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor.shutdown(wait=False)
             self._executor = None
 
     def run(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -141,7 +141,7 @@ class Workers:
                 f"workers died {count} times in a row ({error}). A script that starts processes must do "
                 "so under: if __name__ == '__main__':"
             ) from error
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False)
         self._executor, self.renewed = None, self.renewed + 1
 
 
