@@ -1,4 +1,4 @@
-"""The demo: train one small classifier three times, see that the three ways agree, then fit a larger one.
+"""The demo: train a small classifier three times, see that the ways agree, then fit a larger one.
 
 Run it as ``python -m tapegrad.demo``. A 64-32-10 network learns handwritten digits by gradient
 descent from the same start and on the same batches, (a) imperatively, (b) with a function that
@@ -183,7 +183,10 @@ def fit_convolutions(epochs: int, *, progress: bool = True) -> tg.training.FitRe
     def validate(p: Any) -> dict[str, float]:
         found = np.asarray(scores(p, X[held_out]))
         right = np.argmax(found, axis=1) == labels[held_out]
-        return {"loss": float(softmax_crossentropy(found, labels[held_out])), "accuracy": right.mean()}
+        return {
+            "loss": float(softmax_crossentropy(found, labels[held_out])),
+            "accuracy": right.mean(),
+        }
 
     data = tg.training.Loader((X[rest], labels[rest]), 64, seed=SEED, transform=moved)
     steps = epochs * len(data)

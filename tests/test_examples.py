@@ -39,7 +39,9 @@ def test_scipy_fits_nested_parameters_compiled_as_it_does_eagerly(capsys):
     assert "held out" in capsys.readouterr().out
 
 
-def test_a_fit_that_goes_on_from_a_checkpoint_ends_as_one_that_was_not_interrupted(capsys, tmp_path):
+def test_a_fit_that_goes_on_from_a_checkpoint_ends_as_one_that_was_not_interrupted(
+    capsys, tmp_path
+):
     example = load("digits_fit")
     path = str(tmp_path / "run.npz")
     example.main(["--epochs", "9", "--checkpoint", path])

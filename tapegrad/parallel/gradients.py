@@ -93,7 +93,8 @@ class ValueAndGrad:
             )
         calls = [(i, params, part) for i, part in enumerate(arguments)]
         answers = self.workers.run(self._part, calls)
-        value, total = 0.0, []
+        value: Any = 0.0
+        total: list[Any] = []
         for weight, (part, leaves) in zip(weights, answers):  # in the order of the parts
             value = value + weight * part
             scaled = [leaf * leaf.dtype.type(weight) for leaf in leaves]

@@ -1,6 +1,6 @@
 """Executors, and what to do when a worker dies or takes too long.
 
-Whatever has the interface of ``concurrent.futures.Executor`` serves: threads, processes, a Dask client's.
+Whatever has the interface of ``concurrent.futures.Executor`` serves: threads, processes, Dask clients.
 What is computed is a pure function of what is sent, so that it may be computed again.
 """
 
@@ -9,7 +9,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
 from typing import Any
 
 __all__ = ["Workers", "wait_for_workers"]
@@ -94,8 +101,8 @@ class Workers:
             self._make = executor
         else:
             raise TypeError(
-                "executor must be an Executor of concurrent.futures, a function that makes one, a number "
-                f"of processes or a Dask client, not {type(executor).__name__}"
+                "executor must be an Executor of concurrent.futures, a function that makes one, a "
+                f"number of processes or a Dask client, not {type(executor).__name__}"
             )
 
     def __enter__(self) -> Workers:

@@ -1,7 +1,8 @@
 """Checkpoints: nests of arrays and numbers in NumPy's ``.npz`` archives, with their structure as JSON.
 
-An archive holds each array under the name of its nest and its number (``params/0``), and ``description``,
-JSON as bytes. Nothing is unpickled: a nest is put together by the structure of one that is given.
+An archive holds each array under the name of its nest and its number (``params/0``), and a
+``description``, JSON as bytes. Nothing is unpickled: a nest is put together by the structure of one that
+is given.
 """
 
 from __future__ import annotations
@@ -158,7 +159,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             arrays = {key: archive[key] for key in archive.files}
         description = json.loads(arrays.pop("description").tobytes())
         if description["format"] != _FORMAT:
-            raise ValueError(f"its format is {description['format']}, and this version reads {_FORMAT}")
+            raise ValueError(
+                f"its format is {description['format']}, and this version reads {_FORMAT}"
+            )
         return Checkpoint(name, description, arrays)
     except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{name} is no checkpoint that can be read: {error}") from error

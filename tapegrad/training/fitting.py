@@ -58,7 +58,8 @@ def fit(
         argument). Or a :class:`Loader`; a list or another iterable of batches, iterated in each epoch;
         a function of the number of the epoch that returns one. None for a loss of parameters alone.
     optimiser : GradientTransformation or callable
-        Such as ``tg.optim.adam(0.1)``; or a function that makes one of a learning rate, ``tg.optim.adam``.
+        Such as ``tg.optim.adam(0.1)``; or a function that makes one of a learning rate, as
+        ``tg.optim.adam``.
     epochs : int
         How often to go through the data.
     batch_size, shuffle, seed, drop_last

@@ -162,7 +162,12 @@ class History:
             axes.plot(self._ends, means, color="C0", label="mean of each epoch")
         if "loss" in self._validation:
             axes.plot(
-                self._validated, self._validation["loss"], "o-", ms=3, color="C1", label="validation"
+                self._validated,
+                self._validation["loss"],
+                "o-",
+                ms=3,
+                color="C1",
+                label="validation",
             )
         if np.all(self.loss > 0) and len(self):
             axes.set_yscale("log")
@@ -178,4 +183,6 @@ class History:
     def __repr__(self) -> str:
         if not len(self):
             return "History(no steps)"
-        return f"History({len(self)} steps, {len(self._ends)} epochs, last loss {self.loss[-1]:.6g})"
+        return (
+            f"History({len(self)} steps, {len(self._ends)} epochs, last loss {self.loss[-1]:.6g})"
+        )

@@ -1,4 +1,4 @@
-"""Data in batches: shuffled, with a ragged last batch, and at a place that can be kept and found again."""
+"""Data in batches: shuffled, with a ragged last one, at a place that can be kept and found again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Batches", "Loader", "arguments_of", "batches_of"]
 
 
 def arguments_of(batch: Any) -> tuple[Any, ...]:
-    """Return the arguments of the loss that a batch stands for: the items of a tuple or list, or itself."""
+    """Return the arguments of the loss that a batch stands for: its items if it is a tuple or a list."""
     return tuple(batch) if type(batch) in (tuple, list) else (batch,)
 
 
@@ -197,7 +197,7 @@ class Batches:
                 raise self._changed(f"more than {self.length}")
             self.position = found
             yield batch
-        if found != self.length and self.length is not None or found < max(skip, 1):
+        if self.length not in (None, found) or found < max(skip, 1):
             raise self._changed(str(found))
         self.length = found
 
@@ -205,11 +205,12 @@ class Batches:
         if self.length is None:
             text = "the data gave no batches"
         else:
-            text = (
-                f"the data gave {found} batches in epoch {self.epoch}, and {self.length} in those before"
-            )
+            before = f"{self.length} in those before"
+            text = f"the data gave {found} batches in epoch {self.epoch}, and {before}"
         if found == "0" and iter(self.source if not callable(self.source) else ()) is self.source:
-            text += ". An iterator can be used once: give a list, or a function that makes iterators"
+            text += (
+                ". An iterator can be used once: give a list, or a function that makes iterators"
+            )
         return ValueError(text)
 
     def __len__(self) -> int:

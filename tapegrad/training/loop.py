@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from tapegrad.files import remove_leftovers
-from tapegrad.optim.checks import rate as checked_rate
+from tapegrad.optim.checks import at_least
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.training.checkpoints import load_checkpoint, write_checkpoint
 from tapegrad.training.findings import NonFiniteError, cause_of
 from tapegrad.training.history import History
 from tapegrad.training.loader import arguments_of
-from tapegrad.training.steps import Step
+from tapegrad.training.steps import RATE, Step
 from tapegrad.training.stopping import EarlyStop, Patience
 
 __all__ = ["ENDS", "FitResult", "Loop"]
@@ -128,7 +128,7 @@ class Loop:
                 "this optimiser has a learning rate of its own; give fit a function that makes the "
                 "optimiser, as in fit(..., tg.optim.adam, learning_rate=0.1)"
             )
-        self._rate = float(checked_rate(float(value), "fit"))
+        self._rate = float(at_least(value, RATE))
 
     def stop(self, why: str = "hook") -> None:
         """End the training after this step."""

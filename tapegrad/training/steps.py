@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.clipping import clip_by_global_norm, global_norm
 from tapegrad.compile import jit
-from tapegrad.optim.checks import cast, leaf_of, parameters, positive, rate
+from tapegrad.optim.checks import at_least, cast, leaf_of, parameters, positive, rate
 from tapegrad.optim.transformation import (
     GradientTransformation,
     apply_updates,
@@ -20,7 +20,10 @@ from tapegrad.tape import value_and_grad
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python.running import run
 
-__all__ = ["Step", "own"]
+__all__ = ["RATE", "Step", "own"]
+
+#: How errors about learning rates begin.
+RATE = "fit: the learning rate"
 
 
 def own(params: Any, what: str) -> Any:
@@ -124,9 +127,9 @@ class Step:
         return rate(learning_rate, "fit")
 
     def rate_at(self, count: int) -> Any:
-        """Return the learning rate of the step after `count` others; None if the optimiser has its own."""
+        """Return the learning rate after `count` steps; None if the optimiser has its own."""
         found = self.rate(count) if callable(self.rate) else self.rate
-        return None if found is None else np.float64(rate(float(found), "fit"))
+        return None if found is None else np.float64(at_least(found, RATE))
 
     def init(self, params: Any) -> Any:
         """Return the state of the optimiser before the first step."""
@@ -146,7 +149,9 @@ class Step:
     ) -> tuple[Any, Any, Any, Any]:
         """Return the same for a value and a gradient that were computed elsewhere."""
         if self._searches:
-            raise TypeError("this optimiser calls the loss itself, and takes no gradients of others")
+            raise TypeError(
+                "this optimiser calls the loss itself, and takes no gradients of others"
+            )
         rate = self._number(learning_rate)
         return self._rest(params, state, value, grads, rate)  # type: ignore[no-any-return]
 

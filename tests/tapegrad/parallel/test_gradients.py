@@ -145,7 +145,7 @@ def test_parts_of_a_worker_that_died_are_computed_again(in_submit: bool) -> None
     with pytest.raises(RuntimeError, match="Give a function that makes one, or a number"):
         gradient(START, parts)
     gradient = parallel.value_and_grad(loss, lambda: Breaking(2, in_submit))
-    with pytest.raises(RuntimeError, match="died 4 times in a row .* __name__ == '__main__'"):
+    with pytest.raises(RuntimeError, match=r"died 4 times in a row .* __name__ == '__main__'"):
         gradient(START, parts)
 
 
@@ -182,7 +182,11 @@ def test_errors_name_the_part_and_the_line_and_come_at_once() -> None:
 
 @pytest.mark.parametrize(
     "executor, error, text",
-    [(0, ValueError, "at least 1, not 0"), ("two", TypeError, "not str"), (None, TypeError, "None")],
+    [
+        (0, ValueError, "at least 1, not 0"),
+        ("two", TypeError, "not str"),
+        (None, TypeError, "None"),
+    ],
 )
 def test_what_is_no_executor_is_refused(executor: Any, error: type, text: str) -> None:
     with pytest.raises(error, match=text):

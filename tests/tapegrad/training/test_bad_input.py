@@ -142,7 +142,9 @@ def test_bad_parameters_are_named() -> None:
         loss=lambda p, X, Y: loss(p["w"], X, Y) + p["b"],
         params={"w": np.zeros(3), "b": np.array(np.inf)},
     )
-    assert "the loss is inf in step 1 (epoch 1): params['b'] holds inf, before the step" in str(error)
+    assert "the loss is inf in step 1 (epoch 1): params['b'] holds inf, before the step" in str(
+        error
+    )
 
 
 def test_the_first_operation_that_gave_nan_is_named_with_its_line() -> None:

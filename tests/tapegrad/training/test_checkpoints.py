@@ -1,4 +1,4 @@
-"""Checkpoints: the same bits after SIGKILL at any moment, nothing lost on a full disk, no wrong model."""
+"""Checkpoints: the same bits after SIGKILL, nothing lost on a full disk, no wrong model."""
 
 from __future__ import annotations
 
@@ -233,17 +233,13 @@ def refused(path: Path, start: Any, optimiser: Any = None, **options: Any) -> st
 
     options = {"batch_size": 16, "clip_norm": 0.5, **options}
     with pytest.raises(ValueError) as raised:
-        tg.fit(
-            other, start, (X, Y), optimiser or optim.sgd(0.1, 0.5), checkpoint=path, **options
-        )
+        tg.fit(other, start, (X, Y), optimiser or optim.sgd(0.1, 0.5), checkpoint=path, **options)
     return str(raised.value)
 
 
 def test_a_checkpoint_of_another_model_names_the_leaf_that_differs(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
-    tg.fit(
-        loss, START, (X, Y), optim.sgd(0.1, 0.5), batch_size=16, clip_norm=0.5, checkpoint=path
-    )
+    tg.fit(loss, START, (X, Y), optim.sgd(0.1, 0.5), batch_size=16, clip_norm=0.5, checkpoint=path)
     before = path.read_bytes()
     text = refused(path, {"w": np.zeros(4), "b": 0.0})
     assert "params['w'] is float64[3] in the checkpoint, and float64[4] in this run" in text
@@ -256,7 +252,9 @@ def test_a_checkpoint_of_another_model_names_the_leaf_that_differs(tmp_path: Pat
     assert "state[0].count of this run is not in the checkpoint" in text
     text = refused(path, START, batch_size=8)
     assert "made with batch_size = 16, and this run has 8" in text
-    assert "made with clip_norm = 0.5, and this run has None" in refused(path, START, clip_norm=None)
+    assert "made with clip_norm = 0.5, and this run has None" in refused(
+        path, START, clip_norm=None
+    )
     assert path.read_bytes() == before
 
 
@@ -266,7 +264,9 @@ def test_kinds_of_nests_are_compared_too(tmp_path: Path) -> None:
 
     path = tmp_path / "run.npz"
     tg.fit(total, [1.0, 2.0], None, optim.sgd(0.1), checkpoint=path)
-    with pytest.raises(ValueError, match=r"\[\*, \*\] in the checkpoint, and \(\*, \*\) in this run"):
+    with pytest.raises(
+        ValueError, match=r"\[\*, \*\] in the checkpoint, and \(\*, \*\) in this run"
+    ):
         tg.fit(total, (1.0, 2.0), None, optim.sgd(0.1), checkpoint=path)
 
 

@@ -129,9 +129,7 @@ def test_a_changed_learning_rate_records_nothing_anew() -> None:
     def change(loop: Any) -> None:
         loop.learning_rate = rates[min(loop.step, 9)]
 
-    result = tg.fit(
-        loss, START, (X, Y), optim.adam, learning_rate=rates[0], epochs=10, hook=change
-    )
+    result = tg.fit(loss, START, (X, Y), optim.adam, learning_rate=rates[0], epochs=10, hook=change)
     np.testing.assert_array_equal(result.history.learning_rate, rates)
     assert result.recordings == 1
 
@@ -178,9 +176,7 @@ def test_an_update_of_sixty_arrays_is_two_kernels_in_place() -> None:
 
 def test_validation_is_the_mean_over_examples_whatever_the_batches() -> None:
     held = X[:17] + 0.1, Y[:17]
-    result = tg.fit(
-        loss, START, (X, Y), optim.sgd(0.1), epochs=3, batch_size=5, validation=held
-    )
+    result = tg.fit(loss, START, (X, Y), optim.sgd(0.1), epochs=3, batch_size=5, validation=held)
     np.testing.assert_allclose(
         result.history.validation["loss"][-1], loss(result.params, *held), rtol=1e-12
     )
@@ -233,9 +229,7 @@ def test_a_hook_sees_each_step_and_each_epoch_and_may_stop() -> None:
         if loop.step == 5:
             loop.stop("enough")
 
-    result = tg.fit(
-        loss, START, (X, Y), optim.sgd(0.1), epochs=9, batch_size=20, hook=hook
-    )
+    result = tg.fit(loss, START, (X, Y), optim.sgd(0.1), epochs=9, batch_size=20, hook=hook)
     assert [entry[:3] for entry in seen] == [
         (1, 1, False), (2, 1, False), (3, 1, False), (3, 1, True), (4, 2, False), (5, 2, False),
     ]  # fmt: skip
@@ -256,9 +250,7 @@ def test_a_loop_without_a_rate_of_its_own_says_how_to_get_one() -> None:
 def test_history_is_drawn() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
-    result = tg.fit(
-        loss, START, (X, Y), optim.sgd(0.1), epochs=3, batch_size=20, validation=(X, Y)
-    )
+    result = tg.fit(loss, START, (X, Y), optim.sgd(0.1), epochs=3, batch_size=20, validation=(X, Y))
     axes = result.history.plot()
     labels = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
     np.testing.assert_array_equal(labels["loss of each step"], result.history.loss)
