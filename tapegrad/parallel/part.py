@@ -57,7 +57,9 @@ class Part:
 def _laid_out(tree: Any) -> Any:
     """Return a nest with arrays as the compiler takes them; received ones may be unaligned."""
     leaves, structure = flatten(tree)
-    arrays = [np.require(a, requirements=["C", "A"]) if type(a) is np.ndarray else a for a in leaves]
+    arrays = [
+        np.require(a, requirements=["C", "A"]) if type(a) is np.ndarray else a for a in leaves
+    ]
     return unflatten(structure, arrays)
 
 
