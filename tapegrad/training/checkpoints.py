@@ -18,6 +18,7 @@ import numpy as np
 from tapegrad.files import new_file
 from tapegrad.tape.core.pytree import Structure, flatten, paths, shown, steps_of, unflatten
 from tapegrad.training.history import History
+from tapegrad.training.steps import own_leaf
 
 __all__ = ["Checkpoint", "load_checkpoint", "write_checkpoint"]
 
@@ -83,7 +84,7 @@ class Checkpoint:
                 f"{self.name}: the structure of {name} is {kept['shown']} in the checkpoint, and "
                 f"{described['shown']} in this run"
             )
-        return unflatten(structure, [leaf[()] for leaf in leaves])
+        return unflatten(structure, [own_leaf(leaf) for leaf in leaves])
 
 
 def write_checkpoint(
@@ -198,7 +199,7 @@ def _as_json(structure: Structure) -> Any:
 def _built(kept: Any, leaves: Any, name: str) -> Any:
     """Put a nest together from JSON."""
     if kept == "*":
-        return next(leaves)[()]
+        return own_leaf(next(leaves))
     if kept == "-":
         return None
     if kept["kind"] not in ("dict", "list", "tuple") or None in kept.get("keys", ()):

@@ -134,7 +134,11 @@ class Loader:
 
     def _batch(self, position: int) -> Any:
         places = self.places(position)
-        batch = unflatten(self._structure, [leaf[places] for leaf in self._leaves])
+        parts = [
+            leaf[places] if isinstance(places, slice) else leaf.take(places, axis=0)
+            for leaf in self._leaves
+        ]
+        batch = unflatten(self._structure, parts)
         if self.transform is None:
             return batch
         return self.transform(batch, np.random.default_rng([self._salt, self.epoch, position]))

@@ -19,7 +19,7 @@ from tapegrad.training.checkpoints import load_checkpoint, write_checkpoint
 from tapegrad.training.findings import NonFiniteError, cause_of
 from tapegrad.training.history import History
 from tapegrad.training.loader import arguments_of
-from tapegrad.training.steps import RATE, Step
+from tapegrad.training.steps import RATE, Step, own_leaf
 from tapegrad.training.stopping import EarlyStop, Patience
 
 __all__ = ["ENDS", "FitResult", "Loop"]
@@ -258,4 +258,4 @@ def _what_is_there(path: str) -> str:
 
 def _copied(tree: Any) -> Any:
     leaves, structure = flatten(tree)
-    return unflatten(structure, [np.array(leaf)[()] for leaf in leaves])
+    return unflatten(structure, [own_leaf(leaf) for leaf in leaves])

@@ -20,7 +20,7 @@ from tapegrad.tape import value_and_grad
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python.running import run
 
-__all__ = ["RATE", "Step", "own"]
+__all__ = ["RATE", "Step", "own", "own_leaf"]
 
 #: How errors about learning rates begin.
 RATE = "fit: the learning rate"
@@ -39,7 +39,13 @@ def own(params: Any, what: str) -> Any:
     leaves, structure = parameters(params, what)
     if not leaves:
         raise ValueError(f"{what}: params holds no arrays, so that there is nothing to train")
-    return unflatten(structure, [np.array(leaf, order="C")[()] for leaf in leaves])
+    return unflatten(structure, [own_leaf(leaf) for leaf in leaves])
+
+
+def own_leaf(value: Any) -> Any:
+    """Return a copy in C order that is no view, for it may be written over; a scalar without axes."""
+    array = np.array(value, order="C")
+    return array if array.ndim else array[()]
 
 
 class Step:
@@ -135,7 +141,7 @@ class Step:
         """Return the state of the optimiser before the first step."""
         made = self._made(self.rate_at(0))
         leaves, structure = flatten(made.init(params))
-        return unflatten(structure, [leaf_of(leaf) for leaf in leaves])
+        return unflatten(structure, [own_leaf(leaf) for leaf in leaves])
 
     def __call__(
         self, params: Any, state: Any, batch: tuple[Any, ...], learning_rate: Any = None

@@ -264,3 +264,15 @@ def test_drawing_without_matplotlib_says_what_to_install(monkeypatch: Any) -> No
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"tapegrad\[plot\]"):
         training.History().plot()
+
+
+def test_steps_write_over_the_parameters_of_the_step_before() -> None:
+    places: list[Any] = []
+
+    def hook(loop: Any) -> None:
+        leaves = tg.tree_leaves((loop._params, loop._state))
+        places.append([leaf.ctypes.data for leaf in leaves if leaf.ndim])
+        assert all(leaf.base is None for leaf in leaves)
+
+    tg.fit(loss, START, (X, Y), optim.adam(0.1), epochs=4, hook=hook)
+    assert places[1] == places[3] and len(places[1]) == 3
