@@ -33,7 +33,7 @@ class Checkpoint:
     description : dict
         The JSON: structures, settings, the state of the generator.
     step, epoch : int
-        How many were done, and begun.
+        How many steps were done, and epochs begun.
     history : History
     """
 
@@ -41,8 +41,8 @@ class Checkpoint:
         self.name = name
         self.description = description
         self._arrays = arrays
-        self.step = int(description["numbers"].get("step", 0))
-        self.epoch = int(description["numbers"].get("data", {}).get("epoch", 0))
+        self.step = int(description["numbers"]["step"])
+        self.epoch = len(arrays["history/epoch_ends"]) + bool(description["numbers"]["amid"])
 
     @property
     def history(self) -> History:

@@ -206,7 +206,7 @@ class _Run:
     def until(self, epochs: int) -> None:
         """Go on until so many epochs are done, or something stops it."""
         loop = self.loop
-        while not loop.stopped and len(loop.history.epoch_ends) < epochs:
+        while not loop.stopped and loop.history.epochs < epochs:
             self.epoch()
         loop.stopped = loop.stopped or "epochs"
         self.save()
@@ -237,7 +237,7 @@ class _Run:
     def save(self) -> None:
         """Write a checkpoint, if there is something new to keep."""
         loop = self.loop
-        there = loop.step, len(loop.history.epoch_ends), loop.stopped in ("", *ENDS)
+        there = loop.step, loop.history.epochs, loop.stopped in ("", *ENDS)
         if self.path is not None and there != self.saved:
             loop.save(self.path)
             self.saved = there

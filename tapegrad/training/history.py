@@ -48,6 +48,11 @@ class History:
         """The number of steps."""
         return len(self._steps["loss"])
 
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that have ended."""
+        return len(self._ends)
+
     def add(self, loss: float, gradient_norm: float, step_time: float, rate: float) -> None:
         """Note a step."""
         for name, value in zip(_STEP, (loss, gradient_norm, step_time, rate)):
@@ -183,6 +188,4 @@ class History:
     def __repr__(self) -> str:
         if not len(self):
             return "History(no steps)"
-        return (
-            f"History({len(self)} steps, {len(self._ends)} epochs, last loss {self.loss[-1]:.6g})"
-        )
+        return f"History({len(self)} steps, {self.epochs} epochs, last loss {self.loss[-1]:.6g})"

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 
 from tapegrad.files import remove_leftovers
 from tapegrad.optim.checks import at_least
@@ -102,7 +101,7 @@ class Loop:
     @property
     def epoch(self) -> int:
         """The number of the epoch, from 1."""
-        return int(self._data.epoch)
+        return self.history.epochs + (not self.epoch_ended)
 
     @property
     def params(self) -> Any:
@@ -191,7 +190,7 @@ class Loop:
         is_best = self._best is not None and self.stopped not in ("", "interrupt")
         return FitResult(
             _copied(self._best) if is_best else self.params,
-            self.state, self.history, self.stopped, self.step, len(self.history.epoch_ends),
+            self.state, self.history, self.stopped, self.step, self.history.epochs,
             self._step.stats().traces,
         )  # fmt: skip
 
@@ -201,7 +200,7 @@ class Loop:
         """Write a checkpoint; a disk that is full is no reason to lose what was computed."""
         numbers, arrays = self._data.state()
         kept = {
-            "step": self.step, "data": numbers, "settings": self._settings(), "rate": self._rate,
+            "step": self.step, "amid": self._is_amid(), "data": numbers, "settings": self._settings(), "rate": self._rate,
             "validation": self.validation, "notes": self.notes, "stopped": self.stopped,
             "patience": self._patience.numbers() if self._patience else None,
         }  # fmt: skip
@@ -217,6 +216,10 @@ class Loop:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    def _is_amid(self) -> bool:
+        """Whether an epoch has begun and not ended."""
+        return self.step > 0 and not self.epoch_ended
 
     def _settings(self) -> dict[str, Any]:
         own = {"clip_norm": self._step.clip_norm, "blocks": self._blocks}
@@ -238,8 +241,8 @@ class Loop:
                     "resume=False begins anew and replaces it"
                 )
         self._params, self._state = params, state
-        is_amid = len(found.history.epoch_ends) < numbers["data"]["epoch"]
-        self._data.restore(numbers["data"], found.arrays("data"), path, is_amid)
+        self._data.restore(numbers["data"], found.arrays("data"), path, numbers["amid"])
+        self.epoch_ended = self.step > 0 and not numbers["amid"]
         self.step, self._rate = numbers["step"], numbers["rate"]
         self.validation, self.notes = numbers["validation"], numbers["notes"]
         self.history = found.history

@@ -28,7 +28,7 @@ class Progress:
     def __init__(self, shown: bool | None, total: int, done: int = 0) -> None:
         self.stream: Any = sys.stderr
         self.terminal = bool(getattr(self.stream, "isatty", bool)())
-        self.shown = self.terminal if shown is None else bool(shown)
+        self.shown = self.stream is not None and (self.terminal if shown is None else bool(shown))
         self.total, self.done = total, done
         self._began, self._first = time.perf_counter(), done
         self._last, self._width, self._line = 0.0, 0, ""

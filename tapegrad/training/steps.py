@@ -16,7 +16,7 @@ from tapegrad.optim.transformation import (
     apply_updates,
     check_transformation,
 )
-from tapegrad.tape import value_and_grad
+from tapegrad.tape import Tensor, value_and_grad
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python.running import run
 
@@ -172,7 +172,10 @@ class Step:
     def _number(self, learning_rate: Any) -> Any:
         if not self.takes_rate:
             return None
-        return self.rate_at(0) if learning_rate is None else np.float64(learning_rate)
+        if learning_rate is None:
+            return self.rate_at(0)
+        is_traced = isinstance(learning_rate, Tensor)
+        return learning_rate if is_traced else np.float64(at_least(learning_rate, RATE))
 
     def _made(self, learning_rate: Any) -> GradientTransformation:
         """Return the optimiser: that which was given, or the one that is made for a rate."""

@@ -184,6 +184,48 @@ def test_batches_that_somebody_else_makes_are_skipped_up_to_where_it_was(tmp_pat
     assert bits(run(tmp_path / "run.npz")) == bits(run(tmp_path / "whole.npz"))
 
 
+def test_a_loader_that_was_used_before_may_be_used_again(tmp_path: Path) -> None:
+    loader = training.Loader((X, Y), 16, seed=3)
+
+    def run(data: Any, path: Path | None = None, **options: Any) -> Any:
+        every = None if path is None else 1
+        return tg.fit(
+            loss,
+            START,
+            data,
+            optim.sgd(0.1),
+            epochs=4,
+            checkpoint=path,
+            save_every=every,
+            **options,
+        )
+
+    def hook(loop: Any) -> None:
+        assert loop.epoch == (loop.step + 3) // 4
+        if loop.step == crash:
+            raise Crash
+
+    crash = 0
+    run(loader)
+    state = loader.state()[0]
+    whole = bits(run(loader))
+    for crash in (6, 8):
+        path = tmp_path / f"{crash}.npz"
+        loader.restore(state, {}, "here", False)
+        with pytest.raises(Crash):
+            run(loader, path, hook=hook)
+        crash = 0
+        assert bits(run(training.Loader((X, Y), 16), path, hook=hook)) == whole
+
+
+def test_a_run_of_no_epochs_writes_what_it_was_given(tmp_path: Path, whole: Any) -> None:
+    path = tmp_path / "run.npz"
+    result = trained(path, epochs=0)
+    assert result.steps == 0 and np.array_equal(result.params["w"], START["w"])
+    assert training.load_checkpoint(path).epoch == 0
+    assert bits(trained(path)) == bits(whole)
+
+
 # Interrupts ---------------------------------------------------------------------------------------
 
 

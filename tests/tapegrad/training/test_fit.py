@@ -266,6 +266,31 @@ def test_drawing_without_matplotlib_says_what_to_install(monkeypatch: Any) -> No
         training.History().plot()
 
 
+def test_steps_are_what_a_scan_in_a_compiled_function_is_made_of() -> None:
+    step = training.Step(loss, optim.adam, learning_rate=0.1, clip_norm=7.5)
+    batches, rates = (X.reshape(5, 10, 3), Y.reshape(5, 10)), np.linspace(0.1, 0.05, 5)
+
+    @tg.jit
+    def epoch(params: Any, state: Any, batches: Any, rates: Any) -> Any:
+        def body(both: Any, item: Any) -> Any:
+            params, state, value, norm = step(*both, *item)
+            return (params, state), (value, norm)
+
+        return tg.scan(body, (params, state), (batches, rates))
+
+    params = {"w": np.zeros(3), "b": np.float64(0.0)}
+    state = step.init(params)
+    (found, _), (values, norms) = epoch(params, state, batches, rates)
+    for i in range(5):
+        batch = batches[0][i], batches[1][i]
+        params, state, value, norm = step(params, state, batch, rates[i])
+        np.testing.assert_allclose([values[i], norms[i]], [value, norm], rtol=1e-9)
+    np.testing.assert_allclose(found["w"], params["w"], rtol=1e-9)
+    assert epoch.stats().traces == 1 and epoch.stats().eager_calls == 0
+    with pytest.raises(ValueError, match="at least 0, not -1"):
+        step(params, state, batch, -1.0)
+
+
 def test_steps_write_over_the_parameters_of_the_step_before() -> None:
     places: list[Any] = []
 
