@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-
 from tapegrad.files import remove_leftovers
 from tapegrad.optim.checks import at_least
 from tapegrad.tape.core.pytree import flatten, unflatten
@@ -143,6 +142,7 @@ class Loop:
         NonFiniteError
             If the loss or a gradient is not finite: then nothing has changed.
         """
+        self.epoch_ended = False
         arguments, rate = arguments_of(batch), self.learning_rate
         began = time.perf_counter()
         if elsewhere is None:
@@ -155,7 +155,7 @@ class Loop:
         self.loss, self.gradient_norm = float(value), float(norm)
         if not math.isfinite(self.loss) or not math.isfinite(self.gradient_norm):
             raise self._not_finite(arguments)
-        self.step, self.epoch_ended = self.step + 1, False
+        self.step += 1
         self.history.add(self.loss, self.gradient_norm, took, math.nan if rate is None else rate)
 
     def _not_finite(self, batch: tuple[Any, ...]) -> NonFiniteError:
@@ -200,7 +200,8 @@ class Loop:
         """Write a checkpoint; a disk that is full is no reason to lose what was computed."""
         numbers, arrays = self._data.state()
         kept = {
-            "step": self.step, "amid": self._is_amid(), "data": numbers, "settings": self._settings(), "rate": self._rate,
+            "step": self.step, "amid": self._is_amid(), "data": numbers, "rate": self._rate,
+            "settings": self._settings(),
             "validation": self.validation, "notes": self.notes, "stopped": self.stopped,
             "patience": self._patience.numbers() if self._patience else None,
         }  # fmt: skip

@@ -154,6 +154,8 @@ def test_the_first_operation_that_gave_nan_is_named_with_its_line() -> None:
     error = not_finite(loss=diverging, optimiser=optim.sgd(0.3), epochs=50)
     assert "log made nan of finite numbers" in str(error)
     assert f"{Path(__file__).name}:{diverging.__code__.co_firstlineno + 1}" in str(error)
+    step = error.result.steps + 1
+    assert f"in step {step} (epoch {step})" in str(error)
     before = error.result.params
     assert np.all(np.isfinite(before)) and error.result.steps > 0
     same = fit(loss=diverging, optimiser=optim.sgd(0.3), epochs=error.result.steps)
