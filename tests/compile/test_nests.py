@@ -310,6 +310,19 @@ def test_derivatives_by_instances_are_compiled(transform, instance):
     agrees(lambda p, t: tg.jvp(f, (p,), (t,)), (instance, tangent))
 
 
+def test_a_named_tuple_from_outside_is_read_once_for_all():
+    tangent, seen = Point(X.copy(), {"a": Frozen(np.ones(3))}), []
+    jitted = tg.jit(lambda p: tg.jvp(lambda p: np.sum(p.x * p.y["a"].x), (p,), (tangent,)))
+    for _ in range(4):
+        seen.append(jitted(Point(X, {"a": Frozen(X)})))
+    np.testing.assert_allclose(seen, [(X @ X, X @ X + X.sum())] * 4)
+    assert jitted.stats().traces == 1 and jitted.stats().eager_calls == 0
+    tangent.x[:] = 0.0  # read anew at each call
+    np.testing.assert_allclose(jitted(Point(X + 1, {"a": Frozen(X)}))[1], np.sum(X + 1))
+    tangent = Point(np.ones(3), {"a": Frozen(np.zeros(3))})
+    np.testing.assert_allclose(jitted(Point(X, {"a": Frozen(X)}))[1], np.sum(X))
+
+
 def test_what_else_a_differentiated_function_of_instances_reads_is_seen(monkeypatch):
     outside = Params(X, 2.0)
 
