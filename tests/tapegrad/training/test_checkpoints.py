@@ -118,7 +118,7 @@ def test_a_process_that_is_killed_at_random_moments_ends_with_the_same_bits(
     for _ in range(4):
         process = start_script(tmp_path / "run.npz")
         assert process.stdout is not None
-        moment = int(rng.integers(1, 60))  # three of them are fewer than the 200 steps
+        moment = int(rng.integers(1, 50))  # three of them are fewer than the 200 steps
         for line in process.stdout:
             last = line.strip()
             moment -= 1
