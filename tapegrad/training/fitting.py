@@ -70,8 +70,8 @@ def fit(
     clip_norm : float, optional
         The greatest norm of all gradients together.
     validation : data or callable, optional
-        Data, of which the mean loss is computed after each epoch; or a function of the parameters, which
-        returns a number or a dict of them.
+        Data, of which the mean loss is computed after each epoch, in their order and without a
+        transform; or a function of the parameters, which returns a number or a dict of them.
     early_stop : int or EarlyStop, optional
         After how many validations without improvement to stop.
     hook : callable, optional

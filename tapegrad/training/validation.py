@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.compile import jit
 from tapegrad.tape.core.pytree import flatten
-from tapegrad.training.loader import arguments_of, batches_of
+from tapegrad.training.loader import Batches, Loader, arguments_of, batches_of
 
 __all__ = ["Validation", "validation_of"]
 
@@ -23,7 +23,7 @@ def validation_of(given: Any, loss: Callable[..., Any], batch_size: Any) -> Vali
         return None
     if callable(given):
         return lambda params: _named(given(params))
-    batches = batches_of(given, batch_size, shuffle=False, seed=0, drop_last=False)
+    batches = _in_order(given, batch_size)
     compiled = jit(loss, wait=True)
 
     def mean(params: Any) -> dict[str, float]:
@@ -36,6 +36,16 @@ def validation_of(given: Any, loss: Callable[..., Any], batch_size: Any) -> Vali
         return {"loss": total / count}
 
     return mean
+
+
+def _in_order(given: Any, batch_size: Any) -> Loader | Batches:
+    """Return what gives the same batches at each validation, also in a run that was resumed."""
+    if isinstance(given, Loader):
+        given, batch_size = given.data, given.batch_size
+    found = batches_of(given, None, shuffle=False, seed=0, drop_last=False)
+    if isinstance(found, Loader):
+        return Loader(given, batch_size, shuffle=False)
+    return found
 
 
 def _size(arguments: Any) -> int:

@@ -184,6 +184,23 @@ def test_validation_is_the_mean_over_examples_whatever_the_batches() -> None:
     np.testing.assert_array_equal(result.history.epoch_ends, [10, 20, 30])
 
 
+@pytest.mark.parametrize("kind", ["a loader", "a list", "a function"])
+def test_validation_takes_whatever_gives_batches(kind: str) -> None:
+    held = X[:17] + 0.1, Y[:17]
+    batches = [(held[0][i : i + 5], held[1][i : i + 5]) for i in range(0, 17, 5)]
+    validation = {
+        "a loader": training.Loader(held, 4, transform=lambda batch, rng: 1 / 0),
+        "a list": batches,
+        "a function": lambda params: {"loss": loss(params, *held)},
+    }[kind]
+    result = tg.fit(
+        loss, START, (X, Y), optim.sgd(0.1), epochs=3, batch_size=5, validation=validation
+    )
+    np.testing.assert_allclose(
+        result.history.validation["loss"][-1], loss(result.params, *held), rtol=1e-12
+    )
+
+
 def test_early_stop_returns_the_best_parameters() -> None:
     values = iter([3.0, 2.0, 2.5, 1.0, 1.5, 1.2, 1.1, 0.5])
     seen = []
