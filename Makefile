@@ -1,4 +1,5 @@
-# make demo    build .venv, install the project, train on the digits (needs only Python and make)
+# make demo    build .venv, install the project, train on the digits in three ways, then by fit
+#              (needs only Python and make)
 # make test    build .venv, install the project with its test tools, run the tests
 # make explore the tests whose examples are drawn, with new examples (make test draws the same each time)
 # make deep    the long tests, in slices, with new examples: an hour or more
@@ -49,7 +50,7 @@ lint-style: $(VENV)-lint/installed
 lint-installed: $(VENV)-lint/installed
 	$(VENV)-lint/$(PIP) --no-deps --force-reinstall .
 	cd $(VENV)-lint && bin/python -m mypy --config-file ../pyproject.toml -p tapegrad
-	cd $(VENV)-lint && bin/python -m tapegrad.demo --epochs 1 >/dev/null
+	cd $(VENV)-lint && bin/python -m tapegrad.demo --epochs 1 --fit-epochs 1 >/dev/null
 
 bench: $(VENV)-bench/installed
 	$(VENV)-bench/bin/python -m benchmarks $(ARGS)

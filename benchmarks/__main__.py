@@ -13,6 +13,7 @@ from benchmarks import (
     npbench,
     orders,
     sparsity,
+    training,
     workloads,
 )
 from benchmarks.harness import Options, machine, render
@@ -27,6 +28,7 @@ SUITES = {
     "npbench": npbench.run,
     "orders": orders.run,
     "sparsity": sparsity.run,
+    "training": training.run,
     "workloads": workloads.run,
 }
 

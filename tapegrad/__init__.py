@@ -73,11 +73,13 @@ if _TYPE_CHECKING:
         nnet,
         operation_base,
         optim,
+        parallel,
         random,
         sparse,
         special,
         tensor_creation,
         tensor_manip,
+        training,
         typing,
     )
     from tapegrad.clipping import clip_by_global_norm, clip_by_norm
@@ -130,6 +132,7 @@ if _TYPE_CHECKING:
         vmap,
         while_loop,
     )
+    from tapegrad.training import fit
     from tapegrad.trees import ravel_pytree
 
 __version__ = "0.1.0"
@@ -159,6 +162,7 @@ _LATER = {
     "elementwise_grad": "tape",
     "eval_shape": "tape",
     "execute_op": "tape",
+    "fit": "training",
     "fori_loop": "tape",
     "fixed_point": "tape",
     "grad": "tape",
@@ -201,11 +205,13 @@ _MODULES = frozenset(
         "nnet",
         "operation_base",
         "optim",
+        "parallel",
         "random",
         "sparse",
         "special",
         "tensor_creation",
         "tensor_manip",
+        "training",
         "typing",
     }
 )
@@ -271,6 +277,7 @@ __all__ = [
     "errors",
     "eval_shape",
     "execute_op",
+    "fit",
     "fixed_point",
     "float16",
     "float32",
@@ -307,6 +314,7 @@ __all__ = [
     "odeint",
     "operation_base",
     "optim",
+    "parallel",
     "pi",
     "random",
     "ravel_pytree",
@@ -323,6 +331,7 @@ __all__ = [
     "switch",
     "tensor_creation",
     "tensor_manip",
+    "training",
     "tree_flatten",
     "tree_leaves",
     "tree_map",

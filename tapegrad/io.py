@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import uuid
 import zipfile
 import zlib
 from io import TextIOBase
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tapegrad.files import new_file
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.dtypes import NUMERIC
 
@@ -74,23 +74,8 @@ def _write(file: Any, data: Any, grad: Any) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
         return
     path = os.path.realpath(os.fspath(file))
-    if not path.endswith(".npz"):
-        path += ".npz"
-    temporary = f"{path}.{uuid.uuid4().hex}.partial"
-    out = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-    )
-    try:
-        with os.fdopen(out, "wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-            stream.flush()
-            os.fsync(stream.fileno())
-        if os.path.exists(path):
-            os.chmod(temporary, os.stat(path).st_mode & 0o777)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with new_file(path if path.endswith(".npz") else f"{path}.npz") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 def _check_binary(file: Any) -> None:

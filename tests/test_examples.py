@@ -18,7 +18,7 @@ def load(name):
 
 def test_every_example_has_a_test():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"deblurring", "digits_convolution", "digits_minimize"}
+    assert names == {"deblurring", "digits_convolution", "digits_fit", "digits_minimize"}
 
 
 def test_a_convolutional_network_trains_compiled_as_it_does_eagerly(capsys):
@@ -45,3 +45,18 @@ def test_scipy_fits_nested_parameters_compiled_as_it_does_eagerly(capsys):
     np.testing.assert_allclose(compiled.fun, eager.fun, rtol=1e-3)
     assert compiled.fun < 0.6 and right > 0.85
     assert "held out" in capsys.readouterr().out
+
+
+def test_a_fit_that_goes_on_from_a_checkpoint_ends_as_one_that_was_not_interrupted(
+    capsys, tmp_path
+):
+    example = load("digits_fit")
+    path = str(tmp_path / "run.npz")
+    example.main(["--epochs", "9", "--checkpoint", path])
+    again = example.main(["--epochs", "18", "--checkpoint", path])
+    whole = example.main(["--epochs", "18"])
+    np.testing.assert_array_equal(again.history.loss, whole.history.loss)
+    for name in ("hidden", "scores"):
+        np.testing.assert_array_equal(again.params[name]["w"], whole.params[name]["w"])
+    assert whole.recordings == 2 and whole.history.validation["accuracy"][-1] > 0.94
+    assert "18 epochs, stopped by 'epochs'" in capsys.readouterr().out

@@ -20,7 +20,8 @@ ROOMS = {  # the folders inside a layer: a room imports itself and those before 
     "ops": ["declare", "elementwise", "shape", "reduce", "algebra", "numpy", "python", "layers"],
     "compile": ["backends", "passes", "fusion", "plans", "jitted"],
 }
-OPTIONAL = {"graphviz", "scipy"}  # extras: imported inside the function that needs them
+#: Extras: imported inside the function that needs them.
+OPTIONAL = {"cloudpickle", "graphviz", "matplotlib", "scipy", "tqdm"}
 
 
 class Import(NamedTuple):

@@ -55,8 +55,9 @@ def jit(
     strict : bool
         Raise instead of warning when the function cannot be compiled and would be run as it is.
     wait : bool
-        Serve no call before all its kernels are compiled. That is so with and without: a plan is used
-        when it is complete.
+        Serve every call by a plan, the one that is recorded, too. Without, a call that is recorded
+        returns what NumPy computed meanwhile, which may differ from the plan in the last bits: so the
+        bits of a loop depend on where it began.
     static_argnums, static_argnames : int or str, or iterable of them, optional
         Arguments that are constants of what is compiled: hashable, compared by type and value. Each
         new value is a new signature. An argument that is named by position is static by name, too, and

@@ -8,6 +8,7 @@ code of the user's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import CellType
 from typing import Any
@@ -59,6 +60,14 @@ def entrance(
     return _Writer(recording, leaves, chosen).entrance(structure)
 
 
+def _are_laid_out(layouts: list[tuple[Any, ...]], *arrays: Any) -> bool:
+    """Whether values are arrays of these shapes, strides and dtypes."""
+    return all(
+        type(a) is np.ndarray and (a.shape, a.strides, a.dtype) == layout
+        for a, layout in zip(arrays, layouts)
+    )
+
+
 class _Writer:
     """Writes the source."""
 
@@ -96,9 +105,11 @@ class _Writer:
 
     def array(self, name: str, layout: tuple[Any, ...]) -> None:
         shape, strides, dtype = layout
+        known = self.constant(dtype)
+        # An array that was pickled has a dtype object of its own, which equals that of others.
         self.require(
             f"type({name}) is ndarray and {name}.shape == {shape} and "
-            f"{name}.dtype is {self.constant(dtype)} and {name}.strides == {strides}"
+            f"({name}.dtype is {known} or {name}.dtype == {known}) and {name}.strides == {strides}"
         )
 
     # Arguments ------------------------------------------------------------------------------------
@@ -269,8 +280,11 @@ class _Writer:
             for name, layout in self.arrays.items():
                 self.array(name, layout)
         else:
-            compared = self.constant(backend.same_layouts(list(self.arrays.values())))
-            self.require(f"{compared}({', '.join(self.arrays)})")
+            layouts, names = list(self.arrays.values()), ", ".join(self.arrays)
+            compared = self.constant(backend.same_layouts(layouts))
+            # It knows dtypes by their address, and says no where they are only equal.
+            alike = self.constant(functools.partial(_are_laid_out, layouts))
+            self.require(f"{compared}({names}) or {alike}({names})")
 
     def absent(self, place: Place) -> None:
         owner, key, step = place.owner, place.key, place.step

@@ -239,12 +239,27 @@ class Jit(Generic[P, R]):
                 signature.variants = []
         if signature.eager:
             return self._run_eagerly(signature.eager, args, kwargs)
-        recording, result = self.recording_for(signature, structure, args, kwargs)
+        wait = self.options.wait
+        recording, result = self.recording_for(signature, structure, args, kwargs, commit=not wait)
         if recording is None or recording.problem:
             reason = signature.eager if recording is None else recording.problem
             if not reason:
                 return self._function(*args, **kwargs)
             return self._run_eagerly(reason, args, kwargs)
+        return self._served(recording, args, kwargs) if wait else result
+
+    def _served(self, recording: Recording, args: Any, kwargs: Any) -> Any:
+        """Serve a call that was recorded without effect by its plan, as all later ones.
+
+        What was recorded was computed by NumPy, whose last bits may be others.
+        """
+        try:
+            result = recording.enter(args, kwargs)
+        except Exception:  # the function itself will say what is wrong
+            result = MISS
+        if result is MISS or result is AS_IT_IS:
+            self._eager_calls += 1
+            return self._function(*args, **kwargs)
         return result
 
     def recording_for(

@@ -296,12 +296,15 @@ class PlanWriter:
         """Choose outputs that are written where an operand lies which nobody needs any more."""
         if current().repeats(call.nest):
             return {}  # the operands are needed again
+        # An array of one element may be passed as a number.
+        arrays = {o.value for o in call.operands if o.shape and type(o.value) is Node}
+        found = [node for node in dict.fromkeys(overwritable(group)) if node in arrays]
         free = [
             node
-            for node in dict.fromkeys(overwritable(group))
+            for node in found
             if self.lifetimes.may_be_overwritten(node, group) and bytes_held(node) >= LARGE
         ]
-        last = {n for n in overwritable(group) if self.lifetimes.is_last(n, group)}
+        last = {n for n in found if self.lifetimes.is_last(n, group)}
         over: dict[Node, Node] = {}
         for out in call.outputs:
             target = self.targets.get(out.value)

@@ -24,6 +24,7 @@ __all__ = [
     "count",
     "flatten",
     "flatten_like",
+    "instances_in",
     "parts_of",
     "paths",
     "shown",
@@ -234,6 +235,30 @@ def parts_of(tree: Any) -> Sequence[Any]:
     """Return the parts of a nest; none if it is a leaf."""
     found = _parts(tree)
     return () if type(found) is str else list(found[2])
+
+
+def instances_in(tree: Any) -> Iterable[Any]:
+    """Yield the instances in a nest that are nests themselves; no tuples, lists and dicts.
+
+    Examples
+    --------
+    >>> from collections import OrderedDict
+    >>> list(instances_in([1.0, {"a": OrderedDict(b=2.0)}]))
+    [OrderedDict([('b', 2.0)])]
+    """
+    kind = type(tree)
+    if kind in (tuple, list):
+        parts: Iterable[Any] = tree
+    elif kind is dict:
+        parts = tree.values()
+    else:
+        found = "-" if tree is None or kinds[kind] is None else _parts(tree)
+        if type(found) is str:
+            return
+        yield tree
+        parts = found[2]
+    for part in parts:
+        yield from instances_in(part)
 
 
 def _mismatch(structure: Structure, tree: Any, what: str, path: str) -> ValueError:

@@ -323,8 +323,16 @@ class Calls(Permissions):
         read = place.leaves(structure)
         self.ledger.check(read, "length", len(leaves))
         return unflatten(
-            structure, [self.ledger.outside(v, read.item(i)) for i, v in enumerate(leaves)]
+            structure,
+            [
+                # A named tuple has inputs in it already, if what it lies in was read whole.
+                v if self._is_input(v) else self.ledger.outside(v, read.item(i))
+                for i, v in enumerate(leaves)
+            ],
         )
+
+    def _is_input(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.live_trace is self.ledger.trace
 
     def kind_of(self, tensor: Tensor) -> type:
         """Return the class of what a traced value stands for."""

@@ -17,7 +17,7 @@ _COMPUTING = tuple(
         "nnet.losses nnet.util ops optim.checks optim.limits optim.optimisers optim.quasi_newton "
         "optim.scaling optim.schedules optim.transformation optim.wrappers tape.array tape.core.as_is "
         "tape.core.kinds tape.core.primitive tape.core.pytree tape.program tape.transforms "
-        "tensor_base tensor_creation tensor_manip trees"
+        "tensor_base tensor_creation tensor_manip training.steps trees"
     )
 )
 

@@ -98,6 +98,9 @@ class Reader(Memory):
     def begin(self, function: Any) -> None:
         """A function is about to be run that the transformation was given."""
 
+    def rebuilt(self, arguments: Any) -> None:
+        """Nests that the transformation has put together are about to be given to it."""
+
     # A run ---------------------------------------------------------------------------------------
 
     def read(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.pytree import instances_in
 from tapegrad.tape.python import special
 from tapegrad.tape.python.effects import Calls
 from tapegrad.tape.python.images import Images
@@ -52,6 +53,10 @@ class Recorder(Rolling, Calls):
 
     def begin(self, function: Any) -> None:
         self.ledger.begin(function)
+
+    def rebuilt(self, arguments: Any) -> None:
+        for instance in instances_in(arguments):
+            self.ledger.make(instance)
 
     def _lower(self, owner: Any, layout: Any, tensor: Tensor) -> None:
         # What the recorded function itself has filled is its own, and part of the recording.

@@ -30,7 +30,8 @@ def read(
     trace : Trace or None
         Whose values the function gets.
     function, args, kwargs
-        What is called. Arrays among the arguments are the caller's.
+        What is called. Arrays among the arguments are the caller's; under a trace, nests among the
+        positional ones have been rebuilt.
     originals : iterable of pairs
         What is given, and what the caller has for it.
 
@@ -48,7 +49,9 @@ def read(
     if trace is not None:
         if trace.has_examples:
             kind = of_trip(kind) if trace.is_trip else of_body(kind)
-        return kind(trace, (args, kwargs), originals).read(function, args, kwargs)
+        reader = kind(trace, (args, kwargs), originals)
+        reader.rebuilt(args)
+        return reader.read(function, args, kwargs)
     before = state.get()
     state.set(before.replace(adapted=True))
     try:

@@ -298,6 +298,45 @@ def test_derivatives_of_jitted_functions_of_instances():
     np.testing.assert_allclose(tg.vmap(tg.jit(loss))(batch), [np.sum(X**2), 4 * np.sum(X**2)])
 
 
+@pytest.mark.parametrize("instance", [Params(X, 2.0), Point(X, {"a": Frozen(X)})], ids=repr)
+@pytest.mark.parametrize("transform", [tg.grad, tg.value_and_grad])
+def test_derivatives_by_instances_are_compiled(transform, instance):
+    def f(p):
+        y = p.w * p.b if isinstance(p, Params) else p.x * p.y["a"].x
+        return np.sum(np.sin(y) * SCALE) * RATE
+
+    agrees(transform(f), (instance,), (tg.tree_map(lambda a: a * 2.0, instance),))
+    tangent = tg.tree_map(np.ones_like, instance)
+    agrees(lambda p, t: tg.jvp(f, (p,), (t,)), (instance, tangent))
+
+
+def test_a_named_tuple_from_outside_is_read_once_for_all():
+    tangent, seen = Point(X.copy(), {"a": Frozen(np.ones(3))}), []
+    jitted = tg.jit(lambda p: tg.jvp(lambda p: np.sum(p.x * p.y["a"].x), (p,), (tangent,)))
+    for _ in range(4):
+        seen.append(jitted(Point(X, {"a": Frozen(X)})))
+    np.testing.assert_allclose(seen, [(X @ X, X @ X + X.sum())] * 4)
+    assert jitted.stats().traces == 1 and jitted.stats().eager_calls == 0
+    tangent.x[:] = 0.0  # read anew at each call
+    np.testing.assert_allclose(jitted(Point(X + 1, {"a": Frozen(X)}))[1], np.sum(X + 1))
+    tangent = Point(np.ones(3), {"a": Frozen(np.zeros(3))})
+    np.testing.assert_allclose(jitted(Point(X, {"a": Frozen(X)}))[1], np.sum(X))
+
+
+def test_what_else_a_differentiated_function_of_instances_reads_is_seen(monkeypatch):
+    outside = Params(X, 2.0)
+
+    def f(p):
+        return np.sum(p.w * outside.w) * outside.b * RATE
+
+    jitted = tg.jit(tg.grad(f))
+    for rate, b in ((0.5, 2.0), (0.25, 2.0), (0.25, 3.0), (1.0, 4.0)):
+        monkeypatch.setitem(globals(), "RATE", rate)
+        outside.b = b
+        np.testing.assert_allclose(jitted(Params(X)).w, X * b * rate)
+    assert jitted.stats().eager_calls == 0
+
+
 def test_jitted_methods_of_an_instance_do_not_make_it_a_leaf():
     @dataclasses.dataclass
     class Layer:

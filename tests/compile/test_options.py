@@ -236,6 +236,20 @@ def test_a_result_is_written_into_the_donated_array_and_is_it():
         np.testing.assert_allclose(p, wanted)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_donated_arrays_may_have_one_element(n):
+    def descend(p, m, rate):
+        m = 0.9 * m + p
+        return np.where(rate > 0, p - rate * m, p), m
+
+    jitted = tg.jit(descend, donate_argnums=(0, 1), strict=True)
+    both = wanted = np.ones(n), np.full(n, 0.5)
+    for rate in (0.5, 0.5, 0.25):
+        wanted = descend(*wanted, rate)
+        both = jitted(*map(np.copy, both), np.float64(rate))
+    np.testing.assert_allclose(both, wanted, rtol=1e-15)
+
+
 def test_nothing_is_allocated_for_parameters_in_a_nest():
     def update(state, gradients, rate):
         momenta = [0.9 * m + g for m, g in zip(state["m"], gradients)]
