@@ -40,11 +40,12 @@ def read(
     nest
         What the function returned, in which tensors stand for promoted arrays.
     """
+    outer = current.get()
+    function = _read_anyway(function, outer)
     if trace is not None:
         trace.function = function
     if type(function) is AsIs:
         return function.function(*args, **kwargs)
-    outer = current.get()
     kind: Any = type(outer) if isinstance(outer, Reader) else Reader
     if trace is not None:
         if trace.has_examples:
@@ -69,12 +70,22 @@ def called(function: Callable[..., Any], lent: Any = (), originals: Any = ()) ->
     if isinstance(gate, Reader):
         gate.arguments = (gate.arguments, lent)
         gate.originals.update((id(given), (given, own)) for given, own in originals)
+    function = _read_anyway(function, gate)
     if not isinstance(gate, Reader) or type(function) is AsIs:
         return function
     gate.begin(function)
     what = gate.callee(function)
     gate.gives(what)
     return what if what is not None else lambda *a, **k: gate.call_with(function, a, k)()
+
+
+def _read_anyway(function: Callable[..., Any], gate: Gate) -> Callable[..., Any]:
+    """Return what is read of a function that is to run as it is: under ``jit``, all of it.
+
+    What a recording does not see it would not notice when it changes.
+    """
+    reads = type(function) is AsIs and getattr(gate, "reads_all", False)
+    return function.function if reads else function  # type: ignore[attr-defined]
 
 
 def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -415,3 +415,19 @@ def test_a_tensor_from_outside_keeps_its_gradient():
 def test_a_shape_dependent_constant_follows_the_shape():
     f = lambda x: x * np.arange(x.shape[0])[:, None] + len(x)
     check(f, (X,), (X[:2],), (X,))
+
+
+@pytest.mark.parametrize("transform", [tg.grad, tg.vmap, tg.jacobian])
+def test_a_transformation_without_images_is_read_under_jit(transform):
+    weights = np.array([1.0, 2.0])
+
+    def f(x):
+        return np.sum(np.sin(x) * weights, axis=-1)
+
+    points = np.ones((2, 2)) if transform is tg.vmap else np.ones(2)
+    plain = transform(f, adapt=False)
+    compiled, called_inside = tg.jit(plain), tg.jit(lambda x: plain(x) * 1.0)
+    for value in (1.0, 5.0, -2.0):
+        weights[:] = value
+        np.testing.assert_allclose(compiled(points), plain(points))
+        np.testing.assert_allclose(called_inside(points), plain(points))
