@@ -1,6 +1,6 @@
 """Eigenvalues of matrices that are not symmetric, as far as they are real.
 
-Tensors hold real numbers, so that matrices with complex eigenvalues are refused by name.
+Matrices with complex eigenvalues are refused by name.
 
 >>> import numpy as np
 >>> import tapegrad as tg

@@ -36,6 +36,6 @@ def refuse_complex(a: Tensor, name: str, result: Any = None) -> None:
     """
     if result is None or np.any(np.isnan(result)):
         refuse(
-            a, name, "of these values the result is complex, and tensors hold real numbers; "
+            a, name, "of these values the result is complex, and it has no derivative here; "
             "tg.stop_gradient(x) gives a plain array",
         )  # fmt: skip

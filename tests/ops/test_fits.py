@@ -124,8 +124,6 @@ def test_what_is_complex_says_so() -> None:
         )
         with pytest.raises(TypeError, match="complex"):
             tg.grad(lambda *a, f=function: np.sum(f(*a)))(*args)
-    with pytest.raises(TypeError, match=r"np\.sort sorts those"):
-        np.sort_complex(tg.tensor(Y))
 
 
 def test_windows_have_no_derivative_by_their_length() -> None:

@@ -60,8 +60,7 @@ def test_a_tensor_is_lent_and_borrowed_without_a_copy() -> None:
     assert tg.from_dlpack(np.arange(3)).constant
     assert tg.from_dlpack(array, constant=True).constant
     assert not np.shares_memory(tg.from_dlpack(array, copy=True).data, array)
-    with pytest.raises(TypeError, match="real"):
-        tg.from_dlpack(np.ones(2, complex))
+    assert tg.from_dlpack(np.ones(2, complex)).dtype == complex
 
 
 def test_while_a_graph_needs_them_data_are_lent_read_only() -> None:

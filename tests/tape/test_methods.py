@@ -97,8 +97,8 @@ def test_asarray_is_the_data_itself():
 
 def test_a_numpy_function_without_counterpart_is_a_type_error_and_not_a_silent_array():
     x = tg.tensor([1.0, 2.0])
-    with pytest.raises(TypeError, match=re.escape("numpy.roots has no differentiable form")):
-        np.roots(x)
+    with pytest.raises(TypeError, match=re.escape("numpy.is_busday has no differentiable form")):
+        np.is_busday(x)
     with pytest.raises(TypeError, match="gcd"):
         np.gcd(x, 2)
 

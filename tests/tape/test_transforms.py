@@ -273,8 +273,8 @@ def test_whatever_would_cut_a_value_off_raises(cut):
 
 
 def test_an_unknown_numpy_function_raises_under_a_transformation():
-    with pytest.raises(TypeError, match=r"numpy\.roots has no differentiable form"):
-        tg.grad(lambda x: np.sum(np.roots(x).real))(np.ones(2))
+    with pytest.raises(TypeError, match=r"numpy\.is_busday has no differentiable form"):
+        tg.grad(lambda x: np.sum(np.is_busday(x)))(np.ones(2))
 
 
 @pytest.mark.parametrize(

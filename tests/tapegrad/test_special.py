@@ -317,7 +317,7 @@ def test_dtypes_lists_batches_and_compiled_calls() -> None:
 def test_wrong_calls_say_what_is_wrong() -> None:
     with pytest.raises(TypeError, match="takes 1 arguments, got 2"):
         special.erf(1.0, 2.0)
-    with pytest.raises(TypeError, match="tensors hold real numbers"):
+    with pytest.raises(TypeError, match="erf: complex is not supported"):
         special.erf(1j)
     with pytest.raises(TypeError, match="no derivative of zeta by argument 0"):
         tg.grad(special.zeta)(2.0, 1.0)

@@ -234,7 +234,7 @@ def test_a_function_without_a_form_says_so(call: str) -> None:
         lambda: evaluate(call, tg.tensor(x, constant=True)),
         lambda: tg.vjp(lambda a: evaluate(call, a), x),
     ):
-        with pytest.raises(TypeError, match=r"no differentiable form.*np\.asarray|hold real ones"):
+        with pytest.raises(TypeError, match=r"no differentiable form.*np\.asarray"):
             function()
 
 
