@@ -7,6 +7,7 @@ chosen tests: ``tests/deep.py`` runs long sets in slices, each in a process of i
 """
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -29,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What a shell starts in the background ignores interrupts, which tests send to themselves.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Kernels of another run would change what is compiled in this one, and these would fill the user's.
     config.kernels = tempfile.TemporaryDirectory()  # type: ignore[attr-defined]
     os.environ["TAPEGRAD_CACHE_DIR"] = config.kernels.name  # type: ignore[attr-defined]
