@@ -8,10 +8,16 @@ chosen tests: ``tests/deep.py`` runs long sets in slices, each in a process of i
 
 import os
 import signal
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+#: Tests of every folder import the helper ``agreeing``, which lies here.
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.append(str(Path(__file__).parent))
 
 _COMMON = settings(
     deadline=None,
