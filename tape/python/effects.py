@@ -259,15 +259,20 @@ class Calls(Permissions):
         hook = _WRAPPED[function.__name__]
         place = self.ledger.place_of(owner)
         if hook == "store_item" and isinstance(owner, np.ndarray) and len(args) == 2:
-            return self.store_item(args[1], owner, args[0])  # type: ignore[attr-defined,no-any-return]
+            return self.store_item(args[1], owner, args[0])
         if hook.startswith(("store", "delete")):
-            self._own_classes_only(owner)  # type: ignore[attr-defined]
+            self._own_classes_only(owner)
             if place is not None:
                 self.ledger.abandon(f"{CHANGES} ({place})")
             return partial(function, *args)
         if hook == "attribute":
             return self._attribute(owner, args[0], partial(function, *args))
         return getattr(self, hook)(owner, *args)  # type: ignore[no-any-return]
+
+    def _own_classes_only(self, owner: Any) -> None:
+        """End the recording if it changes a module, or a class that it has not made for certain."""
+        if isinstance(owner, (type, ModuleType)) and not self.ledger.is_own(owner):
+            self.ledger.abandon(f"{CHANGES} ({owner.__name__})")
 
     def _given(self, function: Any, value: Any) -> Any:
         """Return what a function gets that has no image."""

@@ -209,8 +209,6 @@ class Reader(Memory):
                     return None
                 return found if type(found) is Replacement else _of_lists(function)
         elif kind is MethodWrapperType or kind in _UNBOUND:
-            if isinstance(getattr(function, "__self__", None), np.ndarray):
-                return None
             if function.__objclass__ is np.ndarray:
                 return None
         elif kind is FunctionType:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from types import (
     CellType,
-    ModuleType,
 )
 from typing import Any, ClassVar
 
@@ -84,11 +83,6 @@ class Recorder(Rolling, Calls):
             self._own_only(owner, "__setattr__", changed=name)
         self._own_classes_only(owner)
         return super().store_attribute(value, owner, name)
-
-    def _own_classes_only(self, owner: Any) -> None:
-        """End the recording if it changes a module, or a class that it has not made for certain."""
-        if isinstance(owner, (type, ModuleType)) and not self.ledger.is_own(owner):
-            self.ledger.abandon(f"{CHANGES} ({owner.__name__})")
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
         self._ask_key(key)
