@@ -15,7 +15,6 @@ import numpy as np
 
 from tapegrad.ops.layers.windows import Part, Sizes, Windows, divide, steps_of, view
 from tapegrad.ops.layers.workers import (
-    crew,
     in_threads,
     multiply,
     processors,
@@ -146,7 +145,7 @@ def convolve(x: Array, w: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (examples, filters, *grid)."""
     filters, channels = w.shape[:2]
     flat = w.reshape(filters, -1)
-    plan = crew(over.multiplications(len(x), channels, filters))
+    threads = processors(over.multiplications(len(x), channels, filters))
 
     def task(part: Part) -> None:
         placing = _Placing.of(over, part.height)
@@ -154,14 +153,14 @@ def convolve(x: Array, w: Array, out: Any, over: Windows) -> None:
         with work_arrays(out.dtype, *shapes) as (padded, matrices, result):
             matrices = _collect(matrices, padded, x, over, part, placing)
             direct = _as_columns(result, out, part, placing)
-            multiply(flat, matrices, result if direct is None else direct, plan.limit)
+            multiply(flat, matrices, result if direct is None else direct)
             if direct is None:
                 out[part.examples, :, part.rows] = placing.placed(result)
 
     placing = _Placing.of(over, over.grid[0])
     cost = _cost(placing, over, channels, filters, out.itemsize)
-    parts = divide(len(x), over.grid[0], cost, _BUDGET, plan.threads)
-    in_threads([partial(task, part) for part in parts], plan.threads)
+    parts = divide(len(x), over.grid[0], cost, _BUDGET, threads)
+    in_threads([partial(task, part) for part in parts], threads)
 
 
 def convolve_filters(x: Array, g: Array, out: Any, over: Windows) -> None:
@@ -171,12 +170,11 @@ def convolve_filters(x: Array, g: Array, out: Any, over: Windows) -> None:
     number of processors.
     """
     filters, channels = out.shape[:2]
-    work = over.multiplications(len(x), channels, filters)
-    plan = crew(work)
+    threads = processors(over.multiplications(len(x), channels, filters))
     placing = _Placing.of(over, over.grid[0])
     cost = _cost(placing, over, channels, filters, out.itemsize) + out.nbytes
-    parts = divide(len(x), over.grid[0], cost, max(_BUDGET, out.nbytes), processors(work))
-    groups = min(len(parts), processors(work))
+    parts = divide(len(x), over.grid[0], cost, max(_BUDGET, out.nbytes), threads)
+    groups = min(len(parts), threads)
     totals = np.zeros((groups, out[0].size, filters), out.dtype)
 
     def add(total: Array, part: Part) -> None:
@@ -186,20 +184,20 @@ def convolve_filters(x: Array, g: Array, out: Any, over: Windows) -> None:
             padded, matrices, columns, terms = arrays
             matrices = _collect(matrices, padded, x, over, part, placing)
             columns = _lay(columns, g, part, placing)
-            multiply(matrices, columns.swapaxes(1, 2), terms, plan.limit)
+            multiply(matrices, columns.swapaxes(1, 2), terms)
             total += np.add.reduce(terms)
 
-    out.reshape(filters, -1)[...] = sum_in_threads(add, parts, totals, plan.threads).T
+    out.reshape(filters, -1)[...] = sum_in_threads(add, parts, totals, threads).T
 
 
 def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (examples, channels, *size)."""
     filters, channels = w.shape[:2]
     flat = w.reshape(filters, -1).T
-    plan = crew(over.multiplications(len(g), channels, filters))
+    threads = processors(over.multiplications(len(g), channels, filters))
     placing = _Placing.of(over, over.grid[0], _MOST_WASTE_ADDING)
     cost = _cost(placing, over, channels, filters, out.itemsize)
-    parts = divide(len(g), over.grid[0], cost, _BUDGET, plan.threads)
+    parts = divide(len(g), over.grid[0], cost, _BUDGET, threads)
     around = tuple(slice(p, p + n) for p, n in zip(over.padding[1:], over.size[1:]))
     out[...] = 0
 
@@ -208,7 +206,7 @@ def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
         shapes = placing.shapes(over, part.number, channels, filters)
         with work_arrays(out.dtype, *shapes) as (padded, matrices, columns):
             columns = _lay(columns, g, part, placing)
-            multiply(flat, columns, matrices, plan.limit)
+            multiply(flat, columns, matrices)
             padded[...] = 0
             _add_windows(padded, matrices, over, placing)
             start = part.rows.start * over.stride[0]
@@ -217,7 +215,7 @@ def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
             np.add(target, padded[(..., places, *around)], out=target)
 
     apart = parts[0].height == over.grid[0]  # rows of one example add to the same lines
-    in_threads([partial(task, part) for part in parts], plan.threads if apart else 1)
+    in_threads([partial(task, part) for part in parts], threads if apart else 1)
 
 
 def _add_windows(padded: Any, matrices: Array, over: Windows, placing: _Placing) -> None:

@@ -23,8 +23,6 @@ import numpy as np
 
 from tapegrad.ops.layers.windows import Part, Sizes, Windows, divide, view
 from tapegrad.ops.layers.workers import (
-    Crew,
-    crew,
     in_threads,
     multiply,
     processors,
@@ -156,7 +154,7 @@ def convolve(x: Array, w: Array, out: Any, over: Windows) -> None:
     (examples, channels), filters = x.shape[:2], len(w)
     bank = _contiguous(np.moveaxis(w, (0, 1), (-1, -2)))
     bank = bank.reshape(*over.window[:-1], -1, filters)
-    plan = crew(over.multiplications(examples, channels, filters))
+    threads = processors(over.multiplications(examples, channels, filters))
 
     def task(part: Part) -> None:
         slab_shape, shape = _slab_shape(over, part, channels), _laid_shape(over, part, filters)
@@ -167,16 +165,16 @@ def convolve(x: Array, w: Array, out: Any, over: Windows) -> None:
             for plane, tap, met in _planes(over, part.height):
                 if not any(tap):
                     totals[plane] = 0
-                _add_rows(totals[plane], term, slab[met], bank[tap], over, lines, plan)
+                _add_rows(totals[plane], term, slab[met], bank[tap], over, lines)
             _scatter(out[part.examples, :, part.rows], np.moveaxis(result, (-3, -1), (0, 1)))
 
     cost = _cost(over, channels, 2 * filters, out.itemsize)
-    parts = divide(examples, over.grid[0], cost, _budget(plan), plan.threads)
-    in_threads([partial(task, part) for part in parts], plan.threads)
+    parts = divide(examples, over.grid[0], cost, _budget(threads), threads)
+    in_threads([partial(task, part) for part in parts], threads)
 
 
 def _add_rows(
-    total: Array, term: Any, slab: Any, bank: Any, over: Windows, lines: list[int], plan: Crew
+    total: Array, term: Any, slab: Any, bank: Any, over: Windows, lines: list[int]
 ) -> None:
     """Add what the rows of the filters give on one plane of the data to a plane of the result."""
     (_, examples, width, channels), (rows, columns, _) = slab.shape, total.shape
@@ -195,12 +193,12 @@ def _add_rows(
                 (over.stride[-1] * channels, width * channels, 1),
                 line * examples * width * channels + shift,
             )
-            multiply(windows, kernel[piece], term.swapaxes(0, 1), plan.limit)
+            multiply(windows, kernel[piece], term.swapaxes(0, 1))
             np.add(total, term, out=total)
 
 
-def _budget(plan: Crew) -> int:
-    return _BUDGET if plan.threads > 1 else 2 * _BUDGET
+def _budget(threads: int) -> int:
+    return _BUDGET if threads > 1 else 2 * _BUDGET
 
 
 # Data and cotangents -----------------------------------------------------------------------------
@@ -213,21 +211,20 @@ def convolve_filters(x: Array, g: Array, out: Any, over: Windows) -> None:
     number of processors.
     """
     (examples, channels), filters = x.shape[:2], g.shape[1]
-    work = over.multiplications(examples, channels, filters)
-    plan = crew(work)
+    threads = processors(over.multiplications(examples, channels, filters))
     cost = _cost(over, channels, filters, out.itemsize)
-    parts = divide(examples, over.grid[0], cost, max(_BUDGET, out.nbytes), processors(work))
-    groups = min(len(parts), processors(work))
+    parts = divide(examples, over.grid[0], cost, max(_BUDGET, out.nbytes), threads)
+    groups = min(len(parts), threads)
     banks = np.zeros((groups, *over.window, channels, filters), out.dtype)
 
     def add(bank: Any, part: Part) -> None:
-        _add_part(bank, x, g, over, part, plan)
+        _add_part(bank, x, g, over, part)
 
-    bank = sum_in_threads(add, parts, banks, plan.threads)
+    bank = sum_in_threads(add, parts, banks, threads)
     out[...] = np.moveaxis(bank, (-1, -2), (0, 1))
 
 
-def _add_part(bank: Any, x: Array, g: Array, over: Windows, part: Part, plan: Crew) -> None:
+def _add_part(bank: Any, x: Array, g: Array, over: Windows, part: Part) -> None:
     """Add the cotangent of the filters that a part of the data gives to a bank (*window, c, f)."""
     taps, channels, filters = bank.shape[-3:]
     columns, width = over.grid[-1], over.padded[-1]
@@ -236,10 +233,7 @@ def _add_part(bank: Any, x: Array, g: Array, over: Windows, part: Part, plan: Cr
     if over.stride[-2] > 1 or stack * taps * channels * filters * bank.itemsize > _STACKED:
         stack = 1
     depth = math.prod(shape[-4:-2])
-    if plan.by_blas and over.dilation[-1] == 1:  # few large products
-        inner: tuple[Sizes, Sizes] = (taps * channels, depth), (1, width * channels)
-    else:
-        inner = (taps, channels, depth), (over.dilation[-1] * channels, 1, width * channels)
+    inner = (taps, channels, depth), (over.dilation[-1] * channels, 1, width * channels)
     line_step = part.number * width * channels
     outer = (columns, stack), (over.stride[-1] * channels, over.dilation[-2] * line_step)
     terms = (stack, *inner[0][:-1], filters)
@@ -254,7 +248,7 @@ def _add_part(bank: Any, x: Array, g: Array, over: Windows, part: Part, plan: Cr
                 )
                 total = bank[tap][row : row + stack].reshape(terms)
                 for column in range(columns):
-                    multiply(windows[column], cotangents[plane][:, column], term, plan.limit)
+                    multiply(windows[column], cotangents[plane][:, column], term)
                     np.add(total, term, out=total)
 
 
@@ -326,7 +320,7 @@ class _Rows:
 def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
     """Fill `out`, shape (examples, channels, *size)."""
     (examples, channels), filters = out.shape[:2], len(w)
-    plan = crew(over.multiplications(examples, channels, filters))
+    threads = processors(over.multiplications(examples, channels, filters))
     order = _Rows(over, filters)
     bank = order.bank(w)
 
@@ -346,15 +340,15 @@ def convolve_data(g: Array, w: Array, out: Any, over: Windows) -> None:
             ):
                 line[...] = 0
                 for plane, tap, where, piece in order.products(place, rows):
-                    multiply(cotangents[plane][..., where], bank[tap][:, piece], terms, plan.limit)
+                    multiply(cotangents[plane][..., where], bank[tap][:, piece], terms)
                     for target, term in pairs:
                         np.add(target, term, out=target)
                 out[(part.examples, slice(None), *place)] = result
 
     each = math.prod(over.grid) * filters
     each += (over.grid[-1] * over.window[-1] + over.padded[-1]) * channels
-    parts = divide(examples, over.size[0], each * out.itemsize, _budget(plan), plan.threads)
-    in_threads([partial(task, part) for part in parts], plan.threads)
+    parts = divide(examples, over.size[0], each * out.itemsize, _budget(threads), threads)
+    in_threads([partial(task, part) for part in parts], threads)
 
 
 def _pairs(line: Any, terms: Any, over: Windows) -> list[tuple[Any, Any]]:

@@ -25,7 +25,7 @@ import numpy as np
 from tapegrad.ops.declare.composed import Layer, packed, unpacked
 from tapegrad.ops.layers.row_sums import buffer_for, sums
 from tapegrad.ops.layers.windows import divide
-from tapegrad.ops.layers.workers import crew, in_threads, work_arrays
+from tapegrad.ops.layers.workers import in_threads, processors, work_arrays
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.dependence import pairs_of_axes
 from tapegrad.tape.core.types import Array, DTypeLike, Params
@@ -74,7 +74,7 @@ def _over_examples(work: Callable[[slice], None], x: Array) -> None:
         if x.nbytes <= _PART:
             work(slice(0, channels))
             return
-        threads = crew(x.nbytes).threads
+        threads = processors(x.nbytes)
         parts = divide(channels, 1, n * size * x.itemsize, _PART, threads)
         in_threads([partial(work, part.examples) for part in parts], threads)
 

@@ -24,13 +24,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tapegrad.tape.core.threads import Usage, after_fork, pool
 
-__all__ = ["Crew", "crew", "in_threads", "multiply", "processors", "sum_in_threads", "work_arrays"]
+__all__ = ["in_threads", "multiply", "processors", "sum_in_threads", "work_arrays"]
 
 #: OpenBLAS computes products of fewer multiplications in the thread that asks for them.
 _OWN_THREAD = (1 << 19) - 1
@@ -40,9 +40,9 @@ _WORTHWHILE = 1 << 22
 
 #: After a product, the threads of BLAS wait for the next one at full speed, for a tenth of a second,
 #: which leaves no processor to ours. Where that goes on, as in networks that have large products of
-#: other kinds too, ours are left to BLAS as well: when threads that got a processor for less than
-#: `_UNDISTURBED` of their time have spent `_PATIENCE` seconds more than those that did get one. After
-#: `_LEAVE` seconds they try again.
+#: other kinds too, one thread does all: when threads that got a processor for less than `_UNDISTURBED`
+#: of their time have spent `_PATIENCE` seconds more than those that did get one. After `_LEAVE` seconds
+#: they try again.
 _UNDISTURBED = 0.8
 _PATIENCE = 0.3
 _LEAVE = 2.0
@@ -50,18 +50,6 @@ _LEAVE = 2.0
 #: Bytes that a thread keeps to work in. From 4 << 20 on NumPy asks for huge pages, which would be
 #: touched as a whole.
 _KEPT = (4 << 20) - 4096
-
-
-class Crew(NamedTuple):
-    """How work is to be done: by how many threads, and in products of how many multiplications."""
-
-    threads: int
-    limit: int
-
-    @property
-    def by_blas(self) -> bool:
-        """Whether products are left to the threads of BLAS."""
-        return self.limit > _OWN_THREAD
 
 
 class _Crowding:
@@ -97,23 +85,22 @@ after_fork(_crowding.renew)
 
 
 def processors(multiplications: int) -> int:
-    """Return how many processors such a piece of work is worth."""
+    """Return how many processors such a piece of work is worth.
+
+    Work is divided by this number, never by how many threads there are at the moment, so that the same
+    call gives the same bits.
+    """
     return _crowding.most if multiplications >= _WORTHWHILE else 1
-
-
-def crew(multiplications: int) -> Crew:
-    """Return how so many multiplications are to be done now."""
-    threads = processors(multiplications)
-    if threads > 1 and time.monotonic() < _crowding.left_until:
-        return Crew(1, multiplications)
-    return Crew(threads, _OWN_THREAD)
 
 
 def in_threads(tasks: Sequence[Callable[[], Any]], threads: int) -> None:
     """Make calls that do not depend on each other, on several threads; this is one of them.
 
-    Returns when all are done. If one raises, those not begun are left out.
+    Returns when all are done. If one raises, those not begun are left out. While threads do not get
+    processors, this one makes all calls.
     """
+    if time.monotonic() < _crowding.left_until:
+        threads = 1
     _crowding.note(pool.share(tasks, threads))
 
 
@@ -142,7 +129,7 @@ def sum_in_threads(
     return totals[0]
 
 
-def multiply(a: Any, b: Any, out: Any, limit: int) -> None:
+def multiply(a: Any, b: Any, out: Any, limit: int = _OWN_THREAD) -> None:
     """Multiply stacks of matrices, in products of at most so many multiplications.
 
     `out` has the stacked axes of both.

@@ -1,5 +1,6 @@
 """Convolution and its two transposes against loops, in all ways of computing them."""
 
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -185,22 +186,26 @@ def test_the_three_are_one_trilinear_form() -> None:
     assert np.isclose(np.vdot(w, convolve_filters(x, g, window=(3, 3), **PLAIN)), value, rtol=1e-11)
 
 
-def test_the_same_call_gives_the_same_bits() -> None:
+def test_the_same_call_gives_the_same_bits_with_and_without_free_processors() -> None:
+    crowding = workers._crowding
     rng = np.random.default_rng(0)
     for c in (3, 64):
         x = rng.normal(size=(12, c, 12, 12)).astype(np.float32)
         w, g = rng.normal(size=(64, c, 3, 3)), rng.normal(size=(12, 64, 10, 10))
         w, g = w.astype(np.float32), g.astype(np.float32)
         for _ in range(4):
-            first, again = (
-                (
-                    convolve(x, w, **PLAIN),
-                    convolve_data(g, w, size=(12, 12), **PLAIN),
-                    convolve_filters(x, g, window=(3, 3), **PLAIN),
+            results = []
+            for seconds in (0.0, 60.0):
+                crowding.left_until = time.monotonic() + seconds
+                results.append(
+                    (
+                        convolve(x, w, **PLAIN),
+                        convolve_data(g, w, size=(12, 12), **PLAIN),
+                        convolve_filters(x, g, window=(3, 3), **PLAIN),
+                    )
                 )
-                for _ in range(2)
-            )
-            for a, b in zip(first, again):
+            crowding.renew()
+            for a, b in zip(*results):
                 np.testing.assert_array_equal(a, b)
 
 

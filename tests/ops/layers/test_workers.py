@@ -10,7 +10,13 @@ import tapegrad as tg
 from tapegrad.nnet import batchnorm, conv_nd
 from tapegrad.ops.layers import normalisation, workers
 from tapegrad.ops.layers.normalisation import normalise_p
-from tapegrad.ops.layers.workers import crew, multiply, processors, sum_in_threads, work_arrays
+from tapegrad.ops.layers.workers import (
+    in_threads,
+    multiply,
+    processors,
+    sum_in_threads,
+    work_arrays,
+)
 from tapegrad.tape.core.threads import Pool, Usage
 
 
@@ -37,23 +43,29 @@ def test_sums_are_taken_in_the_same_order_by_any_number_of_threads() -> None:
 
 
 def test_small_work_is_not_shared() -> None:
-    assert processors(1000) == crew(1000).threads == 1
-    assert processors(1 << 30) == crew(1 << 30).threads == 3
-    assert not crew(1 << 30).by_blas
+    assert processors(1000) == 1
+    assert processors(1 << 30) == 3
 
 
-def test_products_are_left_to_blas_while_threads_get_no_processor() -> None:
-    crowding = workers._crowding
+def test_one_thread_does_all_while_others_get_no_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowding, asked = workers._crowding, []
+
+    def share(tasks: Any, threads: int) -> Usage:
+        asked.append(threads)
+        return Usage(0.0, 0.0)
+
+    monkeypatch.setattr(workers.pool, "share", share)
     for _ in range(4):
         crowding.note(Usage(used=0.05, took=0.1))
         crowding.note(Usage(used=0.1, took=0.1))  # a disturbance now and then does not matter
-    assert not crew(1 << 30).by_blas
+    in_threads([], 3)
     for _ in range(4):
         crowding.note(Usage(used=0.05, took=0.1))
-    left = crew(1 << 30)
-    assert left.by_blas and left.threads == 1 and left.limit == 1 << 30
+    in_threads([], 3)
     crowding.left_until = time.monotonic()
-    assert not crew(1 << 30).by_blas  # they try again
+    in_threads([], 3)  # they try again
+    assert asked == [3, 1, 3]
+    assert processors(1 << 30) == 3  # the pieces of work remain the same
 
 
 @pytest.mark.parametrize(
