@@ -193,9 +193,15 @@ def _gather_vjp(g: Array, y: Array, x: Array, *arrays: Array, index: int, spec: 
     return bind(scatter_add_p, g, *arrays, shape=x.shape, spec=spec)
 
 
+def _gather(x: Array, *arrays: Array, spec: Spec) -> Any:
+    out = x[thaw_index(spec, arrays)]
+    # Integers without an axis are a basic index of NumPy's, which gives a view.
+    return out if any(map(np.ndim, arrays)) or not np.ndim(out) else np.copy(out)
+
+
 gather_p: Primitive = Primitive(
     "gather",
-    lambda x, *arrays, spec: x[thaw_index(spec, arrays)],
+    _gather,
     vjp=_gather_vjp,
     dependence=moved,
     saves=("none", "shape", "value"),

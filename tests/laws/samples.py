@@ -313,6 +313,8 @@ _ADVANCED: list[tuple[tuple[int, ...], tuple[Any, ...], tuple[Any, ...]]] = [
     ((3, 4), (1, HOLE), (_INTS,)),
     ((3, 3), (HOLE,), (np.eye(3, dtype=bool),)),
     ((3, 4), (HOLE, cut()), (np.zeros(0, dtype=int),)),
+    ((3, 4), (HOLE,), (np.int64(1),)),
+    ((3, 4, 2), (cut(), HOLE), (np.int64(-2),)),
 ]
 for _s, _spec, _index in _ADVANCED:
     add("gather", lambda rng, s=_s, i=_spec, a=_index: ((array(rng, s), *a), {"spec": i}))

@@ -215,6 +215,11 @@ def test_every_primitive_has_samples(name: str) -> None:
     assert recipes(name)
 
 
+def _as_index(value: Any) -> Any:
+    is_index = getattr(value, "shape", None) == () and value.dtype.kind in "iu"
+    return value.item() if is_index else value
+
+
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_what_is_no_view_has_memory_of_its_own(name: str) -> None:
     # Plans write over what nobody needs any more, and know of views alone what these show.
@@ -222,14 +227,14 @@ def test_what_is_no_view_has_memory_of_its_own(name: str) -> None:
     for sample in SAMPLES[name]:
         args, params = sample(np.random.default_rng(0))
         args = tuple(np.array(a, order="C") if isinstance(a, np.ndarray) else a for a in args)
-        with np.errstate(all="ignore"):
-            out = primitive.forward(*args, **params)
-        results = list(out) if primitive.multiple else [out]
-        held = [a for a in args if isinstance(a, np.ndarray)]
-        for result in results:
-            shared = any(np.shares_memory(result, a) for a in held)
-            assert not shared or primitive.view, f"{name} gives its argument back"
-            held.append(np.asarray(result))
+        for operands in (args, tuple(map(_as_index, args))):  # plans give either
+            with np.errstate(all="ignore"):
+                out = primitive.forward(*operands, **params)
+            held = [a for a in operands if isinstance(a, np.ndarray)]
+            for result in list(out) if primitive.multiple else [out]:
+                shared = any(np.shares_memory(result, a) for a in held)
+                assert not shared or primitive.view, f"{name} gives its argument back"
+                held.append(np.asarray(result))
 
 
 @pytest.mark.parametrize(("law", "name"), ROWS)
