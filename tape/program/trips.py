@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tapegrad.tape.array.application import belongs
 from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.dtypes import NUMERIC
@@ -21,23 +22,29 @@ from tapegrad.tape.core.node import Node
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.trace import Traced, new_trace
 from tapegrad.tape.program.bodies import BodyTrace, NotRecordable
+from tapegrad.tape.program.holders import Attribute, Ends, Holder
 from tapegrad.tape.program.staged_values import StagedAppearance
 
 __all__ = ["TripTrace", "Writes", "known", "owner", "run_trip"]
 
 
 class Writes(NotRecordable):
-    """A trip writes into an array from outside.
+    """A trip changes what is outside of the loop.
 
     Attributes
     ----------
     target
-        The array or the tensor that owns the memory.
+        The array or the tensor that owns the memory, a list, a dict, or a holder of values.
+    instances : list
+        Instances from outside that the trip has used.
     """
 
     def __init__(self, target: Any) -> None:
-        super().__init__("it writes into an array from outside of the loop")
+        is_holder = isinstance(target, Holder)
+        what = target if is_holder else "an array from outside of the loop"
+        super().__init__(f"it {'changes' if is_holder else 'writes into'} {what}")
         self.target = target
+        self.instances: list[Any] = []
 
 
 class TripTrace(BodyTrace):
@@ -54,6 +61,16 @@ class TripTrace(BodyTrace):
         What is appended to lists from outside of the loop, which is not done.
     touched : set of int
         The identities of lists that are used otherwise.
+    attributes : set of Attribute
+        Those that hold what stands for their values.
+    ends : dict of Ends
+        Lists to which it appends, and whose ends it may read, by their identity.
+    reached : dict of int
+        How far back from its end each list was read that has no such ends.
+    instances : dict
+        Instances from outside that were used, by their identity.
+    rebuilt : set of int
+        The identities of instances that were put together for the names of the trip.
     """
 
     name = "a loop"
@@ -66,6 +83,11 @@ class TripTrace(BodyTrace):
         self.carried: list[Any] = []
         self.appended: list[tuple[list[Any], Any]] = []
         self.touched: set[int] = set()
+        self.attributes: set[Attribute] = set()
+        self.ends: dict[int, Ends] = {}
+        self.reached: dict[int, int] = {}
+        self.instances: dict[int, Any] = {}
+        self.rebuilt: set[int] = set()
         #: What the inputs stand for that were made for values from outside, by their identity.
         self._lifted: dict[int, tuple[Any, Any]] = {}
 
@@ -83,6 +105,14 @@ class TripTrace(BodyTrace):
         if kind is np.ndarray:
             return self.variable(array)
         return self.variable(array, original=kind(array[()]) if kind in (float, int) else array[()])
+
+    def stands_in(self, value: Any) -> bool:
+        """Whether a value stands for one that is older than the trip."""
+        return belongs(value, self) and any(value.node is node for node in self.inputs)
+
+    def is_new(self, value: Any) -> bool:
+        """Whether the trip has computed a value."""
+        return belongs(value, self) and not self.stands_in(value)
 
     def lift(self, value: Traced) -> Any:
         """Return the input that stands for a value from outside."""

@@ -7,10 +7,12 @@ recording; then the loop runs as it is written.
 
 from __future__ import annotations
 
+import operator
 from functools import cache, partial
 from types import (
     BuiltinFunctionType,
     FunctionType,
+    MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
     MethodWrapperType,
@@ -23,10 +25,12 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.dtypes import NUMERIC
-from tapegrad.tape.program.trips import Writes
+from tapegrad.tape.program.holders import Attribute, Ends
+from tapegrad.tape.program.trips import Writes, known
 from tapegrad.tape.python import special
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.operators import words
+from tapegrad.tape.python.places import ABSENT, own, slot
 from tapegrad.tape.python.recorded_bodies import OfBody, hashes, in_place
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
@@ -66,6 +70,10 @@ def is_followed(value: Any) -> bool:
     if isinstance(value, Tensor) or kind in PLAIN or isinstance(value, _FOLLOWED):
         return True
     return special.in_python(kind) and not hasattr(kind, "__next__")
+
+
+def _is_list(args: tuple[Any, ...]) -> bool:
+    return len(args) == 1 and type(args[0]) is list
 
 
 class OfTrip(OfBody):
@@ -121,7 +129,12 @@ class OfTrip(OfBody):
         return chain(super().attribute(owner, name), self._entered)  # type: ignore[misc]
 
     def item(self, owner: Any, key: Any) -> Thunk:
-        self._touch(owner)
+        if type(owner) is list and id(owner) not in self.things_made():
+            found = self._item_of_list(owner, key)
+            if found is not None:
+                return found
+        else:
+            self._touch(owner)
         if type(owner) is np.ndarray and owner.dtype.kind in NUMERIC and _is_traced(key):
             seen = self.see(owner)  # type: ignore[attr-defined]
             if seen is owner:  # all of its elements count, not that of this trip
@@ -136,7 +149,17 @@ class OfTrip(OfBody):
         self._touch(value)
         return super().truth(value)  # type: ignore[misc]
 
+    def is_(self, a: Any, b: Any) -> bool:
+        """Refuse to tell a value that is carried from one that is older than the trip."""
+        arrays = [v for v in (a, b) if isinstance(v, (Tensor, np.ndarray))]
+        is_asked = a is not b and len(arrays) == 2 and any(map(self.trip.stands_in, arrays))
+        if is_asked and not any(map(self.trip.is_new, arrays)):
+            self.trip.give_up("it asks which object an array is")
+        return super().is_(a, b)  # type: ignore[misc,no-any-return]
+
     def contains(self, item: Any, container: Any) -> Thunk:
+        if isinstance(item, (Tensor, np.ndarray)) and np.ndim(item):
+            self.trip.give_up("it looks for an array")
         self._touch(container)
         return super().contains(item, container)  # type: ignore[misc,no-any-return]
 
@@ -161,14 +184,66 @@ class OfTrip(OfBody):
         kind = type(value)
         if isinstance(value, (list, dict)):
             self.trip.touched.add(id(value))
+        elif special.in_python(kind) and self.ledger.is_own(value):
+            self.trip.instances[id(value)] = value
         if kind in (list, tuple, dict) and depth < 100:
             for part in value.values() if kind is dict else value:
                 self._touch(part, depth + 1)
 
+    # Lists to which it appends -----------------------------------------------------------------------
+
     def _append(self, owner: list[Any], value: Any) -> None:
-        if self.trace is not self.trip:
-            self.trip.give_up("it appends inside a transformation")
-        self.trace.appended.append((owner, value))
+        trip = self.trip
+        if self.trace is not trip:
+            trip.give_up("it appends inside a transformation")
+        trip.appended.append((owner, value))
+        if id(owner) in trip.ends:
+            trip.ends[id(owner)].append(value)
+        elif id(owner) in trip.reached:
+            raise Writes(Ends(owner, trip.reached[id(owner)]))
+
+    def _reach(self, owner: list[Any], depth: int) -> None:
+        """Note that a list is read so far from its end, or how long it is.
+
+        If the trip appends to it, what it reads there is another element in each trip.
+        """
+        trip = self.trip
+        depth = max(depth, trip.reached.get(id(owner), 0))
+        trip.reached[id(owner)] = depth
+        if any(owned is owner for owned, _ in trip.appended):
+            raise Writes(Ends(owner, depth))
+
+    def _item_of_list(self, owner: list[Any], key: Any) -> Thunk | None:
+        """Return an element that is known by its distance from the end; None for any other."""
+        ends = self.trip.ends.get(id(owner))
+        if type(key) is not int and not (isinstance(key, Tensor) and not np.ndim(key)):
+            self._touch(owner)
+            return None
+        if type(key) is int and 0 <= key < len(owner):  # from before the loop
+            self.trip.reached.setdefault(id(owner), 0)
+            return None
+        if ends is None:
+            back = int(known(key))
+            self._reach(owner, -back if back < 0 else len(owner) - back)
+            return None
+        if type(key) is int and key < 0:
+            back = -key
+        else:
+            if not int(known(key)) >= 0:
+                self.trip.give_up("it reads a list by an index that is negative")
+            back = operator.index(ends.length - key)  # the same in all trips
+        if not 0 < back <= len(ends.elements):
+            if back < 1 or back > known(ends.length):
+                self.trip.give_up("it reads an element that a list does not have")
+            raise Writes(Ends(owner, ends.depth + back - len(ends.elements)))
+        return constant(ends.elements[-back])
+
+    def _length_of_list(self, owner: list[Any]) -> Thunk | None:
+        ends = self.trip.ends.get(id(owner))
+        if ends is None:
+            self._reach(owner, 0)
+            return None
+        return constant(ends.length)
 
     # What is changed -------------------------------------------------------------------------------
 
@@ -183,8 +258,30 @@ class OfTrip(OfBody):
         return super().store_item(value, owner, key)
 
     def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:
-        self._may_change(owner)
+        kind = type(owner)
+        is_outer = id(owner) not in self.things_made() and not isinstance(owner, np.ndarray)
+        if not is_outer or not special.in_python(kind) or isinstance(owner, (Tensor, type)):
+            self._may_change(owner)
+            return super().store_attribute(value, owner, name)
+        found = special.lookup(kind, name)
+        if special.written(kind, "__setattr__") is None and not special.is_a(found, property):
+            self._change_attribute(Attribute(owner, name), found)
+        elif special.written(kind, "__setattr__") is not None:
+            self._may_change(owner)
         return super().store_attribute(value, owner, name)
+
+    def _change_attribute(self, attribute: Attribute, found: Any) -> None:
+        """End the recording unless the attribute is known to change from trip to trip."""
+        trip, owner = self.trip, attribute.owner
+        if attribute in trip.attributes:
+            return
+        is_slot = type(found) is MemberDescriptorType
+        if not self.ledger.is_own(owner) or id(owner) in trip.rebuilt:
+            trip.give_up(f"it changes an object of type {type(owner).__name__}")
+        held = slot(owner, attribute.name) if is_slot else own(owner, attribute.name)
+        if held is ABSENT or (found is not None and not is_slot and special.outranks(found)):
+            trip.give_up(f"it sets {attribute}, which was not there")
+        raise Writes(attribute)
 
     def delete_item(self, owner: Any, key: Any) -> Thunk:
         self._may_change(owner)
@@ -213,6 +310,13 @@ class OfTrip(OfBody):
                 return partial(self._append, owner, *args)
             if not plain and function.__name__ not in _ASKING:
                 self._may_change(owner)
+        if (
+            function is len
+            and [*map(type, args)] == [list]
+            and id(args[0]) not in self.things_made()
+        ):
+            found = self._length_of_list(args[0])
+            return super().call_with(function, args, kwargs) if found is None else found
         self._touch((owner, *args, *kwargs.values()))
         if function is next:
             self.trip.give_up("it takes values from an iterator")

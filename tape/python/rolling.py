@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from types import CellType, FrameType, FunctionType
+from types import CellType, FrameType, FunctionType, MemberDescriptorType
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -21,13 +21,16 @@ from tapegrad.tape.core.kinds import kinds
 from tapegrad.tape.core.later import later
 from tapegrad.tape.core.pytree import parts_of
 from tapegrad.tape.program.bodies import NotRecordable
+from tapegrad.tape.program.holders import Attribute, Ends, Holder
 from tapegrad.tape.program.trips import Writes, owner
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.items import Items, items_of, together
 from tapegrad.tape.python.ledger import CONTAINERS
 from tapegrad.tape.python.loop_bodies import Loop
 from tapegrad.tape.python.pending import Pending
+from tapegrad.tape.python.places import ABSENT, own, slot
 from tapegrad.tape.python.recorded_trips import is_followed
+from tapegrad.tape.python.special import members, own_names
 from tapegrad.tape.python.thunks import Thunk
 
 __all__ = ["LEAST", "Rolling"]
@@ -40,6 +43,8 @@ MUCH, FEWEST = 512, 12
 _SEGMENTS = 8
 #: Before how many trips of a ``for`` loop the rest is tried.
 _TRIES = 5
+#: How far from the end of a list, to which they append, trips may read.
+_DEEPEST = 8
 
 
 def leave() -> NoReturn:
@@ -141,29 +146,47 @@ class Rolling:
             frame = frame.f_back
         return False
 
-    def _rolled(self, loop: Loop, body: Any, values: dict[str, Any], *items: Any) -> Any:
-        written: dict[str, Any] = {}
+    def _rolled(self, loop: Loop, body: Any, values: dict[Any, Any], *items: Any) -> Any:
+        written: dict[Any, Any] = {}
         changed: dict[str, Any] = {}
+        holders: list[Holder] = []
         while True:
-            seen = {name: self.see_all(value) for name, value in values.items()}  # type: ignore[attr-defined]
+            held = {**values, **{holder: holder.value() for holder in holders}}
+            seen = {key: self.see_all(value) for key, value in held.items()}  # type: ignore[attr-defined]
+            _check_apart(written, held, seen)
             try:
                 after, number, lists = later.rolled(
-                    (body, loop.names, loop.kept, seen, *items, written, changed, self._store)
+                    (body, loop.names, loop.kept, seen, *items)
+                    + (written, changed, holders, self._store)
                 )
-                return {**after, **{name: values[name] for name in written}}, number, lists
+                break
             except Writes as write:
+                if isinstance(write.target, Holder):
+                    _take(write.target, holders)
+                    continue
+                for attribute in _attributes_of(write.instances):
+                    held.setdefault(attribute, attribute.value())
+                    seen.setdefault(attribute, self.see_all(held[attribute]))  # type: ignore[attr-defined]
                 is_nest = type(write.target) in (list, dict)
-                name = _name_of(write, values if is_nest else seen)
-                if name is None or name in written or name in changed:
+                key = _holder_of(write.target, held, seen)
+                if key is None or key in written or key in changed:
                     raise
                 if is_nest:
-                    changed[name] = write.target
+                    changed[key] = write.target
                     continue
-                if type(values[name]) is np.ndarray:  # so that all who read it see the tensor
-                    self.promote(values[name])  # type: ignore[attr-defined]
-                written[name] = self.see(values[name])  # type: ignore[attr-defined]
-                if any(owner(row) is owner(written[name]) for row in items[0]):
+                if type(held[key]) is np.ndarray:  # so that all who read it see the tensor
+                    self.promote(held[key])  # type: ignore[attr-defined]
+                written[key] = self.see(held[key])  # type: ignore[attr-defined]
+                if isinstance(key, Attribute) and key not in holders:
+                    holders.append(key)
+                if any(owner(row) is owner(written[key]) for row in items[0]):
                     raise NotRecordable("it writes into what it goes over") from None
+        for holder in holders:
+            if isinstance(holder, Attribute) and holder not in written:
+                self.store_attribute(after[holder], holder.owner, holder.name)()  # type: ignore[attr-defined]
+        names = {name: value for name, value in after.items() if type(name) is str}
+        kept = {name: values[name] for name in written if type(name) is str}
+        return {**names, **kept}, number, lists
 
     def _finish(self) -> Any:
         self.__dict__.pop("_turns", None)  # frames hold on to what is theirs
@@ -181,20 +204,55 @@ class Rolling:
         self.store_item(value, array, ...)()  # type: ignore[attr-defined]
 
 
-def _name_of(write: Writes, values: dict[str, Any]) -> str | None:
-    """Return the one name that holds what is written into, and all of it."""
-    target = write.target
+def _take(holder: Holder, holders: list[Holder]) -> None:
+    """Put a holder among others; of two for the ends of a list the one that reaches further stays."""
+    for other in list(holders):
+        if isinstance(holder, Ends) and isinstance(other, Ends) and other.owner is holder.owner:
+            holders.remove(other)
+            holder = Ends(holder.owner, max(holder.depth, other.depth))
+    if isinstance(holder, Ends) and holder.depth > min(len(holder.owner), _DEEPEST):
+        raise NotRecordable("it reads a list, to which it appends, far from its end")
+    holders.append(holder)
+
+
+def _attributes_of(instances: list[Any]) -> Iterator[Attribute]:
+    """Yield the attributes of instances that hold arrays."""
+    for instance in instances:
+        slots = [n for n, m in members(type(instance)) if type(m) is MemberDescriptorType]
+        for name in dict.fromkeys((*own_names(instance), *slots)):
+            held = [h for h in (own(instance, name), slot(instance, name)) if h is not ABSENT]
+            if len(held) == 1 and isinstance(held[0], Tensor | np.ndarray):
+                yield Attribute(instance, name)
+
+
+def _holders_of(target: Any, held: dict[Any, Any], seen: dict[Any, Any]) -> list[Any]:
+    """Return what holds an array, a list or a dict; `seen` is what traces see in place of `held`."""
     if type(target) in (list, dict):
-        found = [name for name, value in values.items() if value is target]
-    else:
-        found = [
-            name
-            for name, value in values.items()
-            if isinstance(value, Tensor | np.ndarray) and owner(value) is owner(target)
-        ]
-        if any(values[name].shape != owner(target).shape for name in found):
-            return None
-    return found[0] if len(found) == 1 else None
+        return [key for key, value in held.items() if value is target]
+    found = []
+    for key, *both in zip(held, held.values(), seen.values()):
+        parts = [part for value in both for part in (value if isinstance(key, Ends) else (value,))]
+        arrays = [part for part in parts if isinstance(part, Tensor | np.ndarray)]
+        if any(owner(array) is owner(target) for array in arrays):
+            found.append(key)
+    return found
+
+
+def _holder_of(target: Any, held: dict[Any, Any], seen: dict[Any, Any]) -> Any:
+    """Return what alone holds all of what is written into: a name or an attribute."""
+    found = _holders_of(target, held, seen)
+    if len(found) != 1 or isinstance(found[0], Ends):
+        return None
+    if type(target) not in (list, dict) and held[found[0]].shape != owner(target).shape:
+        return None
+    return found[0]
+
+
+def _check_apart(written: dict[Any, Any], held: dict[Any, Any], seen: dict[Any, Any]) -> None:
+    """Refuse arrays that are written into and held twice."""
+    for array in written.values():
+        if len(_holders_of(array, held, seen)) > 1:
+            raise NotRecordable("an array is held twice that it writes into")
 
 
 class _Trips(Iterator[Any]):

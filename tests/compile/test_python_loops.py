@@ -9,9 +9,9 @@ from written_loops import (
     ONE_OPERATION,
     N,
     X,
+    a_list_whose_slice_is_read,
     a_loop_in_a_loop,
     appended,
-    appended_and_read,
     broken,
     in_two_ways,
     indexed,
@@ -254,7 +254,7 @@ def test_an_argument_that_is_written_into_is_the_callers():
 
 
 def test_the_reason_is_told_where_a_loop_is_unrolled():
-    text = tg.jit(appended_and_read).explain(X)
+    text = tg.jit(a_list_whose_slice_is_read).explain(X)
     assert "# loop: unrolled, since it uses a list to which it appends, at " in text
     assert "written_loops.py:" in text
 

@@ -22,6 +22,17 @@ BEGIN = f"""\
 def f(x, weights):
     s = 0.0; t = 1.0; v = x[:3] * 1.0; k = 0; out = np.zeros({N}); w = np.ones(3); m = np.zeros(({N}, 2))
     z = x.copy(); many = []; kept = []; h = [x[0], x[1]]; d = {{"a": x[:2], "b": 1.0}}; same = h
+    g = [x[2], x[1], x[0]]; e = [v * 1.0]
+    class Thing:
+        def __init__(o): o.a = x[:3] * 1.0; o.p = np.ones(3); o.n = 0; o.u = 0.5; o._r = x[0]
+        @property
+        def r(o): return o._r
+        @r.setter
+        def r(o, value): o._r = value * 0.5
+        def step(o, value):
+            o.a = o.a * 0.5 + value; o.n += 1
+            return o.a.sum() * 0.1
+    o = Thing(); q = o; things = [Thing(), o]
 """
 TESTS = ["i > 2", "i % 2 == 0", "s > 0.3", "k > 20", "s < 5", "i < 15", "t > 0.2"]
 ENDS = ["s > 0.45", "i > 17", "k > 30", "s > 99"]
@@ -48,7 +59,9 @@ class Loops:
                 f"({self._value(deeper)} {self._pick('+', '-', '*')} {self._value(deeper)})",
                 f"out[i{self._pick('', '-1', '-2')}]",
                 f"math.tanh({self._pick('t', '0.5', 's')})",
-                "0.1*i", "0.01*k", f"weights[{self.random.randrange(3)}]",
+                "0.1*i", "0.01*k", "o.u", "q.a[0]", "o.p.sum()", "0.01*o.n", "o.r", "things[1].u",
+                self._pick("g[-1]", "g[-2]", "g[i]", "g[-3]"), "0.01*len(g)", "e[-1][0]",
+                f"weights[{self.random.randrange(3)}]",
                 f"z[{self._pick('0', 'i', '-1', 'i-1')}]",
             ]  # fmt: skip
         return self.random.choice(choices)
@@ -64,6 +77,11 @@ class Loops:
             f"kept.append({pick('v', 'v*2', 'k', 't', 'x[i]', 'z')})",
             f"h[{pick('0', '1', 'i%2')}] = {value}", "h[0], h[1] = h[1], h[0]*0.5", "s = s + same[0]",
             f"d['a'] = d['a']*0.5 + {value}", "d['b'] += 0.5", "h.append(h.pop(0)*d['b'])",
+            f"o.a = o.a*0.9 + {value}", f"q.u = q.u*0.5 + {value}*0.1", "o.n += 1", "o.p *= 0.9",
+            f"o.p[{pick('0', 'i%3')}] = {value}", f"q.p += {value}", f"o.r = {value}", "o.p = v",
+            f"s = s + o.step({value})", f"things[{pick('0', '1')}].step({value})",
+            f"g.append(0.5*g[-1] + {value})", f"g.append(0.5*g[-2] - 0.1*g[{pick('-3', 'i')}])",
+            f"e.append({pick('v', 'e[-1]*0.5 + v*0.1', 'o.a')})", "v = e[-1]", "o.a = e[-1]*0.5",
         ]  # fmt: skip
         kind = self.random.random()
         if kind < 0.15 and depth < 2:
@@ -92,7 +110,8 @@ class Loops:
                 f"for i in range({self._pick(f'{start}, {N}', f'{last}, -1, -1', f'0, {N}, 2')}):"
             ]
         after = ["else:", "    s = s*2"] if not self.until and self.random.random() < 0.2 else []
-        end = f"return {', '.join(NAMES)}, np.array(many), len(kept)"
+        more = "np.array(many), len(kept), o.a, q.p, o.n, o.u, o.r, things[0].a, np.array(g), e[-1]"
+        end = f"return {', '.join(NAMES)}, {more}, len(e)"
         lines = [*head, *("    " + line for line in body), *after, end]
         return [BEGIN, *("    " + line + "\n" for line in lines)]
 

@@ -103,7 +103,7 @@ def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
             ends, appended = results
         else:
             *ends, done, goes_on = _while(trips, trip, start, further)
-        ends = [like_kind(plain(v), class_of(before)) for v, before in zip(ends, operands)]
+        ends = _like(ends, operands)
         if done is None or len(ways) == _MOST_WAYS:
             break
         try:
@@ -116,9 +116,12 @@ def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
         except NotRecordable:  # what Python does there is not a trip
             break
     if done is not None:
-        if ways[0].lists:
-            raise NotRecordable("it appends to a list, and ends early or in another way")
         bool(goes_on)  # a guard
+        if further:  # how many values there are is another guard
+            results = _scan(trips.first(int(done)), trip, start, further)
+            if results is None:
+                raise NotRecordable("it takes another way in one of its trips")
+            ends, appended = _like(results[0], operands), results[1]
     after = names.nests(ends[: len(names.moving)])
     for value, (name, array) in zip(ends[len(names.moving) :], trips.written.items()):
         trips.store(value, array)
@@ -127,6 +130,10 @@ def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
         after[name] = refill(nest, after[name])
     lists = [(owned, rows, kind) for (owned, kind, _), rows in zip(ways[0].lists, appended)]
     return after, done, (lists, _ends_of(ways[0].lists, ends)) if lists else None
+
+
+def _like(ends: list[Any], before: list[Any]) -> list[Any]:
+    return [like_kind(plain(value), class_of(old)) for value, old in zip(ends, before)]
 
 
 def _ends_of(lists: list[Any], ends: list[Any]) -> list[tuple[list[Any], int, Any]]:

@@ -17,8 +17,9 @@ from tapegrad.tape.array.numbers import stands_for
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.node import Node, entry
 from tapegrad.tape.core.primitive import primitives
-from tapegrad.tape.core.pytree import Structure, count, flatten, unflatten
+from tapegrad.tape.core.pytree import Structure, count, flatten, instances_in, unflatten
 from tapegrad.tape.program.bodies import Body, NotRecordable, is_operand, record_program
+from tapegrad.tape.program.holders import Attribute, Ends, Holder
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.trips import TripTrace, Writes, known, owner, run_trip
 from tapegrad.tape.python.gate import current
@@ -29,6 +30,10 @@ from tapegrad.tape.transforms.control.branches import cond_p
 __all__ = ["Names", "Trips", "Way", "are_alike", "class_of", "first_of", "record_way", "refill"]
 
 _BOOL = np.dtype(bool)
+
+
+#: A name, or what else holds a value.
+Key = str | Holder
 
 
 class Trips(NamedTuple):
@@ -53,6 +58,8 @@ class Trips(NamedTuple):
         Arrays and tensors that the trips write into, by the names that hold them.
     changed : dict
         Lists and dicts whose parts the trips change, by the names that hold them.
+    holders : list of Attribute and Ends
+        What holds values besides names; `values` and `written` know it, too.
     store : callable
         Stores what such an array holds after the loop.
     """
@@ -60,26 +67,32 @@ class Trips(NamedTuple):
     body: Callable[..., Any]
     names: tuple[str, ...]
     kept: tuple[str, ...]
-    values: dict[str, Any]
+    values: dict[Key, Any]
     rows: list[Any]
     structure: Structure
     numbers: list[bool]
     length: int
-    written: dict[str, Any]
+    written: dict[Key, Any]
     changed: dict[str, Any]
+    holders: list[Holder]
     store: Callable[[Any, Any], None]
+
+    def first(self, count: int) -> Trips:
+        """Return so many of the trips."""
+        return self._replace(rows=[row[:count] for row in self.rows], length=count)
 
 
 class Names(NamedTuple):
-    """What names hold: leaves that are carried, and others, which must stay what they are."""
+    """What names and other holders hold: leaves that are carried, and others, which must stay."""
 
-    names: list[str]
+    names: list[Key]
     structures: list[Structure]
     leaves: list[Any]
 
     @classmethod
     def of(cls, trips: Trips) -> Names:
-        held = [*trips.kept, *(n for n in trips.changed if n not in trips.kept)]
+        held: list[Key] = [*trips.kept, *(n for n in trips.changed if n not in trips.kept)]
+        held += sorted(trips.holders, key=lambda holder: isinstance(holder, Ends))
         names = [n for n in held if n in trips.values and n not in trips.written]
         flat = [flatten(trips.values[name]) for name in names]
         return cls(names, [s for _, s in flat], [leaf for leaves, _ in flat for leaf in leaves])
@@ -88,7 +101,13 @@ class Names(NamedTuple):
     def moving(self) -> list[Any]:
         return [leaf for leaf in self.leaves if _moves(leaf)]
 
-    def nests(self, moving: Sequence[Any]) -> dict[str, Any]:
+    @property
+    def ends(self) -> int:
+        """How many leaves that are carried, the last ones, are of the ends of lists."""
+        sizes = [count(s) for n, s in zip(self.names, self.structures) if isinstance(n, Ends)]
+        return sum(_moves(leaf) for leaf in self.leaves[len(self.leaves) - sum(sizes) :])
+
+    def nests(self, moving: Sequence[Any]) -> dict[Key, Any]:
         """Return what the names hold, with these in place of the leaves that are carried."""
         new = iter(moving)
         given = iter([next(new) if _moves(leaf) else leaf for leaf in self.leaves])
@@ -97,7 +116,7 @@ class Names(NamedTuple):
             for name, structure in zip(self.names, self.structures)
         }
 
-    def moved(self, after: dict[str, Any]) -> list[Any]:
+    def moved(self, after: dict[Key, Any]) -> list[Any]:
         """Return the leaves that are carried of what the names hold after a trip."""
         leaves: list[Any] = []
         for name, structure in zip(self.names, self.structures):
@@ -160,10 +179,12 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
     size, moving = len(operands), len(names.moving)
     given: list[Any] = []
     kinds = [_kind(value) for value in operands]
-    copies: dict[str, Any] = {}
-    ends: dict[str, Any] = {}
+    copies: dict[Key, Any] = {}
+    ends: dict[Key, Any] = {}
+    traces: list[TripTrace] = []
 
     def trip(trace: TripTrace) -> Any:
+        traces.append(trace)
         trace.carried = [owner(a) for a in trips.written.values()]
         given.extend(map(trace.like, operands))
         for row, is_number in zip(trips.rows, trips.numbers):
@@ -174,6 +195,14 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
             values[name] = copies[name] = np.copy(array)
         reader: Any = current.get()
         reader.adopt(list(values.values()))
+        nests = [values[name] for name in names.names if type(name) is str]
+        trace.rebuilt.update(map(id, instances_in(nests)))
+        for holder in trips.holders:
+            after_trip[holder] = holder.lend(values[holder])
+            if isinstance(holder, Ends):
+                trace.ends[id(holder.owner)] = holder
+            else:
+                trace.attributes.add(holder)
         for name in trips.changed:
             copies[name] = values[name]
             reader.own(values[name])
@@ -183,29 +212,39 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
         for name in trips.changed:
             leaves, structure = flatten(copies[name])
             ends[name] = unflatten(structure, leaves)
+        ends.update({holder: value() for holder, value in after_trip.items()})
         return result
 
+    _check_instances(trips, names)
+    after_trip: dict[Holder, Callable[[], Any]] = {}
+    before = [(h, h.value()) for h in trips.holders if isinstance(h, Attribute)]
     try:
         trace, result = run_trip(trip)
-    except Writes as write:  # into what stands for an array that a name holds
+    except Writes as write:
+        write.instances = [i for k, i in traces[0].instances.items() if k not in traces[0].rebuilt]
         for stand_in, operand in zip(given, names.moving):  # the names are known by these
             if write.target is stand_in:
-                raise Writes(operand) from None
+                write.target = operand
         raise
-    after = dict(zip(trips.kept, result))
+    finally:
+        for attribute, value in before:
+            attribute.put(value)
+    after: dict[Key, Any] = {**dict(zip(trips.kept, result)), **{h: ends[h] for h in after_trip}}
     if any(after.get(name, copy) is not copy for name, copy in copies.items()):
         raise NotRecordable("a name stands for another array after a trip")
-    if any(id(part) in trace.touched for nest in trips.changed.values() for part in nested(nest)):
+    parts = [id(part) for nest in trips.changed.values() for part in nested(nest)]
+    if any(part in trace.touched or part in trace.reached for part in parts):
         raise NotRecordable("it reaches a list that it changes by another way")
     moved = names.moved({**after, **ends})
     outputs = [*moved, *(copies[name] for name in trips.written)]
     lists, values = _appended(trips, trace, moved)
     shares = any(place is not None for *_, place in lists)
     inputs = [owner(g) for g in given if np.ndim(g)] if shares else []
-    if any(np.ndim(o) and any(owner(o) is i for i in inputs) for o in outputs if _moves(o)):
+    held = [*moved[: moving - names.ends], *outputs[moving:]]
+    if any(np.ndim(o) and any(owner(o) is i for i in inputs) for o in held if _moves(o)):
         raise NotRecordable("a name holds an array that was appended before")
     own = [value for value, (*_, place) in zip(values, lists) if place is None]
-    _check_owners([*outputs, *own], trace)
+    _check_owners([*held, *own], trace)
     outputs += values
     nodes = [_node(leaf, trace) for leaf in outputs]
     program = Program(
@@ -234,6 +273,14 @@ def _appended(trips: Trips, trace: TripTrace, carried: list[Any]) -> tuple[list[
         lists.append((owned, kind, place))
         values.append(value)
     return lists, values
+
+
+def _check_instances(trips: Trips, names: Names) -> None:
+    """Refuse instances whose attributes change, and which would be put together anew for a name."""
+    nests = [trips.values[name] for name in names.names if type(name) is str]
+    changed = {id(h.owner) for h in trips.holders}
+    if any(id(instance) in changed for instance in instances_in(nests)):
+        raise NotRecordable("it changes attributes of an instance that it carries")
 
 
 def _holds(value: Any, wanted: Any) -> bool:
