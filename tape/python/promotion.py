@@ -149,6 +149,8 @@ class Promotions:
                 f"a traced value is stored into an array of dtype {owner.dtype}, at {user_location()}: "
                 "its derivative would be lost there"
             )
+        if not array.size:  # it has no memory, and nothing that could be lost
+            return Promoted(array, constant=True)
         if owner.base is not None:
             _check_memory(owner)
         tensor = Promoted(owner, constant=True)
@@ -157,12 +159,11 @@ class Promotions:
         if at < len(self._starts) and self._starts[at] < high:
             raise _overlapping(owner)
         self._starts.insert(at, low)
-        self._ends.insert(at, max(high, low + 1))
+        self._ends.insert(at, high)
         self._owners.insert(at, owner)
         self._layouts.insert(at, owner.view(np.ndarray))
         self._tensors.insert(at, tensor)
-        found = self.find(array)
-        return tensor if found is None else found  # nothing lies in an empty array
+        return self.find(array)  # type: ignore[return-value]
 
     def find(self, array: Array) -> Tensor | None:
         """Return the tensor that stands for `array`; None if its memory is not promoted."""

@@ -134,7 +134,11 @@ class Program:
     def _store(self) -> None:
         array = self._any()
         shape = self.arrays[array]
-        if self.random.random() < 0.4:
+        kind = self.random.random()
+        if kind < 0.05:
+            empty = self._pick("2:2", "3:1", ":0", "99:")
+            self._emit(f"{array}[{empty}] {self._pick('=', '+=', '*=')} {self._number()}")
+        elif kind < 0.4:
             self._emit(f"{self._element(array)} {self._pick('=', '+=')} {self._number()}")
         elif len(shape) == 2:
             self._emit(f"{array}[{self.random.randrange(shape[0])}] = {self._array(shape[1:])}")

@@ -22,6 +22,27 @@ def by_store_promoted_into_plain(x):
 
 
 @program
+def into_an_empty_slice(x):
+    u = np.ones(6)
+    u[4:2] += x[0]
+    u[3:3] *= x[1]
+    u[6:] = x[2]
+    v = u[2:2]
+    v += x[3]
+    u[:0].fill(x[4])
+    np.add(u[:0], x[5], out=u[:0])
+    u[np.zeros(6, bool)] = x[0]
+    return np.sum(u * x)
+
+
+@program
+def into_an_empty_array(x):
+    u = np.ones((3, 0))
+    u += x[0]
+    return np.sum(u) + np.sum(x * x)
+
+
+@program
 def by_store_slice_of_promoted(x):
     u = np.zeros(6)
     u[:] = x * x
