@@ -20,14 +20,15 @@ is found there is replaced by what it stood for on the level below. Only noted p
 from __future__ import annotations
 
 import re
+import sys
 import types
 from collections import deque
-from collections.abc import Callable, MutableMapping, MutableSequence
+from collections.abc import Callable, Iterable, MutableMapping, MutableSequence
 from typing import Any
 
 from tapegrad.tape.array.tensor import Tensor
 
-__all__ = ["Exchange", "explain_refusal"]
+__all__ = ["Exchange", "explain_refusal", "let_go"]
 
 #: Code of C's says so of a value that it cannot take.
 _NAMED = re.compile(r"\b(Tensor|Float)\b")
@@ -103,6 +104,10 @@ class Exchange:
         for table in self._tables():
             table.clear()
 
+    def let_go(self) -> None:
+        """Forget what nobody else holds, after `finish`."""
+        let_go(self.finished)
+
     def clean_exception(self, error: BaseException, plain: Plain) -> None:
         """Replace the traced values among the arguments of an exception, and of those it came from."""
         seen: set[int] = set()
@@ -112,6 +117,27 @@ class Exchange:
             if any(isinstance(a, Tensor) for a in current.args):
                 current.args = tuple(_exchanged(a, plain) for a in current.args)
             current = current.__cause__ or current.__context__
+
+
+def let_go(tables: Iterable[dict[Any, Any]]) -> None:
+    """Drop the objects that nobody holds but these tables."""
+    places: dict[int, list[tuple[dict[Any, Any], Any]]] = {}
+    objects: dict[int, Any] = {}
+    for table in tables:
+        for place, value in table.items():
+            objects[id(value)] = value
+            places.setdefault(id(value), []).append((table, place))
+    dropped = True
+    while dropped:  # an object may have held another one
+        dropped = False
+        for key in list(objects):
+            value = objects[key]
+            # Here it is held by a name, by the call and by `objects`.
+            if sys.getrefcount(value) == len(places[key]) + 3:
+                dropped = True
+                del objects[key], value
+                for table, place in places[key]:
+                    del table[place]
 
 
 def explain_refusal(error: BaseException) -> None:

@@ -137,6 +137,7 @@ class Reader(Memory):
         outside = None
         if self._exchange is not None:
             self._exchange.finish(self._plain)
+            self._exchange.let_go()
             if self.outer is not None:
                 self.outer.exchange.join(self._exchange)
         if self.promotions is not None:
