@@ -88,6 +88,9 @@ class TripTrace(BodyTrace):
         self.reached: dict[int, int] = {}
         self.instances: dict[int, Any] = {}
         self.rebuilt: set[int] = set()
+        #: Copies that stand for slices of arrays, and the owners of these.
+        self._windows: list[tuple[Tensor, Any]] = []
+        self._stale: list[Tensor] = []
         #: What the inputs stand for that were made for values from outside, by their identity.
         self._lifted: dict[int, tuple[Any, Any]] = {}
 
@@ -127,6 +130,8 @@ class TripTrace(BodyTrace):
         for a in args:
             if isinstance(a, np.ndarray) and any(owner(a) is known for known in self.carried):
                 raise NotRecordable("two names stand for one array that it writes into")
+            if self._stale and isinstance(a, Tensor) and any(owner(a) is w for w in self._stale):
+                raise NotRecordable("it reads a slice after it has written into the array")
         return super().process(primitive, args, params, constant)
 
     def guard(self, tensor: Traced, kind: str, seen: Any) -> None:
@@ -141,10 +146,21 @@ class TripTrace(BodyTrace):
 
     def enter(self, root: Tensor) -> None:
         """Refuse to write into an array that the trip has not made."""
+        if any(root is window for window, _ in self._windows):
+            raise NotRecordable("it writes into a slice that depends on the trip")
+        self._stale += [window for window, source in self._windows if source is root]
         try:
             super().enter(root)
         except NotRecordable:
             raise Writes(self._lifted.get(id(root), (root, root))[1]) from None
+
+    def look_through(self, window: Tensor, source: Any) -> None:
+        """Note a copy that stands for a slice of an array."""
+        self._windows.append((window, owner(source)))
+
+    def is_window(self, value: Any) -> bool:
+        """Whether a value is such a copy, or a view of it."""
+        return any(owner(value) is window for window, _ in self._windows)
 
     def refuse_write(self, array: Any) -> NoReturn:
         """Refuse a plain store into an array that the trip has not made."""

@@ -31,7 +31,9 @@ from tapegrad.tape.python import special
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.places import ABSENT, own, slot
+from tapegrad.tape.python.promotion import owner_of
 from tapegrad.tape.python.recorded_bodies import OfBody, hashes, in_place
+from tapegrad.tape.python.slices import with_rows
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["is_followed", "of_trip"]
@@ -50,6 +52,8 @@ _ASKING = words(
 
 
 def _is_traced(key: Any) -> bool:
+    if type(key) is slice:
+        return any(isinstance(part, Tensor) for part in (key.start, key.stop))
     return isinstance(key, Tensor) or (type(key) is tuple and any(map(_is_traced, key)))
 
 
@@ -139,7 +143,24 @@ class OfTrip(OfBody):
             seen = self.see(owner)  # type: ignore[attr-defined]
             if seen is owner:  # all of its elements count, not that of this trip
                 owner = Tensor(owner, constant=True)
+        rows = self._rows_of(owner, key)
+        if rows is not None:
+            return partial(self._window, owner, rows)
         return chain(super().item(owner, key), self._entered)  # type: ignore[misc]
+
+    def _rows_of(self, owner: Any, key: Any) -> Any:
+        """Return a key with rows in place of a slice that depends on the trip; None for others."""
+        if type(owner) is np.ndarray and id(owner_of(owner)) in self.things_made():
+            return None
+        is_array = isinstance(owner, (Tensor, np.ndarray)) and owner.dtype.kind in NUMERIC
+        return with_rows(owner, key) if is_array and self.trace is self.trip else None
+
+    def _window(self, array: Any, rows: tuple[Any, ...]) -> Any:
+        seen = self.see(array)  # type: ignore[attr-defined]
+        source = seen if isinstance(seen, Tensor) else Tensor(seen, constant=True)
+        window = source[rows]
+        self.trip.look_through(window, source)
+        return window
 
     def iterate(self, value: Any) -> Any:
         self._touch(value)
@@ -255,6 +276,9 @@ class OfTrip(OfBody):
 
     def store_item(self, value: Any, owner: Any, key: Any) -> Thunk:
         self._may_change(owner.base if type(owner) is np.flatiter else owner)
+        rows = self._rows_of(owner, key)
+        if rows is not None:
+            key = rows
         return super().store_item(value, owner, key)
 
     def store_attribute(self, value: Any, owner: Any, name: str) -> Thunk:

@@ -13,9 +13,13 @@ from written_loops import (
     a_loop_in_a_loop,
     appended,
     broken,
+    euler,
     in_two_ways,
     indexed,
+    mini_batches,
     newton,
+    objects_with_slots,
+    slices_stored,
     stored,
     swapped,
 )
@@ -34,7 +38,9 @@ def test_values_and_derivatives_are_pythons(function):
 
 
 @pytest.mark.parametrize(
-    "function", [indexed, stored, broken, in_two_ways, newton, appended, swapped]
+    "function",
+    [indexed, stored, broken, in_two_ways, newton, appended, swapped]
+    + [objects_with_slots, euler, mini_batches, slices_stored],
 )
 def test_other_transformations_of_loops(function):
     along = np.cos(X)

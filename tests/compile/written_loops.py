@@ -329,6 +329,68 @@ def rows_that_are_written_after_they_are_read(x):
     return s
 
 
+def moving_average(x):
+    s = 0.0
+    for i in range(3, N):
+        s = s * 0.9 + np.dot(x[i - 3 : i], [0.1, 0.2, 0.3]) * x[i]
+    return s
+
+
+def mini_batches(x):
+    rows, w = np.cos(np.outer(np.arange(4 * N), np.arange(1, 4))), x[:3] * 1.0
+    for k in range(0, 4 * N, 4):
+        batch = rows[k : k + 4]
+        w = w - 0.01 * (batch.T @ (batch @ w - x[k // 4]))
+    return w.sum()
+
+
+def clipped_at_the_end(x):
+    s = 0.0
+    for i in range(N):
+        s = s * 0.9 + x[i : i + 3].sum()
+    return s
+
+
+def slices_stored(x):
+    u, m = x * 1.0, np.zeros((N, 5))
+    for i in range(1, N - 4):
+        u[i : i + 2] = u[i - 1 : i + 1] * 0.5 + 0.1
+        m[i, 1:] = x[i : i + 4]
+        m[i - 1 : i + 1, 0] = u[i]
+    return u.sum() + (m * m).sum()
+
+
+def a_slice_that_is_stale(x):
+    u, s = x * 1.0, 0.0
+    for i in range(N - 2):
+        part = u[i : i + 2]
+        u[i] = 5.0
+        s = s + part.sum()
+    return s
+
+
+def a_slice_that_is_written_into(x):
+    u = np.zeros(N)
+    for i in range(N - 2):
+        u[i : i + 3] += x[i]
+    return (u * u).sum()
+
+
+def slices_in_a_list(x):
+    parts = []
+    for i in range(N - 3):
+        parts.append(x[i : i + 4])
+    return (np.array(parts) ** 2).sum()
+
+
+def a_slice_that_is_kept(x):
+    u = x * 1.0
+    for i in range(N - 1):
+        part = u[i : i + 2]
+    part *= 2
+    return u.sum()
+
+
 def appended(x):
     places, squares = [x[0]], []
     for i in range(N):
@@ -466,6 +528,7 @@ def of_a_derivative(x):
 
 ONE_OPERATION = [
     in_an_object, objects_with_slots, an_object_and_its_best, appended_and_read, euler, a_recurrence,
+    moving_average, mini_batches, clipped_at_the_end, slices_stored,
     until_a_list_is_long, until_a_value_is_large, rows_that_are_written_after_they_are_read,
     indexed, rows, numbers, stored, stored_back_and_forth, stored_at_every_second, changed_in_place,
     changed_parts_of_an_array,
@@ -475,5 +538,6 @@ ONE_OPERATION = [
 ]  # fmt: skip
 AS_WRITTEN = [
     begun, appended_and_changed, one_array_in_two_attributes, an_instance_that_is_carried,
+    a_slice_that_is_stale, a_slice_that_is_written_into, slices_in_a_list, a_slice_that_is_kept,
     asked_which_array_it_is, a_list_whose_end_is_written_into, a_list_whose_slice_is_read,
 ]  # fmt: skip

@@ -61,6 +61,8 @@ class Loops:
                 f"math.tanh({self._pick('t', '0.5', 's')})",
                 "0.1*i", "0.01*k", "o.u", "q.a[0]", "o.p.sum()", "0.01*o.n", "o.r", "things[1].u",
                 self._pick("g[-1]", "g[-2]", "g[i]", "g[-3]"), "0.01*len(g)", "e[-1][0]",
+                f"{self._pick('x', 'z', 'out')}[i{self._pick('', '-1', '+1')}:i+2].sum()",
+                "m[i:i+2, 0].sum()",
                 f"weights[{self.random.randrange(3)}]",
                 f"z[{self._pick('0', 'i', '-1', 'i-1')}]",
             ]  # fmt: skip
@@ -82,6 +84,9 @@ class Loops:
             f"s = s + o.step({value})", f"things[{pick('0', '1')}].step({value})",
             f"g.append(0.5*g[-1] + {value})", f"g.append(0.5*g[-2] - 0.1*g[{pick('-3', 'i')}])",
             f"e.append({pick('v', 'e[-1]*0.5 + v*0.1', 'o.a')})", "v = e[-1]", "o.a = e[-1]*0.5",
+            f"out[i:i+{pick('1', '2')}] = {value}", f"m[i:i+2, 1] = {value}", "out[i-1:i+1] += v[0]",
+            f"u = out[i:i+2]; out[i] = {value}; s = s + u.sum()*0.1", "z[i:i+2] = x[i:i+2]*t",
+            f"u = z[i-1:i+1]; u[0] = {value}", "v[:2] = x[i:i+2]", "kept.append(x[i:i+2])",
         ]  # fmt: skip
         kind = self.random.random()
         if kind < 0.15 and depth < 2:

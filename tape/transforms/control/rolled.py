@@ -59,7 +59,7 @@ class _Trip(NamedTuple):
     hidden: list[Any]
 
 
-def rolled(given: Any) -> tuple[dict[str, Any], Any, Any]:
+def rolled(given: Any) -> tuple[dict[Any, Any], Any, Any]:
     """Do trips as one operation.
 
     Parameters
@@ -85,7 +85,7 @@ def rolled(given: Any) -> tuple[dict[str, Any], Any, Any]:
         return _rolled(Trips(*given))
 
 
-def _rolled(trips: Trips) -> tuple[dict[str, Any], Any, Any]:
+def _rolled(trips: Trips) -> tuple[dict[Any, Any], Any, Any]:
     names = Names.of(trips)
     operands = [*names.moving, *trips.written.values()]
     for value in (*operands, *trips.rows):

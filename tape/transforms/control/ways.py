@@ -315,6 +315,8 @@ def _check_owners(outputs: list[Any], trace: TripTrace) -> None:
         if not isinstance(leaf, Tensor | np.ndarray) or not np.ndim(leaf):
             continue
         root = owner(leaf)
+        if trace.is_window(leaf):
+            raise NotRecordable("a name or a list holds a slice that depends on the trip")
         if id(root) in seen or (isinstance(leaf, np.ndarray) and leaf.base is not None):
             raise NotRecordable("two names stand for arrays in the same memory")
         seen[id(root)] = root
