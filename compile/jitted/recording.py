@@ -439,7 +439,8 @@ class Run:
             return leaf, leaf
         if leaf.live_trace is not trace:
             if _is_made_inside(leaf, trace):
-                return np.array(leaf.value), give_back(leaf.value)
+                value = give_back(leaf.value)  # a scalar where NumPy gives one
+                return value.copy(), value
             trace.give_up("it returns a tensor that is none of its own values")
         for cell, node, array in zip(self.cells, trace.inputs, self.arrays):
             if leaf is cell or leaf.node is node:

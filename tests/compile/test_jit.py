@@ -96,3 +96,17 @@ def test_an_index_that_is_an_argument_is_compiled_in_the_gradient_too():
     compiled = tg.jit(tg.grad(picked), strict=True)
     for k in (labels, labels[::-1].copy()):
         np.testing.assert_array_equal(compiled(x, k), tg.grad(picked)(x, k))
+
+
+def test_a_number_that_depends_on_no_argument_is_the_same_in_each_call():
+    def f(x):
+        kept = np.zeros(3)
+        kept[0] = x[0]
+        kept[:] = 2.0
+        return tg.Tensor(np.ones(3), constant=True).sum(), kept.sum(), x
+
+    compiled = tg.jit(f)
+    for _ in range(3):
+        ones, twos, _ = compiled(np.arange(3.0))
+        assert (type(ones), type(twos)) == (np.float64, np.float64)
+        assert (ones, twos) == (3.0, 6.0)
