@@ -199,6 +199,31 @@ def _asked(*names: str) -> Show:
     return show
 
 
+def _of_numbers(
+    gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Thunk:
+    """Show callables that take what an object's ``__float__`` returns: it may be traced."""
+    if kwargs or not any(special.written(type(a), "__float__") for a in args):
+        return partial(function, *args, **kwargs)
+
+    def call() -> Any:
+        numbers = [_number_of(gate, a) for a in args]
+        return gate.call_with(function, tuple(numbers), {})()
+
+    return call
+
+
+def _number_of(gate: Imaging, value: Any) -> Any:
+    """Return what ``value.__float__()`` returns, if it is written in Python."""
+    method = special.written(type(value), "__float__")
+    if method is None:
+        return value
+    number = gate.image(method)(value)
+    if gate.is_traced_number(number):
+        return gate.call_with(float, (number,), {})()
+    return float(stand_in(value, __float__=constant(number)))  # or Python's error
+
+
 def _operation(hook: str, *order: int, after: tuple[Any, ...] = ()) -> Show:
     """Show callables that do what an instruction does: the gate's hook for that is asked."""
 
@@ -316,8 +341,9 @@ _SHOWS: dict[Any, Show] = {
     print: _print,
     bool: _asked("__bool__", "__len__"),
     int: _asked("__int__", "__index__", "__trunc__"),
-    float: _asked("__float__", "__index__"),
     complex: _asked("__complex__", "__float__", "__index__"),
+    **dict.fromkeys((float, np.float64, np.float32), _of_numbers),
+    **{f: _of_numbers for f in vars(math).values() if type(f) is BuiltinFunctionType},
     math.trunc: _asked("__trunc__"),
     math.floor: _asked("__floor__", "__float__"),
     math.ceil: _asked("__ceil__", "__float__"),

@@ -82,6 +82,10 @@ class Imaging(Gate):
             answer = calls.answer(type(function))
         return function if answer is None else answer(self, function)
 
+    def is_traced_number(self, value: Any) -> bool:
+        """Whether a value is traced, and may be what ``__float__`` returns."""
+        return False
+
     def raised(self, exception: Any) -> Thunk:
         if special.is_a(exception, type) and self.callee(exception) is not exception:
             return self.call_with(exception, (), {})

@@ -42,10 +42,12 @@ from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
 from tapegrad.tape.python.array_memory import Memory
+from tapegrad.tape.python.calls import is_shown
 from tapegrad.tape.python.compiled import is_compiled, written_function
 from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images
+from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.lending import WRITERS, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
 from tapegrad.tape.python.promotion import Promoted
@@ -208,7 +210,9 @@ class Reader(Memory):
                     return None
                 if wants_arguments(found) or (function in WRITERS and self.lent):
                     return None
-                return found if type(found) is Replacement else _of_lists(function)
+                if type(found) is not Replacement:
+                    return _of_lists(function)
+                return _of_objects(function, found) if is_shown(function) else found
         elif kind is MethodWrapperType or kind in _UNBOUND:
             if function.__objclass__ is np.ndarray:
                 return None
@@ -229,6 +233,9 @@ class Reader(Memory):
         if answer is function and (self.promotions is not None or is_compiled(function)):
             return None
         return answer
+
+    def is_traced_number(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and not value.shape and value.dtype == np.float64
 
     def draw(self) -> None:
         """Tell all traces that random numbers are drawn."""
@@ -444,6 +451,23 @@ def _is_promoted(value: Any) -> bool:
     return isinstance(value, Tensor) and Promoted in (type(value), type(value.base))
 
 
+def _of_objects(function: Any, found: Replacement) -> Any:
+    """Return what calls a replacement, or asks the objects of the user's among the arguments."""
+    made = _WITH_OBJECTS.get(function)
+    if made is None:
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if kwargs or not all(type(a) in _KNOWN for a in args):
+                gate: Any = current.get()
+                return gate.call_with(function, args, kwargs)()
+            return found(*args)
+
+        made = _WITH_OBJECTS[function] = call
+    return made
+
+
+_WITH_OBJECTS: dict[Any, Any] = {}
+_KNOWN = frozenset((Tensor, Float, np.float64, *PLAIN))
 _WITH_LISTS: dict[Any, Any] = {}
 
 
