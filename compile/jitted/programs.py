@@ -10,7 +10,7 @@ import numpy as np
 from tapegrad.compile.backends.interface import current
 from tapegrad.compile.jitted.jit import tell_once
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.passes.pipeline import optimised
 from tapegrad.compile.plans.boundary import Boundary
 from tapegrad.compile.plans.building import build
 from tapegrad.tape.core.journal import Watch
@@ -26,7 +26,7 @@ def compile_program(program: Program) -> Callable[..., tuple[Any, ...]]:
     Without Numba, NumPy runs the entries.
     """
     if current().usable():
-        run = _planned(program.memo("optimised", lambda: optimise(program)))
+        run = _planned(optimised(program))
     else:
         tell_once(current().problems[0])
         run = _replayed(program)

@@ -18,7 +18,7 @@ from tapegrad.tape.core.node import Node
 from tapegrad.tape.program.program import Program, broadcast_shape
 from tapegrad.tape.program.rewriter import Rewriter
 
-__all__ = ["PIPELINE", "first_equal", "optimise"]
+__all__ = ["PIPELINE", "first_equal", "optimise", "optimised"]
 
 _ANY = np.dtype(float)
 
@@ -228,6 +228,17 @@ PIPELINE: tuple[Callable[[Program], Program], ...] = (
     merge_equal,
     drop_dead,
 )
+
+
+def optimised(program: Program) -> Program:
+    """Return the program after all passes, made once for each program."""
+
+    def make() -> Program:
+        new = optimise(program)
+        new.memo("optimised", lambda: new)
+        return new
+
+    return program.memo("optimised", make)  # type: ignore[no-any-return]
 
 
 def optimise(program: Program, check: Callable[[Program], None] | None = None) -> Program:

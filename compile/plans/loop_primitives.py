@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.passes.pipeline import optimised
+from tapegrad.compile.plans.places import Unfit
 from tapegrad.compile.plans.repeated import Repeated, Trips
 from tapegrad.tape.core.cotangents import zeros
 from tapegrad.tape.core.dtypes import CONTINUOUS
@@ -60,13 +61,23 @@ def looped(entry: Node, programs: Mapping[str, Program]) -> Runner | None:
     """
     params = {**entry.params, **programs}
     name = entry.primitive.name.removesuffix("_imperative")
-    if name == "scan":
-        return _Scan(params)
-    if name == "while" and not params["axes"]:
-        return _While(params)
-    if name == "unwind" and not params["axes"]:
-        return _Unwinding(params, entry.params["pull"])
-    return None
+    if name not in ("scan", "while", "unwind") or (name != "scan" and params["axes"]):
+        return None
+    # The same loop is met when it runs for the first time and in plans of what holds it.
+    key = ("loop", name, tuple((k, v) for k, v in params.items() if k != "body"))
+    found = params["body"].memo(key, lambda: _runner(name, params, entry))
+    if isinstance(found, Unfit):
+        raise Unfit(str(found))
+    return found  # type: ignore[no-any-return]
+
+
+def _runner(name: str, params: Mapping[str, Any], entry: Node) -> Runner | Unfit:
+    try:
+        if name == "scan":
+            return _Scan(params)
+        return _While(params) if name == "while" else _Unwinding(params, entry.params["pull"])
+    except Unfit as reason:
+        return reason
 
 
 class _Scan:
@@ -199,7 +210,7 @@ class _Unwinding:
         self.kept = _Kept(body, self.carried)
         floats = [i for i in range(self.carried) if body.inputs[i].dtype.kind in CONTINUOUS]
         back = _trip_back(pull, self.carried, self.wrt, floats)
-        self.back = Repeated(optimise(back), len(self.wrt), self.carried, reverse=True)
+        self.back = Repeated(optimised(back), len(self.wrt), self.carried, reverse=True)
 
     @property
     def loops(self) -> Sequence[Repeated]:

@@ -28,7 +28,7 @@ from tapegrad.compile.backends.repetition import (
 from tapegrad.compile.fusion.groups import Group, needed_outside, partition
 from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import contiguous_strides
-from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.passes.pipeline import optimised
 from tapegrad.compile.plans.places import (
     POOL,
     SCRATCH,
@@ -297,7 +297,7 @@ class Steps:
     def _branch(self, entry: Node) -> None:
         """Write the choice of one of several programs."""
         index, *operands = map(self.place_of, entry.operands)
-        programs = [optimise(program) for _, program in bodies(entry.params)]
+        programs = [optimised(program) for _, program in bodies(entry.params)]
         if entry.params["axes"] or index.shape or index.dtype not in (np.int64, np.bool_):
             raise Unfit("a choice of another kind")
         results = [self.memory.scratch(*kind_of(output)) for output in programs[0].outputs]
@@ -320,7 +320,7 @@ class Steps:
         params, length = entry.params, entry.params["length"]
         if params["every"] or not 0 < length <= MOST_INNER_TRIPS:
             raise Unfit("a long loop, or one that keeps states")
-        body, carried = optimise(params["body"]), params["carried"]
+        body, carried = optimised(params["body"]), params["carried"]
         places = [self.place_of(operand) for operand in entry.operands]
         rest = carried + params["stacked"]
         rows = [self._turned(place, params) for place in places[carried:rest]]
@@ -341,7 +341,7 @@ class Steps:
             raise Unfit("a loop of many examples, or one that keeps states")
         places = [self.place_of(operand) for operand in entry.operands]
         carried = params["carried"]
-        body, question = optimise(params["body"]), optimise(params["cond"])
+        body, question = optimised(params["body"]), optimised(params["cond"])
         loop = LoopSteps(
             self.memory,
             body,

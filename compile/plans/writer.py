@@ -16,7 +16,7 @@ from tapegrad.compile.backends.interface import Kernel, current
 from tapegrad.compile.fusion.groups import Group, Step
 from tapegrad.compile.fusion.lowering import KernelCall, Passed, lower
 from tapegrad.compile.passes.layout import Layout
-from tapegrad.compile.passes.pipeline import optimise
+from tapegrad.compile.passes.pipeline import optimised
 from tapegrad.compile.plans.boundary import Boundary, guard_holds
 from tapegrad.compile.plans.loop_primitives import Runner, looped
 from tapegrad.compile.plans.memory import (
@@ -220,9 +220,9 @@ class PlanWriter:
     def _forward(self, entry: Node) -> str:
         """Return the name of a primitive's function with its parameters; programs are planned."""
         primitive, params = entry.primitive, dict(entry.params)
-        programs = {name: optimise(body) for name, body in bodies(entry.params)}
+        programs = {name: optimised(body) for name, body in bodies(entry.params)}
         for name, body in programs.items():
-            plan = self.build(body, strict=self.strict)
+            plan = body.memo(("plan", self.strict), partial(self.build, body, strict=self.strict))
             self.bodies.append((name, entry, plan))
             self.origins += plan.origins
             params[name] = _Body(plan.run)

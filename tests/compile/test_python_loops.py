@@ -25,6 +25,7 @@ from written_loops import (
 )
 
 import tapegrad as tg
+from tapegrad.compile.plans import loop_primitives
 
 
 @pytest.mark.parametrize("function", ONE_OPERATION + AS_WRITTEN, ids=lambda f: f.__name__)
@@ -278,3 +279,18 @@ def test_what_a_loop_reads_from_outside_is_looked_at_in_each_call():
     for scale in (2.0, 3.0, -1.0):
         box["scale"] = scale
         assert compiled(X) == pytest.approx(f(X))
+
+
+def test_machine_code_of_a_loop_is_written_once(monkeypatch):
+    made = []
+    begin = loop_primitives.Repeated.__init__
+
+    def counted(self, body, *args, **kwargs):
+        made.append(body)
+        begin(self, body, *args, **kwargs)
+
+    monkeypatch.setattr(loop_primitives.Repeated, "__init__", counted)
+    compiled = tg.jit(tg.value_and_grad(a_loop_in_a_loop))
+    for _ in range(2):  # when it runs for the first time, and in the plan
+        compiled(X)
+    assert len(made) <= 8  # 16 if each plan writes its own
