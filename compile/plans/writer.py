@@ -224,7 +224,7 @@ class PlanWriter:
         for name, body in programs.items():
             plan = body.memo(("plan", self.strict), partial(self.build, body, strict=self.strict))
             self.bodies.append((name, entry, plan))
-            self.origins += plan.origins
+            self._count(plan.origins)
             params[name] = _Body(plan.run)
         function = as_called(entry)
         if function is None:
@@ -234,9 +234,16 @@ class PlanWriter:
         if loop is not None:
             self.in_machine_code.add(entry)
             for part in loop.loops:
-                self.origins += part.code.origins
+                self._count(part.code.origins)
             function, prefix = partial(_tried, loop, function), "loop"
         return self.script.refer(function, f"{prefix}_{primitive.name}")
+
+    def _count(self, origins: Counter[str]) -> None:
+        """Count kernels; those of what other plans have, too, are known from then on."""
+        self.origins += origins
+        total = origins.total()
+        origins.clear()
+        origins["known"] = total
 
     def _loop(self, entry: Node, programs: dict[str, Program]) -> Runner | None:
         """Return what runs a loop as one piece of machine code, if there is such."""
