@@ -223,6 +223,8 @@ class _Writer:
             return f"{text}[{self.constant(key) if type(key) is not int else key}]"
         if step is places.of_class:
             return self.of_class(owner.read(), key)
+        if step is places.order:
+            return f"{self.constant(special.classes_of)}({text})"
         return f"{self.constant(step)}({text}, {self.constant(key)})"
 
     def named(self, text: str, names: dict[str, Any], key: str) -> str:

@@ -45,7 +45,7 @@ __all__ = ["Recording", "Run", "Unsettled", "finish", "leaf_key", "record"]
 check: Callable[[Program], None] | None = None
 
 #: What is asked of a value and does not change when the value changes a little.
-_STEADY = frozenset({"bool", "contains", "hash", "index", "int", "repr", "shape", "text"})
+_STEADY = frozenset({"bool", "contains", "hash", "index", "int", "repr", "text"})
 
 
 #: Held while places among the arguments of a call are read: they are read from the recording.

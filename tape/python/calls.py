@@ -180,6 +180,7 @@ def _asking(gate: Imaging, value: Any, names: tuple[str, ...]) -> Any:
     """A stand-in for `value`, if the first of these methods that it has is written in Python."""
     cls = type(value)
     if cls not in gate.plain and special.is_heap(cls):
+        gate.asked(value, names)
         for name in names:
             if special.lookup(cls, name) not in (None, getattr(object, name, None)):
                 if special.written(cls, name) is not None:

@@ -155,6 +155,9 @@ class Gate:
         """Return what is tested in place of `value`."""
         return value
 
+    def asked(self, value: Any, names: tuple[str, ...]) -> None:
+        """Code of C's is about to ask a value for the first of these special methods that it has."""
+
     # Protocols
 
     def iterate(self, value: Any) -> Any:
@@ -257,6 +260,9 @@ class Gate:
 
     def match(self, subject: Any, instruction: str) -> None:
         """A pattern asks whether `subject` is a sequence or mapping, or for its length."""
+
+    def caught(self, exception: Any, kinds: Any) -> None:
+        """``except kinds`` is about to ask whether an exception is one of these."""
 
     def match_keys(self, subject: Any, keys: tuple[Any, ...]) -> None:
         """A pattern is about to read the values of these keys."""

@@ -29,7 +29,7 @@ from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.errors import Abandoned
 from tapegrad.tape.python.places import ABSENT, Place, declared
 from tapegrad.tape.python.purity import IMMUTABLE
-from tapegrad.tape.python.speaking import keeps_c_data
+from tapegrad.tape.python.speaking import answers_by_code, keeps_c_data, speakers
 from tapegrad.tape.python.special import classes_of, in_python, is_a, lookup, written
 
 __all__ = ["CONTAINERS", "Check", "Ledger", "shown"]
@@ -152,6 +152,7 @@ class Ledger:
         self._own: dict[int, Any] = {}
         self._copies: dict[int, Any] = {}
         self._namespaces: dict[int, Any] = {}
+        self._ordered: set[type] = set()
         #: Generators of random numbers that the run has made from a seed.
         self.drawing: dict[int, Any] = {}
         #: The code of images that were given to code of C's.
@@ -264,7 +265,9 @@ class Ledger:
 
     def _read(self, value: Any, place: Place) -> Any:
         kind: type = type(value)
-        if isinstance(value, np.ndarray) and not isinstance(value, Tensor):
+        if isinstance(value, Tensor):
+            self.abandon(f"a tensor from outside the function takes part in it ({place})")
+        if isinstance(value, np.ndarray):
             return self._array(value, place)
         if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in NUMERIC):
             if place.text in self.varying and not isinstance(value, np.bool_):
@@ -455,6 +458,7 @@ class Ledger:
 
     def held_by(self, cls: type, name: str) -> tuple[Any, Place | None]:
         """Do `of_class`; return where it lies, too: None in a class that this run has made."""
+        self.order(cls)
         if not self.is_own(cls):
             place = Place.constant(cls, cls.__qualname__).of_class(name)
             found = lookup(cls, name, ABSENT)
@@ -473,6 +477,38 @@ class Ledger:
             if found is not ABSENT:
                 return found, place
         return ABSENT, None
+
+    def order(self, cls: type) -> None:
+        """Note the order in which a class and its bases are looked up, if that may change."""
+        if cls not in self._ordered:
+            self._ordered.add(cls)
+            for each in classes_of(cls) if self.is_own(cls) else (cls,):
+                bases = [base for base in classes_of(each) if base is not each and in_python(base)]
+                if bases and not self.is_own(each) and not each.__module__.startswith("tapegrad."):
+                    place = Place.constant(each, each.__qualname__).order()
+                    self.check(place, "same", classes_of(each))
+
+    def speaks(self, value: Any) -> bool:
+        """Whether a value, or what a container holds, answers code of C's by code of its own.
+
+        That it does not is noted, since its class may learn to.
+        """
+        try:
+            kinds = {type(each) for each in speakers(value)}
+        except RecursionError:  # it is nested too deep, or holds itself
+            return True
+        if any(map(answers_by_code, kinds)):
+            return True
+        for kind in kinds:
+            self.silence(kind)
+        return False
+
+    def silence(self, cls: type) -> None:
+        """Note that instances of a class do not answer code of C's by code."""
+        for each in classes_of(cls) if self.is_own(cls) else (cls,):
+            ours = each.__module__.startswith("tapegrad.")
+            if in_python(each) and not self.is_own(each) and not ours:
+                self.check(Place.constant(each, each.__qualname__).silence(), "same", True)
 
     def ask(self, value: Any, *names: str) -> None:
         """Note which special methods the class of a value has."""

@@ -263,6 +263,8 @@ class Reader(Memory):
         if self.promotions is not None and self._sees(function):
             args = tuple(self.see_all(a) for a in args)
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
+        if type(function) is BuiltinFunctionType or type(function) is type:
+            functions.find(function)  # loads what is known of it
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
             found: Any = functions.get(function)
