@@ -21,7 +21,7 @@ from tapegrad.compile.jitted.options import NOTHING, Chosen, Static
 from tapegrad.compile.jitted.recording import Recording, overlap
 from tapegrad.tape.core.kinds import Exact, Fields, NamedItems, kinds
 from tapegrad.tape.python import places, special
-from tapegrad.tape.python.ledger import Check
+from tapegrad.tape.python.checks import Check
 from tapegrad.tape.python.places import ABSENT, Place
 
 __all__ = ["AS_IT_IS", "MISS", "entrance"]

@@ -33,7 +33,8 @@ from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import Guard, StagingTrace
-from tapegrad.tape.python.ledger import Check, Ledger
+from tapegrad.tape.python.checks import Check
+from tapegrad.tape.python.ledger import Ledger
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.recorder import Recorder
 from tapegrad.tape.transforms.transformed import spelled

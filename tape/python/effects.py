@@ -30,11 +30,11 @@ from tapegrad.tape.core.kinds import is_read_in_c, kinds
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, parts_of, unflatten
 from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.checks import CONTAINERS, shown
 from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.known_code import is_ours
-from tapegrad.tape.python.ledger import CONTAINERS, shown
 from tapegrad.tape.python.permissions import Permissions, is_code, is_in, module_of, runs_unseen
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.purity import (

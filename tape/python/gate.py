@@ -16,7 +16,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from types import CellType, FunctionType
 from typing import Any
@@ -53,6 +53,12 @@ class Gate:
 
     def settle(self) -> None:
         """Do what was put off: the function has ended."""
+
+    def elsewhere(self) -> Context:
+        """Return the context of a thread that begins now: code there is run as it is."""
+        context = copy_context()
+        context.run(current.set, Gate())
+        return context
 
     def gives(self, image: Any) -> None:
         """An image is given to code of C's that calls it."""

@@ -8,8 +8,6 @@ recording (:class:`~tapegrad.tape.core.errors.Abandoned`), and the function runs
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from types import (
     BuiltinFunctionType,
@@ -27,91 +25,13 @@ import numpy as np
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.errors import Abandoned
+from tapegrad.tape.python.checks import COMPARED, CONTAINERS, NUMBERS, SINGLE, Check, shown
 from tapegrad.tape.python.places import ABSENT, Place, declared
 from tapegrad.tape.python.purity import IMMUTABLE
 from tapegrad.tape.python.speaking import answers_by_code, keeps_c_data, speakers
 from tapegrad.tape.python.special import classes_of, in_python, is_a, lookup, written
 
-__all__ = ["CONTAINERS", "Check", "Ledger", "shown"]
-
-#: Containers of which all parts are known to whoever knows the type.
-CONTAINERS = (list, tuple, dict, set, frozenset)
-#: Types whose values are compared: equal ones of one type cannot be told apart.
-_COMPARED = frozenset((str, bytes, complex, slice, range))
-_NUMBERS = (float, int)
-_SINGLE = (bool, NoneType, type(Ellipsis), type(NotImplemented), type(ABSENT))
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What must hold of what lies at a place.
-
-    Attributes
-    ----------
-    place : Place
-    kind : str
-        "same": it is the object `seen`. "equal": it has the type and the bits of `seen`. "type": it has
-        the type `seen`. "array": its shape, strides and dtype are `seen`. "shown": `shown` of it is
-        `seen`. "keys": its keys, in order, are `seen`. "length": its length is `seen`. "with": it is
-        what lies at the place `seen`. "apart": it is not what lies there.
-    seen
-    """
-
-    place: Place
-    kind: str
-    seen: Any
-
-    def holds(self) -> bool:
-        """Whether it holds now; runs none of the user's code."""
-        return self.test(self.place.read(), self.seen)
-
-    @property
-    def test(self) -> Callable[[Any, Any], bool]:
-        """What decides, of a value and what was seen."""
-        return _TESTS[self.kind]
-
-
-def _exactly(value: Any, seen: Any) -> bool:
-    return type(value) is type(seen) and shown(value) == shown(seen)
-
-
-def _laid_out(value: Any, seen: tuple[Any, ...]) -> bool:
-    return type(value) is np.ndarray and (value.shape, value.strides, value.dtype) == seen
-
-
-_TESTS: dict[str, Callable[[Any, Any], bool]] = {
-    "same": lambda value, seen: value is seen,
-    "equal": _exactly,
-    "type": lambda value, seen: type(value) is seen,
-    "array": _laid_out,
-    "shown": lambda value, seen: shown(value) == seen,
-    "keys": lambda value, seen: type(value) is dict and shown(tuple(value)) == seen,
-    "length": lambda value, seen: type(value) in (list, tuple) and len(value) == seen,
-    "with": lambda value, seen: value is seen.read(),
-    "apart": lambda value, seen: value is not seen.read(),
-}
-
-
-def shown(value: Any) -> Any:
-    """Return what is compared of a plain value: its type and bits, of containers all that they hold.
-
-    None for what is not plain.
-    """
-    kind = type(value)
-    if kind in _COMPARED or kind in _NUMBERS or kind in _SINGLE:
-        return kind, repr(value)
-    if kind in (list, tuple):
-        parts = tuple([shown(part) for part in value])
-        return None if None in parts else (kind, parts)
-    if kind is dict:
-        pairs = tuple([(shown(k), shown(v)) for k, v in value.items()])
-        return None if any(None in pair for pair in pairs) else (kind, pairs)
-    if kind in (set, frozenset):
-        inside = [shown(part) for part in value]
-        return None if None in inside else (kind, tuple(inside))  # the order may count, too
-    if isinstance(value, np.generic) and value.dtype.kind in "fiubc":
-        return kind, value.tobytes()
-    return None
+__all__ = ["Ledger"]
 
 
 def _held_by(function: Any) -> Any:
@@ -122,7 +42,7 @@ def _held_by(function: Any) -> Any:
 
 _LASTING = (
     FunctionType, BuiltinFunctionType, ModuleType, type, np.ufunc, np.dtype, type(np.sum), NoneType,
-    *_SINGLE,
+    *SINGLE,
 )  # fmt: skip
 
 
@@ -269,16 +189,16 @@ class Ledger:
             self.abandon(f"a tensor from outside the function takes part in it ({place})")
         if isinstance(value, np.ndarray):
             return self._array(value, place)
-        if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in NUMERIC):
+        if kind in NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in NUMERIC):
             if place.text in self.varying and not isinstance(value, np.bool_):
                 self.check(place, "type", kind)
                 return self._input(value, place)
             self.check(place, "equal", value)
-        elif kind in _COMPARED:
+        elif kind in COMPARED:
             self.check(place, "equal", value)
-        elif kind in _SINGLE or isinstance(value, _LASTING):
+        elif kind in SINGLE or isinstance(value, _LASTING):
             self.check(place, "same", value)
-            if not isinstance(value, _SINGLE):
+            if not isinstance(value, SINGLE):
                 self.remember(value, place)
         else:
             if isinstance(value, tuple) and kind is not tuple:

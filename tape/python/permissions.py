@@ -26,8 +26,8 @@ from tapegrad.tape.array.replacements import Replacement, replacement_of
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.checks import CONTAINERS, shown
 from tapegrad.tape.python.known_code import is_library, is_ours
-from tapegrad.tape.python.ledger import CONTAINERS, shown
 from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.purity import (
@@ -83,7 +83,7 @@ class Permissions(Reads):
         kind = type(function)
         if (function is isinstance or function is issubclass) and len(args) == 2:
             cls = type(args[0]) if function is isinstance else args[0]
-            if special.is_a(cls, type) and special.in_python(cls) and not is_ours(cls):
+            if is_class(cls) and special.in_python(cls) and not is_ours(cls):
                 self.ledger.order(cls)
             self._ask_kinds(cls, args[1])
         if function is np.errstate and not _QUIET.issuperset(map(_text, kwargs.values())):
@@ -138,7 +138,7 @@ class Permissions(Reads):
             elif special.is_a(kind, abc.ABCMeta):
                 place = Place.constant(abc.get_cache_token, "the registry of abstract classes")
                 self.ledger.check(place.called((), {}), "shown", shown(abc.get_cache_token()))
-                if not (special.is_a(cls, type) and special.in_python(cls)):
+                if not (is_class(cls) and special.in_python(cls)):
                     continue
                 hook = special.lookup(kind, "__subclasshook__")
                 if is_library(kind):
@@ -150,13 +150,13 @@ class Permissions(Reads):
                 self.ledger.abandon("it asks a class that answers isinstance by code")
 
     def _ask_bases(self, bases: Any, metaclass: Any) -> None:
-        """Note what C's code calls by itself to make a class; abandon the recording if it is a user's."""
+        """Note what making a class calls from C; abandon the recording if that is the user's."""
         for base in bases:
-            if special.is_a(base, type):
-                if runs_unseen(self.ledger.of_class(base, "__init_subclass__")):
-                    self.ledger.abandon("a class that it makes calls __init_subclass__")
+            hook = self.ledger.of_class(base, "__init_subclass__") if is_class(base) else None
+            if runs_unseen(hook):
+                self.ledger.abandon("a class that it makes calls __init_subclass__")
         for kind in {metaclass, *map(type, bases)}:
-            if special.is_a(kind, type) and special.in_python(kind):
+            if is_class(kind) and special.in_python(kind):
                 for name in ("__prepare__", "__new__", "__init__"):
                     if runs_unseen(self.ledger.of_class(kind, name)):
                         self.ledger.abandon(f"a class that it makes calls {name} of its metaclass")
@@ -257,6 +257,11 @@ def runs_unseen(method: Any) -> bool:
     """Whether a special method is a user's code, which C's code calls as it is."""
     function = getattr(method, "__func__", method)
     return type(function) is FunctionType and module_of(function) not in sys.stdlib_module_names
+
+
+def is_class(value: Any) -> bool:
+    """Whether a value is a class, whatever it says of itself."""
+    return special.is_a(value, type)
 
 
 def module_of(function: Any) -> str:

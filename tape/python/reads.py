@@ -26,18 +26,13 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.python import special
+from tapegrad.tape.python.checks import CONTAINERS, shown
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.known_code import is_library, is_ours
-from tapegrad.tape.python.ledger import CONTAINERS, Ledger, shown
-from tapegrad.tape.python.operators import (
-    COMPARE_METHODS,
-    METHODS,
-    UNARY_METHODS,
-)
+from tapegrad.tape.python.ledger import Ledger
+from tapegrad.tape.python.operators import COMPARE_METHODS, METHODS, UNARY_METHODS
 from tapegrad.tape.python.places import ABSENT, Place, declared, own, slot
-from tapegrad.tape.python.purity import (
-    IMMUTABLE,
-)
+from tapegrad.tape.python.purity import IMMUTABLE
 from tapegrad.tape.python.reading import Reader
 from tapegrad.tape.python.sparse_operands import attribute_of, recorded
 from tapegrad.tape.python.speaking import speakers

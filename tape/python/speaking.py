@@ -46,7 +46,7 @@ DEAF: frozenset[Any] = frozenset(
 
 
 def answers_by_code(cls: type) -> bool:
-    """Whether instances of a class answer C's code by code of their own; classes change, so it is read."""
+    """Whether instances of a class answer C's code by code of their own, as the class is now."""
     for base in classes_of(cls):
         if in_python(base):
             for name, member in list(names_of(base).items()):

@@ -1,7 +1,5 @@
 """Places that lie in classes, in what C's code asks of them, and in tensors; see ``places``."""
 
-# ruff: noqa: RUF012
-
 from __future__ import annotations
 
 import abc
@@ -239,7 +237,7 @@ def a_protocol():
 
 @place
 def a_hook_of_an_abstract_class():
-    class Any(abc.ABC):
+    class Any(abc.ABC):  # noqa: B024
         answer = True
 
         @classmethod
