@@ -121,6 +121,7 @@ class Program:
             self._out, self._list, self._swap, self._whole, self._call, self._mask, self._hold,
             self._function, self._iterator, self._sorted, self._sum, self._rows, self._stencil,
             self._seen_otherwise, self._parts, self._chained, self._given_on, self._cast,
+            self._update_number,
         ]  # fmt: skip
         if self.depth < 2:
             ways += [self._over_array, self._over_range, self._branch, self._try]
@@ -167,6 +168,18 @@ class Program:
         array = self._any()
         value = self._pick(self._number(), self._array(self.arrays[array]))
         self._emit(f"{array} {self._pick('+=', '*=', '-=')} {value}")
+
+    def _update_number(self) -> None:
+        """Numbers do not change: whoever else holds one keeps what it was."""
+        if not self.numbers:
+            self._name()
+        number, kept = self._pick(*self.numbers), self._new("n")
+        held, index = self._pick((kept, ""), (self._new("l"), "[0]"))
+        self._emit(f"{held} = [{number}, 0.5]" if index else f"{kept} = {number}")
+        self._emit(f"{held}{index} {self._pick('+=', '*=')} {self._number()}")
+        if index:
+            self._emit(f"{kept} = {held}[0] * {number}")
+        self.numbers.append(kept)
 
     def _copy(self) -> None:
         array, name = self._any(), self._new("c")
