@@ -151,6 +151,7 @@ class Reader(Memory):
             self._exchange.let_go()
             if self.outer is not None:
                 self.outer.exchange.join(self._exchange)
+            self._exchange = None  # what it holds may be all that keeps an array of the function's
         if self.promotions is not None:
             trace = self.trace
             self.promotions.forget_views()
