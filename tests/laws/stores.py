@@ -9,7 +9,7 @@ from __future__ import annotations
 import linecache
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ def f(x0):
 class Program:
     """Writes a function of an array with four elements; `seed` says which."""
 
+    begin = BEGIN
+    space: ClassVar[dict[str, Any]] = {"np": np}
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.lines: list[str] = []
@@ -42,12 +45,12 @@ class Program:
             self._statement()
         ends = [f"np.sum(np.cos({a}))" for a in self.arrays]
         ends += [f"np.sin({n})" for n in self.numbers] + [f"sum({li}) * 0.3" for li in self.lists]
-        self.source = BEGIN + "\n".join([*self.lines, f"    return {' + '.join(ends)}\n"])
+        self.source = self.begin + "\n".join([*self.lines, f"    return {' + '.join(ends)}\n"])
         self.function = self._made(f"<stores {seed}>")
 
     def _made(self, name: str) -> Callable[[Any], Any]:
         linecache.cache[name] = len(self.source), None, self.source.splitlines(True), name
-        scope: dict[str, Any] = {"np": np}
+        scope = dict(self.space)
         exec(compile(self.source, name, "exec"), scope)
         return scope["f"]  # type: ignore[no-any-return]
 
