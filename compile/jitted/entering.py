@@ -21,7 +21,7 @@ from tapegrad.compile.jitted.options import NOTHING, Chosen, Static
 from tapegrad.compile.jitted.recording import Recording, overlap
 from tapegrad.tape.core.kinds import Exact, Fields, NamedItems, kinds
 from tapegrad.tape.python import places, special
-from tapegrad.tape.python.ledger import Check
+from tapegrad.tape.python.checks import Check
 from tapegrad.tape.python.places import ABSENT, Place
 
 __all__ = ["AS_IT_IS", "MISS", "entrance"]
@@ -223,6 +223,8 @@ class _Writer:
             return f"{text}[{self.constant(key) if type(key) is not int else key}]"
         if step is places.of_class:
             return self.of_class(owner.read(), key)
+        if step is places.order:
+            return f"{self.constant(special.classes_of)}({text})"
         return f"{self.constant(step)}({text}, {self.constant(key)})"
 
     def named(self, text: str, names: dict[str, Any], key: str) -> str:

@@ -33,7 +33,8 @@ from tapegrad.tape.core.pytree import Structure, unflatten
 from tapegrad.tape.core.trace import new_trace
 from tapegrad.tape.program.program import Program
 from tapegrad.tape.program.staging import Guard, StagingTrace
-from tapegrad.tape.python.ledger import Check, Ledger
+from tapegrad.tape.python.checks import Check
+from tapegrad.tape.python.ledger import Ledger
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.recorder import Recorder
 from tapegrad.tape.transforms.transformed import spelled
@@ -45,7 +46,7 @@ __all__ = ["Recording", "Run", "Unsettled", "finish", "leaf_key", "record"]
 check: Callable[[Program], None] | None = None
 
 #: What is asked of a value and does not change when the value changes a little.
-_STEADY = frozenset({"bool", "contains", "hash", "index", "int", "repr", "shape", "text"})
+_STEADY = frozenset({"bool", "contains", "hash", "index", "int", "repr", "text"})
 
 
 #: Held while places among the arguments of a call are read: they are read from the recording.

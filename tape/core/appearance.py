@@ -118,9 +118,15 @@ class Appearance:
         """Whether ``value += 1`` gives the name another value, and does not write into this one.
 
         Numbers do not change. In imperative code tensors without axes are written into; inside
-        transformations constants stand for what NumPy has there.
+        transformations constants stand for what NumPy has there, and in an adapted function what it
+        has computed.
         """
-        inside = value.live_trace.level or (state.get().depth and value.constant)
+        known = state.get()
+        inside = (
+            value.live_trace.level
+            or (known.depth and value.constant)
+            or (known.adapted and value.node.primitive is not None)
+        )
         return bool(inside) and self.stands_for_number(value)
 
     def repeats(self, value: Traced) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 __all__ = [
     "Abandoned",
     "InvalidBackprop",
@@ -9,10 +11,15 @@ __all__ = [
     "LeakedTensorError",
     "MyGradException",
     "NonScalarOutputError",
+    "Noted",
     "PatternError",
     "TapegradError",
     "TracedArrayError",
+    "refused",
 ]
+
+#: In a thread that a transformed function began: what is `Noted` there, which ends the thread alone.
+refused: ContextVar[list[BaseException] | None] = ContextVar("refused", default=None)
 
 
 class TapegradError(Exception):
@@ -41,7 +48,17 @@ class InvalidGradient(TapegradError):
     """A user's ``Operation.backward_var`` returned something that is no gradient."""
 
 
-class TracedArrayError(TapegradError, TypeError):
+class Noted(BaseException):
+    """What must reach a transformation, though it be raised in a thread that its function began."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        noted = refused.get()
+        if noted is not None:
+            noted.append(self)
+
+
+class TracedArrayError(Noted, TapegradError, TypeError):
     """A traced value would be turned into a plain array and lose its derivative.
 
     Examples

@@ -7,6 +7,7 @@ they are given a stand-in whose method is the image. All others are called as th
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import functools
 import itertools
@@ -180,6 +181,7 @@ def _asking(gate: Imaging, value: Any, names: tuple[str, ...]) -> Any:
     """A stand-in for `value`, if the first of these methods that it has is written in Python."""
     cls = type(value)
     if cls not in gate.plain and special.is_heap(cls):
+        gate.asked(value, names)
         for name in names:
             if special.lookup(cls, name) not in (None, getattr(object, name, None)):
                 if special.written(cls, name) is not None:
@@ -259,6 +261,15 @@ def _reversed(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[
     if back is not None:
         return partial(function, stand_in(args[0], __reversed__=constant(back)))
     return _asked("__reversed__")(gate, function, args, kwargs)
+
+
+def _begin_thread(
+    gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Thunk:
+    """What a thread runs is no image; it has the context of the transformation that begins it."""
+    if not args:
+        return partial(function, **kwargs)
+    return partial(function, partial(gate.elsewhere().run, args[0]), *args[1:], **kwargs)
 
 
 def _build_class(
@@ -362,6 +373,11 @@ _SHOWS: dict[Any, Show] = {
     setattr: _operation("store_attribute", 2, 0, 1),
     delattr: _operation("delete_attribute", 0, 1),
     **dict.fromkeys((getattr, hasattr), _getattr),
+    **{
+        getattr(_thread, name): _begin_thread
+        for name in ("start_new_thread", "start_joinable_thread")
+        if hasattr(_thread, name)
+    },
 }
 #: By identity, which asks nothing of the user's objects.
 _SHOWN: dict[int, Show] = {id(function): show for function, show in _SHOWS.items()}

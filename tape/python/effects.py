@@ -30,12 +30,12 @@ from tapegrad.tape.core.kinds import is_read_in_c, kinds
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, parts_of, unflatten
 from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.checks import CONTAINERS, shown
 from tapegrad.tape.python.gate import Gate
 from tapegrad.tape.python.images import original
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.known_code import is_ours
-from tapegrad.tape.python.ledger import CONTAINERS, shown
-from tapegrad.tape.python.permissions import Permissions, is_code, is_in, module_of
+from tapegrad.tape.python.permissions import Permissions, is_code, is_in, module_of, runs_unseen
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.purity import (
     IMMUTABLE,
@@ -43,7 +43,7 @@ from tapegrad.tape.python.purity import (
 )
 from tapegrad.tape.python.reads import CHANGES, DISPATCHED
 from tapegrad.tape.python.sparse_operands import read_sparse
-from tapegrad.tape.python.speaking import BLIND, speaks
+from tapegrad.tape.python.speaking import BLIND
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["Calls"]
@@ -182,12 +182,15 @@ class Calls(Permissions):
         else:
             self._permit(function, args, kwargs)
         function, args, kwargs = read_sparse(self, function, args, kwargs, is_ours(function))
+        if function is type and len(args) == 3:
+            self._ask_bases(args[1], type)
         if function is builtins.__build_class__:
+            self._ask_bases(args[2:], kwargs.get("metaclass", type))
             return chain(super().call_with(function, args, kwargs), self._note_class)
         if function is id or function is hash:
             self._ask_identity(args)
         elif not is_ours(function) and not self._is_deaf(function, owner, args, kwargs):
-            if type(owner) in CONTAINERS and speaks(owner):
+            if type(owner) in CONTAINERS and self.ledger.speaks(owner):
                 self.ledger.abandon(f"{function.__name__} asks objects that answer by code")
             args = tuple([self._silent(function, i, a) for i, a in enumerate(args)])
             kwargs = {name: self._silent(function, 1, a) for name, a in kwargs.items()}
@@ -197,6 +200,10 @@ class Calls(Permissions):
 
     def _note_class(self, cls: Any) -> Thunk:
         """Note a class that was made; code of a metaclass may have returned any other."""
+        if special.is_a(cls, type):
+            for member in special.names_of(cls).values():
+                if runs_unseen(special.written(type(member), "__set_name__")):
+                    self.ledger.abandon("a class that it makes calls __set_name__")
         return constant(self.ledger.make(cls) if type(cls) is type else cls)
 
     def _again(self, function: Any, args: _Arguments, kwargs: dict[str, Any]) -> Thunk:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from types import CellType, FunctionType
 from typing import Any
@@ -53,6 +53,12 @@ class Gate:
 
     def settle(self) -> None:
         """Do what was put off: the function has ended."""
+
+    def elsewhere(self) -> Context:
+        """Return the context of a thread that begins now: code there is run as it is."""
+        context = copy_context()
+        context.run(current.set, Gate())
+        return context
 
     def gives(self, image: Any) -> None:
         """An image is given to code of C's that calls it."""
@@ -154,6 +160,9 @@ class Gate:
     def truth(self, value: Any) -> Any:
         """Return what is tested in place of `value`."""
         return value
+
+    def asked(self, value: Any, names: tuple[str, ...]) -> None:
+        """Code of C's is about to ask a value for the first of these special methods that it has."""
 
     # Protocols
 
@@ -257,6 +266,9 @@ class Gate:
 
     def match(self, subject: Any, instruction: str) -> None:
         """A pattern asks whether `subject` is a sequence or mapping, or for its length."""
+
+    def caught(self, exception: Any, kinds: Any) -> None:
+        """``except kinds`` is about to ask whether an exception is one of these."""
 
     def match_keys(self, subject: Any, keys: tuple[Any, ...]) -> None:
         """A pattern is about to read the values of these keys."""

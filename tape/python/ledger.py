@@ -8,8 +8,6 @@ recording (:class:`~tapegrad.tape.core.errors.Abandoned`), and the function runs
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from types import (
     BuiltinFunctionType,
@@ -27,91 +25,13 @@ import numpy as np
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.core.errors import Abandoned
+from tapegrad.tape.python.checks import COMPARED, CONTAINERS, NUMBERS, SINGLE, Check, shown
 from tapegrad.tape.python.places import ABSENT, Place, declared
 from tapegrad.tape.python.purity import IMMUTABLE
-from tapegrad.tape.python.speaking import keeps_c_data
+from tapegrad.tape.python.speaking import answers_by_code, keeps_c_data, speakers
 from tapegrad.tape.python.special import classes_of, in_python, is_a, lookup, written
 
-__all__ = ["CONTAINERS", "Check", "Ledger", "shown"]
-
-#: Containers of which all parts are known to whoever knows the type.
-CONTAINERS = (list, tuple, dict, set, frozenset)
-#: Types whose values are compared: equal ones of one type cannot be told apart.
-_COMPARED = frozenset((str, bytes, complex, slice, range))
-_NUMBERS = (float, int)
-_SINGLE = (bool, NoneType, type(Ellipsis), type(NotImplemented), type(ABSENT))
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What must hold of what lies at a place.
-
-    Attributes
-    ----------
-    place : Place
-    kind : str
-        "same": it is the object `seen`. "equal": it has the type and the bits of `seen`. "type": it has
-        the type `seen`. "array": its shape, strides and dtype are `seen`. "shown": `shown` of it is
-        `seen`. "keys": its keys, in order, are `seen`. "length": its length is `seen`. "with": it is
-        what lies at the place `seen`. "apart": it is not what lies there.
-    seen
-    """
-
-    place: Place
-    kind: str
-    seen: Any
-
-    def holds(self) -> bool:
-        """Whether it holds now; runs none of the user's code."""
-        return self.test(self.place.read(), self.seen)
-
-    @property
-    def test(self) -> Callable[[Any, Any], bool]:
-        """What decides, of a value and what was seen."""
-        return _TESTS[self.kind]
-
-
-def _exactly(value: Any, seen: Any) -> bool:
-    return type(value) is type(seen) and shown(value) == shown(seen)
-
-
-def _laid_out(value: Any, seen: tuple[Any, ...]) -> bool:
-    return type(value) is np.ndarray and (value.shape, value.strides, value.dtype) == seen
-
-
-_TESTS: dict[str, Callable[[Any, Any], bool]] = {
-    "same": lambda value, seen: value is seen,
-    "equal": _exactly,
-    "type": lambda value, seen: type(value) is seen,
-    "array": _laid_out,
-    "shown": lambda value, seen: shown(value) == seen,
-    "keys": lambda value, seen: type(value) is dict and shown(tuple(value)) == seen,
-    "length": lambda value, seen: type(value) in (list, tuple) and len(value) == seen,
-    "with": lambda value, seen: value is seen.read(),
-    "apart": lambda value, seen: value is not seen.read(),
-}
-
-
-def shown(value: Any) -> Any:
-    """Return what is compared of a plain value: its type and bits, of containers all that they hold.
-
-    None for what is not plain.
-    """
-    kind = type(value)
-    if kind in _COMPARED or kind in _NUMBERS or kind in _SINGLE:
-        return kind, repr(value)
-    if kind in (list, tuple):
-        parts = tuple([shown(part) for part in value])
-        return None if None in parts else (kind, parts)
-    if kind is dict:
-        pairs = tuple([(shown(k), shown(v)) for k, v in value.items()])
-        return None if any(None in pair for pair in pairs) else (kind, pairs)
-    if kind in (set, frozenset):
-        inside = [shown(part) for part in value]
-        return None if None in inside else (kind, tuple(inside))  # the order may count, too
-    if isinstance(value, np.generic) and value.dtype.kind in "fiubc":
-        return kind, value.tobytes()
-    return None
+__all__ = ["Ledger"]
 
 
 def _held_by(function: Any) -> Any:
@@ -122,7 +42,7 @@ def _held_by(function: Any) -> Any:
 
 _LASTING = (
     FunctionType, BuiltinFunctionType, ModuleType, type, np.ufunc, np.dtype, type(np.sum), NoneType,
-    *_SINGLE,
+    *SINGLE,
 )  # fmt: skip
 
 
@@ -152,6 +72,7 @@ class Ledger:
         self._own: dict[int, Any] = {}
         self._copies: dict[int, Any] = {}
         self._namespaces: dict[int, Any] = {}
+        self._ordered: set[type] = set()
         #: Generators of random numbers that the run has made from a seed.
         self.drawing: dict[int, Any] = {}
         #: The code of images that were given to code of C's.
@@ -264,18 +185,20 @@ class Ledger:
 
     def _read(self, value: Any, place: Place) -> Any:
         kind: type = type(value)
-        if isinstance(value, np.ndarray) and not isinstance(value, Tensor):
+        if isinstance(value, Tensor):
+            self.abandon(f"a tensor from outside the function takes part in it ({place})")
+        if isinstance(value, np.ndarray):
             return self._array(value, place)
-        if kind in _NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in NUMERIC):
+        if kind in NUMBERS or (isinstance(value, np.generic) and value.dtype.kind in NUMERIC):
             if place.text in self.varying and not isinstance(value, np.bool_):
                 self.check(place, "type", kind)
                 return self._input(value, place)
             self.check(place, "equal", value)
-        elif kind in _COMPARED:
+        elif kind in COMPARED:
             self.check(place, "equal", value)
-        elif kind in _SINGLE or isinstance(value, _LASTING):
+        elif kind in SINGLE or isinstance(value, _LASTING):
             self.check(place, "same", value)
-            if not isinstance(value, _SINGLE):
+            if not isinstance(value, SINGLE):
                 self.remember(value, place)
         else:
             if isinstance(value, tuple) and kind is not tuple:
@@ -455,6 +378,7 @@ class Ledger:
 
     def held_by(self, cls: type, name: str) -> tuple[Any, Place | None]:
         """Do `of_class`; return where it lies, too: None in a class that this run has made."""
+        self.order(cls)
         if not self.is_own(cls):
             place = Place.constant(cls, cls.__qualname__).of_class(name)
             found = lookup(cls, name, ABSENT)
@@ -473,6 +397,38 @@ class Ledger:
             if found is not ABSENT:
                 return found, place
         return ABSENT, None
+
+    def order(self, cls: type) -> None:
+        """Note the order in which a class and its bases are looked up, if that may change."""
+        if cls not in self._ordered:
+            self._ordered.add(cls)
+            for each in classes_of(cls) if self.is_own(cls) else (cls,):
+                bases = [base for base in classes_of(each) if base is not each and in_python(base)]
+                if bases and not self.is_own(each) and not each.__module__.startswith("tapegrad."):
+                    place = Place.constant(each, each.__qualname__).order()
+                    self.check(place, "same", classes_of(each))
+
+    def speaks(self, value: Any) -> bool:
+        """Whether a value, or what a container holds, answers code of C's by code of its own.
+
+        That it does not is noted, since its class may learn to.
+        """
+        try:
+            kinds = {type(each) for each in speakers(value)}
+        except RecursionError:  # it is nested too deep, or holds itself
+            return True
+        if any(map(answers_by_code, kinds)):
+            return True
+        for kind in kinds:
+            self.silence(kind)
+        return False
+
+    def silence(self, cls: type) -> None:
+        """Note that instances of a class do not answer code of C's by code."""
+        for each in classes_of(cls) if self.is_own(cls) else (cls,):
+            ours = each.__module__.startswith("tapegrad.")
+            if in_python(each) and not self.is_own(each) and not ours:
+                self.check(Place.constant(each, each.__qualname__).silence(), "same", True)
 
     def ask(self, value: Any, *names: str) -> None:
         """Note which special methods the class of a value has."""

@@ -26,8 +26,8 @@ from tapegrad.tape.array.replacements import Replacement, replacement_of
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.python import calls, special
+from tapegrad.tape.python.checks import CONTAINERS, shown
 from tapegrad.tape.python.known_code import is_library, is_ours
-from tapegrad.tape.python.ledger import CONTAINERS, shown
 from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.places import Place
 from tapegrad.tape.python.purity import (
@@ -41,9 +41,9 @@ from tapegrad.tape.python.purity import (
     WITHOUT_EFFECT,
 )
 from tapegrad.tape.python.reads import CHANGES, DISPATCHED, RANDOM, Reads
-from tapegrad.tape.python.speaking import DEAF, speaks
+from tapegrad.tape.python.speaking import DEAF
 
-__all__ = ["Permissions", "is_code", "is_in", "module_of"]
+__all__ = ["Permissions", "is_code", "is_in", "module_of", "runs_unseen"]
 
 _Arguments = tuple[Any, ...]
 _READING_METHODS = words(
@@ -64,6 +64,8 @@ _DEAF_METHODS = words(
 )
 #: Functions of which only the keys are compared if there is a key.
 _KEYED = (sorted, min, max)
+#: What answers for abstract classes that leave it to the registry.
+_HOOK = vars(object)["__subclasshook__"]
 _QUIET = frozenset(("ignore", "warn"))
 _EXAMPLES: tuple[Any, ...] = (
     iter([]), iter(()), iter({}), iter(set()), iter(""), iter(range(0)), iter({}.items()),
@@ -80,7 +82,10 @@ class Permissions(Reads):
         """Abandon the recording if nobody knows what a function does."""
         kind = type(function)
         if (function is isinstance or function is issubclass) and len(args) == 2:
-            self._ask_kinds(args[1])
+            cls = type(args[0]) if function is isinstance else args[0]
+            if is_class(cls) and special.in_python(cls) and not is_ours(cls):
+                self.ledger.order(cls)
+            self._ask_kinds(cls, args[1])
         if function is np.errstate and not _QUIET.issuperset(map(_text, kwargs.values())):
             self.ledger.abandon("it asks NumPy for more than warnings")
         if (
@@ -124,16 +129,37 @@ class Permissions(Reads):
         named = name if module in (None, "builtins") else f"{module}.{name}"
         self.ledger.abandon(f"it calls {named}, which a plan would not do anew")
 
-    def _ask_kinds(self, kinds: Any) -> None:
-        """Note what ``isinstance`` asks of classes that answer for themselves."""
+    def _ask_kinds(self, cls: Any, kinds: Any) -> None:
+        """Note what ``isinstance`` asks of a class, and of the `kinds` that answer for themselves."""
         for kind in kinds if type(kinds) is tuple else getattr(kinds, "__args__", (kinds,)):
+            check = special.written(type(kind), "__instancecheck__")
             if type(kind) is tuple:
-                self._ask_kinds(kind)
+                self._ask_kinds(cls, kind)
             elif special.is_a(kind, abc.ABCMeta):
                 place = Place.constant(abc.get_cache_token, "the registry of abstract classes")
                 self.ledger.check(place.called((), {}), "shown", shown(abc.get_cache_token()))
-            elif special.written(type(kind), "__instancecheck__") is not None:
+                if not (is_class(cls) and special.in_python(cls)):
+                    continue
+                hook = special.lookup(kind, "__subclasshook__")
+                if is_library(kind):
+                    for name in kind.__abstractmethods__:
+                        self.ledger.of_class(cls, name)
+                elif check is not abc.ABCMeta.__instancecheck__ or hook is not _HOOK:
+                    self.ledger.abandon("it asks a class that answers isinstance by code")
+            elif check is not None:
                 self.ledger.abandon("it asks a class that answers isinstance by code")
+
+    def _ask_bases(self, bases: Any, metaclass: Any) -> None:
+        """Note what making a class calls from C; abandon the recording if that is the user's."""
+        for base in bases:
+            hook = self.ledger.of_class(base, "__init_subclass__") if is_class(base) else None
+            if runs_unseen(hook):
+                self.ledger.abandon("a class that it makes calls __init_subclass__")
+        for kind in {metaclass, *map(type, bases)}:
+            if is_class(kind) and special.in_python(kind):
+                for name in ("__prepare__", "__new__", "__init__"):
+                    if runs_unseen(self.ledger.of_class(kind, name)):
+                        self.ledger.abandon(f"a class that it makes calls {name} of its metaclass")
 
     def _method(self, method: Any, owner: Any, args: _Arguments) -> Any:
         """Return what to call for a method of an object of C's, or abandon the recording."""
@@ -186,7 +212,7 @@ class Permissions(Reads):
         name = getattr(function, "__name__", "")
         if owner is None or isinstance(owner, (ModuleType, type)) or name not in _DEAF_METHODS:
             return False
-        keyed = type(owner) in (dict, set) and args and speaks(args[0])
+        keyed = type(owner) in (dict, set) and args and self.ledger.speaks(args[0])
         return not keyed and isinstance(owner, (*READING, *_ITERATORS, GeneratorType, FunctionType))
 
     def _silent(self, function: Any, position: int, value: Any) -> Any:
@@ -202,7 +228,7 @@ class Permissions(Reads):
             "functools",
             "itertools",
         )
-        if not seen and not code and speaks(value):
+        if not seen and not code and self.ledger.speaks(value):
             self.ledger.abandon(f"{function.__name__} gets an object that answers by code")
         numpys = isinstance(function, (np.ufunc, DISPATCHED)) or module_of(function) == "numpy"
         known = code or isinstance(value, (type, tuple, Tensor)) or is_ours(kind)
@@ -225,6 +251,17 @@ def is_in(function: Any, table: frozenset[Any]) -> bool:
         return function in table
     except TypeError:
         return False
+
+
+def runs_unseen(method: Any) -> bool:
+    """Whether a special method is a user's code, which C's code calls as it is."""
+    function = getattr(method, "__func__", method)
+    return type(function) is FunctionType and module_of(function) not in sys.stdlib_module_names
+
+
+def is_class(value: Any) -> bool:
+    """Whether a value is a class, whatever it says of itself."""
+    return special.is_a(value, type)
 
 
 def module_of(function: Any) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.core.pytree import flatten
-from tapegrad.tape.python.special import is_a, lookup, names_of, own_names
+from tapegrad.tape.python.speaking import answers_by_code
+from tapegrad.tape.python.special import classes_of, is_a, lookup, names_of, own_names
 
 __all__ = [
     "ABSENT",
@@ -28,8 +29,10 @@ __all__ = [
     "mode",
     "named",
     "of_class",
+    "order",
     "own",
     "quiet",
+    "silence",
     "slot",
     "stored",
 ]
@@ -88,6 +91,14 @@ def slot(owner: Any, name: str) -> Any:
 
 def of_class(cls: type, name: str) -> Any:
     return lookup(cls, name, ABSENT)
+
+
+def order(cls: type, _: Any) -> Any:
+    return classes_of(cls)
+
+
+def silence(cls: type, _: Any) -> Any:
+    return not answers_by_code(cls)
 
 
 def inside(owner: Any, name: str) -> Any:
@@ -210,6 +221,14 @@ class Place:
     def of_class(self, name: str) -> Place:
         """What lies here is a class, and this what it or its bases hold."""
         return Place(self, name, of_class, f"{self.text}.{name}")
+
+    def order(self) -> Place:
+        """What lies here is a class, and this the order in which it and its bases are looked up."""
+        return Place(self, None, order, f"the bases of {self.text}")
+
+    def silence(self) -> Place:
+        """What lies here is a class, and this whether C's code gets no answer by code from it."""
+        return Place(self, None, silence, f"the special methods of {self.text}")
 
     def inside(self, name: str) -> Place:
         """A part of an object of C's, whose attributes run no code: a function's defaults."""

@@ -147,12 +147,17 @@ PURE: frozenset[Any] = frozenset(
     if not isinstance(value, type)
 )  # fmt: skip
 
-#: Functions of NumPy's that ask tensors, and yet talk to the world.
+#: Functions of NumPy's that ask tensors, and yet talk to the world, or ask where arrays lie.
+_BEYOND_VALUES = words(
+    "array2string array_repr array_str may_share_memory save savetxt savez savez_compressed "
+    "shares_memory"
+)
+#: Functions of NumPy's that ask tensors, and only compute.
 WITHOUT_EFFECT: frozenset[Any] = frozenset(
     value
     for module in (np, np.linalg, np.fft, np.lib.stride_tricks, np.lib.scimath)
     for name, value in vars(module).items()
-    if isinstance(value, type(np.sum)) and name not in ("save", "savez", "savetxt", "array2string")
+    if isinstance(value, type(np.sum)) and name not in _BEYOND_VALUES
 )
 
 #: Types whose objects never change, so that their methods only compute.

@@ -13,6 +13,7 @@ import operator
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from types import (
     BuiltinFunctionType,
@@ -38,6 +39,7 @@ from tapegrad.tape.array.replacements import (
     wants_arguments,
 )
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.errors import refused
 from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
@@ -85,6 +87,8 @@ class Reader(Memory):
         #: What stands for objects of the caller's, and these, by id.
         self.originals = {id(given): (given, own) for given, own in originals}
         self._exchange: Exchange | None = None
+        #: What was raised in threads, whose ends nobody may look at.
+        self.refused: list[BaseException] = []
         #: What promoted arrays held before, if the trace has nothing to leave in them.
         self._earlier: dict[int, Tensor] = {}
         if self.promotions is not None and trace is not None and not trace.lowers:
@@ -96,6 +100,11 @@ class Reader(Memory):
         if self._exchange is None:
             self._exchange = Exchange()
         return self._exchange
+
+    def elsewhere(self) -> Context:
+        context = super().elsewhere()
+        context.run(refused.set, self.refused)
+        return context
 
     def begin(self, function: Any) -> None:
         """A function is about to be run that the transformation was given."""
@@ -111,6 +120,8 @@ class Reader(Memory):
         failed = False
         try:
             result = self.run(function, *args, **kwargs)
+            if self.refused:
+                raise self.refused[0]
             # A nest of its own: what the user keeps of it is exchanged.
             if self._exchange is None and self.promotions is None:
                 return result
@@ -142,6 +153,7 @@ class Reader(Memory):
             self._exchange.let_go()
             if self.outer is not None:
                 self.outer.exchange.join(self._exchange)
+            self._exchange = None  # what it holds may be all that keeps an array of the function's
         if self.promotions is not None:
             trace = self.trace
             self.promotions.forget_views()
@@ -270,6 +282,8 @@ class Reader(Memory):
         if self.promotions is not None and self._sees(function):
             args = tuple(self.see_all(a) for a in args)
             kwargs = {name: self.see_all(a) for name, a in kwargs.items()}
+        if type(function) is BuiltinFunctionType or type(function) is type:
+            functions.find(function)  # loads what is known of it
         chosen = called_for(function, args, kwargs)
         if chosen is not function:
             found: Any = functions.get(function)

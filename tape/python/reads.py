@@ -26,21 +26,16 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.python import special
+from tapegrad.tape.python.checks import CONTAINERS, shown
 from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.known_code import is_library, is_ours
-from tapegrad.tape.python.ledger import CONTAINERS, Ledger, shown
-from tapegrad.tape.python.operators import (
-    COMPARE_METHODS,
-    METHODS,
-    UNARY_METHODS,
-)
+from tapegrad.tape.python.ledger import Ledger
+from tapegrad.tape.python.operators import COMPARE_METHODS, METHODS, UNARY_METHODS
 from tapegrad.tape.python.places import ABSENT, Place, declared, own, slot
-from tapegrad.tape.python.purity import (
-    IMMUTABLE,
-)
+from tapegrad.tape.python.purity import IMMUTABLE
 from tapegrad.tape.python.reading import Reader
 from tapegrad.tape.python.sparse_operands import attribute_of, recorded
-from tapegrad.tape.python.speaking import speaks
+from tapegrad.tape.python.speaking import speakers
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 
 __all__ = ["CHANGES", "DISPATCHED", "HEAP", "RANDOM", "Reads"]
@@ -97,7 +92,7 @@ class Reads(Reader):
 
     def made(self, value: Any) -> Any:
         if type(value) in CONTAINERS:
-            if type(value) in (dict, set) and any(map(speaks, value)):
+            if type(value) in (dict, set) and any(map(self.ledger.speaks, value)):
                 self.ledger.abandon("a key is an object that answers by code")
             return value
         return self.ledger.make(value)
@@ -116,6 +111,8 @@ class Reads(Reader):
     def _attribute(self, owner: Any, name: str, ask: Thunk | None) -> Thunk:
         kind = type(owner)
         if isinstance(owner, Tensor) or kind in PLAIN:
+            if name == "base":
+                self.ledger.abandon("it asks whose memory an array lies in")
             return super().attribute(owner, name) if ask is None else ask
         if (known := attribute_of(self, owner, name)) is not None:
             return known
@@ -165,10 +162,11 @@ class Reads(Reader):
         found = special.lookup(kind, name, ABSENT)
         if isinstance(owner, tuple) and type(found) is _NAMED_PART:
             return None, None  # it was read with the tuple
-        for method in ("__getattribute__", "__getattr__"):
-            if special.written(kind, method) is not None:
-                ledger.of_class(kind, method)
+        ledger.of_class(kind, "__getattribute__")
+        if found is ABSENT or special.written(kind, "__getattr__") is not None:
+            ledger.of_class(kind, "__getattr__")
         _, declared_at = ledger.held_by(kind, name)
+        ledger.ask(found, "__get__", "__set__", "__delete__")
         if special.written(type(found), "__get__") is not None and declared_at is not None:
             ledger.remember(found, declared_at)  # its image reads of it
         if found is not ABSENT and special.outranks(found):
@@ -191,6 +189,7 @@ class Reads(Reader):
     def _held_above(self, owner: Any, name: str) -> tuple[Any, Place | None]:
         """Note where ``super()`` finds an attribute."""
         classes = special.classes_of(owner.__self_class__ or type(None))
+        self.ledger.order(owner.__self_class__ or type(None))
         start = owner.__thisclass__
         above = classes[classes.index(start) + 1 :] if start in classes else ()
         for base in above:
@@ -211,6 +210,9 @@ class Reads(Reader):
         if kind is not type:
             self.ledger.of_class(kind, name)
         found, place = self.ledger.held_by(owner, name)
+        self.ledger.ask(found, "__get__")
+        if found is ABSENT and kind is not type:
+            self.ledger.of_class(kind, "__getattr__")
         of_meta = special.lookup(kind, name)
         if special.is_a(of_meta, property):
             return None, None
@@ -255,7 +257,11 @@ class Reads(Reader):
     def _held_by_descriptor(
         self, owner: Any, found: Any, name: str, place: Place | None
     ) -> tuple[Any, Place | None]:
-        if place is None or special.is_a(found, property):
+        if place is None:
+            return None, None
+        if special.is_a(found, property):
+            if type(found.fget) is not FunctionType or self.callee(found.fget) is None:
+                self.ledger.abandon(f"it reads {place}.{name}, a property that has no image")
             return None, None
         if special.written(type(found), "__get__") is not None:
             return None, None
@@ -298,7 +304,7 @@ class Reads(Reader):
 
     def _ask_key(self, key: Any) -> None:
         """A key is hashed, compared or taken for an index by code of C's."""
-        if speaks(key):
+        if self.ledger.speaks(key):
             self.ledger.abandon("a key or an index is an object that answers by code")
 
     # Operators --------------------------------------------------------------------------------------
@@ -338,9 +344,11 @@ class Reads(Reader):
                 self.ledger.ask(value, *COMPARE_METHODS[symbol], "__eq__")
                 if special.written(type(value), "__eq__") is None:
                     self._identify(value)
-            if any(type(v) in CONTAINERS and speaks(v) for v in (a, b)):
+            if any(type(v) in CONTAINERS and self.ledger.speaks(v) for v in (a, b)):
                 self.ledger.abandon("it compares containers of objects that answer by code")
             a, b = self._operand(a), self._operand(b)
+            for value in (*speakers(a), *speakers(b)):
+                self.ledger.identity(value)  # parts of containers, which are known by now
         return super().compare(a, b, symbol)
 
     def _identify(self, value: Any) -> None:
@@ -364,7 +372,7 @@ class Reads(Reader):
             container = self.ledger.whole(container)
             for value in (item, *container):
                 if shown(value) is None and not isinstance(value, Tensor):
-                    if speaks(value):
+                    if self.ledger.speaks(value):
                         self.ledger.abandon("it looks for an object that answers by code")
                     self._identify(value)
         else:
@@ -380,6 +388,9 @@ class Reads(Reader):
             elif self.ledger.place_of(value) is not None and not special.in_python(kind):
                 self._operand(value)
         return super().truth(value)
+
+    def asked(self, value: Any, names: tuple[str, ...]) -> None:
+        self.ledger.ask(value, *names)
 
     # Protocols ---------------------------------------------------------------------------------------
 
@@ -457,6 +468,10 @@ class Reads(Reader):
             self.ledger.abandon("a pattern takes arrays from a container")
         elif self.ledger.place_of(subject) is not None and type(subject) not in CONTAINERS:
             self._operand(subject)
+
+    def caught(self, exception: Any, kinds: Any) -> None:
+        self.ledger.order(type(exception))
+        self.ledger.whole(kinds)
 
     def match_keys(self, subject: Any, keys: tuple[Any, ...]) -> None:
         if type(subject) is not dict:

@@ -23,9 +23,9 @@ from tapegrad.tape.core.pytree import parts_of
 from tapegrad.tape.program.bodies import NotRecordable
 from tapegrad.tape.program.holders import Attribute, Ends, Holder
 from tapegrad.tape.program.trips import Writes, owner
+from tapegrad.tape.python.checks import CONTAINERS
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.items import Items, items_of, together
-from tapegrad.tape.python.ledger import CONTAINERS
 from tapegrad.tape.python.loop_bodies import Loop
 from tapegrad.tape.python.pending import Pending
 from tapegrad.tape.python.places import ABSENT, own, slot

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterator
 from functools import lru_cache
 from types import FunctionType
 from typing import Any
@@ -17,7 +18,7 @@ from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.purity import words
 from tapegrad.tape.python.special import classes_of, in_python, is_a, names_of
 
-__all__ = ["BLIND", "DEAF", "keeps_c_data", "speaks"]
+__all__ = ["BLIND", "DEAF", "answers_by_code", "keeps_c_data", "speakers"]
 
 #: Methods that no code of C's asks for by itself, or that a gate sees when it does.
 _SILENT = words(
@@ -44,8 +45,8 @@ DEAF: frozenset[Any] = frozenset(
 )  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
-def _has_code(cls: type) -> bool:
+def answers_by_code(cls: type) -> bool:
+    """Whether instances of a class answer C's code by code of their own, as the class is now."""
     for base in classes_of(cls):
         if in_python(base):
             for name, member in list(names_of(base).items()):
@@ -55,25 +56,26 @@ def _has_code(cls: type) -> bool:
     return False
 
 
-def speaks(value: Any, depth: int = 0) -> bool:
-    """Whether a value, or what a container holds, answers code of C's by code of its own.
+def speakers(value: Any, depth: int = 0) -> Iterator[Any]:
+    """Give what might answer code of C's by code of its own: a value, or what a container holds.
 
     >>> class Loud:
     ...     def __add__(self, other):
     ...         return print("heard")
-    >>> speaks([1.0, (2.0, Loud())]), speaks([1.0])
-    (True, False)
+    >>> [type(v).__name__ for v in speakers([1.0, (2.0, Loud())])]
+    ['Loud']
     """
     kind: type = type(value)
     if kind in PLAIN or isinstance(value, Tensor):
-        return False
-    if kind in (list, tuple, set, frozenset):
-        return depth > 100 or any(speaks(part, depth + 1) for part in value)
-    if kind is dict:
-        return depth > 100 or any(
-            speaks(part, depth + 1) for pair in value.items() for part in pair
-        )
-    return in_python(kind) and not is_a(value, type) and _has_code(kind)
+        return
+    if kind in (list, tuple, set, frozenset, dict):
+        if depth > 100:
+            raise RecursionError
+        parts = itertools.chain(value, value.values()) if kind is dict else value
+        for part in parts:
+            yield from speakers(part, depth + 1)
+    elif in_python(kind) and not is_a(value, type):
+        yield value
 
 
 @lru_cache(maxsize=4096)

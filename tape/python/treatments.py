@@ -107,6 +107,7 @@ _simple("truth", "TO_BOOL", "truth", 1, "first")
 _simple(
     "matching", "MATCH_SEQUENCE MATCH_MAPPING GET_LEN", "match", 1, "tell", lambda s: s.each.name
 )
+_simple("matching", "CHECK_EXC_MATCH CHECK_EG_MATCH", "caught", 2, "tell")
 _simple("matching", "MATCH_KEYS", "match_keys", 2, "tell")
 _simple("matching", "MATCH_CLASS", "match_class", 3, "tell", lambda site: site.arg)
 _simple("displays", "BUILD_LIST BUILD_TUPLE BUILD_SET BUILD_MAP", "made", 1, "then")
@@ -390,7 +391,7 @@ KEPT: dict[str, str] = {
         ),
         "hands on what a generator that passed the gate yields": "SEND END_SEND CLEANUP_THROW",
         "handles an exception that is on its way": (
-            "CHECK_EG_MATCH CHECK_EXC_MATCH POP_EXCEPT PREP_RERAISE_STAR PUSH_EXC_INFO RERAISE "
+            "POP_EXCEPT PREP_RERAISE_STAR PUSH_EXC_INFO RERAISE "
             "CALL_INTRINSIC_2 LOAD_ASSERTION_ERROR"
         ),
         "calls the exit of a context that passed the gate": "WITH_EXCEPT_START",

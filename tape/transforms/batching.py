@@ -12,6 +12,7 @@ from tapegrad.tape.array.tensor import Tensor, make
 from tapegrad.tape.core.appearance import Appearance
 from tapegrad.tape.core.checks import as_result, refuse_complex, refuse_result
 from tapegrad.tape.core.dtypes import CONTINUOUS, NUMERIC
+from tapegrad.tape.core.errors import Noted
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.state import state
 from tapegrad.tape.core.trace import Trace
@@ -24,7 +25,7 @@ __all__ = ["BatchTrace", "NeedsLoop", "stacked"]
 _BATCHED = object()
 
 
-class NeedsLoop(BaseException):
+class NeedsLoop(Noted):
     """Python code asked for the value of a batched tensor, or examples differ in shape: they must
     be run one by one.
 

@@ -72,3 +72,14 @@ def test_by_both_of_two_arguments_with_an_integer_between():
         want = tg.grad(f, argnums=(0, 2))(X, LABELS, 2 * X)
         np.testing.assert_allclose(got[0], want[0])
         np.testing.assert_allclose(got[1], want[1])
+
+
+def test_a_shape_that_depends_on_values_is_differentiated_through_a_jitted_function():
+    mask = np.array([True, False, True])
+
+    def f(x):
+        return np.sum(x[x > 0.5] ** 2) + np.sum(x[mask])
+
+    x = np.array([0.2, 0.7, 0.9])
+    np.testing.assert_allclose(tg.grad(tg.jit(f))(x), tg.grad(f)(x))
+    np.testing.assert_allclose(tg.grad(tg.jit(f))(x[::-1].copy()), tg.grad(f)(x[::-1].copy()))

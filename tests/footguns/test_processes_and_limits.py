@@ -199,3 +199,14 @@ def test_sums_of_many_numbers_are_as_accurate_as_those_of_numpy():
     jitted = tg.jit(lambda x: np.sum(x * np.float32(1.5)))
     for _ in range(2):
         np.testing.assert_allclose(jitted(y), 0.15 * len(x), 1e-5)
+
+
+def test_the_first_function_of_math_in_a_process_is_known_when_it_is_recorded():
+    code = (
+        "import math, numpy as np, tapegrad as tg\n"
+        "def f(x):\n"
+        "    try: return math.cos(x[0]) * 2\n"
+        "    except TypeError: return x[0]\n"
+        "assert tg.jit(tg.value_and_grad(f))(np.zeros(1))[0] == 2\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import linecache
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ def f(x0):
 class Program:
     """Writes a function of an array with four elements; `seed` says which."""
 
+    begin = BEGIN
+    space: ClassVar[dict[str, Any]] = {"np": np}
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.lines: list[str] = []
@@ -42,12 +45,12 @@ class Program:
             self._statement()
         ends = [f"np.sum(np.cos({a}))" for a in self.arrays]
         ends += [f"np.sin({n})" for n in self.numbers] + [f"sum({li}) * 0.3" for li in self.lists]
-        self.source = BEGIN + "\n".join([*self.lines, f"    return {' + '.join(ends)}\n"])
+        self.source = self.begin + "\n".join([*self.lines, f"    return {' + '.join(ends)}\n"])
         self.function = self._made(f"<stores {seed}>")
 
     def _made(self, name: str) -> Callable[[Any], Any]:
         linecache.cache[name] = len(self.source), None, self.source.splitlines(True), name
-        scope: dict[str, Any] = {"np": np}
+        scope = dict(self.space)
         exec(compile(self.source, name, "exec"), scope)
         return scope["f"]  # type: ignore[no-any-return]
 
@@ -121,6 +124,7 @@ class Program:
             self._out, self._list, self._swap, self._whole, self._call, self._mask, self._hold,
             self._function, self._iterator, self._sorted, self._sum, self._rows, self._stencil,
             self._seen_otherwise, self._parts, self._chained, self._given_on, self._cast,
+            self._update_number,
         ]  # fmt: skip
         if self.depth < 2:
             ways += [self._over_array, self._over_range, self._branch, self._try]
@@ -167,6 +171,18 @@ class Program:
         array = self._any()
         value = self._pick(self._number(), self._array(self.arrays[array]))
         self._emit(f"{array} {self._pick('+=', '*=', '-=')} {value}")
+
+    def _update_number(self) -> None:
+        """Numbers do not change: whoever else holds one keeps what it was."""
+        if not self.numbers:
+            self._name()
+        number, kept = self._pick(*self.numbers), self._new("n")
+        held, index = self._pick((kept, ""), (self._new("l"), "[0]"))
+        self._emit(f"{held} = [{number}, 0.5]" if index else f"{kept} = {number}")
+        self._emit(f"{held}{index} {self._pick('+=', '*=')} {self._number()}")
+        if index:
+            self._emit(f"{kept} = {held}[0] * {number}")
+        self.numbers.append(kept)
 
     def _copy(self) -> None:
         array, name = self._any(), self._new("c")

@@ -11,11 +11,12 @@ import numpy as np
 import places
 import places_beyond
 import places_in_c
+import places_of_classes
 import places_of_objects
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from places_of_objects import PLACES
+from places_of_classes import PLACES
 
 import tapegrad as tg
 from tapegrad.tape.core.errors import Abandoned
@@ -28,7 +29,8 @@ X = np.array([0.5, -1.0, 2.0])
 @contextmanager
 def world_as_before():
     """Put back what changes of places leave: modes of NumPy, the environment, globals."""
-    spaces = [vars(places), vars(places_beyond), vars(places_in_c), vars(places_of_objects)]
+    modules = (places, places_beyond, places_in_c, places_of_objects, places_of_classes)
+    spaces = [vars(module) for module in modules]
     before, environment = [dict(space) for space in spaces], dict(os.environ)
     try:
         with np.printoptions(), decimal.localcontext():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from stores import Program
+from stores_of_objects import ObjectProgram
 
 import tapegrad as tg
 
@@ -23,7 +24,7 @@ def slope(f: Any) -> float | None:
     h = 1e-6
     try:
         here, ahead, behind = f(POINT), f(POINT + h * WAY), f(POINT - h * WAY)
-    except ValueError:
+    except (ValueError, IndexError):
         return None
     right, left = (ahead - here) / h, (here - behind) / h
     size = 1 + abs(right)
@@ -32,8 +33,8 @@ def slope(f: Any) -> float | None:
     return None if abs(right - left) > 1e-3 * size else (right + left) / 2
 
 
-def check(seed: int, *ways: str) -> None:
-    program = Program(seed)
+def check(seed: int, *ways: str, kind: type[Program] = Program) -> None:
+    program = kind(seed)
     f = program.function
     expected = slope(f)
     if expected is None:
@@ -86,6 +87,26 @@ def test_stores_by_other_ways(seed, way):
 @pytest.mark.parametrize("seed", range(10_000, 10_012))
 def test_compiled_stores(seed):
     check(seed, "jit")
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("way", ["eager", "imperative", "batches"])
+def test_stores_by_objects(seed, way):
+    for each in range(300_000 + 20 * seed, 300_000 + 20 * seed + 20):
+        check(each, way, kind=ObjectProgram)
+
+
+@pytest.mark.parametrize("seed", range(300_000, 300_006))
+def test_compiled_stores_by_objects(seed):
+    check(seed, "jit", kind=ObjectProgram)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", range(100))
+def test_many_stores_by_objects(seed):
+    for each in range(400_000 + 20 * seed, 400_000 + 20 * seed + 20):
+        check(each, "eager", "imperative", "batches", kind=ObjectProgram)
+    check(400_000 + 20 * seed, "jit", kind=ObjectProgram)
 
 
 @pytest.mark.deep

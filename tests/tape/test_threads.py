@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 import tapegrad as tg
 
@@ -158,3 +159,42 @@ def test_the_global_switch_is_seen_by_new_threads():
     thread.start()
     thread.join()
     assert seen == [True]
+
+
+def _squares_by_threads(x):
+    out = np.zeros(3)
+
+    def work(i):
+        out[i] = x[i] ** 2
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return np.sum(out)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_refused_in_a_thread_is_raised_where_its_function_was_transformed():
+    x = np.array([1.0, 2.0, 3.0])
+    for run in (
+        lambda: tg.grad(_squares_by_threads)(x),
+        lambda: tg.jvp(_squares_by_threads, (x,), (x,)),
+        lambda: tg.adapt(_squares_by_threads)(tg.tensor(x)),
+    ):
+        with pytest.raises(tg.TracedArrayError):
+            run()
+    assert tg.vmap(_squares_by_threads)(np.stack([x, 2 * x])).tolist() == [14.0, 56.0]
+
+
+def test_threads_that_a_function_begins_differentiate_inside_of_it():
+    def slope(v):
+        return tg.grad(lambda y: y * y * v)(v)
+
+    def f(x):
+        with ThreadPoolExecutor(2) as pool:
+            return sum(pool.map(slope, list(x)))
+
+    x = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(tg.grad(f)(x), 4 * x)

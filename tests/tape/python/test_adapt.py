@@ -215,3 +215,18 @@ def test_what_is_written_by_out_stays_in_the_graph():
     t, kept = tg.tensor(X), np.empty(3)
     np.multiply(t, 2.0, out=kept)  # imperative code writes numbers
     np.testing.assert_allclose(kept, 2 * X)
+
+
+def test_what_an_adapted_function_has_computed_is_a_number_and_does_not_change():
+    def f(x):
+        loss = np.sum(x**2)
+        total, kept = loss, [loss, loss]
+        total += np.sum(x)
+        kept[0] *= 2.0
+        return loss + 10 * total + 100 * kept[1]
+
+    x = tg.tensor([1.0, 2.0])
+    result = tg.adapt(f)(x)
+    result.backward()
+    assert result.item() == f(np.array([1.0, 2.0])) == 585.0
+    assert x.grad.tolist() == [111 * 2 + 10, 111 * 4 + 10]

@@ -128,3 +128,17 @@ def test_an_error_of_code_that_takes_no_tensors_says_what_to_do():
     with pytest.raises(TypeError) as caught:
         tg.grad(lambda x: len(3) * x)(1.0)
     assert not hasattr(caught.value, "__notes__")
+
+
+def test_an_array_in_an_object_of_the_function_s_own_is_not_from_outside():
+    class Box:
+        pass
+
+    def f(x):
+        held, w = Box(), np.zeros(3)
+        held.w = w
+        w[0] = x
+        held.twice = x * 2
+        return np.sum(w) + held.twice
+
+    assert tg.vmap(f)(np.array([1.0, 2.0])).tolist() == [3.0, 6.0]
