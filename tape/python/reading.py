@@ -49,7 +49,6 @@ from tapegrad.tape.python.compiled import is_compiled, written_function
 from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.images import Images
-from tapegrad.tape.python.imaging import PLAIN
 from tapegrad.tape.python.lending import WRITERS, written_by
 from tapegrad.tape.python.operators import BINARY, CONVERT
 from tapegrad.tape.python.promotion import Promoted
@@ -57,6 +56,7 @@ from tapegrad.tape.python.rewriting import LIGHT, Level
 from tapegrad.tape.python.sparse_operands import product
 from tapegrad.tape.python.thunks import Thunk, chain, constant
 from tapegrad.tape.python.walks import walked
+from tapegrad.tape.python.wrapped import of_lists, of_objects
 
 __all__ = ["Reader"]
 
@@ -223,8 +223,8 @@ class Reader(Memory):
                 if wants_arguments(found) or (function in WRITERS and self.lent):
                     return None
                 if type(found) is not Replacement:
-                    return _of_lists(function)
-                return _of_objects(function, found) if is_shown(function) else found
+                    return of_lists(function)
+                return of_objects(function, found) if is_shown(function) else found
         elif kind is MethodWrapperType or kind in _UNBOUND:
             if function.__objclass__ is np.ndarray:
                 return None
@@ -463,43 +463,3 @@ _GENERATORS = frozenset({"Generator", "RandomState"})
 def _is_promoted(value: Any) -> bool:
     """Whether a value stands for a plain array, or is a view of what does."""
     return isinstance(value, Tensor) and Promoted in (type(value), type(value.base))
-
-
-def _of_objects(function: Any, found: Replacement) -> Any:
-    """Return what calls a replacement, or asks the objects of the user's among the arguments."""
-    made = _WITH_OBJECTS.get(function)
-    if made is None:
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if kwargs or not all(type(a) in _KNOWN for a in args):
-                gate: Any = current.get()
-                return gate.call_with(function, args, kwargs)()
-            return found(*args)
-
-        made = _WITH_OBJECTS[function] = call
-    return made
-
-
-_WITH_OBJECTS: dict[Any, Any] = {}
-_KNOWN = frozenset((Tensor, Float, np.float64, *PLAIN))
-_WITH_LISTS: dict[Any, Any] = {}
-
-
-def _of_lists(function: Any) -> Any:
-    """Return what calls a function of NumPy's, which asks tensors but not what is in a list."""
-    made = _WITH_LISTS.get(function)
-    if made is None:
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not kwargs and args and type(args[0]) is Tensor:
-                return function(*args)
-            gate = current.get()
-            if "out" in kwargs and isinstance(gate, Reader) and gate.lent:
-                return gate.call_with(function, args, kwargs)()
-            first = type(args[0]) if args else None
-            if first in (list, tuple) or (first is np.ndarray and holds_tensor(args)):
-                return called_for(function, args, kwargs)(*args, **kwargs)
-            return function(*args, **kwargs)
-
-        made = _WITH_LISTS[function] = call
-    return made

@@ -4,28 +4,33 @@ import math
 
 import numpy as np
 import pytest
+import written_loops
+import written_programs
 from written_loops import (
-    AS_WRITTEN,
-    ONE_OPERATION,
     N,
     X,
-    a_list_whose_slice_is_read,
     a_loop_in_a_loop,
     appended,
     broken,
-    euler,
     in_two_ways,
     indexed,
-    mini_batches,
     newton,
-    objects_with_slots,
-    slices_stored,
     stored,
     swapped,
+)
+from written_programs import (
+    a_list_whose_slice_is_read,
+    euler,
+    mini_batches,
+    objects_with_slots,
+    slices_stored,
 )
 
 import tapegrad as tg
 from tapegrad.compile.plans import loop_primitives
+
+ONE_OPERATION = written_loops.ONE_OPERATION + written_programs.ONE_OPERATION
+AS_WRITTEN = written_loops.AS_WRITTEN + written_programs.AS_WRITTEN
 
 
 @pytest.mark.parametrize("function", ONE_OPERATION + AS_WRITTEN, ids=lambda f: f.__name__)
@@ -263,7 +268,7 @@ def test_an_argument_that_is_written_into_is_the_callers():
 def test_the_reason_is_told_where_a_loop_is_unrolled():
     text = tg.jit(a_list_whose_slice_is_read).explain(X)
     assert "# loop: unrolled, since it uses a list to which it appends, at " in text
-    assert "written_loops.py:" in text
+    assert "written_programs.py:" in text
 
 
 def test_what_a_loop_reads_from_outside_is_looked_at_in_each_call():

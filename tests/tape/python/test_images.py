@@ -382,7 +382,7 @@ def test_making_an_image_does_not_depend_on_the_file_or_more_than_in_proportion_
         steps[lines, padding != ""] = _calls(
             lambda c=scope["f"].__code__: with_gates(c, FULL, current)
         )
-    assert steps[30, False] == steps[30, True]
+    assert steps[30, True] < 1.01 * steps[30, False]
     assert steps[60, False] < 2.1 * steps[30, False]
 
 
