@@ -2,10 +2,10 @@
 
     python examples/digits_convolution.py --picture losses.png
 
-Two convolutions, a batch norm and a linear layer tell the ten digits, which tapegrad ships, apart; a fifth
-of the images is held out. Forward pass, backward pass, clipping by the norm of all gradients, and the update with momentum are one
-function of arrays, which ``tg.jit`` compiles. Nothing in it is special to compiling: without the
-decorator it does the same, only slower.
+Two convolutions, a batch norm and a linear layer tell the ten digits apart, which tapegrad ships; a
+fifth of the images is held out. Forward pass, backward pass, clipping by the norm of all gradients, and
+the update with momentum are one function of arrays, which ``tg.jit`` compiles. Nothing in it is special
+to compiling: without the decorator it does the same, only slower.
 """
 
 import argparse

@@ -2,8 +2,9 @@
 
     python examples/digits_fit.py --checkpoint run.npz --picture history.png
 
-A network with one hidden layer learns the digits that tapegrad ships: two thirds of them are learnt, others
-say when to stop, and a fifth is held out to the end. The learning rate is halved where nothing improves.
+A network with one hidden layer learns the digits that tapegrad ships: two thirds of them are learnt,
+others say when to stop, and a fifth is held out to the end. The learning rate is halved where nothing
+improves.
 
 Stop it with Ctrl-C and start it again: it goes on, and ends with the same numbers as without. With
 ``--processes 2`` the gradients are computed by two processes, which changes the order of sums, and not

@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         f"{np.sqrt(found.fun):.1f} m with {weights}, after {found.nfev} calls"
     )
     print(
-        f"the {len(unknown)} heights that nobody measured, by {off:.1f} m; they vary by {heights.std():.1f} m"
+        f"the {len(unknown)} heights that nobody measured, by {off:.1f} m (of {heights.std():.1f})"
     )
     if chosen.picture:
         draw(chosen.picture, {"surface": last.reshape(true.shape), "terrain": true}, places)

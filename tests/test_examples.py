@@ -98,8 +98,7 @@ def test_a_recurrent_network_knows_more_with_each_row(capsys, picture):
 
 @needs("scipy", "statsmodels")
 def test_a_gaussian_process_has_the_density_of_a_normal_distribution_and_predicts(capsys, picture):
-    from scipy.stats import multivariate_normal
-
+    stats = pytest.importorskip("scipy.stats")
     example = load("gaussian_process")
     run = example.main(["--every", "6", "--steps", "60", *picture])
     found, p = run["found"], run["p"]
@@ -108,7 +107,7 @@ def test_a_gaussian_process_has_the_density_of_a_normal_distribution_and_predict
     values = y[known] - y[known].mean()
     spread = example.covariance(p, t[known], t[known])
     spread += p["noise"]["size"] ** 2 * np.eye(known.sum())
-    density = multivariate_normal(np.zeros(known.sum()), spread).logpdf(values)
+    density = stats.multivariate_normal(np.zeros(known.sum()), spread).logpdf(values)
     np.testing.assert_allclose(-found.fun, density, rtol=1e-6)
     assert np.max(np.abs(found.jac)) < 0.1 and -found.fun > -60
     assert np.sqrt(np.mean(run["error"] ** 2)) < 3
@@ -133,12 +132,10 @@ def test_a_kalman_filter_finds_the_variances_of_the_textbook(capsys, picture):
 
 @needs("statsmodels")
 def test_a_logistic_regression_has_the_errors_and_effects_of_statsmodels(capsys, picture):
-    from statsmodels.api import Logit
-
     example = load("logistic_regression")
     run = example.main(picture)
     X, y = example.students()
-    reference = Logit(y, X).fit(disp=False, tol=1e-12)
+    reference = pytest.importorskip("statsmodels.api").Logit(y, X).fit(disp=False, tol=1e-12)
     np.testing.assert_allclose(run["w"], reference.params, rtol=1e-6)
     np.testing.assert_allclose(run["errors"], reference.bse, rtol=1e-6)
     np.testing.assert_allclose(run["loss"], -reference.llf, rtol=1e-9)
@@ -150,13 +147,11 @@ def test_a_logistic_regression_has_the_errors_and_effects_of_statsmodels(capsys,
 
 @needs("scipy", "statsmodels")
 def test_an_oscillator_has_the_period_of_the_sunspots(capsys, picture):
-    from scipy.integrate import solve_ivp
-
     example = load("ode_fit")
     run = example.main(picture)
     x, counts = run["x"], example.sunspots()[1]
     w, m, k = np.exp(x[:3])
-    exact = solve_ivp(
+    exact = pytest.importorskip("scipy.integrate").solve_ivp(
         lambda t, s: [s[1], -(w**2) * s[0] - m * (s[0] ** 2 / k**2 - 1) * s[1]],
         (0, len(counts)), x[3:], rtol=1e-10, atol=1e-10, t_eval=np.arange(len(counts)),
     )  # fmt: skip
