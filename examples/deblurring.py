@@ -4,8 +4,8 @@
 
 A sheet of 96 digits, which tapegrad ships, is seen out of focus: blurred by a Gaussian, and with noise.
 The sharp sheet is asked for. It is the one that, blurred in the same way, looks like what was seen, and
-whose neighbouring pixels differ little: the second keeps what the noise has made of high frequencies from
-coming back.
+whose neighbouring pixels differ little: the second keeps what the noise has made of high frequencies
+from coming back.
 
 A blur is a product of spectra: gradients go through ``np.fft.rfft2``, the complex product and
 ``np.fft.irfft2``. The same function runs as it is and compiled.
