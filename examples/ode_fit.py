@@ -101,9 +101,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         f"pi / w = {period:.2f} +- {period * errors[0]:.2f} years, m = {np.exp(found.x[1]):.3f}, "
         f"k = {np.exp(found.x[2]):.2f} after {found.nfev} calls"
     )
-    print(
-        f"{explained:.0%} of the variance explained; the years after {KNOWN} are missed by {miss:.0f} spots (root mean square)"
-    )
+    print(f"{explained:.0%} of the variance explained")
+    print(f"the years after {KNOWN} are missed by {miss:.0f} spots (root mean square)")
     if chosen.picture:
         draw(chosen.picture, years, counts, found.x)
     return {"x": found.x, "errors": errors, "explained": explained, "miss": miss}
