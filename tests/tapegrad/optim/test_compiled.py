@@ -25,6 +25,7 @@ OPTIMISERS = {
         weight_decay=0.1,
         mask={"w": True, "b": False},
     ),
+    "amsgrad": optim.amsgrad(0.1),
     "lion": optim.lion(optim.exponential_decay(0.1, 5, 0.5, staircase=True)),
     "clipped": optim.chain(
         optim.clip_by_value(3.0), optim.clip_by_norm(2.0), optim.clip_by_global_norm(1.0),
