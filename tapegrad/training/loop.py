@@ -117,11 +117,6 @@ class Loop:
         """The learning rate of the next step; None if the optimiser has its own."""
         return self._rate_at(self.step)
 
-    def _rate_at(self, step: int) -> float | None:
-        if not self._step.takes_rate or self._rate is not None:
-            return self._rate
-        return float(self._step.rate_at(step))
-
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         if not self._step.takes_rate:
@@ -130,6 +125,11 @@ class Loop:
                 "optimiser, as in fit(..., tg.optim.adam, learning_rate=0.1)"
             )
         self._rate = float(at_least(value, RATE))
+
+    def _rate_at(self, step: int) -> float | None:
+        if not self._step.takes_rate or self._rate is not None:
+            return self._rate
+        return float(self._step.rate_at(step))
 
     def stop(self, why: str = "hook") -> None:
         """End the training after this step."""

@@ -42,14 +42,14 @@ class Progress:
         return tqdm(total=self.total or None, initial=self.done, unit="step", file=self.stream)
 
     def step(
-        self, epoch: int, loss: float, norm: float, more: dict[str, float], count: int = 1
+        self, epoch: int, loss: float, norm: float, more: dict[str, float], steps: int = 1
     ) -> None:
         """Show that a step is done, or several."""
-        self.done += count
+        self.done += steps
         if not self.shown:
             return
         if self._bar is not None:
-            self._bar.update(count)
+            self._bar.update(steps)
         now = time.perf_counter()
         last = self.done == self.total
         if now - self._last < (_PAUSE if self.terminal else _LONG_PAUSE) and not last:
