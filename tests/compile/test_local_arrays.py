@@ -48,8 +48,22 @@ def masked(w, labels):
     return table * w[0]
 
 
+def counted(w, labels):
+    table = np.zeros(4)
+    np.add.at(table, labels, 1.0)
+    np.subtract.at(table, (labels,), w[:3])
+    return table * w[0]
+
+
+def triangular(w, labels):
+    factor = np.zeros((2, 2))
+    factor[np.tril_indices(2)] = w[:3]
+    return factor @ factor.T * np.hanning(5)[labels[0]]
+
+
 @pytest.mark.parametrize(
-    "function", [one_hot, row, single, stored, stored_in_parts, changed_between, masked]
+    "function",
+    [one_hot, row, single, stored, stored_in_parts, changed_between, masked, counted, triangular],
 )
 def test_an_array_made_inside_is_indexed_by_arguments(function):
     compiled = tg.jit(function)
@@ -60,7 +74,9 @@ def test_an_array_made_inside_is_indexed_by_arguments(function):
     assert compiled.stats().eager_calls == 0 and compiled.stats().traces == 1
 
 
-@pytest.mark.parametrize("function", [one_hot, row, single, stored, changed_between])
+@pytest.mark.parametrize(
+    "function", [one_hot, row, single, stored, changed_between, counted, triangular]
+)
 def test_and_its_gradient_is_compiled(function):
     gradient = tg.grad(lambda w, labels: np.sum(function(w, labels) ** 2))
     compiled = tg.jit(gradient)
