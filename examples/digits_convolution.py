@@ -1,10 +1,11 @@
 """A convolutional network learns handwritten digits; the whole step is compiled.
 
-    python examples/digits_convolution.py
+    python examples/digits_convolution.py --picture losses.png
 
-Forward pass, backward pass, clipping by the norm of all gradients, and the update with momentum are one
-function of arrays, which ``tg.jit`` compiles. Nothing in it is special to compiling: without the
-decorator it does the same, only slower.
+Two convolutions, a batch norm and a linear layer tell the ten digits apart, which tapegrad ships; a
+fifth of the images is held out. Forward pass, backward pass, clipping by the norm of all gradients, and
+the update with momentum are one function of arrays, which ``tg.jit`` compiles. Nothing in it is special
+to compiling: without the decorator it does the same, only slower.
 """
 
 import argparse
@@ -78,16 +79,37 @@ def train(step: Any, steps: int, seed: int = 0) -> tuple[list[float], list[float
     return losses, seconds, float(np.mean(right))
 
 
+def draw(path: str, runs: dict[str, Any]) -> None:
+    """Save a picture of losses over steps, and over seconds."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError:
+        print("no picture: matplotlib is not installed")
+        return
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+    for name, (losses, seconds, _) in runs.items():
+        left.semilogy(losses, label=name, lw=1, ls="--" if name == "compiled" else "-")
+        right.semilogy(np.cumsum(seconds), losses, label=name, lw=1)
+    left.set(xlabel="steps", ylabel="loss")
+    right.set(xlabel="seconds, with those of compiling")
+    left.legend()
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train with the step as it is and compiled, and print how they compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=200)
-    steps = parser.parse_args(arguments).steps
+    parser.add_argument("--picture", help="a file for the picture")
+    chosen = parser.parse_args(arguments)
     runs = {}
     for name, function in {"as it is": step, "compiled": tg.jit(step)}.items():
-        losses, seconds, accuracy = runs[name] = train(function, steps)
+        losses, seconds, accuracy = runs[name] = train(function, chosen.steps)
         middle = np.median(seconds) * 1e3
         print(f"{name:9}  loss {losses[-1]:.4f}  held out {accuracy:.1%}  step {middle:.2f} ms")
+    if chosen.picture:
+        draw(chosen.picture, runs)
     return runs
 
 

@@ -21,7 +21,7 @@ ROOMS = {  # the folders inside a layer: a room imports itself and those before 
     "compile": ["backends", "passes", "fusion", "plans", "jitted"],
 }
 #: Extras: imported inside the function that needs them.
-OPTIONAL = {"cloudpickle", "graphviz", "matplotlib", "scipy", "tqdm"}
+OPTIONAL = {"cloudpickle", "distributed", "graphviz", "matplotlib", "scipy", "tqdm"}
 
 
 class Import(NamedTuple):

@@ -8,6 +8,10 @@ Where a reduction leaves some axes and the last axis is not among them, its resu
 *rows* of the space, and the group may go on with them: with operations on the rows, and with operations
 on the elements that use them (a softmax, a norm and its gradient, the normalisation of channels). The
 kernel then runs over each row several times.
+
+What hangs together is grouped first (`components.py`). Of small groups that have nothing in common
+several then become one, since a call of a kernel takes longer than what it does: equal ones in equal
+numbers, so that these share a kernel, too.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.compile.fusion import elements
+from tapegrad.compile.fusion.components import components
 from tapegrad.compile.passes.layout import shown
 from tapegrad.compile.passes.reductions import leaves_rows, reduction_of
 from tapegrad.compile.passes.windows import windows_of
@@ -32,7 +37,8 @@ FEWEST_SCALAR_OPERATIONS = 3
 #: their size, and equal parts of an unrolled loop share a kernel when they are cut alike.
 MOST_ENTRIES = 96
 MOST_OPERANDS = 24
-#: How many of the latest groups over one space an entry that needs none of them is offered.
+#: How many of the latest groups of one component an entry that needs none of them is offered, and
+#: how many of the latest small groups another one that has nothing to do with them.
 LATEST = 4
 #: Up to so many elements a call takes longer than what it does.
 FEW_ELEMENTS = 4096
@@ -102,11 +108,14 @@ def space(entry: Node) -> tuple[int, ...]:
 class _Partition:
     """The steps found so far, and what each needs."""
 
-    def __init__(self, shown: set[Node], entries: Iterable[Node]) -> None:
+    def __init__(
+        self, shown: set[Node], entries: Iterable[Node], component: dict[Node, Node]
+    ) -> None:
         self.shown = shown
         self.steps: list[Group | Step] = []
         self.maker: dict[Node, Group | Step] = {}
-        self.by_space: dict[tuple[int, ...], list[Group]] = {}
+        self.component = component
+        self.by_space: dict[Any, list[Group]] = {}  # and by component
         self.reduced: set[Node] = set()
         #: The numbers of steps that another step needs.
         self.used: set[int] = set()
@@ -142,7 +151,7 @@ class _Partition:
             if entry.primitive.family != "reduction":
                 group.per_row.add(entry)
             return
-        groups = self.by_space.setdefault(space(entry), [])
+        groups = self.by_space.setdefault((space(entry), self.component[entry]), [])
         group = self._choose(groups, entry, sources)
         if group is None:
             group = self.new(Group(space(entry)))
@@ -162,19 +171,97 @@ class _Partition:
             return False
         if any(self.maker.get(o) is other for o in _read_elsewhere(entry)):
             return False
-        operands = (group.operands | other.operands | self._outside(entry, group)) - {
-            *group.entries, *other.entries,
-        }  # fmt: skip
-        if len(operands) > MOST_OPERANDS or len(group.entries) + len(other.entries) >= MOST_ENTRIES:
+        if not _fit_together(group, other, self._outside(entry, group)):
             return False
-        group.entries = sorted([*group.entries, *other.entries], key=self.places.__getitem__)
-        group.operands = operands
+        self.by_space[group.space, self.component[entry]].remove(other)
+        self._unite(group, other)
+        return True
+
+    def _unite(self, group: Group, other: Group) -> None:
+        """Move all that a group holds to another one."""
+        entries = {*group.entries, *other.entries}
+        group.entries = sorted(entries, key=self.places.__getitem__)
+        group.operands = (group.operands | other.operands) - entries
+        group.reduced = group.reduced or other.reduced
+        group.per_row |= other.per_row
         for moved in other.entries:
             self.maker[moved] = group
-        self.by_space[group.space].remove(other)
         self.add(group, other.needs)
+        if other.number in self.used:
+            self._replace(other, group)
         other.entries, other.needs = [], set()
-        return True
+
+    def _replace(self, old: Group, new: Group) -> None:
+        """Let everything that needs a group need another one in its place."""
+        self.used.add(new.number)
+        above = new.above | 1 << new.number
+        for step in self.steps:
+            if step.above >> old.number & 1:
+                step.above |= above
+                if old in step.needs:
+                    step.needs = (step.needs - {old}) | {new}
+
+    def keep_company(self) -> None:
+        """Make one group of several small ones that have nothing in common.
+
+        Those that compute the same are united in equal numbers. What there is as often as something
+        else (once, or in each step of an unrolled loop) joins this.
+        """
+        alike: dict[Any, list[Group]] = {}
+        for step in self.steps:
+            if isinstance(step, Group) and step.entries and math.prod(step.space) <= FEW_ELEMENTS:
+                what = step.space, tuple(entry.primitive for entry in step.entries)
+                alike.setdefault(what, []).append(step)
+        rows: dict[Any, list[list[Group]]] = {}
+        for (shape, _), groups in alike.items():
+            groups = self._in_equal_numbers(groups)
+            others = rows.setdefault((shape, len(groups)), [])
+            for row in others[-LATEST:]:
+                if all(self._may_unite(*pair) for pair in zip(row, groups)):
+                    groups = self._united(row, groups)
+                    break
+            if groups:
+                others.append(groups)
+
+    def _in_equal_numbers(self, groups: list[Group]) -> list[Group]:
+        """Unite groups that compute the same, as many as a kernel holds and equally many in each."""
+        most, operands = 0, set[Node]()
+        for group in groups:
+            operands |= group.operands
+            if len(operands) > MOST_OPERANDS or (most + 1) * len(group.entries) >= MOST_ENTRIES:
+                break
+            most += 1
+        number = -(-len(groups) // max(most, 1))
+        size = -(-len(groups) // number)
+        result: list[Group] = []
+        held = size
+        for group in groups:
+            if held < size and self._may_unite(result[-1], group):
+                self._unite(result[-1], group)
+                held += 1
+            else:
+                result.append(group)
+                held = 1
+        return result
+
+    def _united(self, row: list[Group], groups: list[Group]) -> list[Group]:
+        """Unite groups with those at the same place in a row; return the ones that could not be."""
+        left = []
+        for group, other in zip(row, groups):
+            if self._may_unite(group, other):
+                self._unite(group, other)
+            else:
+                left.append(other)  # uniting the ones before has put one above the other
+        return left
+
+    def _may_unite(self, group: Group, other: Group) -> bool:
+        if group.above >> other.number & 1 or other.above >> group.number & 1:
+            return False
+        if group.reduced != other.reduced and all(
+            any(entry in self.reduced for entry in each.entries) for each in (group, other)
+        ):
+            return False
+        return _fit_together(group, other, set())
 
     def place_alias(self, entry: Node) -> bool:
         """Put a view that changes only the shape of values of rows where these are, if it can be."""
@@ -250,11 +337,17 @@ class _Partition:
         return not _with_all_above(sources - {group}) >> group.number & 1
 
 
-def _is_company(group: Group, entry: Node) -> bool:
-    """Whether an entry gains by joining a group from which it needs nothing.
+def _fit_together(group: Group, other: Group, more: set[Node]) -> bool:
+    """Whether one kernel can hold two groups, and something that has more operands."""
+    operands = (group.operands | other.operands | more) - {*group.entries, *other.entries}
+    entries = len(group.entries) + len(other.entries)
+    return len(operands) <= MOST_OPERANDS and entries < MOST_ENTRIES
 
-    If there is much to do, to read something together is a gain; to save a call is none, and equal parts
-    that stay apart share their kernels.
+
+def _is_company(group: Group, entry: Node) -> bool:
+    """Whether an entry gains by joining a group of its component from which it needs nothing.
+
+    If there is much to do, to read something together is a gain; to save a call is none.
     """
     if math.prod(group.space) <= FEW_ELEMENTS:
         return True
@@ -296,15 +389,17 @@ def partition(program: Program, *, small: bool = False) -> list[Group | Step]:
 
     With `small`, also groups that are not worth the call of a kernel from Python are groups.
     """
-    parts = _Partition(shown(program), program.entries)
+    lowered = [entry for entry in program.entries if elements.can_lower(entry, program.weak)]
+    parts = _Partition(shown(program), program.entries, components(lowered, space))
     for entry in program.entries:
-        if elements.can_lower(entry, program.weak):
+        if entry in parts.component:
             parts.place(entry)
         elif not parts.place_alias(entry):
             sources = parts.sources(entry)
             step = parts.new(Step(entry))
             parts.add(step, sources)
             parts.maker[entry] = step
+    parts.keep_company()
     steps = [step for step in parts.steps if isinstance(step, Step) or step.entries]
     return _ordered(steps if small else _without_small(steps, program))
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.tape.array.application import bind
 from tapegrad.tape.array.mutation import promoted
+from tapegrad.tape.array.paths import HOLE
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.primitive import functions
+from tapegrad.tape.core.primitive import functions, primitives
 from tapegrad.tape.core.types import Array, AxisLike
 
 __all__ = ["accumulate", "at", "reduce", "reduceat"]
@@ -118,6 +120,33 @@ def reduceat(ufunc: Any, array: Tensor, indices: Array, axis: AxisLike) -> Array
     return functions[np.stack](pieces, axis)
 
 
+def _is_mask(index: Any) -> bool:
+    return (index if isinstance(index, Tensor) else np.asarray(index)).dtype == bool
+
+
+def _stays(target: Tensor, operand: Any) -> bool:
+    """Whether a sum with an operand has the dtype of the target."""
+    number = isinstance(operand, int | float) and not isinstance(operand, bool)
+    other = (
+        operand if number else np.asarray(operand).dtype if _is_plain(operand) else operand.dtype
+    )
+    return np.result_type(target.dtype, other) == target.dtype and target.dtype.kind in "fc"
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, Tensor)
+
+
+def _add_at(target: Tensor, positions: Any, operand: Any) -> None:
+    """Add at positions in one operation: what is there comes first, then one value after another."""
+    values = functions[np.broadcast_to](operand, positions.shape)
+    parts = [functions[np.reshape](part, (-1,)) for part in (target, values)]
+    places = [np.arange(target.size), functions[np.reshape](positions, (-1,))]
+    flat, where = functions[np.concatenate](parts), functions[np.concatenate](places)
+    total = bind(primitives["scatter_add"], flat, where, shape=(target.size,), spec=(HOLE,))
+    target[...] = functions[np.reshape](total, target.shape)
+
+
 def at(ufunc: Any, target: Any, indices: Array, operand: Any) -> None:
     """Apply a function in place at `indices`, once for each time that an index occurs.
 
@@ -135,12 +164,18 @@ def at(ufunc: Any, target: Any, indices: Array, operand: Any) -> None:
         )
     places = indices if type(indices) is tuple else (indices,)
     basic = all(isinstance(i, slice | int) or i is None or i is Ellipsis for i in places)
-    if basic or all(np.asarray(i).dtype == bool for i in places):
+    if basic or all(_is_mask(i) for i in places):
         # No element is named twice.
         part = target[indices]
         target[indices] = ufunc(part) if ufunc.nin == 1 else ufunc(part, operand)
         return
-    positions = np.arange(target.size).reshape(target.shape)[indices]
+    numbers: Any = np.arange(target.size).reshape(target.shape)
+    if any(isinstance(i, Tensor) for i in places):
+        numbers = Tensor(numbers, constant=True)
+    positions = numbers[indices]
+    if ufunc.ufunc in (np.add, np.subtract) and _stays(target, operand):
+        _add_at(target, positions, operand if ufunc.ufunc is np.add else -operand)
+        return
     values = None
     if ufunc.nin == 2:
         values = functions[np.reshape](

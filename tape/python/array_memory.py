@@ -12,10 +12,11 @@ import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.appearance import cut
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.python.gate import current
 from tapegrad.tape.python.imaging import Imaging
 from tapegrad.tape.python.lending import owners_in
-from tapegrad.tape.python.promotion import Promotions, is_traced, owner_of
+from tapegrad.tape.python.promotion import Promotions, indexes, is_traced, owner_of
 
 __all__ = ["Memory"]
 
@@ -90,10 +91,14 @@ class Memory(Imaging):
             outermost.watch()
         return promotions.tensor_of(array)
 
-    def is_written_apart(self, array: Any, value: Any) -> bool:
+    #: Whether an index is noted, and not its value: then it makes traced what it reads and writes.
+    notes_indices = False
+
+    def is_written_apart(self, array: Any, value: Any, key: Any = ...) -> bool:
         """Whether a store into a plain array goes into the tensor that stands for it."""
         return (
             is_traced(value)
+            or (self.notes_indices and array.dtype.kind in NUMERIC and indexes(key))
             or (self.promotions is not None and self.promotions.find(array) is not None)
             or (not array.flags.writeable and id(owner_of(array)) in self.lent)
         )

@@ -14,10 +14,10 @@ _COMPUTING = tuple(
     f"tapegrad.{name}"
     for name in words(
         "array_api clipping compile.jitted integration linalg math nnet.activations nnet.layers "
-        "nnet.losses nnet.util ops optim.checks optim.limits optim.optimisers optim.quasi_newton "
-        "optim.scaling optim.schedules optim.transformation optim.wrappers tape.array tape.core.as_is "
-        "tape.core.kinds tape.core.primitive tape.core.pytree tape.program tape.transforms "
-        "tensor_base tensor_creation tensor_manip training.steps trees"
+        "nnet.losses nnet.util ops optim.checks optim.limits optim.moments optim.optimisers "
+        "optim.quasi_newton optim.scaling optim.schedules optim.transformation optim.wrappers "
+        "tape.array tape.core.as_is tape.core.kinds tape.core.primitive tape.core.pytree tape.program "
+        "tape.transforms tensor_base tensor_creation tensor_manip training.steps trees"
     )
 )
 

@@ -112,7 +112,7 @@ class Permissions(Reads):
                 return
             self.ledger.abandon(f"it makes an object of type {function.__name__}")
         if kind is FunctionType or special.in_python(kind):
-            if is_ours(function) or replacement_of(function) is not None:
+            if is_ours(function) or replacement_of(function) is not None or is_in(function, PURE):
                 return
         elif kind is BuiltinFunctionType or kind is MethodWrapperType or kind is DISPATCHED:
             owner = getattr(function, "__self__", None)

@@ -31,7 +31,7 @@ from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions
 
-__all__ = ["Promoted", "Promotions", "address_of", "is_traced", "owner_of", "view_of"]
+__all__ = ["Promoted", "Promotions", "address_of", "indexes", "is_traced", "owner_of", "view_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -86,6 +86,11 @@ def is_traced(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.live_trace.level > 0 or not value.constant
     return type(value) in (list, tuple) and any(map(is_traced, value))
+
+
+def indexes(key: Any) -> bool:
+    """Whether there is a tensor in an index."""
+    return isinstance(key, Tensor) or (type(key) is tuple and any(map(indexes, key)))
 
 
 def _overlapping(array: Array) -> TracedArrayError:

@@ -142,7 +142,9 @@ PURE: frozenset[Any] = frozenset(
         np.zeros, np.ones, np.full, np.arange, np.linspace, np.eye, np.identity, np.fromiter,
         np.broadcast_shapes, np.isscalar, np.promote_types, np.indices, np.fromfunction, np.frombuffer,
         np.logspace, np.geomspace, np.tri, np.isdtype if hasattr(np, "isdtype") else np.isscalar,
-        np.issubdtype, np.finfo, np.iinfo, np.require,
+        np.issubdtype, np.finfo, np.iinfo, np.require, np.tril_indices, np.triu_indices,
+        np.diag_indices, np.bartlett, np.blackman, np.hamming, np.hanning, np.kaiser,
+        np.asarray_chkfinite, np.base_repr, np.binary_repr, np.iterable,
     )
     if not isinstance(value, type)
 )  # fmt: skip

@@ -419,7 +419,7 @@ class Reader(Memory):
         elif is_flat or isinstance(owner, np.ndarray):
             key, value = self.see_all(key), self.see_all(value)
             array: Any = owner.base if is_flat else owner
-            if self.is_written_apart(array, value):
+            if self.is_written_apart(array, value, key):
                 tensor = self.promote(array)
                 return partial(operator.setitem, Flat(tensor) if is_flat else tensor, key, value)
         elif isinstance(owner, _CONTAINERS) and holds_tensor((key, value)):

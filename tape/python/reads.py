@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.tape.array.tensor import Tensor
+from tapegrad.tape.core.dtypes import NUMERIC
 from tapegrad.tape.python import special
 from tapegrad.tape.python.checks import CONTAINERS, shown
 from tapegrad.tape.python.imaging import PLAIN
@@ -32,6 +33,7 @@ from tapegrad.tape.python.known_code import is_library, is_ours
 from tapegrad.tape.python.ledger import Ledger
 from tapegrad.tape.python.operators import COMPARE_METHODS, METHODS, UNARY_METHODS
 from tapegrad.tape.python.places import ABSENT, Place, declared, own, slot
+from tapegrad.tape.python.promotion import indexes
 from tapegrad.tape.python.purity import IMMUTABLE
 from tapegrad.tape.python.reading import Reader
 from tapegrad.tape.python.sparse_operands import attribute_of, recorded
@@ -281,6 +283,10 @@ class Reads(Reader):
         if special.in_python(kind) and not isinstance(owner, (Tensor, type)):
             self.ledger.ask(owner, "__getitem__", "__missing__")
         self._ask_key(key)
+        if kind is np.ndarray and owner.dtype.kind in NUMERIC and indexes(key):
+            owner = self.see(owner)
+            if type(owner) is np.ndarray:  # one that this run has made
+                owner = Tensor(owner, constant=True)
         if place is None or isinstance(owner, (Tensor, np.ndarray)) or kind in PLAIN:
             return super().item(owner, key)
         if kind not in (list, tuple, dict):

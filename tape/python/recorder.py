@@ -41,6 +41,7 @@ class Recorder(Rolling, Calls):
 
     images: ClassVar[Images] = Images(FULL)
     reads_all = True
+    notes_indices = True
 
     def __init__(
         self, trace: Any, arguments: Any = (), originals: Any = (), *, ledger: Ledger | None = None

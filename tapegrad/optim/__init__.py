@@ -9,19 +9,23 @@ array([ 0.9, -0.9])
 """
 
 from tapegrad.optim.limits import clip_by_global_norm, clip_by_norm, clip_by_value
+from tapegrad.optim.moments import (
+    ScaleByAdamState,
+    ScaleByAmsgradState,
+    scale_by_adam,
+    scale_by_amsgrad,
+)
 from tapegrad.optim.objects import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
-from tapegrad.optim.optimisers import adagrad, adam, adamw, lion, rmsprop, sgd
+from tapegrad.optim.optimisers import adagrad, adam, adamw, amsgrad, lion, rmsprop, sgd
 from tapegrad.optim.optimizer import Optimizer
 from tapegrad.optim.quasi_newton import LbfgsState, lbfgs
 from tapegrad.optim.scaling import (
-    ScaleByAdamState,
     ScaleByLionState,
     ScaleByRmsState,
     ScaleByRssState,
     ScaleByScheduleState,
     TraceState,
     scale,
-    scale_by_adam,
     scale_by_learning_rate,
     scale_by_lion,
     scale_by_rms,
@@ -64,6 +68,7 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "ScaleByAdamState",
+    "ScaleByAmsgradState",
     "ScaleByLionState",
     "ScaleByRmsState",
     "ScaleByRssState",
@@ -74,6 +79,7 @@ __all__ = [
     "adam",
     "adamw",
     "add_decayed_weights",
+    "amsgrad",
     "apply_updates",
     "average",
     "averaged_params",
@@ -94,6 +100,7 @@ __all__ = [
     "rmsprop",
     "scale",
     "scale_by_adam",
+    "scale_by_amsgrad",
     "scale_by_learning_rate",
     "scale_by_lion",
     "scale_by_rms",

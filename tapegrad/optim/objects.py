@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tapegrad.optim.checks import at_least
-from tapegrad.optim.optimisers import adagrad, adam, adamw, lion, rmsprop, sgd
+from tapegrad.optim.moments import scale_by_adam, scale_by_amsgrad
+from tapegrad.optim.optimisers import adagrad, lion, rmsprop, sgd
 from tapegrad.optim.optimizer import Optimizer
+from tapegrad.optim.scaling import scale_by_learning_rate
 from tapegrad.optim.transformation import GradientTransformation, chain, identity
 from tapegrad.optim.wrappers import add_decayed_weights
 
@@ -28,6 +30,14 @@ def _decay(group: Mapping[str, Any], what: str) -> GradientTransformation:
     """The penalty that is added to the gradient, which has no state."""
     decay = at_least(group["weight_decay"], f"{what}: weight_decay")
     return add_decayed_weights(decay) if decay else identity()
+
+
+def _moments(group: Mapping[str, Any], what: str) -> GradientTransformation:
+    """What Adam divides, and by what."""
+    b1, b2 = _pair(group, what)
+    if group["amsgrad"]:
+        return scale_by_amsgrad(b1, b2, group["eps"], of_corrected=False)
+    return scale_by_adam(b1, b2, group["eps"])
 
 
 class SGD(Optimizer):
@@ -225,6 +235,8 @@ class Adam(Optimizer):
         What is added to the root.
     weight_decay : float
         A multiple of the tensor, added to its gradient; see :class:`AdamW`.
+    amsgrad : bool
+        Whether to divide by the root of the greatest mean square so far.
 
     Raises
     ------
@@ -251,12 +263,15 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+        )
 
     def _transformation(self, group: Mapping[str, Any]) -> GradientTransformation:
         return chain(
-            _decay(group, "Adam"), adam(group["lr"], *_pair(group, "Adam"), eps=group["eps"])
+            _decay(group, "Adam"), _moments(group, "Adam"), scale_by_learning_rate(group["lr"])
         )
 
 
@@ -267,7 +282,7 @@ class AdamW(Optimizer):
     ----------
     params : iterable of Tensor, or of dict
         See :class:`Optimizer`.
-    lr, betas, eps
+    lr, betas, eps, amsgrad
         As in :class:`Adam`.
     weight_decay : float
         At each step tensors lose this part of themselves, times the learning rate.
@@ -297,12 +312,18 @@ class AdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+        )
 
     def _transformation(self, group: Mapping[str, Any]) -> GradientTransformation:
-        b1, b2 = _pair(group, "AdamW")
-        return adamw(group["lr"], b1, b2, group["eps"], weight_decay=group["weight_decay"])
+        return chain(
+            _moments(group, "AdamW"),
+            add_decayed_weights(group["weight_decay"]),
+            scale_by_learning_rate(group["lr"]),
+        )
 
 
 class Lion(Optimizer):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.optim.checks import fraction
+from tapegrad.optim.moments import scale_by_adam, scale_by_amsgrad
 from tapegrad.optim.scaling import (
-    scale_by_adam,
     scale_by_learning_rate,
     scale_by_lion,
     scale_by_rms,
@@ -16,7 +16,7 @@ from tapegrad.optim.scaling import (
 from tapegrad.optim.transformation import GradientTransformation, chain, identity
 from tapegrad.optim.wrappers import add_decayed_weights
 
-__all__ = ["adagrad", "adam", "adamw", "lion", "rmsprop", "sgd"]
+__all__ = ["adagrad", "adam", "adamw", "amsgrad", "lion", "rmsprop", "sgd"]
 
 
 def _momentum(decay: Any, nesterov: bool, what: str) -> GradientTransformation:
@@ -190,6 +190,44 @@ def adam(
     {'w': array([-0.1,  0.1]), 'b': array([-0.1])}
     """
     return chain(scale_by_adam(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
+
+
+def amsgrad(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+) -> GradientTransformation:
+    """Return Adam with the greatest mean square so far in place of the last one.
+
+    Parameters
+    ----------
+    learning_rate : float, Tensor or callable
+        A number that is not negative, or a schedule.
+    b1, b2, eps, eps_root
+        As in :func:`scale_by_amsgrad`.
+
+    Returns
+    -------
+    GradientTransformation
+
+    Raises
+    ------
+    TypeError
+        For what is no number.
+    ValueError
+        For a number out of its bounds.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> optimiser = tg.optim.amsgrad(0.1)
+    >>> updates, state = optimiser.update(np.array([3.0]), optimiser.init(np.zeros(1)))
+    >>> updates.round(4)
+    array([-0.1])
+    """
+    return chain(scale_by_amsgrad(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
 
 
 def adamw(

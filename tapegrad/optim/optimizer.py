@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.optim.state_dicts import named, restored
 from tapegrad.optim.transformation import GradientTransformation, apply_updates
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.core.state import no_autodiff
@@ -182,6 +183,98 @@ class Optimizer(ABC):
         for group in self.param_groups:
             for tensor in group["params"]:
                 tensor.null_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the options of all groups, and what is kept of each tensor, under PyTorch's names.
+
+        Returns
+        -------
+        dict
+            ``"state"``: by the number of the tensor (through all groups) a dict of arrays, copied, and
+            of the number of its steps; tensors that were never moved have none. ``"param_groups"``: the
+            groups, with numbers in the place of tensors. A learning rate that is a schedule is in there
+            as it is.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> w = tg.tensor([1.0, 2.0])
+        >>> optimiser = tg.optim.SGD([w], lr=0.5, momentum=0.9)
+        >>> (w * w).sum().backward()
+        >>> optimiser.step()
+        >>> optimiser.state_dict()["state"]
+        {0: {'momentum_buffer': array([2., 4.])}}
+        >>> optimiser.state_dict()["param_groups"][0]["params"]
+        [0]
+        """
+        numbers = {tensor: i for i, tensor in enumerate(self._tensors())}
+        states = {numbers[t]: named(self._states[t]) for t in numbers if t in self._states}
+        groups = [
+            {**group, "params": [numbers[tensor] for tensor in group["params"]]}
+            for group in self.param_groups
+        ]
+        return {"state": states, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where another optimiser of this kind was: take over its options, and what it kept.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What :meth:`state_dict` returned. It is copied. Arrays are converted to the dtype of their
+            tensor.
+
+        Raises
+        ------
+        ValueError
+            If groups, tensors, options or shapes are others; then nothing has changed.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> w = tg.tensor([1.0, 2.0])
+        >>> first = tg.optim.Adam([w], lr=0.5)
+        >>> (w * w).sum().backward()
+        >>> first.step()
+        >>> second = tg.optim.Adam([tg.tensor([1.0, 2.0])])
+        >>> second.load_state_dict(first.state_dict())
+        >>> second.param_groups[0]["lr"], second.state_dict()["state"][0]["step"]
+        (0.5, 1)
+        """
+        what = f"{type(self).__name__}.load_state_dict"
+        given, kept = list(state_dict["param_groups"]), dict(state_dict["state"])
+        if len(given) != len(self.param_groups):
+            raise ValueError(f"{what}: {len(given)} groups, and there are {len(self.param_groups)}")
+        groups, states = [], {}
+        for number, (group, new) in enumerate(zip(self.param_groups, given)):
+            tensors, numbers = group["params"], list(new["params"])
+            if len(numbers) != len(tensors):
+                raise ValueError(
+                    f"{what}: group {number} has {len(numbers)} parameters, and should have "
+                    f"{len(tensors)}"
+                )
+            groups.append({**self._options(new, f"{what}: group {number}"), "params": tensors})
+            transformation = self._transformation(groups[-1])
+            for i, tensor in zip(numbers, tensors):
+                if i in kept:
+                    state = transformation.init(tensor.data)
+                    states[tensor] = restored(state, kept.pop(i), f"{what}: parameter {i}")
+        if kept:
+            raise ValueError(f"{what}: there is no parameter {next(iter(kept))}")
+        self.param_groups, self._states = groups, states
+
+    def _options(self, group: Mapping[str, Any], what: str) -> dict[str, Any]:
+        """Return the options of a group that was kept; ones of other libraries must be off."""
+        for name, value in group.items():
+            if name not in ("params", *self.defaults) and value:
+                raise ValueError(f"{what}: unknown option {name!r}, which is {value!r}")
+        missing = [name for name in self.defaults if name not in group]
+        if missing:
+            raise ValueError(f"{what} has no option {missing[0]!r}")
+        return {name: group[name] for name in self.defaults}
+
+    def _tensors(self) -> list[Tensor]:
+        return [tensor for group in self.param_groups for tensor in group["params"]]
 
 
 def _check_tensor(tensor: Any, what: str) -> None:

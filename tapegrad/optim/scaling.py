@@ -14,19 +14,20 @@ from tapegrad.tape.core.pytree import unflatten
 from tapegrad.tape.python.running import run
 
 __all__ = [
-    "ScaleByAdamState",
     "ScaleByLionState",
     "ScaleByRmsState",
     "ScaleByRssState",
     "ScaleByScheduleState",
     "TraceState",
+    "filled",
+    "mean",
     "scale",
-    "scale_by_adam",
     "scale_by_learning_rate",
     "scale_by_lion",
     "scale_by_rms",
     "scale_by_rss",
     "scale_by_schedule",
+    "start_of_count",
     "trace",
 ]
 
@@ -41,14 +42,6 @@ class TraceState(NamedTuple):
     """State of :func:`trace`: the sum that fades."""
 
     trace: Any
-
-
-class ScaleByAdamState(NamedTuple):
-    """State of :func:`scale_by_adam`: the count, and means of gradients and of their squares."""
-
-    count: Any
-    mu: Any
-    nu: Any
 
 
 class ScaleByRmsState(NamedTuple):
@@ -75,13 +68,14 @@ def start_of_count() -> Any:
     return np.int64(0)
 
 
-def _filled(params: Any, value: float, what: str) -> Any:
+def filled(params: Any, value: float, what: str) -> Any:
     """Return a nest like the parameters that holds one value everywhere."""
     leaves, structure = parameters(params, what)
     return unflatten(structure, [np.full(leaf.shape, value, leaf.dtype)[()] for leaf in leaves])
 
 
-def _mean(decay: float, old: Any, new: Any) -> Any:
+def mean(decay: float, old: Any, new: Any) -> Any:
+    """Return a mean that fades: so much of the old one, and the rest of what is new."""
     return decay * old + (1.0 - decay) * new
 
 
@@ -232,71 +226,7 @@ def trace(decay: float, nesterov: bool = False) -> GradientTransformation:
         result = [g + decay * m for g, m in zip(leaves, sums)] if nesterov else sums
         return unflatten(structure, result), TraceState(unflatten(structure, sums))
 
-    return GradientTransformation(lambda params: TraceState(_filled(params, 0.0, "trace")), update)
-
-
-def scale_by_adam(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0
-) -> GradientTransformation:
-    """Return the transformation that divides the mean gradient by the root of the mean square.
-
-    Parameters
-    ----------
-    b1, b2 : float
-        How much of both means stays at each step, at least 0 and less than 1.
-    eps, eps_root : float
-        What is added to the root, and to the mean square, before it is divided.
-
-    Returns
-    -------
-    GradientTransformation
-
-    Raises
-    ------
-    TypeError
-        For what is no number.
-    ValueError
-        For a number out of its bounds.
-
-    Notes
-    -----
-    The means start at zero; what they lack at the beginning is made good (Kingma and Ba, 2014).
-
-    Examples
-    --------
-    >>> import numpy as np, tapegrad as tg
-    >>> adam = tg.optim.scale_by_adam()
-    >>> update, state = adam.update(np.array([4.0, -0.5]), adam.init(np.zeros(2)))
-    >>> update.round(6)
-    array([ 1., -1.])
-    """
-    what = "scale_by_adam"
-    b1, b2 = float(fraction(b1, f"{what}: b1")), float(fraction(b2, f"{what}: b2"))
-    eps = float(at_least(eps, f"{what}: eps"))
-    eps_root = float(at_least(eps_root, f"{what}: eps_root"))
-
-    def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(
-            start_of_count(), _filled(params, 0.0, what), _filled(params, 0.0, what)
-        )
-
-    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        leaves, structure = matched(grads, state.mu, what)
-        old_mu = like(structure, state.mu, f"{what}: the state")
-        old_nu = like(structure, state.nu, f"{what}: the state")
-        count = state.count + 1
-        lack1, lack2 = 1.0 - b1**count, 1.0 - b2**count
-        mus = [_mean(b1, mu, g) for mu, g in zip(old_mu, leaves)]
-        nus = [_mean(b2, nu, g * g) for nu, g in zip(old_nu, leaves)]
-        result = []
-        for mu, nu in zip(mus, nus):
-            square = nu / as_factor(lack2, nu.dtype)
-            root = np.sqrt(square + eps_root if eps_root else square)
-            result.append(mu / as_factor(lack1, mu.dtype) / (root + eps))
-        means = unflatten(structure, mus), unflatten(structure, nus)
-        return unflatten(structure, result), ScaleByAdamState(count, *means)
-
-    return GradientTransformation(init, update)
+    return GradientTransformation(lambda params: TraceState(filled(params, 0.0, "trace")), update)
 
 
 def scale_by_rms(
@@ -346,17 +276,17 @@ def scale_by_rms(
     start = float(at_least(initial_scale, f"{what}: initial_scale"))
 
     def init(params: Any) -> ScaleByRmsState:
-        mu = _filled(params, 0.0, what) if centered else None
-        return ScaleByRmsState(_filled(params, start, what), mu)
+        mu = filled(params, 0.0, what) if centered else None
+        return ScaleByRmsState(filled(params, start, what), mu)
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, structure = matched(grads, state.nu, what)
         old = like(structure, state.nu, f"{what}: the state")
-        nus = [_mean(decay, nu, g * g) for nu, g in zip(old, leaves)]
+        nus = [mean(decay, nu, g * g) for nu, g in zip(old, leaves)]
         spreads, mu = nus, None
         if centered:
             old = like(structure, state.mu, f"{what}: the state")
-            mus = [_mean(decay, m, g) for m, g in zip(old, leaves)]
+            mus = [mean(decay, m, g) for m, g in zip(old, leaves)]
             # A variance that is zero can come out slightly negative.
             spreads = [np.maximum(nu - m * m, 0.0) for nu, m in zip(nus, mus)]
             mu = unflatten(structure, mus)
@@ -419,7 +349,7 @@ def scale_by_rss(
         return unflatten(structure, result), ScaleByRssState(unflatten(structure, sums))
 
     return GradientTransformation(
-        lambda params: ScaleByRssState(_filled(params, start, what)), update
+        lambda params: ScaleByRssState(filled(params, start, what)), update
     )
 
 
@@ -458,10 +388,10 @@ def scale_by_lion(b1: float = 0.9, b2: float = 0.99) -> GradientTransformation:
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, structure = matched(grads, state.mu, what)
         old = like(structure, state.mu, f"{what}: the state")
-        signs = [np.sign(_mean(b1, mu, g)) for mu, g in zip(old, leaves)]
-        mus = [_mean(b2, mu, g) for mu, g in zip(old, leaves)]
+        signs = [np.sign(mean(b1, mu, g)) for mu, g in zip(old, leaves)]
+        mus = [mean(b2, mu, g) for mu, g in zip(old, leaves)]
         return unflatten(structure, signs), ScaleByLionState(unflatten(structure, mus))
 
     return GradientTransformation(
-        lambda params: ScaleByLionState(_filled(params, 0.0, what)), update
+        lambda params: ScaleByLionState(filled(params, 0.0, what)), update
     )

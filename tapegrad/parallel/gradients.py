@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.optim.checks import count_of
-from tapegrad.parallel.part import Part
+from tapegrad.parallel.part import Part, added
 from tapegrad.parallel.workers import Workers
 from tapegrad.tape.core.pytree import flatten, unflatten
 
@@ -91,15 +91,10 @@ class ValueAndGrad:
             raise ValueError(
                 f"value_and_grad: there are {len(arguments)} parts, and {len(weights)} weights"
             )
-        calls = [(i, params, part) for i, part in enumerate(arguments)]
-        answers = self.workers.run(self._part, calls)
-        value: Any = 0.0
-        total: list[Any] = []
-        for weight, (part, leaves) in zip(weights, answers):  # in the order of the parts
-            value = value + weight * part
-            scaled = [leaf * leaf.dtype.type(weight) for leaf in leaves]
-            total = [a + b for a, b in zip(total, scaled)] if total else scaled
-        return np.asarray(value)[()], unflatten(flatten(params)[1], [leaf[()] for leaf in total])
+        calls = [(i, params, *both) for i, both in enumerate(zip(arguments, weights))]
+        value, total = self.workers.total(self._part, calls, added)
+        leaves = [np.asarray(leaf)[()] for leaf in total]
+        return np.asarray(value)[()], unflatten(flatten(params)[1], leaves)
 
 
 def _shares(arguments: list[tuple[Any, ...]]) -> list[float]:
@@ -127,8 +122,9 @@ def value_and_grad(function: Callable[..., Any], executor: Any) -> ValueAndGrad:
     Notes
     -----
     The bits of the result depend on the parts, and not on the number of workers: each part is computed
-    by itself, and they are added up in their order. Processors of different kinds may compute different
-    last bits.
+    by itself, and they are added up as a tree over their order, neighbours first. The workers of a Dask
+    client do this themselves, so that one gradient comes back. Processors of different kinds may compute
+    different last bits.
 
     Examples
     --------

@@ -14,7 +14,7 @@ from tapegrad.compile import jit
 from tapegrad.tape import value_and_grad
 from tapegrad.tape.core.pytree import flatten, unflatten
 
-__all__ = ["Part"]
+__all__ = ["Part", "added"]
 
 #: The functions that this process was sent, by the hash of what they were sent as.
 _known: dict[str, Part] = {}
@@ -37,21 +37,30 @@ class Part:
         self._compiled = jit(value_and_grad(function), wait=True)
         self._sent: tuple[str, bytes] | None = None
 
-    def __call__(self, index: int, params: Any, part: tuple[Any, ...]) -> tuple[Any, list[Any]]:
-        """Return the value, and the leaves of the gradient."""
+    def __call__(
+        self, index: int, params: Any, part: tuple[Any, ...], weight: float = 1.0
+    ) -> tuple[Any, list[Any]]:
+        """Return the value, and the leaves of the gradient, times a weight."""
         params, part = _laid_out((params, part))
         try:
             value, grads = self._compiled(params, *part)
         except Exception as error:
             error.add_note(f"in part {index} of a gradient, at {_place_of(error)}")
             raise
-        return np.asarray(value), [np.asarray(leaf) for leaf in flatten(grads)[0]]
+        leaves = [np.asarray(leaf) for leaf in flatten(grads)[0]]
+        scaled = [np.asarray(leaf * leaf.dtype.type(weight)) for leaf in leaves]
+        return np.asarray(weight * np.asarray(value)), scaled
 
     def __reduce__(self) -> Any:
         if self._sent is None:
             data = _pickled(self.function)
             self._sent = hashlib.sha256(data).hexdigest(), data
         return _received, self._sent
+
+
+def added(one: tuple[Any, list[Any]], other: tuple[Any, list[Any]]) -> tuple[Any, list[Any]]:
+    """Return the sum of two answers."""
+    return one[0] + other[0], [a + b for a, b in zip(one[1], other[1])]
 
 
 def _laid_out(tree: Any) -> Any:

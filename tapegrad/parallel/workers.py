@@ -88,12 +88,14 @@ class Workers:
         self.renewed, self.resubmitted = 0, 0
         self._make: Callable[[], Any] | None = None
         self._executor: Any = None
+        self._client: Any = None
         if isinstance(executor, int) and not isinstance(executor, bool):
             if executor < 1:
                 raise ValueError(f"the number of processes must be at least 1, not {executor}")
             self._make = _processes(executor)
         elif hasattr(executor, "get_executor"):
             wait_for_workers(executor, timeout)
+            self._client = executor
             self._executor = executor.get_executor(pure=False, retries=_MOST_BROKEN)
         elif isinstance(executor, Executor) or hasattr(executor, "submit"):
             self._executor = executor
@@ -129,6 +131,34 @@ class Workers:
         """
         return _Round(self, function, calls).answers()
 
+    def total(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        add: Callable[[Any, Any], Any],
+    ) -> Any:
+        """Call a function as :meth:`run` does, and return the sum of what it returns.
+
+        Neighbours are added first, then their sums, and so on: so bits do not depend on who computes
+        what. Workers of a Dask client add themselves, and only the sum comes back.
+
+        Examples
+        --------
+        >>> import tapegrad as tg
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with tg.parallel.Workers(lambda: ThreadPoolExecutor(2)) as workers:
+        ...     workers.total(str, [(1,), (2,), (3,)], lambda a, b: f"({a} + {b})")
+        '((1 + 2) + 3)'
+        """
+        if self._client is None:
+            return _tree(self.run(function, calls), add)
+        there = _RoundOnDask(self, function, calls).answers()
+        return _tree(there, lambda a, b: self.submit_to_dask(add, (a, b))).result()
+
+    def submit_to_dask(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """Submit a call whose answer stays with a worker; futures may be arguments."""
+        return self._client.submit(function, *arguments, pure=False, retries=_MOST_BROKEN)
+
     def submit(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Future[Any]:
         """Submit a call; the executor is made when it is needed."""
         if self._executor is None:
@@ -150,6 +180,14 @@ class Workers:
             ) from error
         self._executor.shutdown(wait=False)
         self._executor, self.renewed = None, self.renewed + 1
+
+
+def _tree(values: list[Any], add: Callable[[Any, Any], Any]) -> Any:
+    """Return the sum of all values, by sums of neighbours."""
+    while len(values) > 1:
+        pairs = [add(*values[i : i + 2]) for i in range(0, len(values) - 1, 2)]
+        values = pairs + values[2 * len(pairs) :]
+    return values[0]
 
 
 def _processes(count: int) -> Callable[[], Executor]:
@@ -179,8 +217,7 @@ class _Round:
         """Compute all of it."""
         self.submit(range(len(self.calls)))
         while len(self.found) < len(self.calls):
-            done, _ = wait(self.waiting, timeout=self.patience(), return_when=FIRST_COMPLETED)
-            for future in done:
+            for future in self.some_done(self.patience()):
                 self.take(future)
             self.submit_slow_ones_again()
         return [self.found[i] for i in range(len(self.calls))]
@@ -190,10 +227,22 @@ class _Round:
         for i in indices:
             self.began[i] = self.began[i] or time.monotonic()
             try:
-                self.waiting[self.workers.submit(self.function, self.calls[i])] = i
+                self.waiting[self.start(self.calls[i])] = i
             except BrokenExecutor as error:
                 self.begin_anew(error)
                 return
+
+    def start(self, arguments: tuple[Any, ...]) -> Any:
+        """Submit a call."""
+        return self.workers.submit(self.function, arguments)
+
+    def some_done(self, patience: float | None) -> Any:
+        """Wait until at least one call is done, or for so many seconds; return those that are."""
+        return wait(self.waiting, timeout=patience, return_when=FIRST_COMPLETED).done
+
+    def answer(self, future: Any) -> Any:
+        """Return what a call that is done has given, or raise what it has raised."""
+        return future.result()
 
     def begin_anew(self, error: BaseException) -> None:
         """Submit what there is no answer to, to another executor."""
@@ -208,7 +257,7 @@ class _Round:
         if index is None or index in self.found:
             return
         try:
-            self.found[index] = future.result()
+            self.found[index] = self.answer(future)
         except (BrokenExecutor, CancelledError) as error:
             self.begin_anew(error)
         except BaseException:
@@ -242,3 +291,21 @@ class _Round:
         self.twice.update(slow)
         self.workers.resubmitted += len(slow)
         self.submit(slow)
+
+
+class _RoundOnDask(_Round):
+    """The same, with answers that stay with the workers: futures of Dask stand for them."""
+
+    def start(self, arguments: tuple[Any, ...]) -> Any:
+        return self.workers.submit_to_dask(self.function, arguments)
+
+    def some_done(self, patience: float | None) -> Any:
+        from distributed import wait
+
+        try:
+            return wait(list(self.waiting), timeout=patience, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            return ()
+
+    def answer(self, future: Any) -> Any:
+        return future if future.status == "finished" else future.result()

@@ -9,6 +9,7 @@ from typing import Any
 
 from tapegrad.optim.checks import count_of
 from tapegrad.parallel import Workers, split, value_and_grad
+from tapegrad.training.executions import size_of, together
 from tapegrad.training.interrupts import Interrupts
 from tapegrad.training.loader import batches_of
 from tapegrad.training.loop import ENDS, FitResult, Loop
@@ -43,6 +44,7 @@ def fit(
     on_interrupt: str = "raise",
     executor: Any = None,
     blocks: int = 4,
+    steps_per_execution: int | str = 1,
 ) -> FitResult:
     """Train parameters by compiled steps.
 
@@ -75,9 +77,9 @@ def fit(
     early_stop : int or EarlyStop, optional
         After how many validations without improvement to stop.
     hook : callable, optional
-        Called with the :class:`Loop` after each step, and once more at the end of each epoch, when
-        ``loop.epoch_ended`` is true. It may read everything, change ``loop.learning_rate``, and call
-        ``loop.stop()``.
+        Called with the :class:`Loop` after each step (or each call of several), and once more at the end
+        of each epoch, when ``loop.epoch_ended`` is true. It may read everything, change
+        ``loop.learning_rate``, and call ``loop.stop()``.
     checkpoint : str or Path, optional
         A file to be written at the end of each epoch, at the end, and at Ctrl-C.
     save_every : int, optional
@@ -94,6 +96,10 @@ def fit(
     blocks : int
         Into how many parts each batch is then cut. Bits depend on it, and not on how many workers there
         are.
+    steps_per_execution : int or "epoch"
+        How many steps one compiled call does, as a scan; ``"epoch"`` for all of an epoch. Bits are those
+        of single steps. Hooks, checkpoints and Ctrl-C come after calls, and the batches of a call are in
+        memory together.
 
     Returns
     -------
@@ -135,6 +141,9 @@ def fit(
     epochs = count_of(epochs, "epochs", 0)
     if on_interrupt not in ("raise", "return"):
         raise ValueError(f"on_interrupt must be 'raise' or 'return', not {on_interrupt!r}")
+    size = size_of(steps_per_execution)
+    if size != 1 and executor is not None:
+        raise TypeError("steps_per_execution is for steps in this process, without an executor")
     every = None if save_every is None else count_of(save_every, "save_every", 1)
     if every is not None and checkpoint is None:
         raise TypeError("save_every needs a checkpoint, the name of a file")
@@ -150,7 +159,7 @@ def fit(
         shown.say(f"goes on after step {loop.step}, from {path}")
     elsewhere = None if executor is None else _InParts(loss, executor, blocks)
     with Interrupts() as interrupts:
-        run = _Run(loop, batches, checked, hook, path, every, shown, interrupts, elsewhere)
+        run = _Run(loop, batches, checked, hook, path, every, shown, interrupts, elsewhere, size)
         try:
             run.until(epochs)
         finally:
@@ -201,6 +210,7 @@ class _Run:
     shown: Progress
     interrupts: Interrupts
     elsewhere: _InParts | None = None
+    size: int | None = 1
     saved: Any = None
 
     def until(self, epochs: int) -> None:
@@ -214,11 +224,14 @@ class _Run:
     def epoch(self) -> None:
         """Do the steps of an epoch, or of the rest of one that was interrupted."""
         loop = self.loop
-        for batch in self.batches:
-            loop.advance(batch, self.elsewhere)
-            self.shown.step(loop.epoch, loop.loss, loop.gradient_norm, loop.validation)
+        for batches in together(self.batches, self.size):
+            before = loop.step
+            loop.advance(batches, self.elsewhere)
+            self.shown.step(
+                loop.epoch, loop.loss, loop.gradient_norm, loop.validation, len(batches)
+            )
             self.after()
-            if self.every is not None and loop.step % self.every == 0:
+            if self.every is not None and loop.step // self.every > before // self.every:
                 self.save()
             if loop.stopped:
                 return
@@ -228,7 +241,7 @@ class _Run:
         self.save()
 
     def after(self) -> None:
-        """What comes after a step, and after an epoch."""
+        """What comes after steps, and after an epoch."""
         if self.hook is not None:
             self.hook(self.loop)
         if self.interrupts.asked:

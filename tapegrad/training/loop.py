@@ -14,9 +14,9 @@ from tapegrad.files import remove_leftovers
 from tapegrad.optim.checks import at_least
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.training.checkpoints import load_checkpoint, write_checkpoint
+from tapegrad.training.executions import Arguments, alike, stacked
 from tapegrad.training.findings import NonFiniteError, cause_of
 from tapegrad.training.history import History
-from tapegrad.training.loader import arguments_of
 from tapegrad.training.steps import RATE, Step, own_leaf
 from tapegrad.training.stopping import EarlyStop, Patience
 
@@ -115,9 +115,7 @@ class Loop:
     @property
     def learning_rate(self) -> float | None:
         """The learning rate of the next step; None if the optimiser has its own."""
-        if not self._step.takes_rate or self._rate is not None:
-            return self._rate
-        return float(self._step.rate_at(self.step))
+        return self._rate_at(self.step)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
@@ -128,41 +126,65 @@ class Loop:
             )
         self._rate = float(at_least(value, RATE))
 
+    def _rate_at(self, step: int) -> float | None:
+        if not self._step.takes_rate or self._rate is not None:
+            return self._rate
+        return float(self._step.rate_at(step))
+
     def stop(self, why: str = "hook") -> None:
         """End the training after this step."""
         self.stopped = str(why)
 
     # Steps ----------------------------------------------------------------------------------------
 
-    def advance(self, batch: Any, elsewhere: Elsewhere | None = None) -> None:
-        """Do a step.
+    def advance(self, batches: list[Arguments], elsewhere: Elsewhere | None = None) -> None:
+        """Do a step for each batch; those that are alike in one call.
 
         Raises
         ------
         NonFiniteError
-            If the loss or a gradient is not finite: then nothing has changed.
+            If the loss or a gradient is not finite: then nothing has changed in this step.
         """
         self.epoch_ended = False
-        arguments, rate = arguments_of(batch), self.learning_rate
-        began = time.perf_counter()
-        if elsewhere is None:
-            after = self._step(self._params, self._state, arguments, rate)
-        else:
-            value, grads = elsewhere(self._params, arguments)
-            after = self._step.update(self._params, self._state, value, grads, rate)
-        took = time.perf_counter() - began
-        self._params, self._state, value, norm = after
-        self.loss, self.gradient_norm = float(value), float(norm)
-        if not math.isfinite(self.loss) or not math.isfinite(self.gradient_norm):
-            raise self._not_finite(arguments)
-        self.step += 1
-        self.history.add(self.loss, self.gradient_norm, took, math.nan if rate is None else rate)
+        left = len(batches)
+        for some in alike(batches):
+            rates = [self._rate_at(self.step + i) for i in range(len(some))]
+            began = time.perf_counter()
+            values, norms = self._run(some, rates, elsewhere)
+            took = (time.perf_counter() - began) / len(some)
+            for batch, rate, value, norm in zip(some, rates, values, norms):
+                self.loss, self.gradient_norm = float(value), float(norm)
+                if not math.isfinite(self.loss) or not math.isfinite(self.gradient_norm):
+                    raise self._not_finite(batch, self._data.position - left)
+                left -= 1
+                self.step += 1
+                known = math.nan if rate is None else rate
+                self.history.add(self.loss, self.gradient_norm, took, known)
 
-    def _not_finite(self, batch: tuple[Any, ...]) -> NonFiniteError:
+    def _run(
+        self, batches: list[Arguments], rates: list[float | None], elsewhere: Elsewhere | None
+    ) -> tuple[Any, Any]:
+        """Return the value and the norm of each step."""
+        before = self._params, self._state
+        if len(batches) > 1:
+            known = rates if self._step.takes_rate else None
+            self._params, self._state, *found = self._step.several(
+                *before, stacked(batches), known, count=len(batches)
+            )
+            return tuple(found)  # type: ignore[return-value]
+        (batch,), (rate,) = batches, rates
+        if elsewhere is None:
+            after = self._step(*before, batch, rate)
+        else:
+            after = self._step.update(*before, *elsewhere(self._params, batch), rate)
+        self._params, self._state, value, norm = after
+        return (value,), (norm,)
+
+    def _not_finite(self, batch: Arguments, position: int) -> NonFiniteError:
         what, value = "loss", self.loss
         if math.isfinite(value):
             what, value = "norm of the gradient", self.gradient_norm
-        places = self._data.places(self._data.position - 1)
+        places = self._data.places(position)
         cause = cause_of(self._step.loss, self._params, batch, self._state, places)
         error = NonFiniteError(
             f"the {what} is {value} in step {self.step + 1} (epoch {self.epoch}): {cause}"

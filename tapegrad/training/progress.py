@@ -41,13 +41,15 @@ class Progress:
             return None
         return tqdm(total=self.total or None, initial=self.done, unit="step", file=self.stream)
 
-    def step(self, epoch: int, loss: float, norm: float, more: dict[str, float]) -> None:
-        """Show that a step is done."""
-        self.done += 1
+    def step(
+        self, epoch: int, loss: float, norm: float, more: dict[str, float], steps: int = 1
+    ) -> None:
+        """Show that a step is done, or several."""
+        self.done += steps
         if not self.shown:
             return
         if self._bar is not None:
-            self._bar.update(1)
+            self._bar.update(steps)
         now = time.perf_counter()
         last = self.done == self.total
         if now - self._last < (_PAUSE if self.terminal else _LONG_PAUSE) and not last:

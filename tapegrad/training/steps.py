@@ -16,7 +16,7 @@ from tapegrad.optim.transformation import (
     apply_updates,
     check_transformation,
 )
-from tapegrad.tape import Tensor, value_and_grad
+from tapegrad.tape import Tensor, scan, value_and_grad
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python.running import run
 
@@ -114,6 +114,7 @@ class Step:
         donated = (0, 1) if donate else None
         self._whole = jit(self._function(), wait=True, donate_argnums=donated)
         self._rest = jit(self._update(), wait=True, donate_argnums=donated)
+        self._scan = jit(self._several(), wait=True, donate_argnums=donated)
 
     def _rate(self, learning_rate: Any) -> Any:
         if self.takes_rate and not callable(self.optimiser):
@@ -150,6 +151,51 @@ class Step:
         rate = self._number(learning_rate)
         return self._whole(params, state, batch, rate)  # type: ignore[no-any-return]
 
+    def several(
+        self,
+        params: Any,
+        state: Any,
+        batches: tuple[Any, ...],
+        learning_rates: Any = None,
+        *,
+        count: int | None = None,
+    ) -> tuple[Any, Any, Any, Any]:
+        """Do a step for each element of the first axis of the batches, in one compiled scan.
+
+        Parameters
+        ----------
+        params, state : nest of arrays
+            Before the first step.
+        batches : tuple
+            As for a single step, with one more axis in front.
+        learning_rates : array or float, optional
+            One for each step, or one for all.
+        count : int, optional
+            How many steps; needed where the batches hold no arrays.
+
+        Returns
+        -------
+        tuple
+            Parameters and state after the last step; the value and the norm of the gradient of each
+            step, as arrays. From the first one on that is not finite, parameters and state stay as
+            they were.
+
+        Examples
+        --------
+        >>> import numpy as np, tapegrad as tg
+        >>> step = tg.training.Step(lambda w, x: np.sum((w - x) ** 2), tg.optim.sgd(0.25))
+        >>> w = np.zeros(2)
+        >>> w, state, values, norms = step.several(w, step.init(w), (np.ones((3, 2)),))
+        >>> w, values
+        (array([0.875, 0.875]), array([2.   , 0.5  , 0.125]))
+        """
+        count = len(flatten(batches)[0][0]) if count is None else count
+        rates = None
+        if self.takes_rate:
+            given = self.rate_at(0) if learning_rates is None else learning_rates
+            rates = np.broadcast_to(np.asarray(given, float), (count,)).copy()
+        return self._scan(params, state, batches, rates, np.arange(count))  # type: ignore[no-any-return]
+
     def update(
         self, params: Any, state: Any, value: Any, grads: Any, learning_rate: Any = None
     ) -> tuple[Any, Any, Any, Any]:
@@ -163,7 +209,8 @@ class Step:
 
     def stats(self) -> Any:
         """Return what ``jit`` counts: recordings, kernels, calls that were run as they are."""
-        return type(self._whole.stats())(*map(sum, zip(self._whole.stats(), self._rest.stats())))
+        counts = (function.stats() for function in (self._whole, self._rest, self._scan))
+        return type(self._whole.stats())(*map(sum, zip(*counts)))
 
     def explain(self, params: Any, state: Any, batch: tuple[Any, ...]) -> str:
         """Return what such a step executes: tape, plan and kernels."""
@@ -188,22 +235,41 @@ class Step:
     def _function(self) -> Callable[..., Any]:
         gradient, update, loss = value_and_grad(self.loss), self._update(), self.loss
 
-        def step(params: Any, state: Any, batch: tuple[Any, ...], learning_rate: Any) -> Any:
+        def step(
+            params: Any, state: Any, batch: tuple[Any, ...], learning_rate: Any, going: Any = True
+        ) -> Any:
             value, grads = run(gradient, params, *batch)
 
             def again(params: Any) -> Any:
                 return run(loss, params, *batch)
 
-            return update(params, state, value, grads, learning_rate, again)
+            return update(params, state, value, grads, learning_rate, again, going)
 
         return step
+
+    def _several(self) -> Callable[..., Any]:
+        step = self._function()
+
+        def steps(params: Any, state: Any, batches: Any, rates: Any, numbers: Any) -> Any:
+            def body(kept: Any, now: Any) -> Any:
+                params, state, going = kept
+                batch, rate, _ = now
+                params, state, value, norm = step(params, state, batch, rate, going)
+                return (params, state, going & _is_finite(value, norm)), (value, norm)
+
+            start = params, state, np.True_
+            (params, state, _), (values, norms) = scan(body, start, (batches, rates, numbers))
+            return params, state, values, norms
+
+        return steps
 
     def _update(self) -> Callable[..., Any]:
         clip_norm, searches = self.clip_norm, self._searches
 
         def update(
-            params: Any, state: Any, value: Any, grads: Any, learning_rate: Any, again: Any = None
-        ) -> Any:
+            params: Any, state: Any, value: Any, grads: Any, learning_rate: Any,
+            again: Any = None, going: Any = True,
+        ) -> Any:  # fmt: skip
             norm = global_norm(grads)
             if clip_norm is not None:
                 grads, norm = clip_by_global_norm(grads, clip_norm)
@@ -211,11 +277,17 @@ class Step:
             made = self._made(learning_rate)
             updates, after = run(made.update, grads, state, params, **more)
             moved = apply_updates(params, updates)
-            good = np.logical_and(np.isfinite(value), np.isfinite(norm))
+            good = _is_finite(value, norm)
+            if going is not True:
+                good = good & going  # of an earlier step was something not finite
             kept = _chosen(good, (moved, after), (params, state))
             return (*kept, value, norm)
 
         return update
+
+
+def _is_finite(value: Any, norm: Any) -> Any:
+    return np.logical_and(np.isfinite(value), np.isfinite(norm))
 
 
 def _chosen(condition: Any, first: Any, second: Any) -> Any:

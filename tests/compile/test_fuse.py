@@ -42,3 +42,45 @@ def test_one_operation_that_numpy_does_as_fast_is_left_to_it():
 def test_different_spaces_are_different_kernels():
     steps = steps_of(lambda x, y: (np.sin(x) * 2, np.sin(y) * 2), X, np.ones(7))
     assert steps == [["sin", "multiply"], ["sin", "multiply"]]
+
+
+def test_small_parts_that_have_nothing_in_common_share_calls_in_equal_numbers():
+    xs = [np.linspace(0, 1, 5) + i for i in range(30)]
+    steps = steps_of(lambda *xs: [np.sin(x) * x for x in xs], *xs)
+    assert len(steps) == 2 and steps[0] == steps[1]
+    assert len(steps[0]) == 30
+
+
+def test_small_parts_that_differ_share_a_call():
+    steps = steps_of(lambda x, y: (np.sin(x) * 2, np.cos(y) + 1), *np.ones((2, 5)))
+    assert steps == [["sin", "multiply", "cos", "add"]]
+
+
+def test_parts_of_which_one_needs_another_stay_apart():
+    def program(x, w):
+        for _ in range(2):
+            x = (np.sin(x) * 2) @ w
+        return x
+
+    assert steps_of(program, np.ones(5), np.eye(5)) == [["sin", "multiply"], "matmul"] * 2
+
+
+def test_large_parts_that_have_nothing_in_common_are_equal_kernels():
+    x, y = np.ones((2, 5000))
+    steps = steps_of(lambda x, y: (np.sin(x) * 2, np.sin(y) * 2), x, y)
+    assert steps == [["sin", "multiply"]] * 2
+
+
+def test_what_waits_for_a_part_waits_for_the_call_that_it_shares():
+    def program(x, y, w):
+        a, b = np.sin(x) * 2, np.cos(y) * 3
+        c, d = a @ w, b @ w
+        return np.exp(c) * a, np.exp(d) * b
+
+    steps = steps_of(program, *np.ones((2, 5)), np.eye(5))
+    assert steps == [
+        ["sin", "multiply", "cos", "multiply"],
+        "matmul",
+        "matmul",
+        ["exp", "multiply"] * 2,
+    ]

@@ -95,6 +95,39 @@ def test_at_counts_each_occurrence_of_an_index(name):
     )
 
 
+def test_adding_at_many_indices_is_one_operation_with_numpys_bits():
+    rng = np.random.default_rng(0)
+    a, b, index = rng.normal(size=(5, 3)), rng.normal(size=(200,)), rng.integers(0, 5, 200)
+    columns = rng.integers(-3, 3, 200)
+
+    def added(a, b):
+        a = a.copy()
+        np.add.at(a, (index, columns), b)
+        np.subtract.at(a, index, np.float64(0.1))
+        return a
+
+    np.testing.assert_array_equal(added(tg.tensor(a), tg.tensor(b)).data, added(a, b))
+    value, pull = tg.vjp(added, a, b)
+    np.testing.assert_array_equal(value, added(a, b))
+    weights = rng.normal(size=a.shape)
+    for got, want in zip(pull(weights), (weights, weights[index, columns])):
+        np.testing.assert_array_equal(got, want)
+    assert len(tg.jit(added).explain(a, b).splitlines()) < 100
+
+
+def test_adding_at_indices_keeps_the_dtype_of_what_is_added_to():
+    def added(a, b):
+        np.add.at(a, [0, 0, 1], b)
+        return a
+
+    for dtype, b in ((np.float32, np.array([0.1, 0.2, 0.3])), (np.float32, 2), (float, [1, 2, 3])):
+        x = tg.tensor(np.ones(2, dtype)) * 1
+        np.testing.assert_array_equal(added(x, b).data, added(np.ones(2, dtype), b))
+        assert x.dtype == dtype
+    with pytest.raises(IndexError):
+        np.add.at(tg.tensor(np.ones(2)) * 1, [2], 1.0)
+
+
 def test_at_of_one_operand_and_of_a_slice():
     x = tg.tensor([1.0, 2.0, 3.0])
     y = x * 1.0

@@ -9,6 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import optim
+from tapegrad.compile.jitted.recording import record
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(20, 3))
@@ -24,6 +25,7 @@ OPTIMISERS = {
         weight_decay=0.1,
         mask={"w": True, "b": False},
     ),
+    "amsgrad": optim.amsgrad(0.1),
     "lion": optim.lion(optim.exponential_decay(0.1, 5, 0.5, staircase=True)),
     "clipped": optim.chain(
         optim.clip_by_value(3.0), optim.clip_by_norm(2.0), optim.clip_by_global_norm(1.0),
@@ -184,3 +186,32 @@ def test_what_functions_of_the_user_read_may_change() -> None:
         chosen.update(zip(chosen, values))
         for function in fast.values():
             np.testing.assert_array_equal(function([np.ones(2)])[0], wanted)
+
+
+SHAPES = {
+    "equal": [(32,)] * 60,
+    "large": [(100, 100)] * 60,
+    "different": [(n + 3,) for n in range(60)],
+    "layers": [(32, 32), (32,)] * 30,
+}
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+@pytest.mark.parametrize(
+    "optimiser",
+    [optim.sgd(0.1, 0.9), optim.adam(0.1), optim.adamw(0.1), optim.lion(0.1), optim.adagrad(0.1)]
+    + [optim.rmsprop(0.1), optim.rmsprop(0.1, centered=True, momentum=0.9)],
+    ids=["sgd", "adam", "adamw", "lion", "adagrad", "rmsprop", "rmsprop, centered"],
+)
+def test_an_update_of_sixty_arrays_compiles_at_most_two_kernels(
+    optimiser: Any, shapes: str
+) -> None:
+    params = [np.ones(shape) for shape in SHAPES[shapes]]
+
+    def step(grads: Any, state: Any, params: Any) -> Any:
+        updates, state = optimiser.update(grads, state, params)
+        return optim.apply_updates(params, updates), state
+
+    plan = record(step, (params, optimiser.init(params), params), {}, strict=True)[0].plan
+    assert len({kernel.source for kernel in plan.kernels}) <= 2
+    assert not plan.library_steps

@@ -65,6 +65,20 @@ def moments(
         yield p
 
 
+def greatest(
+    lr: float, b1: float, b2: float, eps: float, corrected: bool, decay: float = 0.0
+) -> Steps:
+    p, m, v, most = START, 0.0, 0.0, np.zeros(3)
+    for t, g in enumerate(GRADS, 1):
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        lack = 1 - b2**t
+        most = np.maximum(most, v / lack if corrected else v)
+        root = np.sqrt(most) if corrected else np.sqrt(most) / np.sqrt(lack)
+        p = p - lr * (m / (1 - b1**t) / (root + eps) + decay * p)
+        yield p
+
+
 def signs(lr: float, b1: float, b2: float, decay: float) -> Steps:
     p, m = START, np.zeros(3)
     for g in GRADS:
@@ -101,6 +115,7 @@ FUNCTIONS = {
         optim.adamw(0.1, weight_decay=0.2),
         moments(constant(0.1), 0.9, 0.999, 1e-8, decay=0.2),
     ),
+    "amsgrad": (optim.amsgrad(0.1, 0.8, 0.5), greatest(0.1, 0.8, 0.5, 1e-8, True)),
     "lion": (optim.lion(0.1, weight_decay=0.2), signs(0.1, 0.9, 0.99, 0.2)),
 }
 OBJECTS = {
@@ -123,6 +138,14 @@ OBJECTS = {
     "AdamW": (
         lambda p: optim.AdamW(p, lr=0.1),
         moments(constant(0.1), 0.9, 0.999, 1e-8, decay=0.01),
+    ),
+    "Adam, amsgrad": (
+        lambda p: optim.Adam(p, lr=0.1, betas=(0.8, 0.5), amsgrad=True),
+        greatest(0.1, 0.8, 0.5, 1e-8, False),
+    ),
+    "AdamW, amsgrad": (
+        lambda p: optim.AdamW(p, lr=0.1, betas=(0.8, 0.5), amsgrad=True),
+        greatest(0.1, 0.8, 0.5, 1e-8, False, 0.01),
     ),
     "Lion": (lambda p: optim.Lion(p, lr=0.1, weight_decay=0.2), signs(0.1, 0.9, 0.99, 0.2)),
 }

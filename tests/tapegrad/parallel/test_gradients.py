@@ -247,6 +247,12 @@ def explode(flag):
 def wrong(w, index):
     return w @ np.ones(4 + index)
 
+def here(*more):
+    return {os.getpid()}
+
+def joined(one, other):
+    return one | other | {os.getpid()}
+
 def loss(w, x, y):
     return np.mean((np.tanh(x @ w) - y) ** 2)
 """
@@ -315,6 +321,21 @@ if __name__ == "__main__":
             found = gradient(w, range(4))
             same = same and found[1].tobytes() == wanted[1].tobytes()
         print(same and victim not in client.run(os.getpid).values())
+        for parts in ([2], [0, 1, 2, 3, 0, 1, 2]):
+            with ThreadPoolExecutor(2) as threads:
+                wanted = tg.parallel.value_and_grad(work.block, threads)(w, parts)
+            for count in (1, 2, 4):
+                cluster.scale(count)
+                while len(client.scheduler_info()["workers"]) != count:
+                    time.sleep(0.05)
+                found = gradient(w, parts)
+                print(found[0] == wanted[0] and found[1].tobytes() == wanted[1].tobytes())
+        places = gradient.workers.total(work.here, [(0,), (1,), (2,)], work.joined)
+        print(bool(places) and os.getpid() not in places)
+        try:
+            tg.parallel.value_and_grad(work.wrong, client)(w, [1, 3])
+        except ValueError as error:
+            print("matmul" in str(error))
         y = np.sin(work.X.sum(axis=1))
         run = dict(learning_rate=0.1, batch_size=20, epochs=2)
         one = tg.fit(work.loss, w, (work.X, y), tg.optim.adam, executor=client, **run)
@@ -342,4 +363,4 @@ def test_a_dask_client_gives_the_same_bits_also_when_a_worker_is_killed(tmp_path
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["True"] * 4, done.stderr
+    assert done.stdout.split() == ["True"] * 12, done.stderr
