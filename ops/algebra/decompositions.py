@@ -185,8 +185,8 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 # Eigenvalues -------------------------------------------------------------------------------------
 
 
-def _eigh_packed(x: Array) -> Any:
-    w, v = np.linalg.eigh(wide(_symmetric(x)))
+def _eigh_packed(x: Array, *, uplo: str = "L") -> Any:
+    w, v = np.linalg.eigh(wide(_symmetric(x)), uplo)
     return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
 
 
@@ -203,16 +203,22 @@ def _of_values(packed: Array, row: int) -> Any:
     return np.real(values) if values.dtype.kind == "c" else values
 
 
-def eigh_vjp(g: Array, y: Array, x: Array) -> Any:
+def _kept(v: Array, uplo: str) -> Any:
+    """Return the elements that LAPACK keeps real, in one row: the first or the last ones."""
+    return v[..., :1, :] if uplo == "L" else v[..., -1:, :]
+
+
+def eigh_vjp(g: Array, y: Array, x: Array, *, uplo: str = "L") -> Any:
     n, g = x.shape[-1], conj(g)
     w, v = _of_values(y, 0), y[..., 1:, :]
     gw, gv = _of_values(g, 0), g[..., 1:, :]
     inner = np.matmul(adjoint(v), gv)
     if x.dtype.kind == "c":
         turning = np.imag(np.diagonal(inner, axis1=-2, axis2=-1))
-        row, most = v[..., 0, :], np.max(np.abs(inner), axis=(-2, -1), initial=0.0)[..., None]
+        kept, most = _kept(v, uplo), np.max(np.abs(inner), axis=(-2, -1), initial=0.0)[..., None]
+        row = kept[..., 0, :]
         asked = angle_asked(turning, row, is_kept(row, n), most, n)[..., None, :]
-        inner = inner - 1j * asked * conj(turned(v[..., :1, :]))
+        inner = inner - 1j * asked * conj(turned(kept))
     gaps, floor = _gaps(w, x)
     turns = over_gaps(skew(inner) / 2, inner, gaps, floor, n)
     eye = np.eye(n, dtype=x.dtype)
@@ -221,7 +227,7 @@ def eigh_vjp(g: Array, y: Array, x: Array) -> Any:
     return conj(without_second(_symmetric(out), x, gaps, floor))
 
 
-def eigh_jvp(tangents: Any, y: Array, x: Array) -> Any:
+def eigh_jvp(tangents: Any, y: Array, x: Array, *, uplo: str = "L") -> Any:
     n, t = x.shape[-1], _symmetric(tangents[0])
     w, v = _of_values(y, 0), y[..., 1:, :]
     inner = np.matmul(np.matmul(adjoint(v), t), v)
@@ -229,8 +235,8 @@ def eigh_jvp(tangents: Any, y: Array, x: Array) -> Any:
     turns = turns_over_gaps(inner, gaps, floor, t) * (1 - np.eye(n, dtype=x.dtype))
     moved = np.matmul(v, turns)
     if x.dtype.kind == "c":
-        row = v[..., 0, :]
-        angle = angle_found(row, moved[..., 0, :], is_kept(row, n), moves(t)[..., 0])
+        row, moving = (_kept(a, uplo)[..., 0, :] for a in (v, moved))
+        angle = angle_found(row, moving, is_kept(row, n), moves(t)[..., 0])
         moved = moved - 1j * angle[..., None, :] * v
     return np.concatenate((_diagonal(inner)[..., None, :], moved), axis=-2)
 
@@ -254,8 +260,8 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
     Notes
     -----
     Of equal eigenvalues, derivatives of what is made of their vectors are nan, and so are all second
-    derivatives. The vectors of complex matrices keep their first element real, as LAPACK makes it; where
-    it is 0, what depends on the phase has nan.
+    derivatives. The vectors of complex matrices keep one element real, as LAPACK makes it: the first, or
+    for 'U' the last. Where it is 0, what depends on the phase has nan.
 
     Examples
     --------
@@ -266,7 +272,8 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
     UPLO = UPLO.upper()
     if UPLO not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
-    packed = apply(eigh_packed_p, (of_triangle(square(a), UPLO),))
+    params = {"uplo": "U"} if UPLO == "U" else {}
+    packed = apply(eigh_packed_p, (of_triangle(square(a), UPLO),), params)
     return _NAMED["eigh"](_of_values(packed, 0), packed[..., 1:, :])
 
 
