@@ -40,7 +40,9 @@ from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.types import Array, ArrayLike
 
-__all__ = ["cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
+__all__ = [
+    "cholesky", "eigh", "eigh_jvp", "eigh_vjp", "eigvalsh", "of_values", "qr", "svd", "svdvals",
+]  # fmt: skip
 
 _NAMED = {
     name: type(getattr(np.linalg, name)(np.eye(1))) for name in ("eigh", "qr", "svd")
@@ -197,7 +199,7 @@ def _gaps(w: Array, x: Array) -> tuple[Any, Any]:
     return gaps, size * np.max(np.abs(w), axis=-1, initial=0.0)[..., None, None]
 
 
-def _of_values(packed: Array, row: int) -> Any:
+def of_values(packed: Array, row: int) -> Any:
     """Return the row of a packed decomposition that holds the values, which are real."""
     values = packed[..., row, :]
     return np.real(values) if values.dtype.kind == "c" else values
@@ -210,8 +212,8 @@ def _kept(v: Array, uplo: str) -> Any:
 
 def eigh_vjp(g: Array, y: Array, x: Array, *, uplo: str = "L") -> Any:
     n, g = x.shape[-1], conj(g)
-    w, v = _of_values(y, 0), y[..., 1:, :]
-    gw, gv = _of_values(g, 0), g[..., 1:, :]
+    w, v = of_values(y, 0), y[..., 1:, :]
+    gw, gv = of_values(g, 0), g[..., 1:, :]
     inner = np.matmul(adjoint(v), gv)
     if x.dtype.kind == "c":
         turning = np.imag(np.diagonal(inner, axis1=-2, axis2=-1))
@@ -229,7 +231,7 @@ def eigh_vjp(g: Array, y: Array, x: Array, *, uplo: str = "L") -> Any:
 
 def eigh_jvp(tangents: Any, y: Array, x: Array, *, uplo: str = "L") -> Any:
     n, t = x.shape[-1], _symmetric(tangents[0])
-    w, v = _of_values(y, 0), y[..., 1:, :]
+    w, v = of_values(y, 0), y[..., 1:, :]
     inner = np.matmul(np.matmul(adjoint(v), t), v)
     gaps, floor = _gaps(w, x)
     turns = turns_over_gaps(inner, gaps, floor, t) * (1 - np.eye(n, dtype=x.dtype))
@@ -274,7 +276,7 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
         raise ValueError("UPLO argument must be 'L' or 'U'")
     params = {"uplo": "U"} if UPLO == "U" else {}
     packed = apply(eigh_packed_p, (of_triangle(square(a), UPLO),), params)
-    return _NAMED["eigh"](_of_values(packed, 0), packed[..., 1:, :])
+    return _NAMED["eigh"](of_values(packed, 0), packed[..., 1:, :])
 
 
 @implements(np.linalg.eigvalsh)
