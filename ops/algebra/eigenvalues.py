@@ -126,7 +126,7 @@ def eig(a: ArrayLike) -> Any:
     >>> np.linalg.eig(tg.tensor([[2.0, 1.0], [0.0, 1.0]])).eigenvalues
     Tensor([2., 1.])
     >>> np.linalg.eig(tg.tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
-    Tensor([0.+1.j, 0.-1.j])
+    Tensor([0.+1.j, 0.-1.j], dtype=complex128)
     """
     packed = _decomposed(a)
     return _Eig(packed[..., 0, :], packed[..., 1:, :])
