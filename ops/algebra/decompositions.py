@@ -36,6 +36,7 @@ from tapegrad.ops.algebra.singular import (
 )
 from tapegrad.ops.algebra.systems import matrix, of_triangle, solve_p, square
 from tapegrad.ops.declare.refusals import refuse
+from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.types import Array, ArrayLike
@@ -187,7 +188,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 # Eigenvalues -------------------------------------------------------------------------------------
 
 
-def _eigh_packed(x: Array, *, uplo: str = "L") -> Any:
+def _eigh_packed(x: Array, *, uplo: str = "L", phases: bool = True) -> Any:
     w, v = np.linalg.eigh(wide(_symmetric(x)), uplo)
     return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
 
@@ -210,12 +211,14 @@ def _kept(v: Array, uplo: str) -> Any:
     return v[..., :1, :] if uplo == "L" else v[..., -1:, :]
 
 
-def eigh_vjp(g: Array, y: Array, x: Array, *, uplo: str = "L") -> Any:
-    n, g = x.shape[-1], conj(g)
+def eigh_vjp(
+    g: Array, y: Array, x: Array, *, uplo: str = "L", phases: bool = True
+) -> Any:
+    n, g, phases = x.shape[-1], conj(g), phases and x.dtype.kind == "c"
     w, v = of_values(y, 0), y[..., 1:, :]
     gw, gv = of_values(g, 0), g[..., 1:, :]
     inner = np.matmul(adjoint(v), gv)
-    if x.dtype.kind == "c":
+    if phases:
         turning = np.imag(np.diagonal(inner, axis1=-2, axis2=-1))
         kept, most = _kept(v, uplo), np.max(np.abs(inner), axis=(-2, -1), initial=0.0)[..., None]
         row = kept[..., 0, :]
@@ -229,14 +232,16 @@ def eigh_vjp(g: Array, y: Array, x: Array, *, uplo: str = "L") -> Any:
     return conj(without_second(_symmetric(out), x, gaps, floor))
 
 
-def eigh_jvp(tangents: Any, y: Array, x: Array, *, uplo: str = "L") -> Any:
-    n, t = x.shape[-1], _symmetric(tangents[0])
+def eigh_jvp(
+    tangents: Any, y: Array, x: Array, *, uplo: str = "L", phases: bool = True
+) -> Any:
+    n, t, phases = x.shape[-1], _symmetric(tangents[0]), phases and x.dtype.kind == "c"
     w, v = of_values(y, 0), y[..., 1:, :]
     inner = np.matmul(np.matmul(adjoint(v), t), v)
     gaps, floor = _gaps(w, x)
     turns = turns_over_gaps(inner, gaps, floor, t) * (1 - np.eye(n, dtype=x.dtype))
     moved = np.matmul(v, turns)
-    if x.dtype.kind == "c":
+    if phases:
         row, moving = (_kept(a, uplo)[..., 0, :] for a in (v, moved))
         angle = angle_found(row, moving, is_kept(row, n), moves(t)[..., 0])
         moved = moved - 1j * angle[..., None, :] * v
@@ -271,12 +276,21 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
     >>> np.linalg.eigh(tg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
     Tensor([1., 2.])
     """
-    UPLO = UPLO.upper()
-    if UPLO not in ("L", "U"):
-        raise ValueError("UPLO argument must be 'L' or 'U'")
-    params = {"uplo": "U"} if UPLO == "U" else {}
-    packed = apply(eigh_packed_p, (of_triangle(square(a), UPLO),), params)
+    packed = _eigh(a, UPLO, {})
     return _NAMED["eigh"](of_values(packed, 0), packed[..., 1:, :])
+
+
+def _eigh(a: ArrayLike, uplo: str, params: dict[str, Any]) -> Any:
+    uplo = uplo.upper()
+    if uplo not in ("L", "U"):
+        raise ValueError("UPLO argument must be 'L' or 'U'")
+    a = of_triangle(square(a), uplo)
+    return apply(eigh_packed_p, (a,), {"uplo": "U", **params} if uplo == "U" else params)
+
+
+def _without_phases(a: Array) -> dict[str, Any]:
+    """Return the parameter that says that only values are asked for."""
+    return {"phases": False} if a.dtype.kind == "c" else {}
 
 
 @implements(np.linalg.eigvalsh)
@@ -289,7 +303,8 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Any:
     >>> np.linalg.eigvalsh(tg.tensor([[0.0, 1.0], [1.0, 0.0]]))
     Tensor([-1.,  1.])
     """
-    return eigh(a, UPLO)[0]
+    a = as_tensor(a)
+    return of_values(_eigh(a, UPLO, _without_phases(a)), 0)
 
 
 # Singular values ---------------------------------------------------------------------------------
@@ -303,18 +318,23 @@ def _divided_by_zero(rest: Array, s: Array, floor: Any) -> Any:
     return np.where(np.any(lost, axis=(-2, -1), keepdims=True), np.nan, 0.0).astype(rest.dtype)
 
 
-def _svd_thin_vjp(g: Array, y: Array, x: Array) -> Any:
+def _svd_thin(x: Array, *, phases: bool = True) -> Any:
+    return svd_packed_p.forward(x)
+
+
+def _svd_thin_vjp(g: Array, y: Array, x: Array, *, phases: bool = True) -> Any:
     """The cotangent of the thin decomposition, where the vectors are determined."""
-    rows, size = x.shape[-2], max(x.shape[-2:])
+    rows, size, phases = x.shape[-2], max(x.shape[-2:]), phases and x.dtype.kind == "c"
     u, s, v = unpacked(y, rows)
     gu, gs, gv = unpacked(conj(g), rows)
     left, right = np.matmul(adjoint(u), gu), np.matmul(adjoint(v), gv)
     gaps, floor = _gaps(s, x)
     nothing = 0
-    if x.dtype.kind == "c":
+    if phases:
         gu, gv = turned_back((gu, gv), (left, right), (u, v), size)
         left, right = np.matmul(adjoint(u), gu), np.matmul(adjoint(v), gv)
         g = conj(np.concatenate((gu, gs[..., None, :], gv), axis=-2))
+    if x.dtype.kind == "c":
         own = np.eye(s.shape[-1], dtype=s.dtype) * np.imag(left)
         nothing = _divided_by_zero(own, s, floor)
     turns = skew(left) * s[..., None, :] + s[..., :, None] * skew(right)
@@ -335,8 +355,8 @@ def _over_values(a: Array, s: Array, floor: Any, t: Array) -> Any:
     return np.where(none, lost, a / np.where(none, 1.0, s[..., None, :])).astype(a.dtype)
 
 
-def _svd_thin_jvp(tangents: Any, y: Array, x: Array) -> Any:
-    t, k = tangents[0], y.shape[-1]
+def _svd_thin_jvp(tangents: Any, y: Array, x: Array, *, phases: bool = True) -> Any:
+    t, k, phases = tangents[0], y.shape[-1], phases and x.dtype.kind == "c"
     u, s, v = unpacked(y, x.shape[-2])
     gaps, floor = _gaps(s, x)
     inner = np.matmul(np.matmul(adjoint(u), t), v)
@@ -352,7 +372,7 @@ def _svd_thin_jvp(tangents: Any, y: Array, x: Array) -> Any:
     if v.shape[-2] > k:
         back = np.matmul(adjoint(t), u) - np.matmul(v, adjoint(inner))
         dv = dv + _over_values(back, s, floor, t)
-    if x.dtype.kind == "c":
+    if phases:
         kept = kept_row(u, v)
         known = is_kept(kept, max(x.shape[-2:]))
         angle = 1j * angle_found(kept, kept_row(du, dv), known, moves(t)[..., 0])[..., None, :]
@@ -361,7 +381,7 @@ def _svd_thin_jvp(tangents: Any, y: Array, x: Array) -> Any:
 
 
 svd_thin_p = of_matrices(
-    "svd_thin", svd_packed_p.forward, (_svd_thin_vjp,), jvp=_svd_thin_jvp, takes_complex=True
+    "svd_thin", _svd_thin, (_svd_thin_vjp,), jvp=_svd_thin_jvp, takes_complex=True
 )
 
 
@@ -413,7 +433,8 @@ def svd(
     if hermitian:
         u, s, v = _svd_of_symmetric(a)
     else:
-        u, s, v = unpacked(apply(svd_thin_p, (a,)), rows)
+        params = {} if compute_uv else _without_phases(a)
+        u, s, v = unpacked(apply(svd_thin_p, (a,), params), rows)
     if compute_uv and full_matrices and rows > columns:
         u = completed(u, a, "left")
     if compute_uv and full_matrices and rows < columns:

@@ -29,7 +29,7 @@ __all__ = ["eig", "eigvals"]
 _Eig: Any = type(np.linalg.eig(np.eye(1)))
 
 
-def _eig_packed(x: Array) -> Any:
+def _eig_packed(x: Array, *, phases: bool = True) -> Any:
     """The eigenvalues, and below them the vectors as columns; always complex."""
     w, v = np.linalg.eig(wide(x))
     packed = np.concatenate((w[..., None, :], v), axis=-2)
@@ -60,16 +60,18 @@ def _gaps(w: Array, x: Array) -> tuple[Any, Any]:
     return w[..., None, :] - w[..., :, None], floor[..., None, None]
 
 
-def _eig_vjp(g: Array, y: Array, x: Array) -> Any:
+def _eig_vjp(g: Array, y: Array, x: Array, *, phases: bool = True) -> Any:
     """The textbook's cotangent, of vectors that keep their length, and one element real."""
     n, g = x.shape[-1], conj(g)
     w, v = y[..., 0, :], y[..., 1:, :]
     gw, gv = g[..., 0, :], g[..., 1:, :]
     own = np.sum(np.conj(v) * gv, axis=-2)
-    chosen, row, known = _largest(w, v, x)
-    largest = np.max(np.abs(gv), axis=(-2, -1), initial=0.0)[..., None]
-    asked = angle_asked(np.imag(own), row, known, largest, n)[..., None, :]
-    gv = gv - np.real(own)[..., None, :] * v - 1j * asked * chosen
+    gv = gv - np.real(own)[..., None, :] * v
+    if phases:
+        chosen, row, known = _largest(w, v, x)
+        largest = np.max(np.abs(gv), axis=(-2, -1), initial=0.0)[..., None]
+        asked = angle_asked(np.imag(own), row, known, largest, n)[..., None, :]
+        gv = gv - 1j * asked * chosen
     inner = np.matmul(adjoint(v), gv)
     gaps, floor = _gaps(w, x)
     eye = np.eye(n, dtype=y.dtype)
@@ -80,16 +82,17 @@ def _eig_vjp(g: Array, y: Array, x: Array) -> Any:
     return without_second(out, x, gaps, floor)
 
 
-def _eig_jvp(tangents: Any, y: Array, x: Array) -> Any:
+def _eig_jvp(tangents: Any, y: Array, x: Array, *, phases: bool = True) -> Any:
     n, t = x.shape[-1], tangents[0]
     w, v = y[..., 0, :], y[..., 1:, :]
     inner = bind(solve_p, v, np.matmul(t, v))
     eye = np.eye(n, dtype=y.dtype)
     moved = np.matmul(v, turns_over_gaps(inner, *_gaps(w, x), t) * (1 - eye))
     moved = moved - np.real(np.sum(np.conj(v) * moved, axis=-2))[..., None, :] * v
-    chosen, row, known = _largest(w, v, x)
-    along = np.sum(np.where(chosen, moved, 0.0), axis=-2)
-    moved = moved - 1j * angle_found(row, along, known, moves(t)[..., 0])[..., None, :] * v
+    if phases:
+        chosen, row, known = _largest(w, v, x)
+        along = np.sum(np.where(chosen, moved, 0.0), axis=-2)
+        moved = moved - 1j * angle_found(row, along, known, moves(t)[..., 0])[..., None, :] * v
     return np.concatenate((np.sum(inner * eye, axis=-1)[..., None, :], moved), axis=-2)
 
 
@@ -98,10 +101,10 @@ eig_packed_p = of_matrices(
 )
 
 
-def _decomposed(a: Any) -> Any:
+def _decomposed(a: Any, **params: Any) -> Any:
     """Return the packed decomposition; of real matrices a real one, if all eigenvalues are real."""
     a = square(a, "eig")
-    packed = apply(eig_packed_p, (a,))
+    packed = apply(eig_packed_p, (a,), params)
     if a.dtype.kind != "c" and not np.any(np.imag(packed[..., 0, :]) != 0):
         return np.real(packed)
     return packed
@@ -142,4 +145,4 @@ def eigvals(a: ArrayLike) -> Any:
     >>> np.linalg.eigvals(tg.tensor([[2.0, 1.0], [0.0, 1.0]]))
     Tensor([2., 1.])
     """
-    return _decomposed(a)[..., 0, :]
+    return _decomposed(a, phases=False)[..., 0, :]

@@ -7,7 +7,8 @@ that of the shorter side. This is where it stands in what LAPACK has returned: i
 0, nothing is known of the phase, and what asks for it gets nan.
 
 A rule has vectors turn by no phase (``v^H dv`` is real), and then turns them back by the angle that makes
-the element real again.
+the element real again. Where only values are asked for they are left as they are (`phases=False`): so
+second derivatives of values need no phases.
 
 >>> import numpy as np
 >>> import tapegrad as tg
@@ -27,6 +28,10 @@ import numpy as np
 from tapegrad.tape.core.types import Array
 
 __all__ = ["angle_asked", "angle_found", "is_kept"]
+
+
+#: What of a cotangent may be the rounding of other rules, in units of a rounding of each element.
+_ROUNDING = 256
 
 
 def is_kept(row: Array, size: int) -> Any:
@@ -51,7 +56,7 @@ def angle_asked(turning: Array, row: Array, kept: Array, moved: Array, size: int
     size : int
         Of a matrix.
     """
-    eps = size * float(np.finfo(row.dtype).eps)
+    eps = _ROUNDING * size * float(np.finfo(row.dtype).eps)
     unknown = np.where(np.abs(turning) <= eps * np.maximum(moved, 1.0), 0.0, np.nan)
     return np.where(kept, turning / np.where(kept, np.real(row), 1.0), unknown)
 

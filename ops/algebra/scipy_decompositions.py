@@ -173,7 +173,7 @@ def _polar(a: Any, side: str = "right") -> tuple[Any, Any]:
 # Eigenvalues -------------------------------------------------------------------------------------
 
 
-def _eigh_packed(x: Any, *, uplo: str = "L") -> Any:
+def _eigh_packed(x: Any, *, uplo: str = "L", phases: bool = True) -> Any:
     def packed(a: Any) -> Any:
         w, v = of_scipy("eigh")(a, lower=uplo == "L", check_finite=False)
         return np.concatenate((w[None, :], v), axis=0)
@@ -204,7 +204,10 @@ def _eigh(
         half = solve_triangular(factor, a, 0, True, check_finite=False)
         a = solve_triangular(factor, adjoint(half), 0, True, check_finite=False)
         a = (a + adjoint(a)) / 2
-    packed = apply(_eigh_packed_p, (a,), {} if lower else {"uplo": uplo})
+    params: dict[str, Any] = {} if lower else {"uplo": uplo}
+    if eigvals_only and a.dtype.kind == "c":
+        params["phases"] = False
+    packed = apply(_eigh_packed_p, (a,), params)
     if subset_by_index is not None:
         first, last = subset_by_index
         packed = packed[..., first : last + 1]

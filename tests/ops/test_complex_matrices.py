@@ -191,6 +191,31 @@ def test_what_depends_on_an_unknown_phase_has_nan_and_what_does_not_a_gradient(
     assert not tg.jvp(vectors, (at,), (0 * step,))[1].any()
 
 
+def test_second_derivatives_of_what_does_not_depend_on_phases_do_not_ask_for_them() -> None:
+    """Of values alone in both modes; of vectors by reverse mode twice."""
+    for values, vectors, at in (
+        (LINALG.eigvalsh, lambda a: LINALG.eigh(a)[1], HIDDEN),
+        (LINALG.svdvals, lambda a: LINALG.svd(a)[0], HIDDEN),
+        (LINALG.eigvals, lambda a: LINALG.eig(a)[1], TIED),
+        (LINALG.eigvals, lambda a: LINALG.eig(a)[1], EVEN),
+    ):
+        tg.check_grads(lambda a, f=values: np.sum(np.sin(f(a))), (at,), order=2)
+        weights = np.arange(1.0, len(at) + 1)
+
+        def parts(a: Any, f: Any = vectors, g: Any = values, w: Any = weights) -> Any:
+            v = f(a)
+            return np.real(np.sum((w @ np.real(v * np.conj(v))) * g(a)))
+
+        step, along = (RNG.normal(size=at.shape) for _ in range(2))
+        slope = tg.grad(parts)
+
+        def pulled(a: Any, slope: Any = slope, along: Any = along) -> Any:
+            return np.sum(slope(a) * along).real
+
+        exact = (pulled(at + 1e-5 * step) - pulled(at - 1e-5 * step)) / 2e-5
+        np.testing.assert_allclose(np.sum(tg.grad(pulled)(at) * step).real, exact, 1e-6, 1e-7)
+
+
 def test_added_columns_of_complex_matrices_are_determined_up_to_a_phase() -> None:
     point = plane(4)
     three = plane(4, 3)
