@@ -61,7 +61,7 @@ def _vjp(g: Array, y: Array, u: Array, x: Array, *, of: str) -> Any:
 
 
 def _jvp(tangents: Any, y: Array, u: Array, x: Array, *, of: str) -> Any:
-    """Forward mode does not know what the columns are used for: nan where they move and may be turned."""
+    """Forward mode does not know what the columns are used for: nan where they may turn."""
     if y.shape[-1] == 1 and y.dtype.kind != "c":
         return -np.matmul(u, np.matmul(adjoint(tangents[0]), y))
     moves = np.any(tangents[0] != 0, axis=(-2, -1), keepdims=True)

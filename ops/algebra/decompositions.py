@@ -189,7 +189,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 
 
 def _eigh_packed(x: Array, *, uplo: str = "L", phases: bool = True) -> Any:
-    w, v = np.linalg.eigh(wide(_symmetric(x)), uplo)
+    w, v = np.linalg.eigh(wide(_symmetric(x)), uplo)  # type: ignore[call-overload]
     return np.concatenate((w[..., None, :], v), axis=-2).astype(x.dtype)
 
 
@@ -211,9 +211,7 @@ def _kept(v: Array, uplo: str) -> Any:
     return v[..., :1, :] if uplo == "L" else v[..., -1:, :]
 
 
-def eigh_vjp(
-    g: Array, y: Array, x: Array, *, uplo: str = "L", phases: bool = True
-) -> Any:
+def eigh_vjp(g: Array, y: Array, x: Array, *, uplo: str = "L", phases: bool = True) -> Any:
     n, g, phases = x.shape[-1], conj(g), phases and x.dtype.kind == "c"
     w, v = of_values(y, 0), y[..., 1:, :]
     gw, gv = of_values(g, 0), g[..., 1:, :]
@@ -232,9 +230,7 @@ def eigh_vjp(
     return conj(without_second(_symmetric(out), x, gaps, floor))
 
 
-def eigh_jvp(
-    tangents: Any, y: Array, x: Array, *, uplo: str = "L", phases: bool = True
-) -> Any:
+def eigh_jvp(tangents: Any, y: Array, x: Array, *, uplo: str = "L", phases: bool = True) -> Any:
     n, t, phases = x.shape[-1], _symmetric(tangents[0]), phases and x.dtype.kind == "c"
     w, v = of_values(y, 0), y[..., 1:, :]
     inner = np.matmul(np.matmul(adjoint(v), t), v)
@@ -419,8 +415,8 @@ def svd(
     Notes
     -----
     As for :func:`eigh`, of equal singular values. In forward mode the tangents of vectors that
-    `full_matrices` adds are nan, but for a single real one. Of complex matrices, the vectors of the shorter
-    side (of V, if both are equal) keep their first element real, as LAPACK makes it.
+    `full_matrices` adds are nan, but for a single real one. Of complex matrices, the vectors of the
+    shorter side (of V, if both are equal) keep their first element real, as LAPACK makes it.
 
     Examples
     --------

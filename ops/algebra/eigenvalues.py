@@ -96,9 +96,7 @@ def _eig_jvp(tangents: Any, y: Array, x: Array, *, phases: bool = True) -> Any:
     return np.concatenate((np.sum(inner * eye, axis=-1)[..., None, :], moved), axis=-2)
 
 
-eig_packed_p = of_matrices(
-    "eig_packed", _eig_packed, (_eig_vjp,), jvp=_eig_jvp, takes_complex=True
-)
+eig_packed_p = of_matrices("eig_packed", _eig_packed, (_eig_vjp,), jvp=_eig_jvp, takes_complex=True)
 
 
 def _decomposed(a: Any, **params: Any) -> Any:

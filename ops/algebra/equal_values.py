@@ -41,7 +41,7 @@ def moves(t: Array) -> Any:
 
 
 def turns_over_gaps(turns: Array, gaps: Array, floor: Any, t: Array) -> Any:
-    """Return ``turns / gaps`` for tangents of vectors; of equal values nan, if the matrix moves by `t`."""
+    """Return ``turns / gaps`` for tangents of vectors; of equal values nan, if `t` moves them."""
     equal = np.abs(gaps) <= floor
     apart = np.logical_not(np.eye(turns.shape[-1], dtype=bool))
     lost = np.where(np.logical_and(moves(t), np.logical_and(equal, apart)), np.nan, 0.0)

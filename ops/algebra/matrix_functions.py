@@ -42,8 +42,8 @@ def by_name(name: str) -> Callable[..., str]:
 
 #: Functions that jump where an eigenvalue crosses the negative axis.
 _CUT = ("scipy.linalg.sqrtm", "scipy.linalg.logm")
-#: How near to the axis, relative to an eigenvalue, the sides are told apart no more: in a matrix of twice
-#: or four times the size it is there several times, and such eigenvalues are computed with few digits.
+#: How near to the axis, relative to an eigenvalue, the sides are told apart no more: in a matrix of
+#: twice or four times the size it is there several times, and computed with few digits.
 _NEAR = 1e-3
 
 
@@ -71,8 +71,7 @@ def along(primitive: Primitive, x: Array, t: Array, params: Any) -> Any:
 
 
 def _computed(name: str) -> Callable[..., Any]:
-    """Return the function of stacks of matrices, with results of their dtype; nan if only these are complex.
-    """
+    """Return the function of stacks of matrices, with results of their dtype; nan if there are none."""
 
     def forward(x: Array, **params: Any) -> Any:
         x = np.asarray(x)
@@ -112,7 +111,16 @@ def matrix_function(name: str) -> Primitive:
 FUNCTIONS: dict[str, Primitive] = {
     name: matrix_function(name)
     for name in (
-        "expm", "sqrtm", "logm", "cosm", "sinm", "tanm", "coshm", "sinhm", "tanhm", "signm",
+        "expm",
+        "sqrtm",
+        "logm",
+        "cosm",
+        "sinm",
+        "tanm",
+        "coshm",
+        "sinhm",
+        "tanhm",
+        "signm",
     )
 }
 

@@ -1,14 +1,15 @@
 """Phases of eigenvectors and singular vectors of complex matrices.
 
-A matrix determines its vectors up to factors of magnitude 1, and LAPACK chooses these by keeping one
-element of each vector real: of eigenvectors in general the largest, of eigenvectors of Hermitian matrices
-the first (they are found by a tridiagonal matrix that is real), of pairs of singular vectors the first of
-that of the shorter side. This is where it stands in what LAPACK has returned: if it is not real there, or
-0, nothing is known of the phase, and what asks for it gets nan.
+A matrix determines its vectors up to factors of magnitude 1, and LAPACK chooses these by keeping
+one element of each vector real: of eigenvectors in general the largest, of those of Hermitian
+matrices the first (they are found by a tridiagonal matrix that is real; with the upper triangle, the
+last), of pairs of singular vectors the first of that of the shorter side. Rules look whether it is
+real, and not 0, in what LAPACK has returned; if not, nothing is known of the phase, and what asks for
+it gets nan.
 
-A rule has vectors turn by no phase (``v^H dv`` is real), and then turns them back by the angle that makes
-the element real again. Where only values are asked for they are left as they are (`phases=False`): so
-second derivatives of values need no phases.
+A rule has vectors turn by no phase (``v^H dv`` is real), and then turns them back by the angle that
+makes the element real again. Where only values are asked for they are left as they are
+(`phases=False`): so second derivatives of values need no phases.
 
 >>> import numpy as np
 >>> import tapegrad as tg

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.decompositions import cholesky, eigh_jvp, eigh_vjp, of_values, qr, svd, svdvals
+from tapegrad.ops.algebra.decompositions import (
+    cholesky,
+    eigh_jvp,
+    eigh_vjp,
+    of_values,
+    qr,
+    svd,
+    svdvals,
+)
 from tapegrad.ops.algebra.matrix_functions import by_name, of_scipy
 from tapegrad.ops.algebra.scipy_equations import (
     checked,

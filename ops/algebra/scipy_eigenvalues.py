@@ -22,6 +22,7 @@ from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import leading
+from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array
 
 __all__ = ["EIGENVALUES"]
@@ -61,7 +62,7 @@ def _schur_packed(x: Array) -> Any:
 
 
 def _schur_of_vectors(x: Array, order: Array, signs: Array) -> Any:
-    """The same of eigenvectors: Z is their factor Q, if they are in the order of the eigenvalues in T."""
+    """The same of eigenvectors: Z is their factor Q, if they are in the order of T's diagonal."""
     v = np.real(bind(eig_packed_p, x))[..., 1:, :]
     v = np.take_along_axis(v, np.broadcast_to(order, v.shape), axis=-1)
     z = qr(v).Q * signs
@@ -85,7 +86,7 @@ def _schur_composed(x: Array) -> Any:
 
 
 #: Of matrices with real eigenvalues.
-schur_packed_p = Composed(
+schur_packed_p: Primitive = Composed(
     "scipy.linalg.schur",
     _schur_packed,
     _schur_composed,
@@ -149,8 +150,8 @@ def _rows_in_order(outer: Array, order: Array) -> Any:
 def _ldl_vjp(g: Array, y: Array, x: Array, *, lower: bool, hermitian: bool) -> Any:
     """In the rows' order L is triangular, but for blocks on its diagonal that are unit matrices.
 
-    With ``L X = dL``, ``L^-1 dA L^-H = X D + dD + D X^H``, where X has elements that are no blocks, and dD
-    the others.
+    With ``L X = dL``, ``L^-1 dA L^-H = X D + dD + D X^H``, where X has the elements outside of blocks,
+    and dD the others.
     """
     n = x.shape[-1]
     other = adjoint if hermitian else turned
@@ -215,7 +216,11 @@ def _rq(
     """QR of the rows, from the last element of the last one to the first."""
     a = matrix(checked(a, check_finite))
     rows, columns = a.shape[-2:]
-    if rows > columns or (mode == "full" and rows < columns) or mode not in ("full", "economic", "r"):
+    if (
+        rows > columns
+        or (mode == "full" and rows < columns)
+        or mode not in ("full", "economic", "r")
+    ):
         why = "more rows than columns, and mode='full' of fewer, have no derivative; use mode='economic'"
         refuse(a, "scipy.linalg.rq", why)
     q, r = (adjoint(factor)[..., ::-1, ::-1] for factor in qr(adjoint(a[..., ::-1, ::-1])))

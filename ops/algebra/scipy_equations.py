@@ -21,8 +21,8 @@ from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.types import Array, Params
 
 __all__ = [
-    "batched_stacks", "checked", "column_order_p", "discrete_lyapunov_p", "lu_packed_p", "over_stacks", "pivots_p",
-    "row_order_p", "solve_triangular_p", "sylvester_p",
+    "batched_stacks", "checked", "column_order_p", "discrete_lyapunov_p", "lu_packed_p",
+    "over_stacks", "pivots_p", "row_order_p", "solve_triangular_p", "sylvester_p",
 ]  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def _equation(name: str, discrete: bool) -> Primitive:
     def rule(index: int) -> Any:
         return lambda g, y, *args: _parts(g, y, args, discrete)[index]
 
-    primitive = Primitive(
+    primitive: Primitive = Primitive(
         f"scipy.linalg.{name}",
         forward,
         tuple(map(rule, range(4))),

@@ -88,7 +88,7 @@ def kept_row(u: Array, v: Array) -> Any:
 
 
 def turned_back(cotangents: Any, inners: Any, vectors: Any, size: int) -> Any:
-    """Take from the cotangents what pairs of complex vectors turn by, for the element that stays real."""
+    """Take from the cotangents what complex pairs turn by, for the element that stays real."""
     (gu, gv), (left, right), (u, v) = cotangents, inners, vectors
     turning = np.imag(np.diagonal(left + right, axis1=-2, axis2=-1))
     most = np.max(np.abs(left) + np.abs(right), axis=(-2, -1), initial=0.0)[..., None]

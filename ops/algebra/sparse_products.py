@@ -25,9 +25,7 @@ from tapegrad.tape.core.types import Array, Params
 __all__ = ["csr_matmul_p", "csr_sampled_p", "rows_of", "spsolve_p"]
 
 #: What SciPy's loops are compiled for, of the dtypes that tensors have.
-_OF_SCIPY = frozenset(
-    map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128))
-)
+_OF_SCIPY = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
 
 
 def rows_of(indptr: Array) -> Array:

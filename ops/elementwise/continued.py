@@ -14,7 +14,15 @@ import numpy as np
 from tapegrad.ops.elementwise.error_functions import chebyshev
 from tapegrad.ops.elementwise.gamma_functions import STIRLING
 
-__all__ = ["EPS", "Pairs", "digamma_rest", "fraction", "less_log1p", "stirling_rest", "where_needed"]
+__all__ = [
+    "EPS",
+    "Pairs",
+    "digamma_rest",
+    "fraction",
+    "less_log1p",
+    "stirling_rest",
+    "where_needed",
+]
 
 #: Pairs of parameters, by their numbers.
 Pairs: TypeAlias = Sequence[tuple[int, int]]

@@ -121,7 +121,10 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "eig_banded": (lambda a: sl.eig_banded(a, True, eigvals_only=True), HALF[::-1]),
     "eigvalsh_tridiagonal": (lambda a: sl.eigvalsh_tridiagonal(a[0], a[1, 1:]), BAND),
     "eigh_tridiagonal": (lambda a: sl.eigh_tridiagonal(a[0], a[1, 1:], True), BAND),
-    "solve_toeplitz": (lambda a: sl.solve_toeplitz((a[1], a[0]), COLUMNS_5), 1 + np.eye(2, 5) + BAND[1:3]),
+    "solve_toeplitz": (
+        lambda a: sl.solve_toeplitz((a[1], a[0]), COLUMNS_5),
+        1 + np.eye(2, 5) + BAND[1:3],
+    ),
     "matmul_toeplitz": (lambda a: sl.matmul_toeplitz(a[1], a.T), BAND),
     "solve_continuous_are": (lambda a: sl.solve_continuous_are(a, COLUMNS, OTHER, PAIR), SQUARE),
     "continuous, by costs": (

@@ -344,7 +344,9 @@ def test_complex_numbers_on_either_side() -> None:
     np.testing.assert_allclose(tg.sparse.spsolve(square, b), linalg.spsolve(square, b), 1e-14)
     entries = np.array([2.0 + 1j, 1j, 0.5, 3.0])
     places = [0, 1, 0, 1], [0, 2, 4], (2, 2)
-    tg.check_grads(lambda d: tg.sparse.spsolve(tg.sparse.csr(d, *places), b.real), (entries,), order=2)
+    tg.check_grads(
+        lambda d: tg.sparse.spsolve(tg.sparse.csr(d, *places), b.real), (entries,), order=2
+    )
 
 
 def test_what_does_not_fit_is_refused() -> None:
