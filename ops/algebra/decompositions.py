@@ -219,7 +219,7 @@ def eigh_vjp(g: Array, y: Array, x: Array, *, uplo: str = "L", phases: bool = Tr
     if phases:
         turning = np.imag(np.diagonal(inner, axis1=-2, axis2=-1))
         kept, most = _kept(v, uplo), np.max(np.abs(inner), axis=(-2, -1), initial=0.0)[..., None]
-        row = kept[..., 0, :]
+        row = np.sum(kept, axis=-2)  # which has none if there are no elements
         asked = angle_asked(turning, row, is_kept(row, n), most, n)[..., None, :]
         inner = inner - 1j * asked * conj(turned(kept))
     gaps, floor = _gaps(w, x)
@@ -238,7 +238,7 @@ def eigh_jvp(tangents: Any, y: Array, x: Array, *, uplo: str = "L", phases: bool
     turns = turns_over_gaps(inner, gaps, floor, t) * (1 - np.eye(n, dtype=x.dtype))
     moved = np.matmul(v, turns)
     if phases:
-        row, moving = (_kept(a, uplo)[..., 0, :] for a in (v, moved))
+        row, moving = (np.sum(_kept(a, uplo), axis=-2) for a in (v, moved))
         angle = angle_found(row, moving, is_kept(row, n), moves(t)[..., 0])
         moved = moved - 1j * angle[..., None, :] * v
     return np.concatenate((_diagonal(inner)[..., None, :], moved), axis=-2)

@@ -84,7 +84,8 @@ def _over(a: Array, b: Array, least: Any) -> Any:
 
 def kept_row(u: Array, v: Array) -> Any:
     """Return the elements that LAPACK keeps real: the first ones of the vectors of the shorter side."""
-    return v[..., 0, :] if u.shape[-2] >= v.shape[-2] else u[..., 0, :]
+    first = v[..., :1, :] if u.shape[-2] >= v.shape[-2] else u[..., :1, :]
+    return np.sum(first, axis=-2)  # there are none if there are no elements
 
 
 def turned_back(cotangents: Any, inners: Any, vectors: Any, size: int) -> Any:

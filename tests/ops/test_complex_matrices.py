@@ -150,6 +150,19 @@ def test_eigenvalues_are_real_or_complex_as_in_numpy_call_by_call() -> None:
     np.testing.assert_allclose(tg.vmap(tg.grad(function))(both), each, 1e-12, 1e-13)
 
 
+def test_matrices_without_elements_have_gradients_without_elements() -> None:
+    for function in (
+        lambda a: LINALG.eigh(a)[1],
+        lambda a: LINALG.svd(a, full_matrices=False)[0],
+        lambda a: LINALG.eig(a)[1],
+        LINALG.eigvalsh,
+        LINALG.cholesky,
+    ):
+        nothing = np.zeros((2, 0, 0), complex)
+        assert tg.grad(lambda a, f=function: np.sum(np.abs(f(a))))(nothing).shape == (2, 0, 0)
+        assert tg.jvp(function, (nothing,), (nothing,))[1].size == 0
+
+
 # Phases ------------------------------------------------------------------------------------------
 
 
