@@ -193,9 +193,9 @@ class _Splitter:
         dtype = np.zeros(0, widest).real.dtype
         pairs = [
             (self.rewriter.known.get(o, o), None)  # a condition
-            if type(o) is Node and o.dtype == bool
+            if type(o) is Node and o.dtype == bool and not entry.primitive.differentiable_in(i)
             else self.parts(o, dtype, entry.where)
-            for o in entry.operands
+            for i, o in enumerate(entry.operands)
         ]
         recorded = self.recorded(entry, pairs)
         if recorded is None:

@@ -1,9 +1,8 @@
 """The columns that ``svd(full_matrices=True)`` and ``qr(mode="complete")`` add to an orthonormal basis.
 
 A matrix determines the space that they span and not the columns, which may be turned if they are
-several. Whatever does not
-depend on how they are turned has a derivative: that of columns which move with the space and do not
-turn in it.
+several, or complex. Whatever does not depend on how they are turned has a derivative: that of columns
+which move with the space and do not turn in it.
 
 >>> import numpy as np
 >>> import tapegrad as tg
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.singular import turned
+from tapegrad.ops.algebra.singular import adjoint, conj, skew, wide
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.dependence import leading
 from tapegrad.tape.core.primitive import Primitive
@@ -34,19 +33,18 @@ __all__ = ["completed"]
 def _columns(u: Array, x: Array, *, of: str) -> Any:
     """Compute what NumPy adds to `u`, a factor of `x`."""
     x = np.asarray(x)
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
     if of == "qr":
-        whole = np.linalg.qr(wide, mode="complete")[0]
+        whole = np.linalg.qr(wide(x), mode="complete")[0]
     else:
-        left, _, right = np.linalg.svd(wide)
-        whole = left if of == "left" else turned(right)
+        left, _, right = np.linalg.svd(wide(x))
+        whole = left if of == "left" else adjoint(right)
     return whole[..., np.shape(u)[-1] :].astype(x.dtype)
 
 
 def _vjp(g: Array, y: Array, u: Array, x: Array, *, of: str) -> Any:
     """Columns that do not turn move by ``-u du^T y``; `g` must not ask for turns."""
-    turns = np.matmul(turned(y), g)
-    turns = turns - turned(turns)
+    g = conj(g)
+    turns = skew(np.matmul(adjoint(y), g))
     size = max(np.shape(x)[-2:]) * float(np.finfo(u.dtype).eps)
     least = size * np.max(np.abs(g), axis=(-2, -1), keepdims=True, initial=0.0)
     if np.any(np.logical_not(np.abs(turns) <= least)):
@@ -59,13 +57,13 @@ def _vjp(g: Array, y: Array, u: Array, x: Array, *, of: str) -> Any:
             f"{name}: the columns that it adds are not determined, and the function depends on how they "
             f"are turned, so that it has no derivative; use {remedy}"
         )
-    return -np.matmul(y, np.matmul(turned(g), u))
+    return conj(-np.matmul(y, np.matmul(adjoint(g), u)))
 
 
 def _jvp(tangents: Any, y: Array, u: Array, x: Array, *, of: str) -> Any:
-    """Forward mode does not know what the columns are used for: nan where several of them move."""
-    if y.shape[-1] == 1:
-        return -np.matmul(u, np.matmul(turned(tangents[0]), y))
+    """Forward mode does not know what the columns are used for: nan where they may turn."""
+    if y.shape[-1] == 1 and y.dtype.kind != "c":
+        return -np.matmul(u, np.matmul(adjoint(tangents[0]), y))
     moves = np.any(tangents[0] != 0, axis=(-2, -1), keepdims=True)
     return np.broadcast_to(np.where(moves, np.nan, 0.0), y.shape).astype(y.dtype)
 
@@ -77,6 +75,7 @@ completion_p: Primitive = Primitive(
     jvp=_jvp,
     batch=lambda args, batched, size, params: _batched(args, batched, size, params),
     dependence=leading(2),
+    takes_complex=True,
 )
 
 

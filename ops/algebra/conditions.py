@@ -13,23 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.singular import of_matrices
+from tapegrad.ops.algebra.singular import of_matrices, wide
 from tapegrad.ops.algebra.systems import inv, matrix, of_triangle, square
 from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.core.primitive import functions, implements
-from tapegrad.tape.core.types import Array, ArrayLike, AxisLike
+from tapegrad.tape.core.types import ArrayLike, AxisLike
 
 __all__ = ["cond", "matrix_rank"]
 
 
-def _wide(x: Array) -> Any:
-    x = np.asarray(x)
-    return x.astype(np.float32) if x.dtype == np.float16 else x
-
-
 matrix_rank_p = of_matrices(
-    "matrix_rank", lambda x, *, tol: np.linalg.matrix_rank(_wide(x), tol=tol), None
+    "matrix_rank",
+    lambda x, *, tol: np.linalg.matrix_rank(wide(x), tol=tol),
+    None,
+    takes_complex=True,
 )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.singular import of_matrices, turned
-from tapegrad.ops.algebra.systems import _wide, inv_p, square
+from tapegrad.ops.algebra.singular import of_matrices, turned, wide
+from tapegrad.ops.algebra.systems import inv_p, square
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.types import Array, ArrayLike
@@ -28,7 +28,7 @@ def _cofactor(x: Array) -> Any:
     """The derivative of the determinant, also of singular matrices."""
     if not x.size:
         return np.zeros_like(x)
-    u, s, vh = np.linalg.svd(_wide(x))
+    u, s, vh = np.linalg.svd(wide(x))
     before = np.cumprod(np.concatenate((np.ones_like(s[..., :1]), s[..., :-1]), -1), -1)
     after = np.cumprod(np.concatenate((np.ones_like(s[..., :1]), s[..., :0:-1]), -1), -1)
     others = before * after[..., ::-1]
@@ -54,13 +54,13 @@ def _each(g: Array) -> Any:
 cofactor_p = of_matrices("cofactor", _cofactor, (_cofactor_vjp,), takes_complex=True)
 det_p = of_matrices(
     "det",
-    lambda x: np.linalg.det(_wide(x)).astype(x.dtype),
+    lambda x: np.linalg.det(wide(x)).astype(x.dtype),
     (lambda g, y, x: _each(g) * bind(cofactor_p, x),),
     takes_complex=True,
 )
 logabsdet_p = of_matrices(
     "logabsdet",
-    lambda x: np.linalg.slogdet(_wide(x))[1].astype(np.real(x).dtype),
+    lambda x: np.linalg.slogdet(wide(x))[1].astype(np.real(x).dtype),
     (lambda g, y, x: _each(g) * turned(bind(inv_p, x)),),
     takes_complex=True,
 )
@@ -71,7 +71,7 @@ det_phase_p = of_matrices(
     (lambda g, y, x: _each(np.imag(-g * y) * -1j) * turned(bind(inv_p, x)),),
     takes_complex=True,
 )
-det_sign_p = of_matrices("det_sign", lambda x: np.linalg.slogdet(_wide(x))[0].astype(x.dtype), None)
+det_sign_p = of_matrices("det_sign", lambda x: np.linalg.slogdet(wide(x))[0].astype(x.dtype), None)
 
 
 @implements(np.linalg.det)

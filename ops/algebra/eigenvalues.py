@@ -1,12 +1,13 @@
-"""Eigenvalues of matrices that are not symmetric, as far as they are real.
+"""Eigenvalues of matrices that are not symmetric, and their vectors.
 
-Matrices with complex eigenvalues are refused by name.
+LAPACK's vectors have length 1, and their largest element is real: that fixes the phase of those that
+are complex (``phases``). Where two elements are the largest, what depends on the phase has nan.
 
 >>> import numpy as np
 >>> import tapegrad as tg
->>> tg.grad(lambda a: np.max(np.linalg.eigvals(a)))(np.array([[2.0, 1.0], [0.0, 1.0]]))
-array([[1., 0.],
-       [1., 0.]])
+>>> tg.grad(lambda a: np.max(np.abs(np.linalg.eigvals(a))))(np.array([[0.0, 4.0], [-1.0, 0.0]]))
+array([[ 0.  ,  0.25],
+       [-1.  ,  0.  ]])
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.equal_values import over_gaps, without_second
-from tapegrad.ops.algebra.singular import of_matrices, turned
+from tapegrad.ops.algebra.equal_values import moves, over_gaps, turns_over_gaps, without_second
+from tapegrad.ops.algebra.phases import angle_asked, angle_found, is_kept
+from tapegrad.ops.algebra.singular import adjoint, conj, of_matrices, wide
 from tapegrad.ops.algebra.systems import solve_p, square
-from tapegrad.ops.declare.refusals import refuse_complex
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.primitive import implements
 from tapegrad.tape.core.types import Array, ArrayLike
@@ -28,48 +29,95 @@ __all__ = ["eig", "eigvals"]
 _Eig: Any = type(np.linalg.eig(np.eye(1)))
 
 
-def _eig_packed(x: Array) -> Any:
-    """The eigenvalues, and below them the vectors as columns; nan if they are complex."""
-    x = np.asarray(x)
-    w, v = np.linalg.eig(x.astype(np.float32) if x.dtype == np.float16 else x)
+def _eig_packed(x: Array, *, phases: bool = True) -> Any:
+    """The eigenvalues, and below them the vectors as columns; always complex."""
+    w, v = np.linalg.eig(wide(x))
     packed = np.concatenate((w[..., None, :], v), axis=-2)
-    if w.dtype.kind == "c":
-        real = np.all(w.imag == 0, axis=-1)[..., None, None]
-        packed = np.where(real, packed.real, np.nan)
-    return packed.astype(x.dtype)
+    return packed.astype(np.result_type(packed, np.complex64))
 
 
-def _eig_vjp(g: Array, y: Array, x: Array) -> Any:
-    """The textbook's cotangent, of vectors whose length is kept at 1."""
-    n = x.shape[-1]
+def _largest(w: Array, v: Array, x: Array) -> tuple[Any, Any, Any]:
+    """Mark the element of each vector that LAPACK keeps real; return it, too, and whether it is known.
+
+    Vectors of real eigenvalues of real matrices are real, and do not turn at all.
+    """
+    n = v.shape[-1]
+    size = np.abs(v)
+    floor = 4 * n * float(np.finfo(v.dtype).eps)
+    most = np.max(size, axis=-2, keepdims=True, initial=0.0)
+    near = size >= most - floor
+    chosen = np.logical_and(near, np.cumsum(near, axis=-2) == 1)
+    row = np.sum(np.where(chosen, v, 0.0), axis=-2)
+    known = np.logical_and(np.sum(near, axis=-2) == 1, is_kept(row, n))
+    if x.dtype.kind != "c":
+        known = np.logical_or(known, np.imag(w) == 0)
+    return chosen, row, known
+
+
+def _gaps(w: Array, x: Array) -> tuple[Any, Any]:
+    size = x.shape[-1] * float(np.finfo(x.dtype).eps)
+    floor = size * np.max(np.abs(w), axis=-1, initial=0.0)
+    return w[..., None, :] - w[..., :, None], floor[..., None, None]
+
+
+def _eig_vjp(g: Array, y: Array, x: Array, *, phases: bool = True) -> Any:
+    """The textbook's cotangent, of vectors that keep their length, and one element real."""
+    n, g = x.shape[-1], conj(g)
     w, v = y[..., 0, :], y[..., 1:, :]
     gw, gv = g[..., 0, :], g[..., 1:, :]
-    inner = np.matmul(turned(v), gv)
-    own = np.sum(v * gv, axis=-2)[..., None, :]
-    asked = inner - np.matmul(turned(v), v) * own
-    gaps = w[..., None, :] - w[..., :, None]
-    floor = n * float(np.finfo(x.dtype).eps) * np.max(np.abs(w), axis=-1, initial=0.0)
-    floor = floor[..., None, None]
-    eye = np.eye(n, dtype=x.dtype)
-    middle = over_gaps(asked, asked, gaps, floor, n) * (1 - eye) + gw[..., None, :] * eye
-    out = bind(solve_p, turned(v), np.matmul(middle, turned(v)))
+    own = np.sum(np.conj(v) * gv, axis=-2)
+    gv = gv - np.real(own)[..., None, :] * v
+    if phases:
+        chosen, row, known = _largest(w, v, x)
+        largest = np.max(np.abs(gv), axis=(-2, -1), initial=0.0)[..., None]
+        asked = angle_asked(np.imag(own), row, known, largest, n)[..., None, :]
+        gv = gv - 1j * asked * chosen
+    inner = np.matmul(adjoint(v), gv)
+    gaps, floor = _gaps(w, x)
+    eye = np.eye(n, dtype=y.dtype)
+    turns = over_gaps(inner, inner, np.conj(gaps), floor, n)
+    middle = turns * (1 - eye) + gw[..., None, :] * eye
+    out = conj(bind(solve_p, adjoint(v), np.matmul(middle, adjoint(v))))
+    out = out if x.dtype.kind == "c" else np.real(out)
     return without_second(out, x, gaps, floor)
 
 
-eig_packed_p = of_matrices("eig_packed", _eig_packed, (_eig_vjp,))
+def _eig_jvp(tangents: Any, y: Array, x: Array, *, phases: bool = True) -> Any:
+    n, t = x.shape[-1], tangents[0]
+    w, v = y[..., 0, :], y[..., 1:, :]
+    inner = bind(solve_p, v, np.matmul(t, v))
+    eye = np.eye(n, dtype=y.dtype)
+    moved = np.matmul(v, turns_over_gaps(inner, *_gaps(w, x), t) * (1 - eye))
+    moved = moved - np.real(np.sum(np.conj(v) * moved, axis=-2))[..., None, :] * v
+    if phases:
+        chosen, row, known = _largest(w, v, x)
+        along = np.sum(np.where(chosen, moved, 0.0), axis=-2)
+        moved = moved - 1j * angle_found(row, along, known, moves(t)[..., 0])[..., None, :] * v
+    return np.concatenate((np.sum(inner * eye, axis=-1)[..., None, :], moved), axis=-2)
+
+
+eig_packed_p = of_matrices("eig_packed", _eig_packed, (_eig_vjp,), jvp=_eig_jvp, takes_complex=True)
+
+
+def _decomposed(a: Any, **params: Any) -> Any:
+    """Return the packed decomposition; of real matrices a real one, if all eigenvalues are real."""
+    a = square(a, "eig")
+    packed = apply(eig_packed_p, (a,), params)
+    if a.dtype.kind != "c" and not np.any(np.imag(packed[..., 0, :]) != 0):
+        return np.real(packed)
+    return packed
 
 
 @implements(np.linalg.eig)
 def eig(a: ArrayLike) -> Any:
     """Return the eigenvalues of square matrices, and their vectors of length 1.
 
-    Raises
-    ------
-    TypeError
-        If eigenvalues are complex.
-
     Notes
     -----
+    Of real matrices the results are real if all eigenvalues are, as in NumPy. The largest element of a
+    complex vector is real, and stays so; where two elements are the largest, derivatives of what depends
+    on the phase are nan.
+
     Of equal eigenvalues, derivatives of what is made of their vectors are nan, and so are all second
     derivatives. Matrices without a basis of eigenvectors have no derivative.
 
@@ -78,10 +126,10 @@ def eig(a: ArrayLike) -> Any:
     >>> import numpy as np, tapegrad as tg
     >>> np.linalg.eig(tg.tensor([[2.0, 1.0], [0.0, 1.0]])).eigenvalues
     Tensor([2., 1.])
+    >>> np.linalg.eig(tg.tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
+    Tensor([0.+1.j, 0.-1.j], dtype=complex128)
     """
-    a = square(a, "eig")
-    packed = apply(eig_packed_p, (a,))
-    refuse_complex(a, "np.linalg.eig", packed)
+    packed = _decomposed(a)
     return _Eig(packed[..., 0, :], packed[..., 1:, :])
 
 
@@ -95,4 +143,4 @@ def eigvals(a: ArrayLike) -> Any:
     >>> np.linalg.eigvals(tg.tensor([[2.0, 1.0], [0.0, 1.0]]))
     Tensor([2., 1.])
     """
-    return eig(a)[0]
+    return _decomposed(a, phases=False)[..., 0, :]

@@ -1,7 +1,7 @@
 """Equal eigenvalues and singular values, whose vectors are not determined.
 
 Rules divide by differences of values. Where two are equal, what asks for their vectors gets nan, and
-so do second derivatives.
+so do second derivatives. In forward mode, vectors of equal values have nan as their tangents.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tapegrad.tape.core.dependence import leading
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array
 
-__all__ = ["over_gaps", "without_second"]
+__all__ = ["moves", "over_gaps", "turns_over_gaps", "without_second"]
 
 
 def over_gaps(turns: Array, moved: Array, gaps: Array, floor: Any, size: int) -> Any:
@@ -35,9 +35,22 @@ def over_gaps(turns: Array, moved: Array, gaps: Array, floor: Any, size: int) ->
     return np.where(equal, zero_over, turns / np.where(equal, 1.0, gaps)).astype(turns.dtype)
 
 
+def moves(t: Array) -> Any:
+    """Say of each matrix whether it has a tangent at all."""
+    return np.any(t != 0, axis=(-2, -1), keepdims=True)
+
+
+def turns_over_gaps(turns: Array, gaps: Array, floor: Any, t: Array) -> Any:
+    """Return ``turns / gaps`` for tangents of vectors; of equal values nan, if `t` moves them."""
+    equal = np.abs(gaps) <= floor
+    apart = np.logical_not(np.eye(turns.shape[-1], dtype=bool))
+    lost = np.where(np.logical_and(moves(t), np.logical_and(equal, apart)), np.nan, 0.0)
+    found = np.where(equal, lost, turns / np.where(equal, 1.0, gaps))
+    return found.astype(turns.dtype)
+
+
 def _lost(t: Any, at: Any, like: Any) -> Any:
-    moves = np.any(t != 0, axis=(-2, -1), keepdims=True)
-    lost = np.where(np.logical_and(at, moves), np.nan, 0.0)
+    lost = np.where(np.logical_and(at, moves(t)), np.nan, 0.0)
     return np.broadcast_to(lost, like.shape).astype(like.dtype)
 
 
@@ -49,6 +62,7 @@ undetermined_p: Primitive = Primitive(
     jvp=lambda tangents, y, x, at: _lost(tangents[0], at, y),
     batch=lambda args, batched, size, params: bind(undetermined_p, *args),
     dependence=leading(2),
+    takes_complex=True,
 )
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from tapegrad.ops.algebra.eigenvalues import eigvals
 from tapegrad.ops.algebra.systems import inv, lstsq
 from tapegrad.ops.declare.ufunc import as_tensor, data_of, operand
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import functions, implements
 from tapegrad.tape.core.types import ArrayLike
 
@@ -30,7 +31,7 @@ __all__: list[str] = []
 
 def _floats(a: ArrayLike) -> Any:
     a = as_tensor(a)
-    return a if a.dtype.kind == "f" else functions["cast"](a, np.dtype(float))
+    return a if a.dtype.kind in CONTINUOUS else functions["cast"](a, np.dtype(float))
 
 
 @implements(np.poly)
@@ -47,6 +48,8 @@ def _poly(seq_of_zeros: ArrayLike) -> Any:
     a: Any = np.ones(1, zeros.dtype)
     for k in range(zeros.shape[0]):
         a = np.concatenate((a, none)) - zeros[k] * np.concatenate((none, a))
+    if zeros.dtype.kind == "c" and np.all(np.sort(zeros) == np.sort(np.conj(zeros))):
+        return np.real(a)
     return a
 
 
@@ -71,7 +74,7 @@ def _polydiv(u: Any, v: Any) -> tuple[Any, Any]:
 
 @implements(np.roots)
 def _roots(p: ArrayLike) -> Any:
-    """The roots of a polynomial, if all are real; those that coincide have no derivative."""
+    """The roots of a polynomial; those that coincide have no derivative."""
     p = _floats(np.atleast_1d(operand(p)))
     if p.ndim != 1:
         raise ValueError("Input must be a rank-1 array.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.ops.algebra.eigenvalues import eig_packed_p
 from tapegrad.ops.algebra.singular import turned
 from tapegrad.ops.declare.composed import Composed
 from tapegrad.ops.elementwise.logistic import stop_gradient_p
@@ -39,30 +40,45 @@ def by_name(name: str) -> Callable[..., str]:
     return source
 
 
+#: Functions that jump where an eigenvalue crosses the negative axis.
+_CUT = ("scipy.linalg.sqrtm", "scipy.linalg.logm")
+#: How near to the axis, relative to an eigenvalue, the sides are told apart no more: in a matrix of
+#: twice or four times the size it is there several times, and computed with few digits.
+_NEAR = 1e-3
+
+
+def _at_cut(x: Array) -> Any:
+    """Return nan for matrices that have eigenvalues at the cut, and 0 for others."""
+    w = bind(eig_packed_p, bind(stop_gradient_p, x))[..., :1, :]
+    near = np.logical_and(np.real(w) < 0, np.abs(np.imag(w)) <= _NEAR * np.abs(w))
+    return np.where(np.any(near, axis=-1, keepdims=True), np.nan, 0.0)
+
+
 def along(primitive: Primitive, x: Array, t: Array, params: Any) -> Any:
     """Return the derivative of a function of matrices at `x` in the direction `t`.
 
     A direction that is much greater than the matrix would be all that the algorithm sees: so it is
-    taken to be at most 1.
+    taken to be at most 1. Of matrices with eigenvalues at a cut it is nan.
     """
     n = x.shape[-1]
     size = np.max(np.abs(t), axis=(-2, -1), keepdims=True, initial=1.0)
-    size = bind(stop_gradient_p, size.astype(x.dtype))
+    size = bind(stop_gradient_p, size)
     above = np.concatenate((x, t / size), axis=-1)
     below = np.concatenate((np.zeros_like(x), x), axis=-1)
     whole = bind(primitive, np.concatenate((above, below), axis=-2), **params)
-    return whole[..., :n, n:] * size
+    found = whole[..., :n, n:] * size
+    return found + _at_cut(x).astype(x.dtype) if primitive.name in _CUT else found
 
 
 def _computed(name: str) -> Callable[..., Any]:
-    """Return the function of stacks of matrices, with results of their dtype; nan if complex."""
+    """Return the function of stacks of matrices, with results of their dtype; nan if there are none."""
 
     def forward(x: Array, **params: Any) -> Any:
         x = np.asarray(x)
         function, out = of_scipy(name), np.empty(x.shape, x.dtype)
         for i in np.ndindex(x.shape[:-2]):
             value = np.asarray(function(x[i], *params.values()))
-            out[i] = np.nan if value.dtype.kind == "c" else value
+            out[i] = np.nan if value.dtype.kind == "c" != x.dtype.kind else value
         return out
 
     return forward
@@ -86,6 +102,7 @@ def matrix_function(name: str) -> Primitive:
         batch=lambda args, batched, size, params: bind(primitive, *args, **params),
         dependence=leading(2),
         source=by_name(full),
+        takes_complex=True,
     )
     return primitive
 
@@ -93,7 +110,18 @@ def matrix_function(name: str) -> Primitive:
 #: Those without parameters, by their names.
 FUNCTIONS: dict[str, Primitive] = {
     name: matrix_function(name)
-    for name in ("expm", "sqrtm", "logm", "cosm", "sinm", "tanm", "coshm", "sinhm", "tanhm")
+    for name in (
+        "expm",
+        "sqrtm",
+        "logm",
+        "cosm",
+        "sinm",
+        "tanm",
+        "coshm",
+        "sinhm",
+        "tanhm",
+        "signm",
+    )
 }
 
 
@@ -110,4 +138,5 @@ fractional_power_p: Primitive = Composed(
     batch=lambda args, batched, size, params: bind(fractional_power_p, *args, **params),
     dependence=leading(2),
     source=by_name("scipy.linalg.fractional_matrix_power"),
+    takes_complex=True,
 )

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.decompositions import cholesky, eigh_vjp, qr, svd, svdvals
+from tapegrad.ops.algebra.decompositions import (
+    cholesky,
+    eigh_jvp,
+    eigh_vjp,
+    of_values,
+    qr,
+    svd,
+    svdvals,
+)
 from tapegrad.ops.algebra.matrix_functions import by_name, of_scipy
 from tapegrad.ops.algebra.scipy_equations import (
     checked,
@@ -21,7 +29,7 @@ from tapegrad.ops.algebra.scipy_equations import (
     row_order_p,
 )
 from tapegrad.ops.algebra.scipy_systems import solve_triangular
-from tapegrad.ops.algebra.singular import of_matrices, polar_factor_p, turned
+from tapegrad.ops.algebra.singular import adjoint, conj, of_matrices, polar_factor_p, turned
 from tapegrad.ops.algebra.systems import matrix, of_triangle, square
 from tapegrad.ops.declare.refusals import refuse
 from tapegrad.ops.declare.ufunc import as_tensor, data_of
@@ -51,7 +59,7 @@ def _cho_solve(
     c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite: bool = True
 ) -> Any:
     factor, lower = c_and_lower
-    first, second = (0, 1) if lower else (1, 0)
+    first, second = (0, 2) if lower else (2, 0)
     half = solve_triangular(factor, b, first, lower, check_finite=check_finite)
     return solve_triangular(factor, half, second, lower, check_finite=False)
 
@@ -120,6 +128,7 @@ def _lu_solve(
         half = solve_triangular(packed, _in_order(right, order), 0, True, True, check_finite=False)
         x = solve_triangular(packed, half, check_finite=False)
     else:
+        packed = conj(packed) if trans in (2, "C") else packed
         half = solve_triangular(packed, right, 1, check_finite=False)
         half = solve_triangular(packed, half, 1, True, True, check_finite=False)
         x = _in_order(half, np.argsort(order, axis=-2))
@@ -165,24 +174,25 @@ def _polar(a: Any, side: str = "right") -> tuple[Any, Any]:
         raise ValueError("`side` must be either 'right' or 'left'")
     a = matrix(a)
     u = apply(polar_factor_p, (a,))
-    p = np.matmul(turned(u), a) if side == "right" else np.matmul(a, turned(u))
-    return u, (p + turned(p)) / 2
+    p = np.matmul(adjoint(u), a) if side == "right" else np.matmul(a, adjoint(u))
+    return u, (p + adjoint(p)) / 2
 
 
 # Eigenvalues -------------------------------------------------------------------------------------
 
 
-def _eigh_packed(x: Any) -> Any:
+def _eigh_packed(x: Any, *, uplo: str = "L", phases: bool = True) -> Any:
     def packed(a: Any) -> Any:
-        w, v = of_scipy("eigh")(a, check_finite=False)
+        w, v = of_scipy("eigh")(a, lower=uplo == "L", check_finite=False)
         return np.concatenate((w[None, :], v), axis=0)
 
     return over_stacks(packed, x).astype(x.dtype, copy=False)
 
 
 _eigh_packed_p = of_matrices(
-    "scipy.linalg.eigh", _eigh_packed, (eigh_vjp,), source=by_name("scipy.linalg.eigh")
-)
+    "scipy.linalg.eigh", _eigh_packed, (eigh_vjp,), jvp=eigh_jvp, takes_complex=True,
+    source=by_name("scipy.linalg.eigh"),
+)  # fmt: skip
 
 
 def _eigh(
@@ -200,16 +210,19 @@ def _eigh(
     if b is not None:  # a v = b v w, of which the symmetric form has the same eigenvalues
         factor = cholesky(of_triangle(square(checked(b, check_finite)), uplo))
         half = solve_triangular(factor, a, 0, True, check_finite=False)
-        a = solve_triangular(factor, turned(half), 0, True, check_finite=False)
-        a = (a + turned(a)) / 2
-    packed = apply(_eigh_packed_p, (a,))
+        a = solve_triangular(factor, adjoint(half), 0, True, check_finite=False)
+        a = (a + adjoint(a)) / 2
+    params: dict[str, Any] = {} if lower else {"uplo": uplo}
+    if eigvals_only and a.dtype.kind == "c":
+        params["phases"] = False
+    packed = apply(_eigh_packed_p, (a,), params)
     if subset_by_index is not None:
         first, last = subset_by_index
         packed = packed[..., first : last + 1]
-    w, v = packed[..., 0, :], packed[..., 1:, :]
+    w, v = of_values(packed, 0), packed[..., 1:, :]
     if eigvals_only:
         return w
-    return w, v if factor is None else solve_triangular(factor, v, 1, True, check_finite=False)
+    return w, v if factor is None else solve_triangular(factor, v, 2, True, check_finite=False)
 
 
 def _eigvalsh(a: Any, b: Any = None, **options: Any) -> Any:
@@ -229,7 +242,7 @@ def _vector(c: Any, name: str) -> Any:
 
 def _toeplitz(c: Any, r: Any = None) -> Any:
     c = _vector(c, "toeplitz")
-    r = c if r is None else _vector(r, "toeplitz")
+    r = conj(c) if r is None else _vector(r, "toeplitz")
     along = np.concatenate((c[::-1], r[1:]))
     return along[np.arange(len(r)) - np.arange(len(c))[:, None] + len(c) - 1]
 

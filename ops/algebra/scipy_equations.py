@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ops.algebra.matrix_functions import by_name, of_scipy
-from tapegrad.ops.algebra.singular import turned
+from tapegrad.ops.algebra.singular import adjoint, conj, turned
 from tapegrad.ops.algebra.systems import solve_p
 from tapegrad.ops.declare.ufunc import as_tensor
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import leading
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, functions
 from tapegrad.tape.core.types import Array, Params
 
 __all__ = [
-    "checked", "column_order_p", "discrete_lyapunov_p", "lu_packed_p", "over_stacks", "pivots_p",
-    "row_order_p", "solve_triangular_p", "sylvester_p",
+    "batched_stacks", "checked", "column_order_p", "discrete_lyapunov_p", "lu_packed_p",
+    "over_stacks", "pivots_p", "row_order_p", "solve_triangular_p", "sylvester_p",
 ]  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def over_stacks(function: Any, *args: Array) -> Any:
     return np.reshape(np.stack(results), (*stack, *np.shape(results[0])))
 
 
-def _batched(primitive: Any) -> Any:
+def batched_stacks(primitive: Any) -> Any:
     """Put the batch axis in front of the stacks, which get equally many axes."""
 
     def batch(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
@@ -80,7 +81,8 @@ solve_triangular_p: Primitive = Primitive(
             solve_triangular_p, turned(a), g, lower=not lower, unit=unit
         ),
     ),
-    batch=_batched(lambda: solve_triangular_p),
+    takes_complex=True,
+    batch=batched_stacks(lambda: solve_triangular_p),
     source=by_name("scipy.linalg.solve_triangular"),
 )
 
@@ -105,7 +107,8 @@ sylvester_p: Primitive = Primitive(
         lambda g, y, a, b, q: -np.matmul(turned(y), _sylvester_back(g, a, b)),
         lambda g, y, a, b, q: _sylvester_back(g, a, b),
     ),
-    batch=_batched(lambda: sylvester_p),
+    takes_complex=True,
+    batch=batched_stacks(lambda: sylvester_p),
     source=by_name("scipy.linalg.solve_sylvester"),
 )
 
@@ -117,9 +120,9 @@ def _discrete_lyapunov(a: Array, q: Array, *, method: Any) -> Any:
 
 
 def _discrete_a(g: Array, y: Array, a: Array, q: Array, *, method: Any) -> Any:
-    back = bind(discrete_lyapunov_p, turned(a), g, method=method)
-    along = np.matmul(np.matmul(back, a), turned(y))
-    return along + np.matmul(np.matmul(turned(back), a), y)
+    back = bind(discrete_lyapunov_p, adjoint(a), conj(g), method=method)
+    along = np.matmul(np.matmul(back, a), adjoint(y))
+    return conj(along + np.matmul(np.matmul(adjoint(back), a), y))
 
 
 discrete_lyapunov_p: Primitive = Primitive(
@@ -127,9 +130,12 @@ discrete_lyapunov_p: Primitive = Primitive(
     _discrete_lyapunov,
     (
         _discrete_a,
-        lambda g, y, a, q, method: bind(discrete_lyapunov_p, turned(a), g, method=method),
+        lambda g, y, a, q, method: conj(
+            bind(discrete_lyapunov_p, adjoint(a), conj(g), method=method)
+        ),
     ),
-    batch=_batched(lambda: discrete_lyapunov_p),
+    takes_complex=True,
+    batch=batched_stacks(lambda: discrete_lyapunov_p),
     source=by_name("scipy.linalg.solve_discrete_lyapunov"),
 )
 
@@ -145,6 +151,7 @@ def _matrices(name: str, forward: Any, rules: Any) -> Primitive:
         batch=lambda args, batched, size, params: bind(primitive, *args, **params),
         dependence=leading(2),
         source=by_name(f"scipy.linalg.{name}"),
+        takes_complex=True,
     )
     return primitive
 
@@ -223,12 +230,13 @@ finite_p: Primitive = Primitive(
     jvp="multilinear",
     batch=lambda args, batched, size, params: bind(finite_p, *args),
     source=by_name("scipy.linalg.finite"),
+    takes_complex=True,
 )
 
 
 def checked(a: Any, check_finite: bool) -> Any:
     """Return a tensor of floats that is finite, if that is asked for."""
     a = as_tensor(a)
-    if a.dtype.kind != "f":
+    if a.dtype.kind not in CONTINUOUS:
         a = functions["cast"](a, np.dtype(float))
     return apply(finite_p, (a,)) if check_finite else a

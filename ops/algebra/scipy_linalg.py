@@ -12,7 +12,10 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from tapegrad.ops.algebra.scipy_banded import banded
 from tapegrad.ops.algebra.scipy_decompositions import DECOMPOSITIONS
+from tapegrad.ops.algebra.scipy_eigenvalues import EIGENVALUES
+from tapegrad.ops.algebra.scipy_riccati import RICCATI
 from tapegrad.ops.algebra.scipy_systems import SYSTEMS
 from tapegrad.tape.array.replacements import Replacement
 from tapegrad.tape.core.primitive import Registry, functions
@@ -22,7 +25,13 @@ __all__ = ["TABLE", "find_linalg"]
 _PACKAGE = "scipy.linalg"
 
 #: By the names of SciPy's functions, which take the same arguments.
-TABLE: dict[str, Callable[..., Any]] = {**SYSTEMS, **DECOMPOSITIONS}
+TABLE: dict[str, Callable[..., Any]] = {
+    **SYSTEMS,
+    **DECOMPOSITIONS,
+    **EIGENVALUES,
+    **RICCATI,
+    **banded(DECOMPOSITIONS["toeplitz"]),
+}
 
 
 def find_linalg(key: Any) -> Callable[..., Any] | None:

@@ -18,7 +18,7 @@ from tapegrad.ops.algebra.scipy_equations import (
     solve_triangular_p,
     sylvester_p,
 )
-from tapegrad.ops.algebra.singular import turned
+from tapegrad.ops.algebra.singular import adjoint, turned
 from tapegrad.ops.algebra.systems import (
     inv,
     lstsq,
@@ -46,7 +46,7 @@ def _function_of_matrices(name: str) -> Callable[..., Any]:
         if args or kwargs:  # `disp` of SciPy before 1.18
             refuse(A, f"scipy.linalg.{name}", "of a tensor it takes no further arguments")
         y = apply(FUNCTIONS[name], (A,))
-        if name in ("sqrtm", "logm"):
+        if name in ("sqrtm", "logm") and A.dtype.kind != "c":
             refuse_complex(A, f"scipy.linalg.{name}", y)
         return y
 
@@ -58,7 +58,8 @@ def _fractional_matrix_power(A: Any, t: Any) -> Any:
         return matrix_power(square(A), int(t))
     A = square(A)
     y = apply(fractional_power_p, (A,), {"t": float(t)})
-    refuse_complex(A, "scipy.linalg.fractional_matrix_power", y)
+    if A.dtype.kind != "c":
+        refuse_complex(A, "scipy.linalg.fractional_matrix_power", y)
     return y
 
 
@@ -85,7 +86,7 @@ def solve_triangular(
     if b.shape[-1 if b.ndim == 1 else -2] != a.shape[-1]:
         raise ValueError(f"shapes of a {a.shape} and b {b.shape} are incompatible")
     if trans not in (0, "N"):
-        a, lower = turned(a), not lower
+        a, lower = (adjoint if trans in (2, "C") else turned)(a), not lower
     params = {"lower": bool(lower), "unit": bool(unit_diagonal)}
     if b.ndim == 1:
         column = np.expand_dims(b, -1)
@@ -93,13 +94,20 @@ def solve_triangular(
     return apply(solve_triangular_p, (a, b), params)
 
 
+def _symmetric(a: Any, lower: bool) -> Any:
+    """Complex symmetric matrices are not Hermitian."""
+    a = a if lower else turned(a)
+    return np.tril(a) + turned(np.tril(a, -1))
+
+
 #: What is read of a matrix, by what SciPy is told about it.
 _READ: dict[Any, Callable[[Any, bool], Any]] = {
     **dict.fromkeys([None, "gen", "general"], lambda a, lower: a),
     **dict.fromkeys(
-        ["sym", "symmetric", "her", "hermitian", "pos", "positive definite"],
+        ["her", "hermitian", "pos", "positive definite"],
         lambda a, lower: of_triangle(a, "L" if lower else "U"),
     ),
+    **dict.fromkeys(["sym", "symmetric"], lambda a, lower: _symmetric(a, lower)),
     "upper triangular": lambda a, lower: np.triu(a),
     "lower triangular": lambda a, lower: np.tril(a),
     "diagonal": lambda a, lower: a * np.eye(a.shape[-1], dtype=a.dtype),
@@ -143,7 +151,7 @@ def _solve_sylvester(a: Any, b: Any, q: Any) -> Any:
 
 def _solve_continuous_lyapunov(a: Any, q: Any) -> Any:
     a = square(a)
-    return apply(sylvester_p, (a, turned(a), square(q)))
+    return apply(sylvester_p, (a, adjoint(a), square(q)))
 
 
 def _solve_discrete_lyapunov(a: Any, q: Any, method: Any = None) -> Any:

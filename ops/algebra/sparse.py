@@ -19,7 +19,6 @@ from tapegrad.ops.declare.ufunc import as_tensor, check_operand
 from tapegrad.tape.array.application import apply
 from tapegrad.tape.array.scipy_sparse import is_sparse
 from tapegrad.tape.array.tensor import Tensor
-from tapegrad.tape.core.dtypes import REAL
 from tapegrad.tape.core.errors import TracedArrayError
 from tapegrad.tape.core.location import user_location
 from tapegrad.tape.core.primitive import functions, implements
@@ -130,7 +129,7 @@ def csr(data: ArrayLike, indices: Any, indptr: Any, shape: Any) -> SparseMatrix:
     ValueError
         If the arrays do not fit each other or `shape`, or an index is out of bounds.
     TypeError
-        If indices are no integers, or elements no real numbers.
+        If indices are no integers, or elements no numbers.
 
     Examples
     --------
@@ -139,9 +138,9 @@ def csr(data: ArrayLike, indices: Any, indptr: Any, shape: Any) -> SparseMatrix:
     array([3., 4.])
     """
     shape = _shape(shape)
-    check_operand(data, "csr", REAL)
+    check_operand(data, "csr")
     data = data if isinstance(data, Tensor | np.ndarray) else as_tensor(data)
-    check_operand(data, "csr", REAL)
+    check_operand(data, "csr")
     indices, indptr = _integers(indices, "indices"), _integers(indptr, "indptr")
     _check_places(data, indices, indptr, shape)
     return SparseMatrix(data, indices, indptr, shape)
@@ -239,14 +238,14 @@ def _of_scipy(a: Any, what: str) -> SparseMatrix:
             )
         a = a.tocsr()
     data = _seen(a.data)
-    check_operand(data, what, REAL)
+    check_operand(data, what)
     return SparseMatrix(data, a.indices, a.indptr, a.shape, a.format == "csc")
 
 
 def _dense_operand(x: Any, what: str) -> Any:
     if is_sparse(x) or isinstance(x, SparseMatrix):
         raise TypeError(f"{what}: one operand must be dense; both are sparse")
-    check_operand(x, what, REAL)
+    check_operand(x, what)
     x = as_tensor(x)
     if x.ndim not in (1, 2):
         raise ValueError(

@@ -18,13 +18,14 @@ import numpy as np
 
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.dependence import Applied, Labels, agreeing, dense
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive
 from tapegrad.tape.core.types import Array, Params
 
 __all__ = ["csr_matmul_p", "csr_sampled_p", "rows_of", "spsolve_p"]
 
 #: What SciPy's loops are compiled for, of the dtypes that tensors have.
-_OF_SCIPY = frozenset(map(np.dtype, (np.float32, np.float64)))
+_OF_SCIPY = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
 
 
 def rows_of(indptr: Array) -> Array:
@@ -50,6 +51,9 @@ def _sums_of_rows(terms: Array, indptr: Array) -> Array:
 
 def _sums_at(terms: Array, places: Array, size: int) -> Array:
     """Add up the terms that go to the same place."""
+    if terms.dtype.kind == "c":
+        real, imag = (_sums_at(part, places, size) for part in (terms.real, terms.imag))
+        return (real + 1j * imag).astype(terms.dtype)
     width = terms.shape[1]
     flat = (places.astype(np.intp)[:, None] * width + np.arange(width)).ravel()  # it may be large
     sums = np.bincount(flat, weights=terms.ravel(), minlength=size * width)
@@ -156,6 +160,7 @@ csr_matmul_p: Primitive = Primitive(
     batch=_batch_matmul,
     example=_matmul_example,
     dependence=_columns_apart,
+    takes_complex=True,
 )
 
 
@@ -202,6 +207,7 @@ csr_sampled_p: Primitive = Primitive(
     example=lambda left, right, indices, indptr: np.ones(
         indices.shape, np.result_type(left, right)
     ),
+    takes_complex=True,
 )
 
 
@@ -213,7 +219,7 @@ _SPSOLVE = "scipy.sparse.linalg.spsolve"
 def _dtype(data: Array, b: Array) -> np.dtype[Any]:
     """Solutions of integers are floats."""
     dtype = np.result_type(data, b)
-    return dtype if dtype.kind == "f" else np.dtype(float)
+    return dtype if dtype.kind in CONTINUOUS else np.dtype(float)
 
 
 def _spsolve(data: Array, b: Array, indices: Array, indptr: Array, *, transposed: bool) -> Any:
@@ -281,6 +287,7 @@ spsolve_p: Primitive = Primitive(
     batch=_batch_spsolve,
     example=lambda data, b, indices, indptr, transposed: np.ones(b.shape, _dtype(data, b)),
     dependence=_columns_apart,
+    takes_complex=True,
     source=lambda args, params: (
         f"primitives[{_SPSOLVE!r}].forward({', '.join(args)}, transposed={params['transposed']})"
     ),

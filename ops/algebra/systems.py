@@ -19,22 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.algebra.singular import of_matrices, turned
+from tapegrad.ops.algebra.singular import adjoint, conj, of_matrices, turned, wide
 from tapegrad.ops.declare.ufunc import as_tensor, check_operand
 from tapegrad.tape.array.application import apply, bind
 from tapegrad.tape.core.dependence import Applied, Labels, agreeing
-from tapegrad.tape.core.dtypes import CONTINUOUS, REAL
+from tapegrad.tape.core.dtypes import CONTINUOUS
 from tapegrad.tape.core.primitive import Primitive, functions, implements
 from tapegrad.tape.core.types import Array, ArrayLike, Params
 
 __all__ = [
     "inv", "lstsq", "matrix_power", "pinv", "solve", "tensorinv", "tensorsolve",
 ]  # fmt: skip
-
-
-def _wide(x: Array) -> Any:
-    x = np.asarray(x)
-    return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
 def matrix(a: ArrayLike, name: str = "linalg") -> Any:
@@ -59,17 +54,23 @@ def square(a: ArrayLike, name: str = "linalg") -> Any:
 
 
 def of_triangle(a: Array, uplo: str) -> Any:
-    """Return the symmetric matrices of which NumPy reads one triangle."""
+    """Return the symmetric or Hermitian matrices of which NumPy reads one triangle.
+
+    Imaginary parts on the diagonal are not read.
+    """
     if uplo == "U":
-        a = turned(a)
-    return np.tril(a) + turned(np.tril(a, -1))
+        a = adjoint(a)
+    if a.dtype.kind != "c":
+        return np.tril(a) + turned(np.tril(a, -1))
+    below = np.tril(a, -1)
+    return below + adjoint(below) + np.real(a) * np.eye(a.shape[-1], dtype=a.dtype)
 
 
 # Systems -----------------------------------------------------------------------------------------
 
 
 def _solve(a: Array, b: Array) -> Any:
-    return np.linalg.solve(_wide(a), _wide(b)).astype(np.result_type(a, b))
+    return np.linalg.solve(wide(a), wide(b)).astype(np.result_type(a, b))
 
 
 def _batch_solve(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
@@ -140,7 +141,7 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
 
 
 def _inv(x: Array) -> Any:
-    return np.linalg.inv(_wide(x)).astype(x.dtype)
+    return np.linalg.inv(wide(x)).astype(x.dtype)
 
 
 inv_p = of_matrices(
@@ -253,20 +254,21 @@ def tensorsolve(a: ArrayLike, b: ArrayLike, axes: Any = None) -> Any:
 
 
 def _pinv(x: Array, *, rcond: Any) -> Any:
-    return np.linalg.pinv(_wide(x), rcond=rcond).astype(x.dtype)
+    return np.linalg.pinv(wide(x), rcond=rcond).astype(x.dtype)
 
 
 def _pinv_vjp(g: Array, y: Array, x: Array, *, rcond: Any) -> Any:
     """Golub and Pereyra's formula, for a rank that does not change."""
-    yt = turned(y)
+    g, yt = conj(g), adjoint(y)
     one = np.eye(y.shape[-1], dtype=x.dtype) - np.matmul(x, y)
     other = np.eye(y.shape[-2], dtype=x.dtype) - np.matmul(y, x)
-    back = np.matmul(turned(g), np.matmul(y, yt))
-    last = np.matmul(np.matmul(yt, y), turned(g))
-    return np.matmul(one, back) + np.matmul(last, other) - np.matmul(np.matmul(yt, g), yt)
+    back = np.matmul(adjoint(g), np.matmul(y, yt))
+    last = np.matmul(np.matmul(yt, y), adjoint(g))
+    found = np.matmul(one, back) + np.matmul(last, other) - np.matmul(np.matmul(yt, g), yt)
+    return conj(found)
 
 
-pinv_p = of_matrices("pinv", _pinv, (_pinv_vjp,))
+pinv_p = of_matrices("pinv", _pinv, (_pinv_vjp,), takes_complex=True)
 
 
 def _tolerance(a: Any, rcond: Any, rtol: Any) -> float:
@@ -304,7 +306,7 @@ def pinv(a: ArrayLike, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
 
 
 def _lstsq(a: Array, b: Array, *, rcond: Any) -> Any:
-    return np.linalg.lstsq(_wide(a), _wide(b), rcond=rcond)[0].astype(np.result_type(a, b))
+    return np.linalg.lstsq(wide(a), wide(b), rcond=rcond)[0].astype(np.result_type(a, b))
 
 
 def _cutoff(a: Array, rcond: Any) -> float:
@@ -313,12 +315,13 @@ def _cutoff(a: Array, rcond: Any) -> float:
 
 def _lstsq_a(g: Array, y: Array, a: Array, b: Array, *, rcond: Any) -> Any:
     p = bind(pinv_p, a, rcond=_cutoff(a, rcond))
-    pt = turned(p)
+    g, pt = conj(g), adjoint(p)
     rest = np.eye(a.shape[-1], dtype=a.dtype) - np.matmul(p, a)
     away = b - np.matmul(a, y)
-    back = np.matmul(turned(g), np.matmul(p, pt))
-    over = np.matmul(np.matmul(pt, y), np.matmul(turned(g), rest))
-    return np.matmul(away, back) + over - np.matmul(np.matmul(pt, g), turned(y))
+    back = np.matmul(adjoint(g), np.matmul(p, pt))
+    across = np.matmul(np.matmul(pt, y), np.matmul(adjoint(g), rest))
+    found = np.matmul(away, back) + across - np.matmul(np.matmul(pt, g), adjoint(y))
+    return conj(found)
 
 
 def _loop(args: Sequence[Array], batched: Sequence[bool], size: int, params: Params) -> Any:
@@ -335,6 +338,7 @@ lstsq_p: Primitive = Primitive(
         lambda g, y, a, b, rcond: np.matmul(turned(bind(pinv_p, a, rcond=_cutoff(a, rcond))), g),
     ),
     batch=_loop,
+    takes_complex=True,
 )
 
 
@@ -362,7 +366,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: Any = None) -> Any:
     Tensor([2.])
     """
     a, b = matrix(a, "lstsq"), as_tensor(b)
-    check_operand(b, "lstsq", REAL)
+    check_operand(b, "lstsq")
     if a.ndim != 2:
         raise np.linalg.LinAlgError(
             f"{a.ndim}-dimensional array given. Array must be two-dimensional"
@@ -374,7 +378,9 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: Any = None) -> Any:
     x = apply(lstsq_p, (a, right), {"rcond": rcond})
     values = functions[np.linalg.svdvals](a)
     rank = np.count_nonzero(values > values[:1] * _cutoff(a, rcond))
-    residuals: Any = np.zeros(0, x.dtype)
+    residuals: Any = np.zeros(0, values.dtype)
     if rows > columns and int(rank) == columns:
-        residuals = np.sum((right - np.matmul(a, x)) ** 2, axis=0)
+        away = right - np.matmul(a, x)
+        squares = np.real(away) ** 2 + np.imag(away) ** 2 if x.dtype.kind == "c" else away**2
+        residuals = np.sum(squares, axis=0)
     return (x[:, 0] if b.ndim == 1 else x), residuals, rank, values

@@ -22,7 +22,7 @@ from tapegrad.ops.elementwise.continued import (
     where_needed,
 )
 from tapegrad.ops.elementwise.gamma_function import gamma
-from tapegrad.ops.elementwise.gamma_functions import digamma, gammaln
+from tapegrad.ops.elementwise.gamma_functions import digamma, gammaln, polygamma
 from tapegrad.ops.elementwise.special_own import Special, own, unknown
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
@@ -31,6 +31,7 @@ __all__ = ["beta", "beta_density_p", "betainc", "betainc_slopes", "betaln"]
 
 _gamma: Any = gamma.primitive.forward
 _gammaln: Any = gammaln.primitive.forward
+_polygamma: Any = polygamma.primitive.forward
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _MOST_TERMS = 200_000
 
@@ -115,36 +116,59 @@ def _weight(a: Any, b: Any, x: Any) -> Any:
     return np.where(both, large, small)
 
 
-def _from_below(a: Any, b: Any, x: Any, *, slope: bool) -> tuple[Any, ...]:
+#: Of which parameters there are second derivatives: by a twice, by a and b, by b twice.
+_PAIRS = ((0, 0), (0, 1), (1, 1))
+
+
+def _factor(
+    n: int, a: Any, b: Any, x: Any, still: Any
+) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+    """Return a term of the fraction, its first and its second derivatives.
+
+    It is ``+-x`` times a quotient of polynomials of second degree in a and b.
+    """
+    m = n // 2
+    if n % 2:  # a(2m + 1), by its factors and their derivatives
+        top, low = (a + m) * (a + b + m), (a + 2 * m) * (a + 2 * m + 1)
+        top_a, top_b, low_a = 2 * a + b + 2 * m, a + m, 2 * a + 4 * m + 1
+        top_aa, top_ab, sign = still + 2.0, still + 1.0, -x
+    else:
+        top, low = m * (b - m), (a + 2 * m - 1) * (a + 2 * m)
+        top_a, top_b, low_a = still, still + m, 2 * a + 4 * m - 1
+        top_aa, top_ab, sign = still, still, x
+    value = sign * top / low
+    by_a, by_b = sign * top_a / low - value * low_a / low, sign * top_b / low
+    by_aa = sign * top_aa / low - (2.0 * by_a * low_a + 2.0 * value) / low
+    by_ab = sign * top_ab / low - by_b * low_a / low
+    return value, (by_a, by_b), (by_aa, by_ab, still)
+
+
+def _from_below(a: Any, b: Any, x: Any, *, order: int) -> tuple[Any, ...]:
     """I by its continued fraction (DLMF 8.17.22), and its derivatives by a and b."""
     still = np.zeros_like(x)
+    rows = (1, 3, 6)[order]
 
     def term(n: int) -> tuple[Any, Any]:
-        m = n // 2
-        if n % 2:  # a(2m + 1), by its factors and their derivatives
-            top, low = (a + m) * (a + b + m), (a + 2 * m) * (a + 2 * m + 1)
-            top_a, top_b, low_a = 2 * a + b + 2 * m, a + m, 2 * a + 4 * m + 1
-            sign = -x
-        else:
-            top, low = m * (b - m), (a + 2 * m - 1) * (a + 2 * m)
-            top_a, top_b, low_a = still, still + m, 2 * a + 4 * m - 1
-            sign = x
-        value = sign * top / low
-        ones = np.ones_like(x)
-        if not slope:
-            return value[None], ones[None]
-        by_a = sign * top_a / low - value * low_a / low
-        return np.stack([value, by_a, sign * top_b / low]), np.stack([ones, still, still])
+        value, slopes, bends = _factor(n, a, b, x, still)
+        return np.stack([value, *slopes, *bends][:rows]), first
 
-    first = np.stack([still + 1.0, still, still]) if slope else still[None] + 1.0
-    below = fraction(term, first, _MOST_TERMS)
+    first = np.stack([still + 1.0] + [still] * (rows - 1))
+    below = fraction(term, first, _MOST_TERMS, _PAIRS if order > 1 else ())
     value = _weight(a, b, x) / (a * below[0])
-    if not slope:
+    if not order:
         return (value,)
     away = a * (1.0 - x) - b * x
-    by_a = value * (_moved(a, b, np.log(x), -away, 1) - below[1] / below[0])
-    by_b = value * (_moved(b, a, np.log1p(-x), away, 0) - below[2] / below[0])
-    return value, by_a, by_b
+    ratios = [row / below[0] for row in below]
+    by_a = _moved(a, b, np.log(x), -away, 1) - ratios[1]
+    by_b = _moved(b, a, np.log1p(-x), away, 0) - ratios[2]
+    if order < 2:
+        return value, value * by_a, value * by_b
+    both = _polygamma(1.0, a + b)
+    of_weight = both - _polygamma(1.0, a) + 1.0 / a**2, both, both - _polygamma(1.0, b)
+    logs, bends = (by_a, by_b), []
+    for (i, j), weight, row in zip(_PAIRS, of_weight, ratios[3:]):
+        bends.append(value * (logs[i] * logs[j] + weight - row + ratios[1 + i] * ratios[1 + j]))
+    return value, value * by_a, value * by_b, *bends
 
 
 def _moved(a: Any, b: Any, log_x: Any, away: Any, less: int) -> Any:
@@ -170,21 +194,21 @@ def _digamma_step(p: Any, b: Any) -> Any:
     return 0.5 * b / (p * (p + b)) + digamma_rest(p) - digamma_rest(p + b)
 
 
-def _incomplete(a: Any, b: Any, x: Any, *, slope: bool) -> Any:
-    """Return I, and its derivatives by a and b."""
+def _incomplete(a: Any, b: Any, x: Any, *, order: int) -> Any:
+    """Return I, and its derivatives by a and b; up to `order`."""
     a, b, x = np.broadcast_arrays(a, b, x)
     shape = x.shape
     a, b, x = (np.ravel(v) for v in (a, b, x))
-    out = np.full((3 if slope else 1, x.size), math.nan)
+    out = np.full(((1, 3, 6)[order], x.size), math.nan)
     valid = (a > 0) & (b > 0) & np.isfinite(a + b)
     inside = valid & (x > 0) & (x < 1)
     p, q = np.where(inside, a, 1.0), np.where(inside, b, 1.0)
     below = inside & (x <= (p + 1.0) / (p + q + 2.0))
-    where_needed(below, lambda a, b, x: _from_below(a, b, x, slope=slope), out, a, b, x)
+    where_needed(below, lambda a, b, x: _from_below(a, b, x, order=order), out, a, b, x)
 
     def above(a: Any, b: Any, x: Any) -> Any:
-        rest, *slopes = _from_below(b, a, 1.0 - x, slope=slope)
-        return [1.0 - rest, *(-s for s in slopes[::-1])]
+        rest, *more = _from_below(b, a, 1.0 - x, order=order)
+        return [1.0 - rest, *(-s for s in more[1::-1]), *(-s for s in more[:1:-1])]
 
     where_needed(inside & ~below, above, out, a, b, x)
     for end in (0.0, 1.0):
@@ -219,16 +243,37 @@ def _dense(a: Any, b: Any, x: Any) -> Any:
     return bind(beta_density_p, a, b, x)
 
 
-#: The derivatives of betainc by its parameters; by those, they have none.
+def _logs(a: Any, b: Any, x: Any) -> tuple[Any, Any]:
+    """The derivatives of the logarithm of the density by a and b."""
+    return np.log(x) - _share(a, b), np.log1p(-x) - _share(b, a)
+
+
+def _bent(a: Any, b: Any, x: Any, k: int) -> Any:
+    """The second derivatives of the density, divided by it."""
+    i, j = _PAIRS[k]
+    logs = _logs(a, b, x)
+    own = bind(polygamma.primitive, 1.0, (a, b)[i]) if i == j else 0.0
+    return logs[i] * logs[j] + bind(polygamma.primitive, 1.0, a + b) - own
+
+
+#: The second derivatives of betainc by its parameters; by those, they have none.
+betainc_bends: tuple[Primitive, ...] = tuple(
+    own(
+        f"betainc_bend_{name}", lambda a, b, x, k=k: _incomplete(a, b, x, order=2)[k + 3],
+        f"d^2 betainc / d{name[0]} d{name[1]}", "A second derivative of betainc by its parameters.",
+        unknown("betainc", "its parameters"),
+        unknown("betainc", "its parameters"),
+        lambda g, y, a, b, x, k=k: g * _dense(a, b, x) * _bent(a, b, x, k),
+    ).primitive
+    for k, name in enumerate(("aa", "ab", "bb"))
+)  # fmt: skip
 betainc_slopes: tuple[Primitive, ...] = tuple(
     own(
-        f"betainc_slope_{name}", lambda a, b, x, k=k: _incomplete(a, b, x, slope=True)[k + 1],
+        f"betainc_slope_{name}", lambda a, b, x, k=k: _incomplete(a, b, x, order=1)[k + 1],
         f"d betainc / d{name}", "The derivative of betainc by a parameter.",
-        unknown("betainc", "its parameters"),
-        unknown("betainc", "its parameters"),
-        lambda g, y, a, b, x, k=k: g * _dense(a, b, x) * (
-            np.log1p(-x) - _share(b, a) if k else np.log(x) - _share(a, b)
-        ),
+        lambda g, y, a, b, x, k=k: g * bind(betainc_bends[k], a, b, x),
+        lambda g, y, a, b, x, k=k: g * bind(betainc_bends[k + 1], a, b, x),
+        lambda g, y, a, b, x, k=k: g * _dense(a, b, x) * _logs(a, b, x)[k],
     ).primitive
     for k, name in enumerate("ab")
 )  # fmt: skip
@@ -239,7 +284,7 @@ def _slope(a: Any, b: Any, x: Any, k: int) -> Any:
 
 
 betainc: Special = own(
-    "betainc", lambda a, b, x: _incomplete(a, b, x, slope=False)[0],
+    "betainc", lambda a, b, x: _incomplete(a, b, x, order=0)[0],
     "integral of t**(a - 1) * (1 - t)**(b - 1) from 0 to x / beta(a, b)",
     "The regularised incomplete beta function, for a and b above 0, and x from 0 to 1; nan elsewhere.",
     lambda g, y, a, b, x: g * _slope(a, b, x, 0),

@@ -6,15 +6,26 @@ Derivatives by parameters come out of the same recurrences, differentiated.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tapegrad.ops.elementwise.error_functions import chebyshev
 from tapegrad.ops.elementwise.gamma_functions import STIRLING
 
-__all__ = ["EPS", "digamma_rest", "fraction", "less_log1p", "stirling_rest", "where_needed"]
+__all__ = [
+    "EPS",
+    "Pairs",
+    "digamma_rest",
+    "fraction",
+    "less_log1p",
+    "stirling_rest",
+    "where_needed",
+]
+
+#: Pairs of parameters, by their numbers.
+Pairs: TypeAlias = Sequence[tuple[int, int]]
 
 EPS = float(np.finfo(float).eps)
 _TINY = 1e-300
@@ -55,11 +66,33 @@ def where_needed(mask: Any, function: Callable[..., Any], out: Any, *args: Any) 
             row[mask] = value
 
 
-def fraction(term: Callable[[int], tuple[Any, Any]], first: Any, most: int) -> Any:
+def _product(x: Any, y: Any, pairs: Pairs) -> Any:
+    """Multiply two values with their derivatives."""
+    out = x * y[0]
+    out[1:] += x[0] * y[1:]
+    for row, (i, j) in enumerate(pairs, len(x) - len(pairs)):
+        out[row] += x[1 + i] * y[1 + j] + x[1 + j] * y[1 + i]
+    return out
+
+
+def _quotient(x: Any, y: Any, pairs: Pairs) -> Any:
+    """Divide a value with its derivatives by another one."""
+    out = x / y[0]
+    out[1:] -= x[0] * y[1:] / y[0] ** 2
+    for row, (i, j) in enumerate(pairs, len(x) - len(pairs)):
+        out[row] -= (x[1 + i] * y[1 + j] + x[1 + j] * y[1 + i]) / y[0] ** 2
+        out[row] += 2 * x[0] * y[1 + i] * y[1 + j] / y[0] ** 3
+    return out
+
+
+def fraction(
+    term: Callable[[int], tuple[Any, Any]], first: Any, most: int, pairs: Pairs = ()
+) -> Any:
     """Return the continued fraction ``first + a(1) / (b(1) + a(2) / (b(2) + ...))`` and derivatives.
 
-    By Lentz's algorithm. Everything is an array whose first axis holds a value and its derivatives by
-    parameters. What does not converge within `most` terms is nan.
+    By Lentz's algorithm. Everything is an array whose first axis holds a value, its derivatives by
+    parameters, and its second derivatives by pairs of these. What does not converge within `most` terms
+    is nan.
 
     Parameters
     ----------
@@ -67,23 +100,25 @@ def fraction(term: Callable[[int], tuple[Any, Any]], first: Any, most: int) -> A
         ``term(n)`` returns a(n) and b(n).
     first : array
     most : int
+    pairs : sequence of pair of int
+        Of which parameters there are second derivatives.
     """
+    one = np.zeros_like(first)
+    one[0] = 1.0
     c, d = np.array(first), np.zeros_like(first)
     c[0] = np.where(c[0] == 0, _TINY, c[0])
     f, left = c.copy(), np.ones(first.shape[1:], bool)
     for n in range(1, most):
         a, b = term(n)
-        below = b + a * d[0]
-        below[1:] += a[0] * d[1:]
+        below = b + _product(a, d, pairs)
         below[0] = np.where(below[0] == 0, _TINY, below[0])
-        d = np.concatenate((1.0 / below[:1], -below[1:] / below[0] ** 2))
-        above = b + a / c[0]
-        above[1:] -= a[0] * c[1:] / c[0] ** 2
-        above[0] = np.where(above[0] == 0, _TINY, above[0])
-        c = above
-        factor = c * d[0]
-        factor[1:] += c[0] * d[1:]
+        d = _quotient(one, below, pairs)
+        c = b + _quotient(a, c, pairs)
+        c[0] = np.where(c[0] == 0, _TINY, c[0])
+        factor = _product(c, d, pairs)
         change = f[0] * factor[1:]
+        for row, (i, j) in enumerate(pairs, len(change) - len(pairs)):
+            change[row] += f[1 + i] * factor[1 + j] + f[1 + j] * factor[1 + i]
         f[1:] = np.where(left, f[1:] * factor[0] + change, f[1:])
         f[0] = np.where(left, f[0] * factor[0], f[0])
         moving = np.abs(factor[0] - 1.0) > EPS

@@ -24,7 +24,7 @@ from tapegrad.ops.elementwise.continued import (
 )
 from tapegrad.ops.elementwise.error_functions import chebyshev
 from tapegrad.ops.elementwise.gamma_function import gamma
-from tapegrad.ops.elementwise.gamma_functions import NEAR_ONE, digamma
+from tapegrad.ops.elementwise.gamma_functions import NEAR_ONE, digamma, polygamma
 from tapegrad.ops.elementwise.special_own import Special, own, unknown
 from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Primitive
@@ -33,6 +33,7 @@ __all__ = ["gamma_density_p", "gammainc", "gammainc_slope_p", "gammaincc"]
 
 _gamma: Any = gamma.primitive.forward
 _digamma: Any = digamma.primitive.forward
+_polygamma: Any = polygamma.primitive.forward
 _MOST_TERMS = 200_000
 
 
@@ -64,59 +65,80 @@ def _weight(a: Any, x: Any) -> Any:
     return np.where(a < 8.0, low, high)
 
 
-def _from_below(a: Any, x: Any, *, slope: bool) -> tuple[Any, ...]:
-    """P by its power series (DLMF 8.7.1), and its derivative by a."""
+def _trigamma(a: Any) -> Any:
+    return _polygamma(np.ones_like(a), a)
+
+
+def _from_below(a: Any, x: Any, *, order: int) -> tuple[Any, ...]:
+    """P by its power series (DLMF 8.7.1), and its derivatives by a."""
     term, total = np.ones_like(x), np.ones_like(x)
-    sums, moved = np.zeros_like(x), np.zeros_like(x)
+    sums, moved, squares, bent = (np.zeros_like(x) for _ in range(4))
     for n in range(1, _MOST_TERMS):
         term = term * (x / (a + n))
         total = total + term
-        if slope:
+        if order:
             sums = sums + 1.0 / (a + n)
             moved = moved - term * sums
-        if np.all(term * (1.0 + sums) <= 0.25 * EPS * total):
+        if order > 1:
+            squares = squares + 1.0 / (a + n) ** 2
+            bent = bent + term * (sums * sums + squares)
+        if np.all(term * (1.0 + sums) ** order <= 0.25 * EPS * total):
             break
     else:
         total = np.where(term <= EPS * total, total, math.nan)
     weight = _weight(a, x)
     p = weight * total
-    if not slope:
+    if not order:
         return p, 1.0 - p
-    by_a = weight * (total * (_log_less_digamma(a, x) - 1.0 / a) + moved)
-    return p, 1.0 - p, by_a
+    log = _log_less_digamma(a, x) - 1.0 / a
+    by_a = weight * (total * log + moved)
+    if order < 2:
+        return p, 1.0 - p, by_a
+    twice = total * (log * log - _trigamma(a + 1.0)) + 2.0 * log * moved + bent
+    return p, 1.0 - p, by_a, weight * twice
 
 
-def _from_above(a: Any, x: Any, *, slope: bool) -> tuple[Any, ...]:
-    """Q by its continued fraction (DLMF 8.9.2), and the derivative of P by a."""
+def _from_above(a: Any, x: Any, *, order: int) -> tuple[Any, ...]:
+    """Q by its continued fraction (DLMF 8.9.2), and the derivatives of P by a."""
     still = np.zeros_like(x)
+    rows = order + 1
 
     def term(n: int) -> tuple[Any, Any]:
-        value = [n * (a - n)], [x + (2 * n + 1) - a]
-        moved = ([still + n], [still - 1.0]) if slope else ([], [])
-        return np.stack(value[0] + moved[0]), np.stack(value[1] + moved[1])
+        value, moved = [n * (a - n), still + n, still], [x + (2 * n + 1) - a, still - 1.0, still]
+        return np.stack(value[:rows]), np.stack(moved[:rows])
 
-    first = np.stack([x + 1.0 - a, *([still - 1.0] if slope else [])])
-    below = fraction(term, first, _MOST_TERMS)
+    first = np.stack([x + 1.0 - a, still - 1.0, still][:rows])
+    below = fraction(term, first, _MOST_TERMS, [(0, 0)] if order > 1 else [])
     q = a * _weight(a, x) / below[0]
-    if not slope:
+    if not order:
         return 1.0 - q, q
-    return 1.0 - q, q, -q * (_log_less_digamma(a, x) - below[1] / below[0])
+    log = _log_less_digamma(a, x)
+    ratio = below[1] / below[0]
+    if order < 2:
+        return 1.0 - q, q, -q * (log - ratio)
+    bent = (log - ratio) ** 2 - _trigamma(a) - below[2] / below[0] + ratio * ratio
+    return 1.0 - q, q, -q * (log - ratio), -q * bent
 
 
-def _from_zero(a: Any, x: Any, *, slope: bool) -> tuple[Any, ...]:
+def _from_zero(a: Any, x: Any, *, order: int) -> tuple[Any, ...]:
     """Q where x and a are small, by an alternating series (DLMF 8.7.3)."""
-    term, total, moved = np.ones_like(x), np.zeros_like(x), np.zeros_like(x)
+    term = np.ones_like(x)
+    total, moved, bent = (np.zeros_like(x) for _ in range(3))
     for n in range(1, 40):
         term = -term * x / n
         total = total + term / (a + n)
         moved = moved - term / (a + n) ** 2
+        bent = bent + 2.0 * term / (a + n) ** 3
     exponent = a * np.log(x) - _log_gamma_of_next(a)
     power = np.exp(exponent)
     q = -np.expm1(exponent) - a * power * total
-    if not slope:
+    if not order:
         return 1.0 - q, q
     along = np.log(x) - _digamma(a + 1.0)
-    return 1.0 - q, q, power * (along * (1.0 + a * total) + total + a * moved)
+    whole, whole_a = 1.0 + a * total, total + a * moved
+    by_a = power * (along * whole + whole_a)
+    twice = (along * along - _trigamma(a + 1.0)) * whole + 2.0 * along * whole_a
+    return 1.0 - q, q, by_a, power * (twice + 2.0 * moved + a * bent)
 
 
 def _log_gamma_of_next(a: Any) -> Any:
@@ -126,11 +148,11 @@ def _log_gamma_of_next(a: Any) -> Any:
     return np.where(a <= 0.5, near, np.log(_gamma(a + 1.0)))
 
 
-def _incomplete(a: Any, x: Any, *, slope: bool) -> Any:
-    """Return P, Q, and the derivative of P by a."""
+def _incomplete(a: Any, x: Any, *, order: int) -> Any:
+    """Return P, Q, and the derivatives of P by a, up to `order`."""
     a, x = np.broadcast_arrays(a, x)
     shape, a, x = x.shape, np.ravel(a), np.ravel(x)
-    out = np.full((2 + slope, x.size), math.nan)
+    out = np.full((2 + order, x.size), math.nan)
     inside = (a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x)
     above = inside & (x > 1.1) & (x >= a)
     tiny = np.where(
@@ -139,14 +161,13 @@ def _incomplete(a: Any, x: Any, *, slope: bool) -> Any:
     zero = inside & (x <= 1.1) & (tiny >= a)
     below = inside & ~above & ~zero
     for mask, function in ((below, _from_below), (above, _from_above), (zero, _from_zero)):
-        where_needed(mask, lambda a, x, f=function: f(a, x, slope=slope), out, a, x)
+        where_needed(mask, lambda a, x, f=function: f(a, x, order=order), out, a, x)
     for mask, p in (
         ((a > 0) & (x == 0), 0.0), ((a >= 0) & (x == np.inf) & np.isfinite(a), 1.0),
         ((a == 0) & (x > 0), 1.0), ((a == np.inf) & (x >= 0) & np.isfinite(x), 0.0),
     ):  # fmt: skip
         out[0][mask], out[1][mask] = p, 1.0 - p
-        if slope:
-            out[2][mask & (a > 0)] = 0.0
+        out[2:, mask & (a > 0)] = 0.0
     return out.reshape(len(out), *shape)
 
 
@@ -163,7 +184,7 @@ def _density(a: Any, x: Any) -> Any:
 gamma_density_p: Primitive = own(
     "gamma_density", _density, "x**(a - 1) * exp(-x) / gamma(a)",
     "The derivative of gammainc by its second argument.",
-    lambda g, y, a, x: g * y * (np.log(x) - bind(digamma.primitive, a)),
+    lambda g, y, a, x: g * y * _log_ratio(a, x),
     lambda g, y, a, x: g * y * ((a - 1.0) / x - 1.0),
 ).primitive  # fmt: skip
 
@@ -172,12 +193,25 @@ def _dense(a: Any, x: Any) -> Any:
     return bind(gamma_density_p, a, x)
 
 
-#: The derivative of gammainc by its first argument; by that, it has none.
-gammainc_slope_p: Primitive = own(
-    "gammainc_slope", lambda a, x: _incomplete(a, x, slope=True)[2], "d gammainc / da",
-    "The derivative of gammainc by its first argument.",
+def _log_ratio(a: Any, x: Any) -> Any:
+    """The derivative of the logarithm of the density by a."""
+    return np.log(x) - bind(digamma.primitive, a)
+
+
+#: The second derivative of gammainc by its first argument; by that, it has none.
+gammainc_bend_p: Primitive = own(
+    "gammainc_bend", lambda a, x: _incomplete(a, x, order=2)[3], "d^2 gammainc / da^2",
+    "The second derivative of gammainc by its first argument.",
     unknown("gammainc", "its first argument"),
-    lambda g, y, a, x: g * _dense(a, x) * (np.log(x) - bind(digamma.primitive, a)),
+    lambda g, y, a, x: g * _dense(a, x) * (
+        _log_ratio(a, x) ** 2 - bind(polygamma.primitive, 1.0, a)
+    ),
+).primitive  # fmt: skip
+gammainc_slope_p: Primitive = own(
+    "gammainc_slope", lambda a, x: _incomplete(a, x, order=1)[2], "d gammainc / da",
+    "The derivative of gammainc by its first argument.",
+    lambda g, y, a, x: g * bind(gammainc_bend_p, a, x),
+    lambda g, y, a, x: g * _dense(a, x) * _log_ratio(a, x),
 ).primitive  # fmt: skip
 
 
@@ -186,14 +220,14 @@ def _slope(a: Any, x: Any) -> Any:
 
 
 gammainc: Special = own(
-    "gammainc", lambda a, x: _incomplete(a, x, slope=False)[0],
+    "gammainc", lambda a, x: _incomplete(a, x, order=0)[0],
     "integral of t**(a - 1) * exp(-t) from 0 to x / gamma(a)",
     "The regularised lower incomplete gamma function, for a and x from 0 on; nan elsewhere.",
     lambda g, y, a, x: g * _slope(a, x),
     lambda g, y, a, x: g * _dense(a, x),
 )  # fmt: skip
 gammaincc: Special = own(
-    "gammaincc", lambda a, x: _incomplete(a, x, slope=False)[1], "1 - gammainc(a, x)",
+    "gammaincc", lambda a, x: _incomplete(a, x, order=0)[1], "1 - gammainc(a, x)",
     "The regularised upper incomplete gamma function, for a and x from 0 on; nan elsewhere.",
     lambda g, y, a, x: -g * _slope(a, x),
     lambda g, y, a, x: -g * _dense(a, x),

@@ -2,7 +2,8 @@
 
 Where both are equal they share the gradient evenly, as central differences do: the derivative of
 ``np.maximum(x, x)`` is 1. ``backward()`` gives neither any, as documented, by a primitive of its own
-with the same forward function.
+with the same forward function. Complex numbers NumPy compares by real part, then imaginary part; the
+derivative is that of the operand that is chosen.
 
 >>> import numpy as np, tapegrad as tg
 >>> float(tg.grad(lambda x: np.maximum(x, x))(1.0))
@@ -71,8 +72,8 @@ def choice(
     )
     name = ufunc.__name__
     kernel = f"{name}(x, y)"
-    imperative = elementwise(f"{name}_imperative", ufunc, documented, kernel)
-    primitive = elementwise(name, ufunc, rules, kernel, imperative=imperative)
+    imperative = elementwise(f"{name}_imperative", ufunc, documented, kernel, takes_complex=True)
+    primitive = elementwise(name, ufunc, rules, kernel, imperative=imperative, takes_complex=True)
     return implements(ufunc)(Ufunc(primitive, doc))  # type: ignore[return-value]
 
 

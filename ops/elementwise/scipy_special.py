@@ -91,6 +91,7 @@ def _primitive(ufunc: np.ufunc, rules: Rules, result: int | None = None) -> Prim
         rules,
         None,
         forward=forward,
+        takes_complex=ufunc.__name__ in special_rules.COMPLEX,
         source=lambda args, params: f"primitives[{name!r}].forward({', '.join(args)})",
     )
 

@@ -80,11 +80,11 @@ def own(
 
 
 def unknown(name: str, argument: str) -> Rule:
-    """Return the rule of a derivative of a derivative that nobody knows."""
+    """Return the rule of a derivative of a second derivative that nobody knows."""
 
     def rule(g: Array, y: Array, *args: Array) -> Any:
         raise TypeError(
-            f"tapegrad knows no second derivative of {name} by {argument}; if none is meant, pass "
+            f"tapegrad knows no third derivative of {name} by {argument}; if none is meant, pass "
             "tg.stop_gradient(...)"
         )
 

@@ -21,7 +21,7 @@ from tapegrad.tape.array.application import bind
 from tapegrad.tape.core.primitive import Rule
 from tapegrad.tape.transforms.derivatives import vjp
 
-__all__ = ["CONSTANT", "RULES", "sc", "series"]
+__all__ = ["COMPLEX", "CONSTANT", "RULES", "sc", "series"]
 
 
 class _SciPy:
@@ -102,6 +102,16 @@ def _zeta(s: Any, q: Any) -> Any:
     return total
 
 
+def _trigamma(x: Any) -> Any:
+    """The derivative of digamma; of complex numbers by reflection (DLMF 5.15.6) to the left."""
+    if x.dtype.kind != "c":
+        return sc.zeta(2.0, x)
+    left = np.real(x) < 0.5
+    right = _zeta(2.0, np.where(left, 1.0 - x, x))
+    low = np.where(left, x, 0.5)
+    return np.where(left, (np.pi / np.sin(np.pi * low)) ** 2 - right, right)
+
+
 def _riemann_zeta(s: Any) -> Any:
     """Riemann's zeta function; by reflection (DLMF 25.4.1) to the left."""
     left = s < 0
@@ -167,6 +177,16 @@ Rules = tuple[Rule | None, ...]
 
 #: Functions that jump and are constant elsewhere.
 CONSTANT = frozenset({"gammasgn", "round"})
+
+#: Functions that SciPy computes for complex numbers, and whose rules hold for them.
+COMPLEX = frozenset({
+    "airy", "dawsn", "elliprc", "elliprf", "erf", "erfc", "erfi", "eval_chebyc", "eval_chebys",
+    "eval_chebyt", "eval_chebyu", "eval_gegenbauer", "eval_genlaguerre", "eval_jacobi",
+    "eval_laguerre", "eval_legendre", "eval_sh_chebyt", "eval_sh_chebyu", "eval_sh_jacobi",
+    "eval_sh_legendre", "exp1", "expi", "expm1", "fresnel", "gamma", "hyp0f1", "hyp1f1", "hyp2f1",
+    "iv", "jv", "kv", "kve", "log1p", "loggamma", "ndtr", "psi", "rgamma", "shichi", "sici", "spence",
+    "wrightomega", "xlog1py", "xlogy", "yv",
+})  # fmt: skip
 
 RULES: dict[str, Rules] = {
     # Error functions (DLMF 7.2, 7.10)
@@ -249,7 +269,7 @@ RULES: dict[str, Rules] = {
     "rgamma": (lambda g, y, x: g * _rgamma_slope(x),),
     "gammaln": (lambda g, y, x: g * sc.psi(x),),
     "loggamma": (lambda g, y, x: g * sc.psi(x),),
-    "psi": (lambda g, y, x: g * sc.zeta(2.0, x),),
+    "psi": (lambda g, y, x: g * _trigamma(x),),
     "_riemann_zeta": (lambda g, y, s: _by_composition(g, _riemann_zeta, s, y),),
     "_zeta": (
         lambda g, z, s, q: _by_composition(g, lambda s: _zeta(s, q), s, z),

@@ -44,6 +44,7 @@ def _even_extreme(name: str, forward: Any) -> Primitive:
         lambda g, y, x, axis, keepdims: _even_vjp(g, y, x, axis, keepdims),
         jvp=lambda tangents, y, x, axis, keepdims: _even_jvp(tangents[0], y, x, axis, keepdims),
         expansion=lambda x, axis, keepdims: forward(x, axis=axis, keepdims=keepdims),
+        takes_complex=True,
     )
     numpy_name = forward.__name__
     source = primitive.source

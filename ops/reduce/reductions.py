@@ -137,6 +137,7 @@ max_p = reduction(
         np.where(_first(np.argmax, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
     ),
     reduction=Reduction("maximum", -math.inf),
+    takes_complex=True,
 )
 min_p = reduction(
     "min",
@@ -148,6 +149,7 @@ min_p = reduction(
         np.where(_first(np.argmin, x, axis), tangents[0], 0.0), axis=axis, keepdims=keepdims
     ),
     reduction=Reduction("minimum", math.inf),
+    takes_complex=True,
 )
 
 # Variance ----------------------------------------------------------------------------------------

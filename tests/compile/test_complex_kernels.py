@@ -43,6 +43,7 @@ FUNCTIONS = [
     lambda z, w, x: np.var(z * x) + np.where(x > 0, z * w, x).real.sum(),
     lambda z, w, x: (z * w + 1, np.real(z * w + 1), (z * w + 1).imag),
     lambda z, w, x: np.square(z * 2 + 1)[:, None].sum(1) * 1j,
+    lambda z, w, x: z * w * (x > 0) + (x < 1) - z * (x > 0).astype(np.int8),
 ]
 
 

@@ -14,7 +14,7 @@ def wide(x: Any) -> Any:
 
 def _svd(x: Any) -> Any:
     u, s, vh = np.linalg.svd(wide(x), full_matrices=False)
-    v = np.swapaxes(vh, -1, -2)
+    v = np.conj(np.swapaxes(vh, -1, -2))
     return np.concatenate((u, s[..., None, :], v), axis=-2).astype(x.dtype)
 
 
@@ -38,11 +38,21 @@ def _in_linalg(name: str, pick: Any = None) -> Any:
 
 
 def _symmetric(function: Any) -> Any:
-    return lambda x: function((x + np.swapaxes(x, -1, -2)) / 2)
+    return lambda x, **params: function((x + np.conj(np.swapaxes(x, -1, -2))) / 2, **params)
 
 
 def _below(first: Any, second: Any) -> Any:
     return np.concatenate((first, second), axis=-2)
+
+
+def _eigh(x: Any, uplo: str = "L") -> Any:
+    w, v = np.linalg.eigh(wide(x), uplo)
+    return _below(w[..., None, :], v).astype(x.dtype)
+
+
+def _eig(x: Any) -> Any:
+    y = _below((found := np.linalg.eig(wide(x)))[0][..., None, :], found[1])
+    return y.astype(np.complex128 if y.dtype in (float, complex) else np.complex64)
 
 
 def _cofactors(x: Any) -> Any:
@@ -63,8 +73,8 @@ REFERENCES = {
     "matrix_rank": _in_linalg("matrix_rank"),
     "cholesky": _symmetric(_in_linalg("cholesky")),
     "qr_packed": _in_linalg("qr", lambda y: _below(*y)),
-    "eigh_packed": _symmetric(_in_linalg("eigh", lambda y: _below(y[0][..., None, :], y[1]))),
-    "eig_packed": _in_linalg("eig", lambda y: _below(y[0][..., None, :], y[1])),
+    "eigh_packed": _symmetric(_eigh),
+    "eig_packed": _eig,
     "svd_thin": _svd,
     "undetermined": lambda x, at: np.zeros_like(x),
     "svd_packed": _svd,

@@ -33,6 +33,7 @@ def add_to(add: Callable[..., None]) -> None:
         add("undetermined", lambda rng, s=_s: (
             (_array(rng, s), np.zeros((*s[:-2], 1, 1), bool)), {}
         ))  # fmt: skip
+    add("eigh_packed", lambda rng: ((_apart(rng, (2, 3, 3)),), {"uplo": "U"}))
     for _s in ((3, 2), (2, 2), (2, 3, 1), (1, 1)):
         add("qr_packed", lambda rng, s=_s: ((_regular(rng, s),), {}))
     for _s in ((3, 2), (2, 2), (2, 3), (2, 3, 2)):

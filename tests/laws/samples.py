@@ -105,12 +105,13 @@ two("zeta", (1.5, 4.0), (0.4, 2.0))
 for _p, _q in PAIRS:
     add("recompute", lambda rng, p=_p, q=_q: ((array(rng, p), array(rng, q)), {}))
     add("erfc_integral", lambda r, p=_p, q=_q: ((r.integers(0, 3, p), array(r, q, -1.0, 3.0)), {}))
-    add("beta_density", lambda r, p=_p, q=_q: (
-        (array(r, p, 0.5, 3.0), array(r, q, 0.5, 9.0), array(r, p, 0.2, 0.8)), {}
-    ))  # fmt: skip
+    for _name in ("beta_density", "betainc"):
+        add(_name, lambda r, p=_p, q=_q: (
+            (array(r, p, 0.5, 3.0), array(r, q, 0.5, 9.0), array(r, p, 0.2, 0.8)), {}
+        ))  # fmt: skip
     add("polygamma", lambda r, p=_p, q=_q: ((r.integers(0, 4, p), array(r, q, 0.4, 2.0)), {}))
 two("xlogy xlog1py rel_entr", (0.2, 2.0), (0.3, 2.0))
-two("beta betaln gamma_density", (0.4, 3.0), (0.5, 9.0))
+two("beta betaln gamma_density gammainc gammaincc", (0.4, 3.0), (0.5, 9.0))
 two("add subtract multiply logaddexp logaddexp2")
 two("divide arctan2 hypot copysign", (-2.0, 2.0), (0.3, 2.0))
 two("power float_power", (0.3, 2.0), (-2.0, 2.0))

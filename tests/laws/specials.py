@@ -66,7 +66,28 @@ def _betaln(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
+def _gammainc(a: float, x: float) -> float:
+    """The power series (DLMF 8.7.1)."""
+    term = total = 1 / a
+    for n in range(1, 200):
+        term *= x / (a + n)
+        total += term
+    return total * math.exp(a * math.log(x) - x - math.lgamma(a))
+
+
+def _betainc(a: float, b: float, x: float) -> float:
+    """The power series (DLMF 8.17.8)."""
+    term = total = 1 / a
+    for n in range(1, 400):
+        term *= (a + b + n - 1) / (a + n) * x
+        total += term
+    return total * math.exp(a * math.log(x) + b * math.log1p(-x) - _betaln(a, b))
+
+
 REFERENCES = {
+    "gammainc": _each(_gammainc),
+    "gammaincc": _each(lambda a, x: 1 - _gammainc(a, x)),
+    "betainc": _each(_betainc),
     "i0": _each(lambda x: _bessel(0, 1, x)),
     "i1": _each(lambda x: _bessel(1, 1, x)),
     "i0e": _each(lambda x: _bessel(0, 1, x) * math.exp(-abs(x))),

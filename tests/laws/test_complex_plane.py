@@ -59,13 +59,17 @@ def applications(name: str, rng_of: Any) -> Any:
 
 
 def vmap(app: Application, rng: Any) -> None:
+    """Three examples; matrices that must be positive definite by another factor."""
+
+    def other(a: Any) -> Any:
+        if app.primitive.name == "cholesky":
+            return a * rng.uniform(0.5, 2)
+        return rng.permutation(a.ravel()).reshape(a.shape)
+
     others = [
         Application(
             app.primitive,
-            tuple(
-                rng.permutation(a.ravel()).reshape(a.shape) if a.dtype.kind in "fc" else a
-                for a in app.args
-            ),
+            tuple(other(a) if a.dtype.kind in "fc" else a for a in app.args),
             app.params,
         )
         for _ in range(2)

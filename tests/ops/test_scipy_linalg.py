@@ -21,6 +21,14 @@ DEFINITE = SQUARE @ SQUARE.T / 5
 OTHER = DEFINITE[::-1, ::-1] + np.eye(3)
 TALL = RNG.normal(size=(4, 2))
 B, COLUMNS = np.arange(3.0) + 1, RNG.normal(size=(3, 2))
+TURNING = np.array([[0.5, 2.0, 0.1], [-1.5, 0.3, 0.2], [0.4, -0.3, 1.7]])
+APART = np.diag([1.0, 2.0, 4.0]) + GENERAL / 5
+#: Which LDL takes with blocks of one column and of two.
+INDEFINITE = np.array([[0.1, 2.0, 0.3], [2.0, -0.2, 0.5], [0.3, 0.5, 3.0]])
+PAIR = np.array([[2.0, 0.3], [0.3, 1.0]])
+COLUMNS_5 = RNG.normal(size=(5, 2))
+HALF = np.array([[0, 0, 0.2, 0.3, 0.1], [0, 0.3, 0.2, 0.5, -0.2], [4.0, 5.0, 6.0, 4.5, 3.0]])
+BAND = np.concatenate((HALF, [[0.3, -0.5, 0.2, 1.0, 0]]))
 
 FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "expm": (sl.expm, GENERAL),
@@ -85,6 +93,49 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "companion": (lambda a: sl.companion(a[:, 0]), TALL),
     "norm": (sl.norm, TALL),
     "orth": (lambda a: sl.orth(a) ** 2, TALL),
+    "signm": (sl.signm, SQUARE - 3 * np.eye(3)),
+    "eigvals": (sl.eigvals, SQUARE),
+    "eig": (lambda a: sl.eig(a)[1], TURNING),
+    "schur": (lambda a: sl.schur(a)[0], APART),
+    "vectors of schur": (lambda a: sl.schur(a)[1], APART),
+    "ldl": (lambda a: sl.ldl(a)[0], INDEFINITE),
+    "d of ldl": (lambda a: sl.ldl(a, lower=False)[1], INDEFINITE),
+    "rq": (lambda a: sl.rq(a)[0], SQUARE),
+    "q of rq": (lambda a: sl.rq(a, mode="economic")[1], TALL.T),
+    "solve_banded": (lambda a: sl.solve_banded((1, 2), a, COLUMNS_5), BAND),
+    "solve_banded, right": (lambda b: sl.solve_banded((1, 2), BAND, b[:, 0]), COLUMNS_5),
+    "solveh_banded": (lambda a: sl.solveh_banded(a, COLUMNS_5), HALF),
+    "lower solveh_banded": (lambda a: sl.solveh_banded(a, COLUMNS_5[:, 1], lower=True), HALF[::-1]),
+    "solveh_banded, right": (lambda b: sl.solveh_banded(HALF, b), COLUMNS_5),
+    "cholesky_banded": (sl.cholesky_banded, HALF),
+    "lower cholesky_banded": (lambda a: sl.cholesky_banded(a, lower=True), HALF[::-1]),
+    "cho_solve_banded": (
+        lambda a: sl.cho_solve_banded((sl.cholesky_banded(a), False), COLUMNS_5),
+        HALF,
+    ),
+    "lower cho_solve_banded": (
+        lambda a: sl.cho_solve_banded((sl.cholesky_banded(a, lower=True), True), COLUMNS_5[:, 0]),
+        HALF[::-1],
+    ),
+    "eigvals_banded": (lambda a: sl.eigvals_banded(a, select="i", select_range=(1, 3)), HALF),
+    "eig_banded": (lambda a: sl.eig_banded(a, True, eigvals_only=True), HALF[::-1]),
+    "eigvalsh_tridiagonal": (lambda a: sl.eigvalsh_tridiagonal(a[0], a[1, 1:]), BAND),
+    "eigh_tridiagonal": (lambda a: sl.eigh_tridiagonal(a[0], a[1, 1:], True), BAND),
+    "solve_toeplitz": (
+        lambda a: sl.solve_toeplitz((a[1], a[0]), COLUMNS_5),
+        1 + np.eye(2, 5) + BAND[1:3],
+    ),
+    "matmul_toeplitz": (lambda a: sl.matmul_toeplitz(a[1], a.T), BAND),
+    "solve_continuous_are": (lambda a: sl.solve_continuous_are(a, COLUMNS, OTHER, PAIR), SQUARE),
+    "continuous, by costs": (
+        lambda a: sl.solve_continuous_are(SQUARE, a[:, :2], a @ a.T, a[:2, :2] @ a[:2, :2].T),
+        SQUARE,
+    ),
+    "solve_discrete_are": (lambda a: sl.solve_discrete_are(a, COLUMNS, OTHER, PAIR), SQUARE),
+    "discrete, by costs": (
+        lambda a: sl.solve_discrete_are(SQUARE, a[:, :2], a @ a.T, a[:2, :2] @ a[:2, :2].T),
+        SQUARE,
+    ),
 }
 
 
@@ -98,20 +149,88 @@ def test_values_are_scipys_and_derivatives_hold(name: str) -> None:
 BATCHED = [
     "expm", "logm", "fractional_matrix_power", "right-hand sides", "a unit triangle", "solve definite",
     "solve_sylvester", "solve_discrete_lyapunov", "cho_factor", "lu in order", "lu_solve", "pivoted qr",
-    "eigh of a pencil", "toeplitz",
+    "eigh of a pencil", "toeplitz", "eig", "schur", "ldl", "solve_banded", "solveh_banded",
+    "cholesky_banded", "solve_discrete_are",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BATCHED)
 def test_batches_and_compiled_calls_give_the_same(name: str) -> None:
     function, x = FUNCTIONS[name]
-    gradient = tg.grad(lambda x: np.sum(np.sin(function(x))))
+    gradient = tg.grad(lambda x: np.sum(np.sin(np.abs(function(x)))))
     xs = np.stack([x, 1.1 * x])
     each = np.stack([gradient(x) for x in xs])
     np.testing.assert_allclose(tg.vmap(gradient)(xs), each, 1e-9, 1e-11)
     compiled = tg.jit(gradient)
     for k in (0, 1):
         np.testing.assert_allclose(compiled(xs[k]), each[k], 1e-9, 1e-11)
+
+
+def plane(*shape: int) -> Any:
+    return RNG.normal(size=shape) + 1j * RNG.normal(size=shape)
+
+
+COMPLEX = plane(3, 3) + 2 * np.eye(3)
+HERMITIAN = COMPLEX @ COMPLEX.conj().T
+COMPLEX_BAND = HALF + 1j * (HALF != 0) * np.array([[0.3], [0.5], [0]])
+IN_THE_PLANE: dict[str, tuple[Any, Any]] = {
+    "expm": (sl.expm, COMPLEX),
+    "logm": (sl.logm, COMPLEX),
+    "fractional_matrix_power": (lambda a: sl.fractional_matrix_power(a, 0.3), COMPLEX),
+    "sqrtm": (sl.sqrtm, COMPLEX),
+    "solve_triangular": (lambda a: sl.solve_triangular(a, B, "C"), COMPLEX),
+    "solve Hermitian": (lambda a: sl.solve(a, COLUMNS, assume_a="her"), HERMITIAN),
+    "solve symmetric": (lambda a: sl.solve(a, COLUMNS, assume_a="sym"), COMPLEX + COMPLEX.T),
+    "solve_sylvester": (lambda a: sl.solve_sylvester(a, a @ a, COMPLEX), COMPLEX),
+    "solve_continuous_lyapunov": (lambda a: sl.solve_continuous_lyapunov(a, a @ a), COMPLEX),
+    "solve_discrete_lyapunov": (lambda a: sl.solve_discrete_lyapunov(a / 9, a), COMPLEX),
+    "lstsq": (lambda a: sl.lstsq(a, B)[0], COMPLEX[:, :2]),
+    "pinv": (sl.pinv, COMPLEX[:2]),
+    "pinvh": (sl.pinvh, HERMITIAN),
+    "cholesky": (sl.cholesky, HERMITIAN),
+    "cho_solve": (lambda a: sl.cho_solve(sl.cho_factor(a), COLUMNS), HERMITIAN),
+    "lu": (lambda a: sl.lu(a[::-1])[1], COMPLEX),
+    "lu_solve": (lambda a: sl.lu_solve(sl.lu_factor(a[::-1]), COLUMNS, 2), COMPLEX),
+    "qr": (lambda a: sl.qr(a, mode="economic")[0], COMPLEX[:, :2]),
+    "rq": (lambda a: sl.rq(a)[1], COMPLEX),
+    "svd": (lambda a: sl.svd(a, full_matrices=False)[2], COMPLEX[:2]),
+    "polar": (lambda a: sl.polar(a)[1], COMPLEX),
+    # its signs are not the same from call to call
+    "eigh": (lambda a: sl.eigh(a)[1] ** 2, HERMITIAN),
+    "eigh of the upper triangle": (lambda a: sl.eigh(a, lower=False)[1] ** 2, HERMITIAN),
+    "eigh of a pencil": (lambda a: sl.eigh(a, a @ a.conj().T)[1] ** 2, HERMITIAN),
+    "eigvalsh": (sl.eigvalsh, HERMITIAN),
+    "eig": (lambda a: sl.eig(a)[1], COMPLEX),
+    "ldl": (lambda a: sl.ldl(a)[0], HERMITIAN),
+    "ldl of symmetric ones": (lambda a: sl.ldl(a, hermitian=False)[1], COMPLEX + COMPLEX.T),
+    "toeplitz": (lambda a: sl.toeplitz(a[0]), COMPLEX),
+    "solve_banded": (lambda a: sl.solve_banded((0, 2), a, COLUMNS_5), COMPLEX_BAND),
+    "solveh_banded": (lambda a: sl.solveh_banded(a, COLUMNS_5), COMPLEX_BAND),
+    "cholesky_banded": (sl.cholesky_banded, COMPLEX_BAND),
+    "cho_solve_banded": (
+        lambda a: sl.cho_solve_banded((sl.cholesky_banded(a), False), COLUMNS_5),
+        COMPLEX_BAND,
+    ),
+    "eigvals_banded": (sl.eigvals_banded, COMPLEX_BAND),
+}
+
+
+@pytest.mark.parametrize("name", IN_THE_PLANE)
+def test_complex_matrices_have_scipys_values_and_derivatives(name: str) -> None:
+    function, x = IN_THE_PLANE[name]
+    found, expected = tg.jvp(function, (x,), (x,))[0], function(x)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, 1e-11, 1e-12)
+    tg.check_grads(function, (x,), order=2)
+
+
+def test_functions_with_a_cut_have_no_derivative_at_it() -> None:
+    """There, sides cannot be told apart by numbers."""
+    across = np.diag([-1.0, 2.0 + 0j])
+    for function in (sl.sqrtm, sl.logm, lambda a: sl.fractional_matrix_power(a, 0.3)):
+        assert np.isnan(tg.grad(lambda a, f=function: np.sum(f(a)).real)(across)).all()
+        beside = across + np.diag([0.1j, 0])
+        assert np.isfinite(tg.grad(lambda a, f=function: np.sum(f(a)).real)(beside)).all()
 
 
 def test_whatever_is_listed_is_a_function_of_scipys() -> None:
@@ -199,7 +318,6 @@ def test_questions_are_constant() -> None:
 
 
 ERRORS: list[tuple[Any, Any, type[Exception], str]] = [
-    (sl.sqrtm, -np.eye(2), TypeError, "complex, and it has no derivative"),
     (lambda a: sl.solve(a, B), np.full((3, 3), np.inf), ValueError, "infs or NaNs"),
     (lambda a: sl.solve_triangular(a, B, 7), SQUARE, ValueError, "trans=7"),
     (lambda a: sl.solve_triangular(a, B), np.eye(2), ValueError, "incompatible"),
@@ -207,7 +325,18 @@ ERRORS: list[tuple[Any, Any, type[Exception], str]] = [
     (lambda a: sl.pinv(a, atol=1e-9), SQUARE, TypeError, "pass rtol"),
     (lambda a: sl.eigh(a, type=2)[0], DEFINITE, TypeError, "not supported for tensors"),
     (lambda a: sl.qr(a, mode="raw")[1], SQUARE, TypeError, "use 'full', 'r' or 'economic'"),
+    (sl.sqrtm, -np.eye(2), TypeError, "complex, and it has no derivative"),
     (sl.toeplitz, SQUARE, TypeError, "rows one by one"),
+    (lambda a: sl.schur(a)[0], TURNING, TypeError, "eigenvalues are complex.*use np.linalg.eig"),
+    (lambda a: sl.schur(a, "complex")[0], APART, TypeError, "phases.*use np.linalg.eig"),
+    (lambda a: sl.eig(a, OTHER)[0], APART, TypeError, "no pencils: use"),
+    (lambda a: sl.eig(a, left=True)[0], APART, TypeError, "no left vectors"),
+    (sl.hessenberg, APART, TypeError, "use scipy.linalg.schur"),
+    (lambda a: sl.funm(a, np.exp), APART, TypeError, "use expm"),
+    (lambda a: sl.rq(a)[0], TALL, TypeError, "use mode='economic'"),
+    (lambda a: sl.eig_banded(a)[1], HALF, TypeError, "pass eigvals_only=True"),
+    (lambda a: sl.solve_banded((1, 1), a, B), BAND, ValueError, "not compatible"),
+    (lambda a: sl.solve_continuous_are(a, a, a, a, e=a), APART, TypeError, "no e and no s"),
     (lambda a: sl.cholesky(a), -np.eye(2), np.linalg.LinAlgError, "definite"),
     (lambda a: sl.polar(a, "what")[0], SQUARE, ValueError, "`side`"),
 ]  # fmt: skip
@@ -221,7 +350,6 @@ def test_what_cannot_be_done_says_so(function: Any, x: Any, error: Any, words: s
 
 def test_what_cannot_be_differentiated_still_compiles() -> None:
     for function, x in (
-        (sl.sqrtm, -np.eye(2)),
         (lambda a: sl.solve(a, B, assume_a="banded"), SQUARE),
         (lambda a: sl.pinv(a, atol=1e-9), SQUARE),
         (lambda a: sl.qr(a, mode="raw")[1], SQUARE),
