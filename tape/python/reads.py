@@ -284,9 +284,8 @@ class Reads(Reader):
             self.ledger.ask(owner, "__getitem__", "__missing__")
         self._ask_key(key)
         if kind is np.ndarray and owner.dtype.kind in NUMERIC and indexes(key):
-            owner = self.see(owner)
-            if type(owner) is np.ndarray:  # one that this run has made
-                owner = Tensor(owner, constant=True)
+            seen = self.see(owner)  # an array that this run has made stays what it is
+            owner = seen if isinstance(seen, Tensor) else Tensor(seen, constant=True)
         if place is None or isinstance(owner, (Tensor, np.ndarray)) or kind in PLAIN:
             return super().item(owner, key)
         if kind not in (list, tuple, dict):
@@ -358,8 +357,7 @@ class Reads(Reader):
         return super().compare(a, b, symbol)
 
     def _identify(self, value: Any) -> None:
-        kind = type(value)
-        if kind not in CONTAINERS and not isinstance(value, (Tensor, np.ndarray)):
+        if type(value) not in CONTAINERS and not isinstance(value, (Tensor, np.ndarray)):
             self.ledger.identity(value)
 
     def is_(self, a: Any, b: Any) -> bool:
