@@ -128,7 +128,7 @@ class Program:
     # Checks and comparisons ----------------------------------------------------------------------
 
     def verify(self) -> None:
-        """Check that the program is well formed, and its bodies; see :mod:`.verification`.
+        """Check that the program is well formed, and its bodies.
 
         Raises
         ------

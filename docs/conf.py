@@ -1,0 +1,48 @@
+"""How Sphinx builds the site: ``make docs``. Nothing is fetched; what is made goes to ignored folders."""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+GENERATED = HERE / "generated"
+sys.path.insert(0, str(HERE / "site"))
+
+import gallery  # noqa: E402
+import pictures  # noqa: E402
+import reference  # noqa: E402
+
+reference.write(GENERATED / "reference")
+pictures.write(HERE / "measured", GENERATED)
+gallery.copy(HERE.parent / "examples", GENERATED / "programs")
+
+project = "tapegrad"
+author = "tapegrad developers"
+copyright = author
+release = version = metadata.version("tapegrad")
+
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser", "sphinx_gallery.gen_gallery"]
+exclude_patterns = ["site", "measured", "generated/programs"]
+suppress_warnings = ["config.cache"]  # what sphinx-gallery is told cannot be pickled
+nitpicky = True
+
+# The docstrings say of what types arguments are, in words.
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_inline", "colon_fence"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": [str(GENERATED / "programs")],
+    "gallery_dirs": ["generated/gallery"],
+    "filename_pattern": r"\.py$",
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "abort_on_example_error": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "tapegrad"
+html_show_sourcelink = False
