@@ -1,8 +1,11 @@
 """How Sphinx builds the site: ``make docs``. Nothing is fetched; what is made goes to ignored folders."""
 
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 HERE = Path(__file__).resolve().parent
 GENERATED = HERE / "generated"
@@ -15,6 +18,8 @@ import reference  # noqa: E402
 reference.write(GENERATED / "reference")
 pictures.write(HERE / "measured", GENERATED)
 gallery.copy(HERE.parent / "examples", GENERATED / "programs")
+
+BEFORE_FENCE = re.compile(r"\n\n( *)```(?=\n|$)")
 
 project = "tapegrad"
 author = "tapegrad developers"
@@ -38,6 +43,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["generated/gallery"],
     "filename_pattern": r"\.py$",
     "download_all_examples": False,
+    "within_subsection_order": "FileNameSortKey",
     "show_signature": False,
     "write_computation_times": False,
     "abort_on_example_error": True,
@@ -46,3 +52,24 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "tapegrad"
 html_show_sourcelink = False
+html_copy_source = False
+html_static_path = ["site/static"]
+html_css_files = ["site.css"]
+html_sidebars = {"changelog": [], "index": []}
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+
+
+def without_last_lines(app: object, name: str, source: list[str]) -> None:
+    """Take off the empty line that ends a block: doctest needs it, and readers do not."""
+    source[0] = BEFORE_FENCE.sub(r"\n\1```", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Tell Sphinx what is done with each page that is read."""
+    app.connect("source-read", without_last_lines)

@@ -38,7 +38,7 @@ def write(measured: Path, folder: Path) -> None:
         "# Benchmarks in pictures",
         "",
         "Drawn from the numbers in `docs/measured`, which [the benchmarks](../benchmarks.md) explain: two",
-        "cores, float64, JAX's arrays on JAX's side. The axes are logarithmic; shorter is better.",
+        "cores, float64, JAX's arrays on JAX's side. The axes are logarithmic; to the left is better.",
         "",
     ]
     for suite, title in SUITES.items():
@@ -77,21 +77,23 @@ def mean_ratio(rows: Rows, kind: str) -> float:
 
 
 def draw(rows: Rows, kind: str, label: str, factor: float, path: Path) -> None:
-    """Draw one kind of number as two bars for each row."""
+    """Draw one kind of number as two dots for each row, with a line between them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     names = [row["name"] for row in rows]
-    figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.42 * len(rows)), layout="constrained")
-    for shift, side, colour in ((-0.2, "tapegrad", OURS), (0.2, "jax", THEIRS)):
-        values = [row["numbers"][side][kind] * factor for row in rows]
-        places = [i + shift for i in range(len(rows))]
-        axes.barh(places, values, 0.38, color=colour, label=side)
+    figure, axes = pyplot.subplots(figsize=(8, 1.1 + 0.32 * len(rows)), layout="constrained")
+    sides = {
+        side: [row["numbers"][side][kind] * factor for row in rows] for side in ("tapegrad", "jax")
+    }
+    axes.hlines(range(len(rows)), sides["tapegrad"], sides["jax"], color="#b0b0b0", zorder=1)
+    for side, colour in (("jax", THEIRS), ("tapegrad", OURS)):
+        axes.scatter(sides[side], range(len(rows)), 42, color=colour, label=side, zorder=2)
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel(label)
-    axes.grid(axis="x", alpha=0.3)
+    axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

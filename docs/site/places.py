@@ -6,7 +6,7 @@ or twice, and so does the build of the site.
 
 from typing import NamedTuple
 
-__all__ = ["ALIAS_MODULES", "GROUPS", "Group"]
+__all__ = ["ALIAS_MODULES", "GROUPS", "MEMBERS", "Group"]
 
 
 class Group(NamedTuple):
@@ -378,3 +378,34 @@ GROUPS = (
     _REST,
     _ERRORS,
 )
+
+#: What of a class is for users, where its methods serve the engine, too. Of other classes: all that has a
+#: docstring.
+MEMBERS = {
+    "Tensor": (
+        "data grad constant creator base dtype shape size ndim strides itemsize nbytes flags flat device "
+        "T mT real imag backward null_grad null_gradients clear_graph item tolist tobytes tofile copy "
+        "astype view fill put flatten ravel reshape squeeze transpose swapaxes moveaxis diagonal repeat "
+        "take compress choose clip round sum prod mean var std max min all any argmax argmin cumsum "
+        "cumprod dot trace conj conjugate sort argsort partition argpartition searchsorted nonzero "
+        "to_device"
+    ),
+    "Jit": "explain profile lower warm_up stats",
+    "Program": (
+        "inputs entries outputs source verify reverse forward pullback pushforward batch compile select"
+    ),
+    "Tape": "gradient jacobian replay program compile source",
+    "custom_jvp": "defjvp defjvps",
+    "custom_vjp": "defvjp",
+    "CompressedRows": "data indices indptr shape",
+    "Operation": "backward_var grad_post_process_fn backward",
+    "sparse.SparseMatrix": "T dot",
+    "parallel.Workers": "close",
+    "training.Loader": "",
+    "training.History": (
+        "loss gradient_norm learning_rate step_time validation validation_steps epochs epoch_ends "
+        "mean_of_last_epoch arrays plot"
+    ),
+    "training.Loop": "epoch params state learning_rate stop save result",
+    "training.Step": "init update explain stats",
+}

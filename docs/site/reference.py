@@ -8,12 +8,11 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
-from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from places import ALIAS_MODULES, GROUPS, Group
+from places import ALIAS_MODULES, GROUPS, MEMBERS, Group
 
 import tapegrad as tg
 
@@ -44,6 +43,9 @@ def misplaced() -> list[str]:
     placed = {id(value) for name, value in names.items() if counts[name]}
     said = [f"{name} stands in several groups" for name, count in counts.items() if count > 1]
     said += [f"{name} is in a group, and not public" for name in counts if name not in names]
+    for name, members in MEMBERS.items():
+        lacking = [last for last in members.split() if not hasattr(names.get(name), last)]
+        said += [f"{name} has no member {last}" for last in lacking]
     for name, value in names.items():
         # a name in a module may be another name of what has its place, one of the package itself not
         if not counts[name] and ("." not in name or id(value) not in placed):
@@ -96,7 +98,7 @@ def _group_page(group: Group, names: dict[str, Any], firsts: dict[int, str]) -> 
     lines = [f"# {group.title}", "", group.text, ""]
     pages = []
     for title, section in group.sections.items():
-        lines += [f"## {title}", "", "| name | |", "| --- | --- |"]
+        lines += [f"## {title}", "", "| name | what it does |", "| --- | --- |"]
         for name in section.split():
             first = firsts.get(id(names[name]))
             if first is None:
@@ -128,7 +130,12 @@ def _object_page(name: str, value: Any) -> str:
     lines = [name, "=" * len(name), "", f".. currentmodule:: {module}", ""]
     if isinstance(value, type):
         kind = "exception" if issubclass(value, Exception) else "class"
-        lines += [f".. auto{kind}:: {last}", "   :members:"]
+        members = ", ".join(MEMBERS.get(name, "").split())
+        lines += [f".. auto{kind}:: {last}"]
+        if name not in MEMBERS:
+            lines += ["   :members:"]
+        elif members:
+            lines += [f"   :members: {members}", "   :inherited-members:"]
     else:
         lines += [f".. autofunction:: {last}"]
     return "\n".join([*lines, ""])
