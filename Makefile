@@ -7,6 +7,7 @@
 # make lint    ruff (format and rules); on the installed wheel: mypy and a short demo
 # make bench   build .venv-bench with the peers, print the benchmark table
 # make docs    build .venv-docs and the site of the documentation, in build/site; nothing is fetched for it
+# make release-check  build sdist and wheel, install each in a fresh environment, run demo, example, first page
 # make clean   remove what the targets above built
 #
 # PYTHON=... chooses the interpreter, ARGS=... is handed to pytest, the scripts in tests/ or the benchmarks.
@@ -23,7 +24,7 @@ endif
 PIP = bin/python -m pip --disable-pip-version-check install --quiet
 SOURCES := pyproject.toml setup.py
 
-.PHONY: demo test explore deep environments lint lint-style lint-installed bench docs clean
+.PHONY: demo test explore deep environments lint lint-style lint-installed bench docs release-check clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m tapegrad.demo
@@ -61,9 +62,12 @@ docs: $(VENV)-docs/installed
 	$(VENV)-docs/bin/python -m sphinx -W --keep-going -n -q -b html -d build/doctrees docs build/site
 	@echo "the site is in build/site/index.html"
 
+release-check:
+	$(PYTHON) tests/release.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) $(VENV)-lint $(VENV)-bench $(VENV)-docs $(VENV)-environments
-	rm -rf build docs/generated *.egg-info
+	rm -rf build dist docs/generated *.egg-info
 
 # A stamp is written when all of its installation has worked.
 $(VENV)/installed: $(SOURCES)
