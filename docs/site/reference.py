@@ -16,7 +16,7 @@ from places import ALIAS_MODULES, GROUPS, MEMBERS, Group
 
 import tapegrad as tg
 
-__all__ = ["misplaced", "public_names", "write"]
+__all__ = ["has_page", "misplaced", "public_names", "write"]
 
 #: What follows the standard's names, and is listed on a page of its own.
 STANDARD = "array_api"
@@ -69,7 +69,7 @@ def write(folder: Path) -> None:
     firsts: dict[int, str] = {}  # where an object has its page: other names lead there
     for group in GROUPS:
         for name in group.names():
-            if _has_page(names[name]):
+            if has_page(names[name]):
                 firsts.setdefault(id(names[name]), name)
     for group in GROUPS:
         put(folder / f"{group.file}.md", _group_page(group, names, firsts))
@@ -88,7 +88,7 @@ def put(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _has_page(value: Any) -> bool:
+def has_page(value: Any) -> bool:
     """Whether something is ours and is called, so that its docstring says how."""
     module = getattr(value, "__module__", None) or ""
     return callable(value) and module.partition(".")[0] == "tapegrad"

@@ -63,6 +63,16 @@ eig_packed_p = of_matrices("eig_packed", _eig_packed, (_eig_vjp,))
 def eig(a: ArrayLike) -> Any:
     """Return the eigenvalues of square matrices, and their vectors of length 1.
 
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+
+    Returns
+    -------
+    eigenvalues : Tensor, shape (..., n)
+    eigenvectors : Tensor, shape (..., n, n)
+        One in each column.
+
     Raises
     ------
     TypeError
@@ -88,6 +98,14 @@ def eig(a: ArrayLike) -> Any:
 @implements(np.linalg.eigvals)
 def eigvals(a: ArrayLike) -> Any:
     """Return the eigenvalues of square matrices, in no order; see :func:`eig`.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor, shape (..., n)
 
     Examples
     --------

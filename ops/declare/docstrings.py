@@ -20,6 +20,10 @@ constant : bool, optional
     ``True`` makes the result a constant, ``False`` a variable. By default it is a constant if all
     operands are.
 
+Returns
+-------
+{returns}
+
 Examples
 --------
 >>> import numpy as np
@@ -44,6 +48,7 @@ def document(ufunc: np.ufunc, doc: str, safe: float) -> str:
         operands="x" if one else "x1, x2",
         what="Operand." if one else "Operands; they are broadcast against each other.",
         where="" if matrices else _WHERE,
+        returns="ndarray" if "result is an ndarray" in doc else "Tensor",
         example="[[1.0, 2.0], [3.0, 4.0]]" if matrices else example,
         name=ufunc.__name__,
         call="x" if one else "x, x" if matrices else "x, 2",

@@ -287,6 +287,10 @@ _DOC = """
 {dtype}    constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 {more}
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
