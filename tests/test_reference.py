@@ -109,7 +109,8 @@ def test_every_parameter_is_told_of(reference: ModuleType) -> None:
         text = (inspect.getdoc(value) or "").partition("Parameters\n")[2]
         heads = re.findall(r"^(\S.*?)(?: : .*)?$", re.split(r"\n\n\w+[\w ]*\n---", text)[0], re.M)
         told = {part.strip().lstrip("*") for head in heads for part in head.split(",")}
-        wanted = {p for p in inspect.signature(value).parameters if not p.startswith("_")}
+        parameters = inspect.signature(value).parameters.values()
+        wanted = {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
         if wanted - told:
             missing[name] = sorted(wanted - told)
     assert missing == {}

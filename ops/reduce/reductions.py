@@ -373,10 +373,10 @@ def min(
 
 amax, amin = max, min
 
-_DDOF = """
-    Notes
-    -----
-    The divisor is N - `ddof`, in the gradient too. A `ddof` of N or more gives nan.
+_DDOF = """    ddof : float
+        The divisor is N - `ddof`, in the gradient too. A `ddof` of N or more gives nan.
+    correction : float, optional
+        Another name of `ddof`.
 """
 
 

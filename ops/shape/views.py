@@ -346,6 +346,8 @@ def transpose(a: ArrayLike, *axes: AxisLike, constant: bool | None = None) -> Te
     a : array_like
     *axes : int, or one sequence of int
         Where each axis comes from; without them the order is reversed.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
 
     Returns
     -------
