@@ -1,4 +1,7 @@
-"""How Sphinx builds the site: ``make docs``. Nothing is fetched; what is made goes to ignored folders."""
+"""How Sphinx builds the site: ``make docs``.
+
+Nothing is fetched, and what is made goes to ignored folders.
+"""
 
 import re
 import sys

@@ -1,9 +1,9 @@
 """Builds what is released, and tries it as a user would: ``make release-check``.
 
-In throw-away folders: a source distribution and, from it, a wheel (package ``build``). Each is installed in
-a fresh environment from a folder that holds the declared dependencies and nothing else, without an index. There,
-outside of the checkout, the demo runs, an example, and the first page of the documentation. Tests run from the
-unpacked source distribution. What passed is left in ``dist/``.
+In throw-away folders: a source distribution and, from it, a wheel (package ``build``). Each is installed
+in a fresh environment from a folder that holds the declared dependencies and nothing else, without an
+index. There, outside of the checkout, the demo runs, an example, and the first page of the
+documentation. Tests run from the unpacked source distribution. What passed is left in ``dist/``.
 """
 
 import argparse
@@ -19,12 +19,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-BUILDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+BUILDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"][
+    "requires"
+]
 #: What an environment has of its own, and what the dependencies bring.
 EXPECTED = {"pip", "setuptools", "wheel", "tapegrad", "numpy", "numba", "llvmlite"}
 EXAMPLE = "examples/digits_convolution.py"
 PAGE = "docs/guide/start.md"
-TESTS = ["tests/test_readme.py", "tests/test_layers.py", "tests/test_installation.py", "tests/tape/test_transforms.py"]
+TESTS = [
+    "tests/test_readme.py",
+    "tests/test_layers.py",
+    "tests/test_installation.py",
+    "tests/tape/test_transforms.py",
+]
 #: In kB. The goal is 800.
 LARGEST_WHEEL = 1050
 #: Deflates a wheel's files better than zlib does. They stay the same, and so does what reads them.
@@ -58,9 +65,16 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     """Run a command, of which the output is shown only if it fails."""
     text = " ".join(str(part) for part in command if "\n" not in str(part))
     print(f"$ {text}", flush=True)
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PIP_REQUIRE_VIRTUALENV")}
+    clean = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PIP_REQUIRE_VIRTUALENV")
+    }
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=clean, capture_output=True, text=True, check=False
+        [str(part) for part in command],
+        cwd=cwd,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"{done.stdout}\n{done.stderr}\nfailed: {text}")
@@ -104,7 +118,9 @@ def look_into(archive: Path, wheel: Path) -> None:
         names = file.namelist()
     data = [n for n in names if not n.endswith(".py") and ".dist-info/" not in n]
     print(f"{archive.name}: {archive.stat().st_size / 1e3:.0f} kB, {len(inside)} files")
-    print(f"{wheel.name}: {wheel.stat().st_size / 1e3:.0f} kB, {len(names)} files; not code: {data}")
+    print(
+        f"{wheel.name}: {wheel.stat().st_size / 1e3:.0f} kB, {len(names)} files; not code: {data}"
+    )
     if sorted(data) != ["tapegrad/data/README.md", "tapegrad/data/digits.npz", "tapegrad/py.typed"]:
         sys.exit("the wheel has other data than the digits")
     if wheel.stat().st_size > LARGEST_WHEEL * 1000:
@@ -116,7 +132,9 @@ def try_out(name: str, what: Path, work: Path, source: Path, shelf: Path) -> Pat
     python = environment(work / name)
     pip(python, "install", "--no-index", "--find-links", shelf, what)
     listed = run(python, "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze")
-    installed = {line.partition("==")[0].partition(" ")[0].lower() for line in listed.split("\n") if line}
+    installed = {
+        line.partition("==")[0].partition(" ")[0].lower() for line in listed.split("\n") if line
+    }
     if not installed <= EXPECTED:
         sys.exit(f"{what.name} brought {sorted(installed - EXPECTED)}")
     empty = work / f"{name}-elsewhere"
@@ -144,14 +162,15 @@ def main(arguments: list[str]) -> int:
         look_into(archive, wheel)
         shelf = work / "shelf"
         helper = work / "build" / "bin" / "python"
-        pip(helper, "download", "--only-binary", ":all:", "-d", shelf, *PROJECT["dependencies"], *BUILDS)
+        needed = [*PROJECT["dependencies"], *BUILDS]
+        pip(helper, "download", "--only-binary", ":all:", "-d", shelf, *needed)
         with tarfile.open(archive) as file:
             file.extractall(work / "unpacked", filter="data")
         (source,) = (work / "unpacked").iterdir()
         try_out("from-wheel", wheel, work, source, shelf)
         python = try_out("from-sdist", archive, work, source, shelf)
         pip(python, "install", *PROJECT["optional-dependencies"]["test"])
-        command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
+        command: list[str | Path] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
         print(run(*command, cwd=source).strip().splitlines()[-1])
         (ROOT / "dist").mkdir(exist_ok=True)
         for path in (archive, wheel):

@@ -1,9 +1,9 @@
 """Hands the examples to sphinx-gallery, which runs them and keeps the pictures that they draw.
 
 An example is a program of ``examples/`` or ``examples/gallery/`` that can be run: it has a line
-``if __name__ == "__main__":``. The first paragraph of its docstring is the title, the rest the text. What it
-prints and what it draws with Matplotlib stands below it. What has no such line (the programs that the
-benchmarks measure) is no example.
+``if __name__ == "__main__":``. The first paragraph of its docstring is the title, the rest the text.
+What it prints and what it draws with Matplotlib stands below it. What has no such line (the programs
+that the benchmarks measure) is no example.
 """
 
 import ast

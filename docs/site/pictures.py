@@ -1,4 +1,4 @@
-"""Draws what ``python -m benchmarks --store`` measured: a page of pictures, made when the site is built."""
+"""Draws what ``python -m benchmarks --store`` measured: a page of pictures, made with the site."""
 
 import json
 import math
@@ -9,7 +9,7 @@ import matplotlib
 from reference import put
 
 matplotlib.use("svg")
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
 __all__ = ["write"]
 
@@ -37,8 +37,9 @@ def write(measured: Path, folder: Path) -> None:
     lines = [
         "# Benchmarks in pictures",
         "",
-        "Drawn from the numbers in `docs/measured`, which [the benchmarks](../benchmarks.md) explain: two",
-        "cores, float64, JAX's arrays on JAX's side. The axes are logarithmic; to the left is better.",
+        "Drawn from the numbers in `docs/measured`, which [the benchmarks](../benchmarks.md) explain:",
+        "two cores, float64, JAX's arrays on JAX's side. The axes are logarithmic; to the left is",
+        "better.",
         "",
     ]
     for suite, title in SUITES.items():
@@ -57,8 +58,8 @@ def write(measured: Path, folder: Path) -> None:
             lines += [
                 f"![{title}: {what}](pictures/{picture.name})",
                 "",
-                f"{what.capitalize()}: JAX takes {ratio:.2f} times as much as tapegrad, in the geometric "
-                f"mean of {len(shown)} rows.",
+                f"{what.capitalize()}: JAX takes {ratio:.2f} times as much as tapegrad, in the "
+                f"geometric mean of {len(shown)} rows.",
                 "",
             ]
     put(folder / "benchmark_pictures.md", "\n".join(lines))

@@ -1,7 +1,7 @@
 """Where each public name stands in the reference: groups, as users look for them.
 
-A name is written as after ``tg.``. ``tests/test_reference.py`` fails for a public name that stands nowhere
-or twice, and so does the build of the site.
+A name is written as after ``tg.``. ``tests/test_reference.py`` fails for a public name that stands
+nowhere or twice, and so does the build of the site.
 """
 
 from typing import NamedTuple
@@ -97,7 +97,8 @@ _RULES = Group(
 _SPARSE = Group(
     "sparse",
     "Sparse derivatives and matrices",
-    "The guide: [sparse derivatives](../../guide/sparsity.md), [sparse matrices](../../guide/sparse.md).",
+    "The guide: [sparse derivatives](../../guide/sparsity.md), "
+    "[sparse matrices](../../guide/sparse.md).",
     {
         "Sparse derivatives": "sparse_jacobian sparse_hessian sparsity CompressedRows",
         "Sparse matrices": "sparse.SparseMatrix sparse.csr sparse.matmul sparse.spsolve",
@@ -149,7 +150,8 @@ _OPTIMISERS = Group(
             "optim.SGD optim.Adam optim.AdamW optim.Adagrad optim.RMSprop optim.Lion optim.Optimizer"
         ),
         "Composition": (
-            "optim.chain optim.masked optim.accumulate optim.average optim.averaged_params optim.identity"
+            "optim.chain optim.masked optim.accumulate optim.average optim.averaged_params "
+            "optim.identity"
         ),
         "Clipping and decay": (
             "optim.clip_by_norm optim.clip_by_global_norm optim.clip_by_value optim.add_decayed_weights"
@@ -210,16 +212,15 @@ _SPECIAL = Group(
             "special.log_softmax"
         ),
         "Entropies": "special.entr special.rel_entr special.xlogy special.xlog1py",
-        "Bessel functions": (
-            "special.i0 special.i0e special.i1 special.i1e special.j0 special.j1"
-        ),
+        "Bessel functions": ("special.i0 special.i0e special.i1 special.i1e special.j0 special.j1"),
     },
 )
 
 _LINALG = Group(
     "linalg",
     "Linear algebra",
-    "Also as `numpy.linalg`'s own functions. The guide: [linear algebra](../../guide/linear_algebra.md).",
+    "Also as `numpy.linalg`'s own functions. The guide: "
+    "[linear algebra](../../guide/linear_algebra.md).",
     {
         "Products": (
             "matmul dot vdot inner outer kron cross tensordot einsum multi_matmul trace "
@@ -247,9 +248,7 @@ _ELEMENTWISE = Group(
             "negative positive abs absolute fabs sign reciprocal square sqrt cbrt power pow float_power "
             "hypot heaviside add_sequence multiply_sequence"
         ),
-        "Exponentials and logarithms": (
-            "exp exp2 expm1 log log2 log10 log1p logaddexp logaddexp2"
-        ),
+        "Exponentials and logarithms": ("exp exp2 expm1 log log2 log10 log1p logaddexp logaddexp2"),
         "Angles": (
             "sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh sinc "
             "degrees radians rad2deg deg2rad unwrap"
@@ -266,7 +265,8 @@ _ELEMENTWISE = Group(
             "left_shift right_shift"
         ),
         "Kinds of numbers": (
-            "isfinite isinf isnan isnat isneginf isposinf signbit copysign nextafter spacing ldexp gcd lcm"
+            "isfinite isinf isnan isnat isneginf isposinf signbit copysign nextafter spacing ldexp gcd "
+            "lcm"
         ),
     },
 )
@@ -280,9 +280,7 @@ _REDUCTIONS = Group(
             "sum prod cumsum cumprod cumulative_sum cumulative_prod nansum nanprod nancumsum nancumprod "
             "trapezoid diff ediff1d count_nonzero"
         ),
-        "Extremes": (
-            "max amax min amin ptp nanmax nanmin argmax argmin nanargmax nanargmin"
-        ),
+        "Extremes": ("max amax min amin ptp nanmax nanmin argmax argmin nanargmax nanargmin"),
         "Truth": "all any",
         "Means and spread": (
             "mean average median var std nanmean nanmedian nanvar nanstd percentile quantile "
@@ -379,13 +377,13 @@ GROUPS = (
     _ERRORS,
 )
 
-#: What of a class is for users, where its methods serve the engine, too. Of other classes: all that has a
-#: docstring.
+#: What of a class is for users, where its methods serve the engine, too. Of other classes: all that
+#: has a docstring.
 MEMBERS = {
     "Tensor": (
-        "data grad constant creator base dtype shape size ndim strides itemsize nbytes flags flat device "
-        "T mT real imag backward null_grad null_gradients clear_graph item tolist tobytes tofile copy "
-        "astype view fill put flatten ravel reshape squeeze transpose swapaxes moveaxis diagonal repeat "
+        "data grad constant creator base dtype shape size ndim strides itemsize nbytes flags flat "
+        "device T mT real imag backward null_grad null_gradients clear_graph item tolist tobytes tofile "
+        "copy astype view fill put flatten ravel reshape squeeze transpose swapaxes moveaxis diagonal repeat "
         "take compress choose clip round sum prod mean var std max min all any argmax argmin cumsum "
         "cumprod dot trace conj conjugate sort argsort partition argpartition searchsorted nonzero "
         "to_device"

@@ -145,8 +145,8 @@ def _alias_page(names: dict[str, Any], firsts: dict[int, str]) -> str:
     lines = [
         "# MyGrad's modules",
         "",
-        "MyGrad's documentation sorts its functions into modules. These modules are here, too; what they",
-        "hold are the functions of the reference under another name.",
+        "MyGrad's documentation sorts its functions into modules. These modules are here, too; what",
+        "they hold are the functions of the reference under another name.",
         "",
     ]
     for module in ALIAS_MODULES:
@@ -168,7 +168,14 @@ def _standard_page() -> str:
         for name in module.__all__
         if isinstance(value := getattr(module, name), ModuleType)
     }
-    lines = ["# The array API standard", "", "```{eval-rst}", inspect.getdoc(module) or "", "```", ""]
+    lines = [
+        "# The array API standard",
+        "",
+        "```{eval-rst}",
+        inspect.getdoc(module) or "",
+        "```",
+        "",
+    ]
     for title, part in parts.items():
         names = [n for n in part.__all__ if not isinstance(getattr(part, n), ModuleType)]
         lines += [f"## {title}", "", "What the standard says of", ""]
