@@ -44,6 +44,8 @@ myst_enable_extensions = ["attrs_inline", "colon_fence"]
 sphinx_gallery_conf = {
     "examples_dirs": [str(GENERATED / "programs")],
     "gallery_dirs": ["generated/gallery"],
+    "reset_argv": gallery.Arguments(),
+    "image_scrapers": ("matplotlib", gallery.drawn),
     "filename_pattern": r"\.py$",
     "download_all_examples": False,
     "within_subsection_order": "FileNameSortKey",

@@ -2,17 +2,20 @@
 
 An example is a program of ``examples/`` or ``examples/gallery/`` that can be run: it has a line
 ``if __name__ == "__main__":``. The first paragraph of its docstring is the title, the rest the text.
-What it prints and what it draws with Matplotlib stands below it. What has no such line (the programs
-that the benchmarks measure) is no example.
+What it prints stands below it, and what it draws: into the file that the option ``--picture`` names,
+or with Matplotlib, whose figures may stay open. What has no such line (the programs that the
+benchmarks measure) is no example.
 """
 
 import ast
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 from reference import put
 
-__all__ = ["copy", "examples"]
+__all__ = ["Arguments", "copy", "drawn", "examples"]
 
 RUNS = 'if __name__ == "__main__":'
 COMMAND = re.compile(r"^(?:    (python .*)\n)+", re.MULTILINE)
@@ -67,3 +70,31 @@ def copy(folder: Path, target: Path) -> None:
     for path in target.glob("*.py"):
         if path.name not in {p.name for p in paths}:
             path.unlink()
+
+
+class Arguments:
+    """What sphinx-gallery hands to a program: where to draw, if it asks."""
+
+    def __repr__(self) -> str:
+        return "Arguments()"  # is part of what decides whether a page is made anew
+
+    def __call__(self, conf: dict[str, Any], script: dict[str, Any]) -> list[str]:
+        source = Path(script["src_file"])
+        asks = '"--picture"' in source.read_text(encoding="utf-8")
+        return ["--picture", str(_picture(source))] if asks else []
+
+
+def drawn(block: Any, script: dict[str, Any], conf: dict[str, Any]) -> str:
+    """Take up the picture of a program, for sphinx-gallery, and return how the page shows it."""
+    from sphinx_gallery.scrapers import figure_rst
+
+    made = _picture(Path(script["src_file"]))
+    if not made.exists():
+        return ""
+    path = next(script["image_path_iterator"])
+    shutil.move(made, path)
+    return str(figure_rst([path], conf["src_dir"]))
+
+
+def _picture(source: Path) -> Path:
+    return source.with_suffix(".drawn.png")

@@ -385,8 +385,8 @@ MEMBERS = {
         "device T mT real imag backward null_grad null_gradients clear_graph item tolist tobytes tofile "
         "copy astype view fill put flatten ravel reshape squeeze transpose swapaxes moveaxis diagonal "
         "repeat take compress choose clip round sum prod mean var std max min all any argmax argmin "
-        "cumsum cumprod dot trace conj conjugate sort argsort partition argpartition searchsorted nonzero "
-        "to_device"
+        "cumsum cumprod dot trace conj conjugate sort argsort partition argpartition searchsorted "
+        "nonzero to_device"
     ),
     "Jit": "explain profile lower warm_up stats",
     "Program": (
