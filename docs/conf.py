@@ -20,7 +20,7 @@ import reference  # noqa: E402
 
 reference.write(GENERATED / "reference")
 pictures.write(HERE / "measured", GENERATED)
-gallery.copy(HERE.parent / "examples", GENERATED / "programs")
+gallery.copy(HERE.parent / "examples", GENERATED / "programs", GENERATED / "gallery")
 
 BEFORE_FENCE = re.compile(r"\n\n( *)```(?=\n|$)")
 
@@ -60,7 +60,7 @@ html_show_sourcelink = False
 html_copy_source = False
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]
-html_sidebars = {"changelog": [], "index": []}
+html_sidebars = {"index": []}
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "navbar_align": "left",

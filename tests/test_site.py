@@ -35,10 +35,10 @@ def test_programs_get_titles(gallery: ModuleType) -> None:
 
 
 def test_every_program_that_runs_is_in_the_gallery(gallery: ModuleType, tmp_path: Path) -> None:
-    gallery.copy(ROOT / "examples", tmp_path)
-    names = {path.name for path in tmp_path.glob("*.py")}
+    gallery.copy(ROOT / "examples", tmp_path / "programs", tmp_path / "pages")
+    names = {path.name for path in (tmp_path / "programs").glob("*.py")}
     assert {path.name for path in (ROOT / "examples").glob("*.py")} <= names
-    for path in tmp_path.glob("*.py"):
+    for path in (tmp_path / "programs").glob("*.py"):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         title, line, *_ = str(text).splitlines()
         assert line == "=" * len(title) and len(title) < 120
@@ -46,10 +46,13 @@ def test_every_program_that_runs_is_in_the_gallery(gallery: ModuleType, tmp_path
 
 
 def test_a_program_that_is_gone_leaves_the_gallery(gallery: ModuleType, tmp_path: Path) -> None:
-    gallery.copy(ROOT / "examples", tmp_path)
-    (tmp_path / "of_yesterday.py").write_text("")
-    gallery.copy(ROOT / "examples", tmp_path)
-    assert not (tmp_path / "of_yesterday.py").exists()
+    gallery.copy(ROOT / "examples", tmp_path / "programs", tmp_path / "pages")
+    (tmp_path / "pages").mkdir()
+    gone = tmp_path / "programs" / "of_yesterday.py", tmp_path / "pages" / "of_yesterday.rst"
+    for path in gone:
+        path.write_text("")
+    gallery.copy(ROOT / "examples", tmp_path / "programs", tmp_path / "pages")
+    assert not any(path.exists() for path in gone)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -61,14 +61,18 @@ def titled(source: str) -> str:
     return "\n".join(parts) + "".join(rest)
 
 
-def copy(folder: Path, target: Path) -> None:
-    """Write the programs, with titles, where sphinx-gallery finds them; remove what is gone."""
+def copy(folder: Path, target: Path, pages: Path) -> None:
+    """Write the programs, with titles, where sphinx-gallery finds them.
+
+    What is gone is removed, and its page, which sphinx-gallery would leave.
+    """
     put(target / "GALLERY_HEADER.rst", HEADER)
     paths = examples(folder)
     for path in paths:
         put(target / path.name, titled(path.read_text(encoding="utf-8")))
-    for path in target.glob("*.py"):
-        if path.name not in {p.name for p in paths}:
+    names = {path.stem for path in paths} | {"GALLERY_HEADER", "index"}
+    for path in [*target.glob("*.*"), *pages.glob("*.*")]:
+        if path.name.partition(".")[0] not in names:
             path.unlink()
 
 

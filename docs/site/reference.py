@@ -190,11 +190,23 @@ def _index(files: list[str], names: dict[str, Any]) -> str:
         f"{len(names)} public names, in groups. Functions of NumPy need no name of ours: `np.sin(x)` is",
         "differentiated as `tg.sin(x)` is.",
         "",
+        "| group | names |",
+        "| --- | --- |",
+        *(f"| [{group.title}]({group.file}.md) | {_some(group)} |" for group in GROUPS),
+        "| [The array API standard](array_api.md) | the namespace of `x.__array_namespace__()` |",
+        "| [MyGrad's modules](mygrad_modules.md) | other names of functions above |",
+        "",
         "```{toctree}",
-        ":maxdepth: 1",
+        ":hidden:",
         "",
         *files,
         "```",
         "",
     ]
     return "\n".join(lines)
+
+
+def _some(group: Group) -> str:
+    """Return the first names of a group, as many as fit on a line or two."""
+    names = [name.rpartition(".")[2] for name in group.names()]
+    return ", ".join(f"`{name}`" for name in names[:8]) + (", ..." if len(names) > 8 else "")
