@@ -129,7 +129,10 @@ def _object_page(name: str, value: Any) -> str:
     module, _, last = f"tapegrad.{name}".rpartition(".")
     lines = [name, "=" * len(name), "", f".. currentmodule:: {module}", ""]
     if isinstance(value, type):
-        kind = "exception" if issubclass(value, Exception) else "class"
+        kind = "class"
+        if issubclass(value, Exception):
+            kind, page = "exception", re.sub(r"(?<!^)(?=[A-Z])", "_", last).lower()
+            lines += [f"How it comes about, and what to do: :doc:`/errors/{page}`.", ""]
         members = ", ".join(MEMBERS.get(name, "").split())
         lines += [f".. auto{kind}:: {last}"]
         if name not in MEMBERS:
