@@ -7,6 +7,7 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -75,6 +76,20 @@ def without_last_lines(app: object, name: str, source: list[str]) -> None:
     source[0] = BEFORE_FENCE.sub(r"\n\1```", source[0])
 
 
+def by_last_name(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
+    """Resolve a name that a docstring gives without its module, if just one name ends so."""
+    domain = env.get_domain("py")
+    if node.get("refdomain") != "py":
+        return None
+    last = "." + node["reftarget"].lstrip(".")
+    found = [name for name in domain.objects if name.endswith(last)]
+    if len(found) != 1:
+        return None
+    kind, page = node["reftype"], node["refdoc"]
+    return domain.resolve_xref(env, page, app.builder, kind, found[0], node, content)
+
+
 def setup(app: Sphinx) -> None:
-    """Tell Sphinx what is done with each page that is read."""
+    """Tell Sphinx what is done with pages that are read, and with names that it does not find."""
     app.connect("source-read", without_last_lines)
+    app.connect("missing-reference", by_last_name)

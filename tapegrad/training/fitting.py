@@ -55,16 +55,15 @@ def fit(
         Where to start; they stay as they are.
     data : nest of arrays, Loader, iterable, callable or None
         Arrays with a common first axis, in a tuple (the arguments of the loss), a dict or alone (one
-        argument). Or a :class:`~tapegrad.training.Loader`; a list or another iterable of batches,
-        iterated in each epoch; a function of the number of the epoch that returns one. None for a loss
-        of parameters alone.
+        argument). Or a :class:`Loader`; a list or another iterable of batches, iterated in each epoch;
+        a function of the number of the epoch that returns one. None for a loss of parameters alone.
     optimiser : GradientTransformation or callable
         Such as ``tg.optim.adam(0.1)``; or a function that makes one of a learning rate, as
         ``tg.optim.adam``.
     epochs : int
         How often to go through the data.
     batch_size, shuffle, seed, drop_last
-        As of :class:`~tapegrad.training.Loader`, for arrays.
+        As of :class:`Loader`, for arrays.
     learning_rate : float or callable
         Where `optimiser` is a function: a number, or a function of the number of steps before. It is an
         argument of the compiled step, so that a hook may change it.
@@ -76,9 +75,9 @@ def fit(
     early_stop : int or EarlyStop, optional
         After how many validations without improvement to stop.
     hook : callable, optional
-        Called with the :class:`~tapegrad.training.Loop` after each step, and once more at the end of
-        each epoch, when ``loop.epoch_ended`` is true. It may read everything, change
-        ``loop.learning_rate``, and call ``loop.stop()``.
+        Called with the :class:`Loop` after each step, and once more at the end of each epoch, when
+        ``loop.epoch_ended`` is true. It may read everything, change ``loop.learning_rate``, and call
+        ``loop.stop()``.
     checkpoint : str or Path, optional
         A file to be written at the end of each epoch, at the end, and at Ctrl-C.
     save_every : int, optional
