@@ -82,7 +82,8 @@ def by_last_name(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
     if node.get("refdomain") != "py":
         return None
     last = "." + node["reftarget"].lstrip(".")
-    found = [name for name in domain.objects if name.endswith(last)]
+    known = domain.objects.items()
+    found = [name for name, entry in known if name.endswith(last) and not entry.aliased]
     if len(found) != 1:
         return None
     kind, page = node["reftype"], node["refdoc"]
