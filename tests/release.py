@@ -28,7 +28,7 @@ EXAMPLE = "examples/digits_convolution.py"
 PAGE = "docs/guide/start.md"
 TESTS = [
     "tests/test_readme.py",
-    "tests/test_layers.py",
+    "tests/test_reference.py",
     "tests/test_installation.py",
     "tests/tape/test_transforms.py",
 ]
