@@ -6,6 +6,8 @@
 # make environments  the tests with each Python, and the oldest and newest NumPy and Numba, found here
 # make lint    ruff (format and rules); on the installed wheel: mypy and a short demo
 # make bench   build .venv-bench with the peers, print the benchmark table
+# make docs    build .venv-docs and the site of the documentation, in build/site; nothing is fetched for it
+# make release-check  build sdist and wheel, install each in a fresh environment, run demo, example, first page
 # make clean   remove what the targets above built
 #
 # PYTHON=... chooses the interpreter, ARGS=... is handed to pytest, the scripts in tests/ or the benchmarks.
@@ -22,7 +24,7 @@ endif
 PIP = bin/python -m pip --disable-pip-version-check install --quiet
 SOURCES := pyproject.toml setup.py
 
-.PHONY: demo test explore deep environments lint lint-style lint-installed bench clean
+.PHONY: demo test explore deep environments lint lint-style lint-installed bench docs release-check clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m tapegrad.demo
@@ -55,8 +57,17 @@ lint-installed: $(VENV)-lint/installed
 bench: $(VENV)-bench/installed
 	$(VENV)-bench/bin/python -m benchmarks $(ARGS)
 
+# Every warning is an error: of a link that leads nowhere, of a public name without a place.
+docs: $(VENV)-docs/installed
+	$(VENV)-docs/bin/python -m sphinx -W --keep-going -n -q -b html -d build/doctrees docs build/site
+	@echo "the site is in build/site/index.html"
+
+release-check:
+	$(PYTHON) tests/release.py $(ARGS)
+
 clean:
-	rm -rf $(VENV) $(VENV)-lint $(VENV)-bench $(VENV)-environments build *.egg-info
+	rm -rf $(VENV) $(VENV)-lint $(VENV)-bench $(VENV)-docs $(VENV)-environments
+	rm -rf build dist docs/generated *.egg-info
 
 # A stamp is written when all of its installation has worked.
 $(VENV)/installed: $(SOURCES)
@@ -76,6 +87,11 @@ $(VENV)-lint/installed: $(SOURCES)
 $(VENV)-bench/installed: $(SOURCES)
 	$(call new-venv,$(VENV)-bench)
 	$(VENV)-bench/$(PIP) --editable '.[bench]'
+	@touch $@
+
+$(VENV)-docs/installed: $(SOURCES)
+	$(call new-venv,$(VENV)-docs)
+	$(VENV)-docs/$(PIP) --editable '.[docs]'
 	@touch $@
 
 define new-venv

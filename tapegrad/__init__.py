@@ -135,7 +135,7 @@ if _TYPE_CHECKING:
     from tapegrad.training import fit
     from tapegrad.trees import ravel_pytree
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: What is loaded when it is first asked for, so that the rest is there sooner: these names, these
 #: modules, and the functions of ``tapegrad.ops``.

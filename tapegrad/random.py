@@ -55,6 +55,10 @@ def rand(*shape: int, constant: bool | None = None) -> Tensor:
     constant : bool, optional
         Whether the tensor is a constant.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -73,6 +77,10 @@ def randn(*shape: int, constant: bool | None = None) -> Tensor:
         Sizes of the axes; none for a tensor without axes.
     constant : bool, optional
         Whether the tensor is a constant.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -94,6 +102,10 @@ def randint(low: Any, high: Any = None, shape: Shape = None, dtype: Any = int) -
         Without it, one integer.
     dtype : dtype_like
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -112,6 +124,10 @@ def random(shape: Shape = None, *, constant: bool | None = None) -> Tensor:
         Without it, a tensor without axes.
     constant : bool, optional
         Whether the tensor is a constant.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

@@ -66,6 +66,11 @@ def softmax(x: ArrayLike, axis: AxisLike = None) -> Any:
     axis : int or tuple of int, optional
         By default all.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`; along the axes it sums up to 1.
+
     Examples
     --------
     >>> from tapegrad import special
@@ -78,6 +83,17 @@ def softmax(x: ArrayLike, axis: AxisLike = None) -> Any:
 
 def log_softmax(x: ArrayLike, axis: AxisLike = None) -> Any:
     """Return the logarithm of :func:`softmax`.
+
+    Parameters
+    ----------
+    x : array_like
+    axis : int or tuple of int, optional
+        By default all.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
     Examples
     --------
@@ -110,6 +126,11 @@ def logsumexp(
         Whether the axes stay, with size 1.
     return_sign : bool
         Whether to return the logarithm of the magnitude, and the sign.
+
+    Returns
+    -------
+    Tensor
+        The logarithm; with `return_sign` a tuple of it and the sign.
 
     Examples
     --------

@@ -4,11 +4,14 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tapegrad
 from tapegrad.data import load_digits
 
 
@@ -57,3 +60,20 @@ def test_the_demo_shows_that_the_three_ways_agree_and_that_a_larger_network_lear
     found = re.search(r"held-out accuracy (.*)% after 230 steps.* 2 recordings", done.stdout)
     assert found and float(found[1]) > 96.5
     assert "step 230/230, epoch 10: loss" in done.stderr  # the line of progress
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    root = Path(__file__).resolve().parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = project["version"]
+    assert tapegrad.__version__ == version
+    assert f"\nversion: {version}\n" in (root / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version} (" in (root / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_pythons_that_are_claimed_are_those_that_were_tried() -> None:
+    root = Path(__file__).resolve().parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    claimed = set(re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"])))
+    tried = re.findall(r"^\| (3\.[\d., ]+) \|", (root / "docs/environments.md").read_text(), re.M)
+    assert claimed == set(re.findall(r"3\.\d+", " ".join(tried)))

@@ -173,11 +173,23 @@ def test_tests_import_no_other_library_of_the_field() -> None:
     assert not bad, complaints(bad)
 
 
+def lines_of_docstrings(tree: ast.AST) -> int:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    count = 0
+    for node in ast.walk(tree):
+        if isinstance(node, kinds) and ast.get_docstring(node):
+            text = node.body[0]
+            count += (text.end_lineno or text.lineno) - text.lineno + 1
+    return count
+
+
 def test_files_stay_below_500_lines() -> None:
+    """Docstrings apart: those that document every argument are long, and easily read over."""
     long = {}
     for file in python_files(*LAYERS, "tests", "benchmarks", "examples"):
-        count = len(file.read_text(encoding="utf-8").splitlines())
-        if count >= 500:
+        text = file.read_text(encoding="utf-8")
+        count = len(text.splitlines())
+        if count >= 500 and count - lines_of_docstrings(ast.parse(text)) >= 400:
             long[str(file.relative_to(ROOT))] = count
     assert not long
 

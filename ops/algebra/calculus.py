@@ -37,6 +37,19 @@ def diff(
 ) -> Array:
     """Differences between neighbours along an axis, taken `n` times.
 
+    Parameters
+    ----------
+    a : array_like
+    n : int
+    axis : int
+    prepend, append : array_like, optional
+        What stands before and behind the values.
+
+    Returns
+    -------
+    Tensor
+        Shorter by `n` along the axis.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -69,6 +82,17 @@ def diff(
 @implements(np.ediff1d)
 def ediff1d(ary: ArrayLike, to_end: Any = None, to_begin: Any = None) -> Array:
     """Differences between neighbours of the flattened array, and what is put around them.
+
+    Parameters
+    ----------
+    ary : array_like
+        Flattened.
+    to_end, to_begin : array_like, optional
+        What is put behind and before the differences.
+
+    Returns
+    -------
+    Tensor, one axis
 
     Examples
     --------
@@ -104,6 +128,11 @@ def trapezoid(y: ArrayLike, x: ArrayLike = None, dx: Any = 1.0, axis: int = -1) 
         The distance of the places, if `x` is not given.
     axis : int
         The axis of integration.
+
+    Returns
+    -------
+    Tensor
+        Without the axis.
 
     Examples
     --------
@@ -253,6 +282,11 @@ def interp(
     period : float, optional
         The period of `xp`; `left` and `right` then do not count.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -316,6 +350,11 @@ def unwrap(
         The axis along which values follow each other.
     period : float
         Whole multiples of it are added.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `p`.
 
     Examples
     --------
@@ -397,6 +436,10 @@ def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Array:
     mode : {'full', 'same', 'valid'}
         All overlaps; as many as the longer vector has elements; or complete overlaps only.
 
+    Returns
+    -------
+    Tensor, one axis
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -422,6 +465,10 @@ def correlate(a: ArrayLike, v: ArrayLike, mode: str = "valid") -> Array:
         Vectors.
     mode : {'valid', 'same', 'full'}
         Complete overlaps only; as many as the longer vector has elements; or all overlaps.
+
+    Returns
+    -------
+    Tensor, one axis
 
     Examples
     --------

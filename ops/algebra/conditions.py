@@ -35,6 +35,21 @@ matrix_rank_p = of_matrices(
 def matrix_rank(A: ArrayLike, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """Return the ranks of matrices, which are constant.
 
+    Parameters
+    ----------
+    A : array_like, shape (..., m, n)
+    tol : array_like, optional
+        Singular values that are not greater count as zero.
+    hermitian : bool
+        Whether the matrices are symmetric.
+    rtol : array_like, optional
+        The same, in relation to the greatest singular value.
+
+    Returns
+    -------
+    int or ndarray of int
+        One number for each matrix.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -62,6 +77,11 @@ def cond(x: ArrayLike, p: Any = None) -> Any:
     x : array_like
     p : {None, 2, -2, 1, -1, inf, -inf, 'fro', 'nuc'}
         The norm; None means 2.
+
+    Returns
+    -------
+    Tensor
+        One number for each matrix.
 
     Examples
     --------

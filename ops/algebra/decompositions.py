@@ -94,6 +94,11 @@ def cholesky(a: ArrayLike, /, *, upper: bool = False) -> Any:
     upper : bool
         Whether to read the upper triangle, and to return the upper factor.
 
+    Returns
+    -------
+    Tensor
+        The factor: lower triangular, or upper if asked for.
+
     Raises
     ------
     numpy.linalg.LinAlgError
@@ -145,6 +150,11 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     a : array_like
     mode : {'reduced', 'complete', 'r'}
         Both factors, or the second alone. With 'complete' the first factor is square.
+
+    Returns
+    -------
+    Q, R : Tensor
+        The factors; with ``mode="r"`` R alone.
 
     Raises
     ------
@@ -260,6 +270,12 @@ def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
     UPLO : {'L', 'U'}
         Which one.
 
+    Returns
+    -------
+    eigenvalues : Tensor, shape (..., n)
+    eigenvectors : Tensor, shape (..., n, n)
+        One in each column.
+
     Notes
     -----
     Of equal eigenvalues, derivatives of what is made of their vectors are nan, and so are all second
@@ -292,6 +308,16 @@ def _without_phases(a: Array) -> dict[str, Any]:
 @implements(np.linalg.eigvalsh)
 def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Any:
     """Return the eigenvalues of symmetric matrices, in ascending order; see :func:`eigh`.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+    UPLO : str
+        ``"L"`` or ``"U"``: which triangle is read.
+
+    Returns
+    -------
+    Tensor, shape (..., n)
 
     Examples
     --------
@@ -406,6 +432,11 @@ def svd(
     hermitian : bool
         Whether the matrices are symmetric, and are decomposed by :func:`eigh`.
 
+    Returns
+    -------
+    U, S, Vh : Tensor
+        Vectors in columns, values, vectors in rows; without `compute_uv` the values alone.
+
     Raises
     ------
     ValueError
@@ -441,6 +472,14 @@ def svd(
 @implements(np.linalg.svdvals)
 def svdvals(x: ArrayLike, /) -> Any:
     """Return the singular values of matrices, in descending order.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., m, n)
+
+    Returns
+    -------
+    Tensor, shape (..., min(m, n))
 
     Examples
     --------

@@ -78,6 +78,15 @@ det_sign_p = of_matrices("det_sign", lambda x: np.linalg.slogdet(wide(x))[0].ast
 def det(a: ArrayLike) -> Any:
     """Return the determinants of square matrices.
 
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor
+        One number for each matrix.
+
     Notes
     -----
     The gradient is right for singular matrices, too; second derivatives raise there.
@@ -94,6 +103,16 @@ def det(a: ArrayLike) -> Any:
 @implements(np.linalg.slogdet)
 def slogdet(a: ArrayLike) -> Any:
     """Return the signs of determinants, and the logarithms of their magnitudes.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+
+    Returns
+    -------
+    sign : ndarray, or Tensor for complex matrices
+        One number for each matrix.
+    logabsdet : Tensor
 
     Examples
     --------

@@ -112,6 +112,16 @@ def _decomposed(a: Any, **params: Any) -> Any:
 def eig(a: ArrayLike) -> Any:
     """Return the eigenvalues of square matrices, and their vectors of length 1.
 
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+
+    Returns
+    -------
+    eigenvalues : Tensor, shape (..., n)
+    eigenvectors : Tensor, shape (..., n, n)
+        One in each column.
+
     Notes
     -----
     Of real matrices the results are real if all eigenvalues are, as in NumPy. The largest element of a
@@ -136,6 +146,14 @@ def eig(a: ArrayLike) -> Any:
 @implements(np.linalg.eigvals)
 def eigvals(a: ArrayLike) -> Any:
     """Return the eigenvalues of square matrices, in no order; see :func:`eig`.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor, shape (..., n)
 
     Examples
     --------

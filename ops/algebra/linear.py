@@ -133,6 +133,10 @@ def dot(a: ArrayLike, b: ArrayLike, out: Any = None, *, constant: bool | None = 
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -153,6 +157,18 @@ def dot(a: ArrayLike, b: ArrayLike, out: Any = None, *, constant: bool | None = 
 def vdot(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Array:
     """Inner product of the flattened arrays, of which the first is conjugated if it is complex.
 
+    Parameters
+    ----------
+    a, b : array_like
+        Of one size.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A number.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -166,6 +182,18 @@ def vdot(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Arra
 @implements(np.inner)
 def inner(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Array:
     """Sum over the last axes of both arrays.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Their last axes are of one size; a number multiplies.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        With the other axes of `a`, then those of `b`.
 
     Examples
     --------
@@ -183,6 +211,19 @@ def inner(a: ArrayLike, b: ArrayLike, /, *, constant: bool | None = None) -> Arr
 def outer(a: ArrayLike, b: ArrayLike, out: Any = None, *, constant: bool | None = None) -> Array:
     """Products of every element of `a` with every element of `b`, as a matrix.
 
+    Parameters
+    ----------
+    a, b : array_like
+        Flattened.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor, shape (a.size, b.size)
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -198,6 +239,15 @@ def outer(a: ArrayLike, b: ArrayLike, out: Any = None, *, constant: bool | None 
 @implements(np.kron)
 def kron(a: ArrayLike, b: ArrayLike) -> Array:
     """Kronecker product.
+
+    Parameters
+    ----------
+    a, b : array_like
+
+    Returns
+    -------
+    Tensor
+        Each element of `a` times the whole of `b`, as blocks.
 
     Examples
     --------
@@ -238,6 +288,11 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: AxisLike = 2) -> Array:
         Operands.
     axes : int or pair of sequences of int
         How many axes, the last of `a` with the first of `b`; or which of `a` with which of `b`.
+
+    Returns
+    -------
+    Tensor
+        With the axes of `a` that are left, then those of `b`.
 
     Raises
     ------
@@ -283,6 +338,11 @@ def cross(
         The axis of the vectors in `a`, in `b` and in the result.
     axis : int, optional
         In place of all three.
+
+    Returns
+    -------
+    Tensor
+        The products; numbers where both vectors have two elements.
 
     Examples
     --------
@@ -371,6 +431,11 @@ def multi_matmul(tensors: ArrayLike, *, constant: bool | None = None) -> Array:
         At least two matrices; the first and the last may be one-dimensional.
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        The product.
 
     Raises
     ------

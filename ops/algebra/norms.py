@@ -127,6 +127,11 @@ def vector_norm(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+        The norms, of the other axes.
+
     Raises
     ------
     TypeError
@@ -173,6 +178,11 @@ def matrix_norm(
         Whether these axes stay, with size 1.
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        One number for each matrix.
 
     Raises
     ------

@@ -32,6 +32,11 @@ def polyval(p: Any, x: ArrayLike) -> Array:
     x : array_like
         Where to evaluate.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -60,6 +65,15 @@ def _summed(a1: Array, a2: Array, ufunc: np.ufunc) -> Any:
 def polyadd(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Coefficients of the sum of two polynomials.
 
+    Parameters
+    ----------
+    a1, a2 : array_like, one axis
+        Coefficients, that of the highest power first.
+
+    Returns
+    -------
+    Tensor, one axis
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -73,6 +87,15 @@ def polyadd(a1: ArrayLike, a2: ArrayLike) -> Array:
 def polysub(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Coefficients of the difference of two polynomials.
 
+    Parameters
+    ----------
+    a1, a2 : array_like, one axis
+        Coefficients, that of the highest power first.
+
+    Returns
+    -------
+    Tensor, one axis
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -85,6 +108,15 @@ def polysub(a1: ArrayLike, a2: ArrayLike) -> Array:
 @implements(np.polymul)
 def polymul(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Coefficients of the product of two polynomials; leading zeros are dropped first, as in NumPy.
+
+    Parameters
+    ----------
+    a1, a2 : array_like, one axis
+        Coefficients, that of the highest power first.
+
+    Returns
+    -------
+    Tensor, one axis
 
     Examples
     --------
@@ -112,6 +144,16 @@ def _order(m: Array, name: str) -> int:
 def polyder(p: Any, m: int = 1) -> Array:
     """Coefficients of the `m`-th derivative of a polynomial.
 
+    Parameters
+    ----------
+    p : array_like, one axis
+        Coefficients, that of the highest power first.
+    m : int
+
+    Returns
+    -------
+    Tensor, one axis
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -137,6 +179,10 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Array:
         How often to integrate.
     k : array_like, optional
         Constants of integration, the first integral's first; one number for all of them.
+
+    Returns
+    -------
+    Tensor, one axis
 
     Examples
     --------
@@ -169,6 +215,10 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Arra
         Number of columns; by default as many as rows.
     increasing : bool
         Whether the power 0 comes first.
+
+    Returns
+    -------
+    Tensor, shape (x.size, N)
 
     Examples
     --------

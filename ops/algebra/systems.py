@@ -118,6 +118,11 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
     b : array_like
         One vector, or matrices whose columns are the right-hand sides; stacks are broadcast.
 
+    Returns
+    -------
+    Tensor
+        The solutions, in the shape of `b`.
+
     Raises
     ------
     numpy.linalg.LinAlgError
@@ -156,6 +161,14 @@ inv_p = of_matrices(
 def inv(a: ArrayLike) -> Any:
     """Return the inverses of square matrices.
 
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor, shape (..., n, n)
+
     Raises
     ------
     numpy.linalg.LinAlgError
@@ -174,6 +187,16 @@ def inv(a: ArrayLike) -> Any:
 @implements(np.linalg.matrix_power)
 def matrix_power(a: ArrayLike, n: int) -> Any:
     """Return integer powers of square matrices, by squaring.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., n, n)
+    n : int
+        Negative powers are those of the inverse.
+
+    Returns
+    -------
+    Tensor, shape (..., n, n)
 
     Examples
     --------
@@ -207,6 +230,17 @@ def matrix_power(a: ArrayLike, n: int) -> Any:
 def tensorinv(a: ArrayLike, ind: int = 2) -> Any:
     """Return the inverse of an array as a linear map from its last axes to its first `ind` axes.
 
+    Parameters
+    ----------
+    a : array_like
+    ind : int
+        How many axes the results of the map have.
+
+    Returns
+    -------
+    Tensor
+        With the last axes of `a` first.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -229,6 +263,11 @@ def tensorsolve(a: ArrayLike, b: ArrayLike, axes: Any = None) -> Any:
     a, b : array_like
     axes : sequence of int, optional
         Axes of `a` that are moved to the end first.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of the last axes of `a`.
 
     Examples
     --------
@@ -290,6 +329,10 @@ def pinv(a: ArrayLike, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
         Singular values of at most so much of the greatest count as zero; 1e-15 by default.
     hermitian : bool
         Whether the matrices are symmetric; then only the lower triangle is read.
+
+    Returns
+    -------
+    Tensor, shape (..., n, m)
 
     Notes
     -----
@@ -354,6 +397,16 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: Any = None) -> Any:
         A vector, or a matrix of right-hand sides.
     rcond : float, optional
         Singular values of at most so much of the greatest count as zero.
+
+    Returns
+    -------
+    x : Tensor
+        The solution.
+    residuals : Tensor or ndarray
+        Sums of squares, one for each column of `b`; empty if the rank is not full.
+    rank : int
+    s : Tensor
+        Singular values of `a`.
 
     Notes
     -----

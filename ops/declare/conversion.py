@@ -111,6 +111,11 @@ def astensor(t: ArrayLike, dtype: DTypeLike = None, *, constant: bool | None = N
     constant : bool, optional
         By default as `t` if that is a tensor; otherwise floats are variable.
 
+    Returns
+    -------
+    Tensor
+        The argument itself if it is a tensor that fits.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg
@@ -131,6 +136,10 @@ def asarray(a: ArrayLike, dtype: DTypeLike = None, order: Any = None) -> np.ndar
     a : array_like
     dtype : dtype_like, optional
     order : {'C', 'F', 'A', 'K'}, optional
+
+    Returns
+    -------
+    ndarray
 
     Examples
     --------
@@ -159,6 +168,10 @@ def from_dlpack(
         ``True`` copies the data, ``False`` never does; by default they are copied if they must be.
     constant : bool, optional
         By default floats are variable.
+
+    Returns
+    -------
+    Tensor
 
     Raises
     ------

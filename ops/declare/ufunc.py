@@ -225,7 +225,8 @@ class Ufunc:
             direct[ufunc] = primitive
         self.__name__ = self.__qualname__ = name or ufunc.__name__
         self.__module__ = "tapegrad"
-        self.__doc__ = document(ufunc, doc, safe)
+        first = "x1" if self.__name__ in _FIRST_IS_X1 else "x"
+        self.__doc__ = document(ufunc, doc, safe, first, strict=strict is not None)
 
     # NumPy's attributes --------------------------------------------------------------------------
 

@@ -33,6 +33,11 @@ def where(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor, or tuple of ndarray
+        The chosen elements; with the condition alone the indices at which it holds.
+
     Raises
     ------
     ValueError
@@ -80,6 +85,11 @@ def clip(
         Where the result is written to.
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        The limited values.
 
     Examples
     --------
@@ -130,6 +140,11 @@ def nan_to_num(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -150,6 +165,18 @@ def nan_to_num(
 @implements(np.select)
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
     """Choose from the first of several arrays whose condition holds.
+
+    Parameters
+    ----------
+    condlist : sequence of array_like of bool
+    choicelist : sequence of array_like
+        As many as conditions.
+    default : array_like
+        Where no condition holds.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

@@ -98,6 +98,16 @@ lcm = without_rules(np.lcm, "lcm(x, y)", "Least common multiple.")
 def isnat(x: ArrayLike, *args: Any, **kwargs: Any) -> Array:
     """Whether an element of a datetime array is not a time; TypeError for numbers, as in NumPy.
 
+    Parameters
+    ----------
+    x : array_like of datetime64 or timedelta64
+    *args, **kwargs
+        As in NumPy.
+
+    Returns
+    -------
+    ndarray of bool
+
     Examples
     --------
     >>> import numpy as np
@@ -176,6 +186,22 @@ def any(
 ) -> Array:  # fmt: skip
     """Whether any element is true, over axes; the result is an ndarray (or NumPy bool).
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    bool or ndarray of bool
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -191,6 +217,22 @@ def all(
     where: ArrayLike = True,
 ) -> Array:  # fmt: skip
     """Whether all elements are true, over axes; the result is an ndarray (or NumPy bool).
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    bool or ndarray of bool
 
     Examples
     --------
@@ -212,6 +254,18 @@ functions["reduce", np.logical_and] = lambda a, axis, dtype, out, keepdims, init
 @implements(np.count_nonzero)
 def count_nonzero(a: ArrayLike, axis: AxisLike = None, *, keepdims: bool = False) -> Array:
     """Number of elements that are not zero, over axes.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    int or ndarray of int
 
     Examples
     --------
@@ -245,6 +299,20 @@ def _one_or_all(axis: AxisLike, a: Array) -> int | None:
 def argmax(a: ArrayLike, axis: AxisLike = None, out: Any = None, *, keepdims: Any = False) -> Array:
     """Index of the first greatest element, along an axis or of the flattened array.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int, optional
+        Along which axis; by default the array is flattened.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    int or ndarray of int
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -257,6 +325,20 @@ def argmax(a: ArrayLike, axis: AxisLike = None, out: Any = None, *, keepdims: An
 @implements(np.argmin)
 def argmin(a: ArrayLike, axis: AxisLike = None, out: Any = None, *, keepdims: Any = False) -> Array:
     """Index of the first least element, along an axis or of the flattened array.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int, optional
+        Along which axis; by default the array is flattened.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    int or ndarray of int
 
     Examples
     --------
@@ -273,6 +355,23 @@ def argsort(
     descending: Any = None,
 ) -> Array:  # fmt: skip
     """Indices that would sort an array along an axis; nan come last, `descending` or not.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int, optional
+        None flattens the array.
+    kind : str, optional
+    order : None
+        As in NumPy.
+    stable : bool, optional
+        Whether equal elements keep their order.
+    descending : bool, optional
+        Whether the greatest come first.
+
+    Returns
+    -------
+    ndarray of int
 
     Examples
     --------
@@ -301,6 +400,21 @@ def argpartition(
     a: ArrayLike, kth: Any, axis: AxisLike = -1, kind: str = "introselect", order: Any = None
 ) -> Array:
     """Indices that put the elements at places `kth` along an axis where sorting would.
+
+    Parameters
+    ----------
+    a : array_like
+    kth : int or sequence of int
+        The places that are right.
+    axis : int, optional
+        None flattens the array.
+    kind : str
+    order : None
+        As in NumPy.
+
+    Returns
+    -------
+    ndarray of int
 
     Examples
     --------
@@ -339,6 +453,20 @@ searchsorted_p = Primitive(
 def searchsorted(a: ArrayLike, v: ArrayLike, side: str = "left", sorter: Any = None) -> Array:
     """Indices at which elements would be inserted into a sorted array.
 
+    Parameters
+    ----------
+    a : array_like, shape (n,)
+        Sorted, if there is no `sorter`.
+    v : array_like
+    side : str
+        Whether before (``"left"``) or after (``"right"``) equal elements.
+    sorter : array_like of int, optional
+        Indices that sort `a`.
+
+    Returns
+    -------
+    int or ndarray of int
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -362,6 +490,16 @@ def _infinite(name: str, negative: bool) -> Any:
     test.__name__ = test.__qualname__ = name
     test.__doc__ = f"""Whether an element is {"-" if negative else ""}inf; the result is an ndarray.
 
+    Parameters
+    ----------
+    x : array_like
+    out : ndarray, optional
+        Where the result is written to.
+
+    Returns
+    -------
+    bool or ndarray of bool
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -378,6 +516,16 @@ isneginf = _infinite("isneginf", True)
 @implements(np.fix)
 def fix(x: ArrayLike, out: Any = None) -> Array:
     """Return the nearest integer towards zero, as an ndarray.
+
+    Parameters
+    ----------
+    x : array_like
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+
+    Returns
+    -------
+    ndarray
 
     Examples
     --------
@@ -397,6 +545,18 @@ def isclose(
 ) -> Array:
     """Whether elements are equal within a tolerance; the result is an ndarray.
 
+    Parameters
+    ----------
+    a, b : array_like
+    rtol, atol : float
+        Equal is what differs by at most ``atol + rtol * abs(b)``.
+    equal_nan : bool
+        Whether nan equals nan.
+
+    Returns
+    -------
+    bool or ndarray of bool
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -414,6 +574,17 @@ round_p = Primitive("round", np.round, source=numpy_source("round"), takes_compl
 @implements(np.round, np.around)
 def round(a: ArrayLike, decimals: int = 0, out: Any = None) -> Array:
     """Round to a number of decimals; no gradient flows.
+
+    Parameters
+    ----------
+    a : array_like
+    decimals : int
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+
+    Returns
+    -------
+    ndarray
 
     Examples
     --------

@@ -43,6 +43,15 @@ imag_p: Primitive = Primitive(
 def real(val: ArrayLike) -> Array:
     """Return the real part, as a view; of real numbers the tensor itself.
 
+    Parameters
+    ----------
+    val : array_like
+
+    Returns
+    -------
+    Tensor
+        A view.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -56,6 +65,14 @@ def real(val: ArrayLike) -> Array:
 @implements(np.imag)
 def imag(val: ArrayLike) -> Array:
     """Return the imaginary part, as a view; of real numbers zeros, without a gradient.
+
+    Parameters
+    ----------
+    val : array_like
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

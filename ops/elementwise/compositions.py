@@ -65,6 +65,11 @@ def sinc(a: ArrayLike = MISSING, *, x: ArrayLike = MISSING, constant: bool | Non
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of the argument.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -80,6 +85,18 @@ def sinc(a: ArrayLike = MISSING, *, x: ArrayLike = MISSING, constant: bool | Non
 @implements(np.modf)
 def modf(x: ArrayLike, *, out: Any = None, constant: bool | None = None) -> tuple[Any, Any]:
     """Split into a fractional and an integral part, both with the sign of the operand.
+
+    Parameters
+    ----------
+    x : array_like
+    out : tuple, optional
+        Where the two results are written to.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    fraction, integer : Tensor, ndarray
 
     Examples
     --------
@@ -98,6 +115,16 @@ def modf(x: ArrayLike, *, out: Any = None, constant: bool | None = None) -> tupl
 def divmod(x1: ArrayLike, x2: ArrayLike, *, out: Any = None) -> tuple[Any, Any]:
     """Return ``(floor_divide(x1, x2), remainder(x1, x2))``.
 
+    Parameters
+    ----------
+    x1, x2 : array_like
+    out : tuple, optional
+        Where the two results are written to.
+
+    Returns
+    -------
+    quotient, remainder : ndarray, Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -110,6 +137,18 @@ def divmod(x1: ArrayLike, x2: ArrayLike, *, out: Any = None) -> tuple[Any, Any]:
 
 def add_sequence(*variables: Any, constant: bool | None = None) -> Array:
     """Sum two or more arrays, with broadcasting.
+
+    Parameters
+    ----------
+    *variables : array_like
+        Two or more arrays.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        The sum.
 
     Raises
     ------
@@ -127,6 +166,18 @@ def add_sequence(*variables: Any, constant: bool | None = None) -> Array:
 
 def multiply_sequence(*variables: Any, constant: bool | None = None) -> Array:
     """Multiply two or more arrays, with broadcasting; the gradients are right at zeros.
+
+    Parameters
+    ----------
+    *variables : array_like
+        Two or more arrays.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        The product.
 
     Raises
     ------

@@ -23,10 +23,57 @@ _DOC = """{doc} ``{formula}``
     ----------
     {names} : array_like
 
+    Returns
+    -------
+    Tensor
+
     Notes
     -----
     Computed in float64, and returned in the dtype of the arguments, integers as float64.
 """
+
+_EXAMPLE = """
+    Examples
+    --------
+    >>> from tapegrad import special
+    >>> round(float(special.{name}({arguments})), 6)
+    {value}
+"""
+
+#: Arguments, and what comes of them, for the examples.
+_EXAMPLES = {
+    "gamma": ("4.5", "11.631728"),
+    "gammaln": ("4.5", "2.453737"),
+    "digamma": ("1.0", "-0.577216"),
+    "polygamma": ("1, 1.0", "1.644934"),
+    "zeta": ("2.0, 1.0", "1.644934"),
+    "beta": ("2.0, 3.0", "0.083333"),
+    "betaln": ("2.0, 3.0", "-2.484907"),
+    "gammainc": ("2.0, 1.0", "0.264241"),
+    "gammaincc": ("2.0, 1.0", "0.735759"),
+    "betainc": ("2.0, 3.0, 0.5", "0.6875"),
+    "erf": ("0.5", "0.5205"),
+    "erfc": ("0.5", "0.4795"),
+    "erfcx": ("0.5", "0.61569"),
+    "erfinv": ("0.5", "0.476936"),
+    "erfcinv": ("0.5", "0.476936"),
+    "ndtr": ("1.0", "0.841345"),
+    "ndtri": ("0.975", "1.959964"),
+    "log_ndtr": ("-10.0", "-53.231285"),
+    "expit": ("0.5", "0.622459"),
+    "logit": ("0.25", "-1.098612"),
+    "log_expit": ("-800.0", "-800.0"),
+    "entr": ("0.5", "0.346574"),
+    "rel_entr": ("0.5, 0.25", "0.346574"),
+    "xlogy": ("0.0, 0.0", "0.0"),
+    "xlog1py": ("2.0, 0.5", "0.81093"),
+    "i0": ("1.0", "1.266066"),
+    "i0e": ("1.0", "0.46576"),
+    "i1": ("1.0", "0.565159"),
+    "i1e": ("1.0", "0.20791"),
+    "j0": ("1.0", "0.765198"),
+    "j1": ("1.0", "0.440051"),
+}
 
 
 class Special:
@@ -76,7 +123,11 @@ def own(
         source=lambda args, params: f"primitives[{name!r}].forward({', '.join(args)})",
     )  # fmt: skip
     names = ", ".join(forward_names(compute))
-    return Special(primitive, _DOC.format(doc=doc, formula=formula, names=names))
+    text = _DOC.format(doc=doc, formula=formula, names=names)
+    if name in _EXAMPLES:  # what is for rules alone has none
+        arguments, value = _EXAMPLES[name]
+        text += _EXAMPLE.format(name=name, arguments=arguments, value=value)
+    return Special(primitive, text)
 
 
 def unknown(name: str, argument: str) -> Rule:

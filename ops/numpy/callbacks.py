@@ -67,6 +67,17 @@ def apply_along_axis(
 def apply_over_axes(func: Callable[[Any, int], Any], a: ArrayLike, axes: AxisLike) -> Array:
     """Apply ``func(a, axis)`` for one axis after the other; reduced axes stay, with size 1.
 
+    Parameters
+    ----------
+    func : callable
+        Takes an array and an axis, and returns an array that has lost the axis, or has it with size 1.
+    a : array_like
+    axes : int or sequence of int
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -100,6 +111,10 @@ def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> 
         Where the result is written to.
     mode : {'raise', 'wrap', 'clip'}
         What is done about numbers outside.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -139,6 +154,11 @@ def piecewise(x: ArrayLike, condlist: Any, funclist: Any, *args: Any, **kw: Any)
     funclist : sequence of callable or number
         As many functions, each called with the values where its condition holds; and perhaps one
         more for the places where none does, which by default become 0.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
 
     Examples
     --------

@@ -37,6 +37,10 @@ def empty(
     constant : bool, optional
         Whether the tensor is a constant; integers always are.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -59,6 +63,10 @@ def zeros(
     constant : bool, optional
         Whether the tensor is a constant; integers always are.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -80,6 +88,10 @@ def ones(
         float32 by default.
     constant : bool, optional
         Whether the tensor is a constant; integers always are.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -105,6 +117,10 @@ def full(
         By default that of `fill_value`.
     constant : bool, optional
         Whether the tensor is a constant; integers always are.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -135,6 +151,10 @@ def eye(
     constant : bool, optional
         Whether the tensor is a constant; integers always are.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -147,6 +167,19 @@ def eye(
 
 def identity(n: int, dtype: DTypeLike = float, *, constant: bool | None = None) -> Tensor:
     """Return the identity matrix.
+
+    Parameters
+    ----------
+    n : int
+        The number of rows and columns.
+    dtype : dtype_like, optional
+        The dtype of the result.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor, shape (n, n)
 
     Examples
     --------
@@ -167,6 +200,10 @@ def arange(*args: Any, constant: bool | None = None, **kwargs: Any) -> Tensor:
     dtype : dtype_like, optional
     constant : bool, optional
         Whether the tensor is a constant; integers always are.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -196,6 +233,10 @@ def linspace(
         The axis of the values if `start` or `stop` is an array.
     constant : bool, optional
         Whether the tensor is a constant; integers always are.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -266,6 +307,27 @@ def logspace(
 ) -> Tensor:  # fmt: skip
     """Return `num` powers of `base`, whose exponents are evenly spaced from `start` to `stop`.
 
+    Parameters
+    ----------
+    start, stop : array_like
+        The first and the last exponent.
+    num : int
+        How many values.
+    endpoint : bool
+        Whether `stop` is the last exponent.
+    base : array_like
+        What the powers are of.
+    dtype : dtype_like, optional
+        The dtype of the result.
+    axis : int
+        Where the values lie, if the exponents have axes.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -293,6 +355,25 @@ def geomspace(
     dtype: DTypeLike = None, axis: int = 0, *, constant: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Return `num` values from `start` to `stop` with a constant ratio.
+
+    Parameters
+    ----------
+    start, stop : array_like
+        The ends, of one sign.
+    num : int
+        How many values.
+    endpoint : bool
+        Whether `stop` is the last of them.
+    dtype : dtype_like, optional
+        The dtype of the result.
+    axis : int
+        Where the values lie, if the ends have axes.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -371,6 +452,10 @@ def zeros_like(
     constant : bool, optional
         By default that of `other`; arrays and numbers are constants.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -394,6 +479,10 @@ def ones_like(
     constant : bool, optional
         By default that of `other`; arrays and numbers are constants.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -416,6 +505,10 @@ def empty_like(
         What differs from `other`.
     constant : bool, optional
         By default that of `other`; arrays and numbers are constants.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -443,6 +536,10 @@ def full_like(
         What differs from `other`.
     constant : bool, optional
         By default that of `other`; arrays and numbers are constants.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

@@ -6,6 +6,7 @@ are at the call: ``jit`` sets a guard on them, and ``vmap`` runs the examples on
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,16 @@ __all__ = [
 _DOC = """``numpy.{name}`` of the values; the result is plain, and no gradient flows.
 
     Tracing transformations take the values as they are at the call: ``jit`` sets a guard on them.
+
+    Parameters
+    ----------
+    {names}
+        As those of ``numpy.{name}``; of tensors the values are read.
+
+    Returns
+    -------
+    {returns}
+        What ``numpy.{name}`` returns.
 
     Examples
     --------
@@ -44,7 +55,15 @@ def reads_values(function: Any, example: str = "", shown: str = "") -> Callable[
 
     read.__name__ = read.__qualname__ = name
     read.__wrapped__ = function  # type: ignore[attr-defined]  # for its signature
-    read.__doc__ = _DOC.format(name=name, example=example, shown=shown) if example else None
+    read.__doc__ = None
+    if example:
+        read.__doc__ = _DOC.format(
+            name=name,
+            names=", ".join(inspect.signature(function).parameters),
+            returns="bool" if shown == "True" else "number, ndarray, or tuple of these",
+            example=example,
+            shown=shown,
+        )
     return implements(function)(read)
 
 
@@ -77,6 +96,17 @@ def angle(z: ArrayLike, deg: bool = False) -> Array:
     """Angle in the complex plane, in radians or degrees.
 
     That of a real number is 0, or pi if it is negative: an ndarray, and constant.
+
+    Parameters
+    ----------
+    z : array_like
+    deg : bool
+        Whether the result is in degrees.
+
+    Returns
+    -------
+    Tensor
+        Of real numbers an ndarray.
 
     Examples
     --------

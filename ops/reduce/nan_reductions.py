@@ -41,6 +41,26 @@ def nansum(
 ) -> Array:  # fmt: skip
     """Sum over axes, with nan counting as 0.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    initial : array_like, optional
+        Where the sum begins.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -58,6 +78,26 @@ def nanprod(
     keepdims: Any = NOT_GIVEN, initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
 ) -> Array:  # fmt: skip
     """Product over axes, with nan counting as 1.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    initial : array_like, optional
+        Where the product begins.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -80,6 +120,20 @@ def nancumsum(
 ) -> Array:
     """Running sum along an axis, with nan counting as 0.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int, optional
+        Along which axis; by default the array is flattened.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -94,6 +148,20 @@ def nancumprod(
     a: ArrayLike, axis: AxisLike = None, dtype: DTypeLike = None, out: Any = None
 ) -> Array:
     """Running product along an axis, with nan counting as 1.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int, optional
+        Along which axis; by default the array is flattened.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -110,6 +178,24 @@ def nanmean(
     keepdims: Any = NOT_GIVEN, *, where: ArrayLike = True,
 ) -> Array:  # fmt: skip
     """Mean over axes of what is not nan.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -145,6 +231,30 @@ def nanvar(
 ) -> Array:  # fmt: skip
     """Variance over axes of what is not nan.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    ddof : float
+        What is taken off the number of values in the divisor.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    where : array_like of bool
+        Which elements count.
+    mean : array_like, optional
+        The mean, if it is known, with the axes kept.
+    correction : float, optional
+        Another name of `ddof`.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -162,6 +272,30 @@ def nanstd(
 ) -> Array:  # fmt: skip
     """Standard deviation over axes of what is not nan; its gradient for constant data is 0.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    ddof : float
+        What is taken off the number of values in the divisor.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    where : array_like of bool
+        Which elements count.
+    mean : array_like, optional
+        The mean, if it is known, with the axes kept.
+    correction : float, optional
+        Another name of `ddof`.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -178,6 +312,24 @@ def nanmax(
 ) -> Array:  # fmt: skip
     """Greatest element over axes that is not nan; nan if all are.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    initial : array_like, optional
+        The least result.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -193,6 +345,24 @@ def nanmin(
     initial: ArrayLike = NOT_GIVEN, where: ArrayLike = True,
 ) -> Array:  # fmt: skip
     """Least element over axes that is not nan; nan if all are.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+    initial : array_like, optional
+        The greatest result.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

@@ -171,6 +171,20 @@ implements(np.std)(_deviation(reductions.std, root=True))
 def ptp(a: ArrayLike, axis: AxisLike = None, out: Any = None, keepdims: Any = NOT_GIVEN) -> Array:
     """Range of the values over axes: the greatest less the least.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -216,6 +230,11 @@ def average(
     keepdims : bool
         Whether the averaged axes stay, with size 1.
 
+    Returns
+    -------
+    Tensor
+        The mean; with `returned` a tuple of it and the sums of the weights.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -242,6 +261,22 @@ def median(
     keepdims: Any = False,
 ) -> Array:  # fmt: skip
     """Median over axes: the middle value, or the mean of the two in the middle.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    overwrite_input : bool
+        Nothing is overwritten.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -273,6 +308,23 @@ def trace(
     out: Any = None,
 ) -> Array:  # fmt: skip
     """Sum of a diagonal.
+
+    Parameters
+    ----------
+    a : array_like
+    offset : int
+        Which diagonal; 0 is the main one.
+    axis1, axis2 : int
+        The axes of the matrices.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+
+    Returns
+    -------
+    Tensor
+        One number for each matrix.
 
     Examples
     --------

@@ -145,6 +145,11 @@ _DOC = """
     weights : array_like, optional
         For ``method="inverted_cdf"``; no gradient flows to them.
 
+    Returns
+    -------
+    Tensor
+        With the axes of `q` in front.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -190,6 +195,22 @@ def nanmedian(
     keepdims: Any = False,
 ) -> Array:  # fmt: skip
     """Median over axes of what is not nan.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Axes to reduce; by default all.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    overwrite_input : bool
+        Nothing is overwritten.
+    keepdims : bool
+        Whether the reduced axes stay, with size 1.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

@@ -289,6 +289,10 @@ _DOC = """
 {dtype}    constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 {more}
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -371,10 +375,10 @@ def min(
 
 amax, amin = max, min
 
-_DDOF = """
-    Notes
-    -----
-    The divisor is N - `ddof`, in the gradient too. A `ddof` of N or more gives nan.
+_DDOF = """    ddof : float
+        The divisor is N - `ddof`, in the gradient too. A `ddof` of N or more gives nan.
+    correction : float, optional
+        Another name of `ddof`.
 """
 
 

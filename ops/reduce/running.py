@@ -176,6 +176,11 @@ def cumsum(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of `a`, or flat.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -204,6 +209,11 @@ def cumprod(
         Where the result is written to.
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `a`, or flat.
 
     Examples
     --------
@@ -238,6 +248,22 @@ def cumulative_sum(
 ) -> Array:  # fmt: skip
     """Running sum along an axis, on request with 0 in front.
 
+    Parameters
+    ----------
+    x : array_like
+    axis : int, optional
+        Needed if there are several axes.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    include_initial : bool
+        Whether a 0 stands in front.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -252,6 +278,22 @@ def cumulative_prod(
     include_initial: bool = False,
 ) -> Array:  # fmt: skip
     """Running product along an axis, on request with 1 in front.
+
+    Parameters
+    ----------
+    x : array_like
+    axis : int, optional
+        Needed if there are several axes.
+    dtype : dtype_like, optional
+        The dtype to compute in.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+    include_initial : bool
+        Whether a 1 stands in front.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

@@ -70,6 +70,11 @@ def cov(
     dtype : dtype_like, optional
         The dtype to compute in, by default at least float64.
 
+    Returns
+    -------
+    Tensor, shape (n, n)
+        For n variables; a number for one.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -124,6 +129,11 @@ def corrcoef(
         ``False``: variables are in columns.
     dtype : dtype_like, optional
         The dtype to compute in, by default at least float64.
+
+    Returns
+    -------
+    Tensor, shape (n, n)
+        For n variables; a number for one.
 
     Examples
     --------

@@ -127,6 +127,10 @@ def concatenate(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+
     Raises
     ------
     ValueError
@@ -172,6 +176,10 @@ def stack(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+
     Raises
     ------
     ValueError
@@ -205,6 +213,18 @@ def _np_stack(arrays: ArrayLike, axis: int = 0, out: Any = None, **options: Any)
 def vstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> Array:
     """Join arrays along the first axis; vectors are rows.
 
+    Parameters
+    ----------
+    tup : sequence of array_like
+    dtype : dtype_like, optional
+        The dtype of the result.
+    casting : str
+        NumPy's rule for the cast to it.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -218,6 +238,18 @@ def vstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> 
 @implements(np.hstack)
 def hstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> Array:
     """Join arrays along the second axis, vectors along the first.
+
+    Parameters
+    ----------
+    tup : sequence of array_like
+    dtype : dtype_like, optional
+        The dtype of the result.
+    casting : str
+        NumPy's rule for the cast to it.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -234,6 +266,14 @@ def hstack(tup: Any, *, dtype: DTypeLike = None, casting: str = "same_kind") -> 
 def dstack(tup: Any) -> Array:
     """Join arrays along the third axis.
 
+    Parameters
+    ----------
+    tup : sequence of array_like
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -246,6 +286,15 @@ def dstack(tup: Any) -> Array:
 @implements(np.column_stack)
 def column_stack(tup: Any) -> Array:
     """Join vectors as columns of a matrix.
+
+    Parameters
+    ----------
+    tup : sequence of array_like
+        Vectors, or matrices with as many rows.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -262,6 +311,16 @@ def column_stack(tup: Any) -> Array:
 @implements(np.append)
 def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Array:
     """Join `values` to the end of an array; without an axis, both are flattened.
+
+    Parameters
+    ----------
+    arr, values : array_like
+    axis : int, optional
+        Along which axis; by default both are flattened.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -280,6 +339,10 @@ def block(arrays: ArrayLike) -> Array:
     ----------
     arrays : nested list of array_like
         Lists of equal depth; blocks with fewer axes get axes of size 1 in front.
+
+    Returns
+    -------
+    Tensor
 
     Raises
     ------

@@ -26,6 +26,17 @@ __all__ = [
 def array_split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Cut an array into pieces along an axis; the pieces are views.
 
+    Parameters
+    ----------
+    ary : array_like
+    indices_or_sections : int or sequence of int
+        How many pieces, of which the first are longer by one if need be; or where to cut.
+    axis : int
+
+    Returns
+    -------
+    list of Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -50,6 +61,17 @@ def array_split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list
 def split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Cut an array into equal pieces, or at given indices; the pieces are views.
 
+    Parameters
+    ----------
+    ary : array_like
+    indices_or_sections : int or sequence of int
+        How many pieces, or where to cut.
+    axis : int
+
+    Returns
+    -------
+    list of Tensor
+
     Raises
     ------
     ValueError
@@ -70,6 +92,17 @@ def split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 
 _SPLITTER = """Cut an array into pieces along axis {axis}; see :func:`split`.
+
+    Parameters
+    ----------
+    ary : array_like
+    indices_or_sections : int or sequence of int
+        How many pieces, or where to cut.
+
+    Returns
+    -------
+    list of Tensor
+        Views.
 
     Examples
     --------
@@ -98,6 +131,16 @@ dsplit = _splitter(np.dsplit, "dsplit", 2, 3)
 
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Any, ...]:
     """Return the slices along an axis, which they lose.
+
+    Parameters
+    ----------
+    x : array_like, at least one axis
+    axis : int
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
 
     Examples
     --------
@@ -134,6 +177,10 @@ def repeat(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -166,6 +213,16 @@ def repeat(
 def tile(A: Any, reps: Any) -> Array:
     """Repeat a whole array along its axes.
 
+    Parameters
+    ----------
+    A : array_like
+    reps : int or sequence of int
+        How often along each axis.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -186,6 +243,15 @@ def tile(A: Any, reps: Any) -> Array:
 @implements(np.resize)
 def resize(a: ArrayLike, new_shape: Any) -> Array:
     """Fill a shape with the flattened elements, as often repeated as needed.
+
+    Parameters
+    ----------
+    a : array_like
+    new_shape : int or tuple of int
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -221,6 +287,11 @@ def roll(a: ArrayLike, shift: Any, axis: AxisLike = None, *, constant: bool | No
         By default the flattened array is shifted.
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `a`.
 
     Examples
     --------
@@ -274,6 +345,17 @@ def _sliding_window_view(
 def flip(m: ArrayLike, axis: AxisLike = None) -> Array:
     """Reverse the order along axes (by default all); a view.
 
+    Parameters
+    ----------
+    m : array_like
+    axis : int or tuple of int, optional
+        By default all.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -290,6 +372,15 @@ def flip(m: ArrayLike, axis: AxisLike = None) -> Array:
 def fliplr(m: ArrayLike) -> Array:
     """Reverse the order along the second axis; a view.
 
+    Parameters
+    ----------
+    m : array_like, at least two axes
+
+    Returns
+    -------
+    Tensor
+        A view.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -305,6 +396,15 @@ def fliplr(m: ArrayLike) -> Array:
 def flipud(m: ArrayLike) -> Array:
     """Reverse the order along the first axis; a view.
 
+    Parameters
+    ----------
+    m : array_like, at least one axis
+
+    Returns
+    -------
+    Tensor
+        A view.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -319,6 +419,18 @@ def flipud(m: ArrayLike) -> Array:
 @implements(np.rot90)
 def rot90(m: ArrayLike, k: int = 1, axes: AxisLike = (0, 1)) -> Array:
     """Rotate by quarter turns in the plane of two axes; a view.
+
+    Parameters
+    ----------
+    m : array_like, at least two axes
+    k : int
+        How many quarter turns, from the first axis to the second.
+    axes : tuple of two int
+
+    Returns
+    -------
+    Tensor
+        A view.
 
     Examples
     --------
@@ -346,6 +458,20 @@ def rot90(m: ArrayLike, k: int = 1, axes: AxisLike = (0, 1)) -> Array:
 @implements(np.meshgrid)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Array:
     """Return coordinate arrays of a grid from the coordinates along its axes.
+
+    Parameters
+    ----------
+    *xi : array_like, one axis
+    copy : bool
+        Whether the results are arrays of their own.
+    sparse : bool
+        Whether each has size 1 along the axes of the others.
+    indexing : str
+        ``"xy"`` has the second array along the first axis, ``"ij"`` the first.
+
+    Returns
+    -------
+    tuple of Tensor
 
     Examples
     --------
@@ -396,6 +522,10 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
         What the border is made of; for the last four, elements of the array.
     **kwargs
         ``constant_values`` for ``'constant'``; what ``numpy.pad`` takes for the other modes.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

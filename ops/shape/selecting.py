@@ -33,6 +33,11 @@ def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> A
     axis1, axis2 : int
         The axes of the matrices.
 
+    Returns
+    -------
+    Tensor
+        A view.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -62,6 +67,17 @@ def _linalg_diagonal(x: ArrayLike, /, *, offset: int = 0) -> Array:
 def diag(v: ArrayLike, k: int = 0) -> Array:
     """Return the diagonal of a matrix (a copy), or the matrix with a vector on its diagonal.
 
+    Parameters
+    ----------
+    v : array_like
+        A matrix or a vector.
+    k : int
+        Which diagonal; positive ones are above the main one.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -86,6 +102,16 @@ def diag(v: ArrayLike, k: int = 0) -> Array:
 def diagflat(v: ArrayLike, k: int = 0) -> Array:
     """Return the matrix with the flattened values on its diagonal.
 
+    Parameters
+    ----------
+    v : array_like
+    k : int
+        Which diagonal.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -105,6 +131,16 @@ def _triangle(shape: tuple[int, ...], k: int) -> Any:
 def tril(m: ArrayLike, k: int = 0) -> Array:
     """Return a copy with zeros above the `k`-th diagonal.
 
+    Parameters
+    ----------
+    m : array_like, shape (..., m, n)
+    k : int
+        The last diagonal that is kept; positive ones are above the main one.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -119,6 +155,16 @@ def tril(m: ArrayLike, k: int = 0) -> Array:
 @implements(np.triu)
 def triu(m: ArrayLike, k: int = 0) -> Array:
     """Return a copy with zeros below the `k`-th diagonal.
+
+    Parameters
+    ----------
+    m : array_like, shape (..., m, n)
+    k : int
+        The first diagonal that is kept; positive ones are above the main one.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -153,6 +199,10 @@ def take(
     constant : bool, optional
         ``True`` makes the result a constant, ``False`` a variable.
 
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -182,6 +232,18 @@ def take(
 @implements(np.take_along_axis)
 def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> Array:
     """Take, along an axis, the elements that an array of indices of as many axes names.
+
+    Parameters
+    ----------
+    arr : array_like
+    indices : array_like of int
+        With as many axes as `arr`.
+    axis : int, optional
+        None flattens `arr`.
+
+    Returns
+    -------
+    Tensor, in the shape of the indices
 
     Examples
     --------
@@ -221,6 +283,25 @@ def sort(
 
     With `descending` the greatest comes first; nan are last all the same.
 
+    Parameters
+    ----------
+    a : array_like
+    axis : int, optional
+        None flattens the array.
+    kind : str, optional
+    order : None
+        As in NumPy.
+    stable : bool, optional
+        Whether equal elements keep their order.
+    descending : bool, optional
+        Whether the greatest come first.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -240,6 +321,21 @@ def partition(
     a: ArrayLike, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
 ) -> Array:
     """Put the elements at places `kth` where sorting would; here the whole axis is sorted.
+
+    Parameters
+    ----------
+    a : array_like
+    kth : int or sequence of int
+        The places that are right.
+    axis : int, optional
+        None flattens the array.
+    kind : str
+    order : None
+        As in NumPy.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -261,6 +357,19 @@ def partition(
 def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: Any = None) -> Array:
     """Take the elements along an axis where a condition holds.
 
+    Parameters
+    ----------
+    condition : array_like of bool, one axis
+    a : array_like
+    axis : int, optional
+        Along which axis; by default the array is flattened.
+    out : Tensor or ndarray, optional
+        Where the result is written to.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -275,6 +384,16 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: A
 def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
     """Take the elements of the flattened array where a condition holds.
 
+    Parameters
+    ----------
+    condition : array_like of bool
+        As many elements as `arr`.
+    arr : array_like
+
+    Returns
+    -------
+    Tensor, one axis
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -288,6 +407,18 @@ def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
 @implements(np.delete)
 def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Array:
     """Return a copy without some of the elements along an axis.
+
+    Parameters
+    ----------
+    arr : array_like
+    obj : int, slice or array_like of int or bool
+        Which are left out.
+    axis : int, optional
+        Along which axis; by default the array is flattened.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -306,6 +437,19 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Array:
 @implements(np.insert)
 def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None) -> Array:
     """Insert values before given indices along an axis.
+
+    Parameters
+    ----------
+    arr : array_like
+    obj : int, slice or array_like of int
+        Before which indices of `arr`.
+    values : array_like
+    axis : int, optional
+        Along which axis; by default the array is flattened.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -345,6 +489,11 @@ def bincount(x: ArrayLike, /, weights: ArrayLike = None, minlength: int = 0) -> 
         Without them the result is an array of counts.
     minlength : int
         The least length of the result.
+
+    Returns
+    -------
+    ndarray of int, or Tensor
+        Counts, or sums of weights.
 
     Examples
     --------

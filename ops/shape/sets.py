@@ -43,6 +43,11 @@ def unique(
     sorted : bool
         The result is sorted, whatever is asked for.
 
+    Returns
+    -------
+    Tensor
+        With indices, inverse or counts a tuple, in this order.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -73,6 +78,16 @@ def _named(numpys: Any, text: str) -> Any:
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f"""{text}; the gradient goes to the first of equals.
 
+    Parameters
+    ----------
+    x : array_like
+        Flattened; nan differ from each other.
+
+    Returns
+    -------
+    Tensor, or named tuple
+        The values, sorted, are a tensor; what else there is are arrays of integers.
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -92,6 +107,15 @@ unique_values = _named(np.unique_values, "Return the distinct values, sorted")
 def union1d(ar1: ArrayLike, ar2: ArrayLike) -> Array:
     """Return the sorted values that are in one of two arrays.
 
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        Flattened.
+
+    Returns
+    -------
+    Tensor, one axis
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -106,6 +130,20 @@ def intersect1d(
     ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False, return_indices: bool = False
 ) -> Array:
     """Return the sorted values that are in both arrays, taken from the first.
+
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        Flattened.
+    assume_unique : bool
+        Whether no value comes twice in one of them.
+    return_indices : bool
+        Whether to return where the values are in both, too.
+
+    Returns
+    -------
+    Tensor, one axis
+        With `return_indices` a tuple of it and two arrays of indices.
 
     Examples
     --------
@@ -123,6 +161,17 @@ def intersect1d(
 def setdiff1d(ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False) -> Array:
     """Return the sorted values of the first array that are not in the second.
 
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        Flattened.
+    assume_unique : bool
+        Whether no value comes twice in one of them.
+
+    Returns
+    -------
+    Tensor, one axis
+
     Examples
     --------
     >>> import tapegrad as tg
@@ -138,6 +187,17 @@ def setdiff1d(ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False) -> Ar
 @implements(np.setxor1d)
 def setxor1d(ar1: ArrayLike, ar2: ArrayLike, assume_unique: bool = False) -> Array:
     """Return the sorted values that are in just one of two arrays.
+
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        Flattened.
+    assume_unique : bool
+        Whether no value comes twice in one of them.
+
+    Returns
+    -------
+    Tensor, one axis
 
     Examples
     --------
@@ -168,6 +228,11 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: AxisLike = None) -> Array:
         At which ends: front, back, or both.
     axis : int or tuple of int, optional
         By default all.
+
+    Returns
+    -------
+    Tensor
+        A view.
 
     Examples
     --------

@@ -145,6 +145,10 @@ def reshape(a: ArrayLike, newshape: ShapeLike, *, constant: bool | None = None) 
     constant : bool, optional
         See :class:`tapegrad.Tensor`.
 
+    Returns
+    -------
+    Tensor
+
     Raises
     ------
     ValueError
@@ -183,7 +187,27 @@ def _np_reshape(
 
 @implements(np.ravel)
 def ravel(a: ArrayLike, order: str = "C", *, constant: bool | None = None) -> Tensor:
-    """Return the elements along one axis, in C order: a view if they lie in that order."""
+    """Return the elements along one axis, in C order: a view if they lie in that order.
+
+    Parameters
+    ----------
+    a : array_like
+    order : str
+        ``"C"``: the last axis runs first; ``"F"``: the first; ``"A"``, ``"K"``: as the data lie.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A view, or a copy.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.ravel(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor([1., 2., 3., 4.])
+    """
     if _is_column_major(a, order):
         a = transpose(a)
     out = reshape(a, (int(np.prod(shape_of(a), dtype=np.int64)),), constant=constant)
@@ -193,7 +217,22 @@ def ravel(a: ArrayLike, order: str = "C", *, constant: bool | None = None) -> Te
 
 
 def in_order(a: Array) -> bool:
-    """Whether elements lie one after the other; those of a batch as they would in an example."""
+    """Whether elements lie one after the other; those of a batch as they would in an example.
+
+    Parameters
+    ----------
+    a : array_like
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.in_order(tg.zeros((2, 3))), tg.in_order(tg.zeros((2, 3)).T)
+    (True, False)
+    """
     array, hidden, below = data_below(a), 0, a
     while isinstance(below, Tensor):
         hidden += below.live_trace.appearance.hidden_axes
@@ -307,6 +346,13 @@ def transpose(a: ArrayLike, *axes: AxisLike, constant: bool | None = None) -> Te
     a : array_like
     *axes : int, or one sequence of int
         Where each axis comes from; without them the order is reversed.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A view.
 
     Examples
     --------
@@ -327,13 +373,40 @@ def _np_transpose(a: ArrayLike, axes: AxisLike = None, *, constant: bool | None 
 
 @implements(np.swapaxes)
 def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, constant: bool | None = None) -> Tensor:
-    """Swap two axes, as a view."""
+    """Swap two axes, as a view.
+
+    Parameters
+    ----------
+    a : array_like
+    axis1, axis2 : int
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.swapaxes(tg.zeros((1, 2, 3)), 0, 2).shape
+    (3, 2, 1)
+    """
     return _permute(a, _order_of(np.swapaxes, a, axis1, axis2), constant)
 
 
 @implements(np.matrix_transpose, np.linalg.matrix_transpose)
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
     """Swap the last two axes, as a view.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., m, n)
+
+    Returns
+    -------
+    Tensor, shape (..., n, m)
 
     Examples
     --------
@@ -352,7 +425,27 @@ def matrix_transpose(x: ArrayLike, /) -> Tensor:
 def moveaxis(
     a: ArrayLike, source: Any, destination: Any, *, constant: bool | None = None
 ) -> Tensor:
-    """Move axes to new places, as a view; the others keep their order."""
+    """Move axes to new places, as a view; the others keep their order.
+
+    Parameters
+    ----------
+    a : array_like
+    source, destination : int or sequence of int
+        Which axes, and where to.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.moveaxis(tg.zeros((1, 2, 3)), 0, -1).shape
+    (2, 3, 1)
+    """
     return _permute(a, _order_of(np.moveaxis, a, source, destination), constant)
 
 
@@ -368,13 +461,53 @@ def _reshaped_like(function: Any, a: Array, *args: Any) -> tuple[int, ...]:
 
 @implements(np.squeeze)
 def squeeze(a: ArrayLike, axis: AxisLike = None, *, constant: bool | None = None) -> Tensor:
-    """Remove axes of size 1, as a view; ValueError if a named axis is longer."""
+    """Remove axes of size 1, as a view; ValueError if a named axis is longer.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        By default all axes of size 1.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.squeeze(tg.zeros((1, 2, 1))).shape
+    (2,)
+    """
     return reshape(a, _reshaped_like(np.squeeze, a, axis), constant=constant)
 
 
 @implements(np.expand_dims)
 def expand_dims(a: ArrayLike, axis: AxisLike, *, constant: bool | None = None) -> Tensor:
-    """Insert an axis of size 1 at `axis`, as a view."""
+    """Insert an axis of size 1 at `axis`, as a view.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int
+        Where the new axes are in the result.
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.expand_dims(tg.tensor([1.0, 2.0]), 0).shape
+    (1, 2)
+    """
     return reshape(a, _reshaped_like(np.expand_dims, a, axis), constant=constant)
 
 
@@ -391,29 +524,102 @@ def _atleast(function: Any, arrays: tuple[Any, ...], constant: bool | None) -> A
 
 @implements(np.atleast_1d)
 def atleast_1d(*tensors: ArrayLike, constant: bool | None = None) -> Array:
-    """Return the arrays with at least one axis: one tensor, or a list of several."""
+    """Return the arrays with at least one axis: one tensor, or a list of several.
+
+    Parameters
+    ----------
+    *tensors : array_like
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor, or list of Tensor
+        Views.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.atleast_1d(tg.tensor(1.0)).shape
+    (1,)
+    """
     return _atleast(np.atleast_1d, tensors, constant)
 
 
 @implements(np.atleast_2d)
 def atleast_2d(*tensors: ArrayLike, constant: bool | None = None) -> Array:
-    """Return the arrays with at least two axes: one tensor, or a list of several."""
+    """Return the arrays with at least two axes: one tensor, or a list of several.
+
+    Parameters
+    ----------
+    *tensors : array_like
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor, or list of Tensor
+        Views; vectors become rows.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.atleast_2d(tg.tensor([1.0, 2.0])).shape
+    (1, 2)
+    """
     return _atleast(np.atleast_2d, tensors, constant)
 
 
 @implements(np.atleast_3d)
 def atleast_3d(*tensors: ArrayLike, constant: bool | None = None) -> Array:
-    """Return the arrays with at least three axes: one tensor, or a list of several."""
+    """Return the arrays with at least three axes: one tensor, or a list of several.
+
+    Parameters
+    ----------
+    *tensors : array_like
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor, or list of Tensor
+        Views; a vector of n becomes (1, n, 1), a matrix (m, n, 1).
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.atleast_3d(tg.tensor([1.0, 2.0])).shape
+    (1, 2, 1)
+    """
     return _atleast(np.atleast_3d, tensors, constant)
 
 
 def broadcast_to(a: ArrayLike, shape: ShapeLike, *, constant: bool | None = None) -> Tensor:
     """Repeat an array to `shape` without copying; the gradient sums what was repeated.
 
+    Parameters
+    ----------
+    a : array_like
+    shape : int or tuple of int
+    constant : bool, optional
+        ``True`` makes the result a constant, ``False`` a variable.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
     Raises
     ------
     ValueError
         If the array cannot be broadcast to `shape`.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.broadcast_to(tg.tensor([1.0, 2.0]), (2, 2))
+    Tensor([[1., 2.],
+            [1., 2.]])
     """
     shape = (shape,) if isinstance(shape, int | np.integer) else shape
     return apply(broadcast_to_p, (a,), {"shape": tuple(int(n) for n in shape)}, constant)  # type: ignore[no-any-return]

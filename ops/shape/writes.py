@@ -215,6 +215,16 @@ def place(arr: ArrayLike, mask: ArrayLike, vals: Any) -> None:
 def put_along_axis(arr: ArrayLike, indices: ArrayLike, values: ArrayLike, axis: int | None) -> None:
     """Write values, along an axis, at the places that an array of as many axes names, in place.
 
+    Parameters
+    ----------
+    arr : Tensor
+        What is written to.
+    indices : array_like of int
+        With as many axes as `arr`.
+    values : array_like
+    axis : int or None
+        None flattens `arr`.
+
     Examples
     --------
     >>> import tapegrad as tg

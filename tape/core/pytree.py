@@ -393,6 +393,12 @@ def tree_flatten(
     is_leaf : callable, optional
         Whether to take a part as it is: it is asked of every part, outermost first.
 
+    Returns
+    -------
+    leaves : list
+    structure : Structure
+        Knows how to put leaves together again.
+
     See Also
     --------
     tree_unflatten : the way back.
@@ -421,6 +427,16 @@ def _flatten_until(tree: Any, leaves: list[Any], is_leaf: Callable[[Any], bool])
 def tree_unflatten(structure: TreeStructure, leaves: Iterable[Any]) -> Any:
     """Put a nest together from its structure and its leaves.
 
+    Parameters
+    ----------
+    structure : Structure
+        As returned by :func:`tree_structure`.
+    leaves : iterable
+
+    Returns
+    -------
+    nest
+
     Raises
     ------
     ValueError
@@ -442,6 +458,16 @@ def tree_unflatten(structure: TreeStructure, leaves: Iterable[Any]) -> Any:
 def tree_leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
     """Return the leaves of a nest as a list.
 
+    Parameters
+    ----------
+    tree : nest
+    is_leaf : callable, optional
+        Whether to take a part of the nest as it is.
+
+    Returns
+    -------
+    list
+
     Examples
     --------
     >>> tree_leaves({"w": [1.0, 2.0], "b": None})
@@ -452,6 +478,17 @@ def tree_leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list
 
 def tree_structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeStructure:
     """Return the structure of a nest.
+
+    Parameters
+    ----------
+    tree : nest
+    is_leaf : callable, optional
+        Whether to take a part of the nest as it is.
+
+    Returns
+    -------
+    Structure
+        Compares with others, and puts leaves together.
 
     Examples
     --------
@@ -477,6 +514,11 @@ def tree_map(
         Nests of one structure. Where the first has a leaf, the others may have nests.
     is_leaf : callable, optional
         Whether to take a part of the first nest as it is.
+
+    Returns
+    -------
+    nest
+        Of the structure of `tree`, with what the function returned.
 
     Raises
     ------

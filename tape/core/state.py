@@ -192,11 +192,35 @@ no_autodiff = _NoAutodiff(
 )
 
 mem_guard_off = _Switch(
-    """Suspend the locking of arrays; a context manager and a decorator.""", "guard", False
+    """Suspend the locking of arrays; a context manager and a decorator.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> data = np.ones(2)
+    >>> with tg.mem_guard_off:
+    ...     y = tg.astensor(data) * 2
+    >>> data.flags.writeable
+    True
+    """,
+    "guard",
+    False,
 )
 
 mem_guard_on = _Switch(
-    """Enable the locking of arrays; a context manager and a decorator.""", "guard", True
+    """Enable the locking of arrays; a context manager and a decorator.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> data = np.ones(2)
+    >>> with tg.mem_guard_on:
+    ...     y = tg.astensor(data) * data
+    >>> data.flags.writeable
+    False
+    """,
+    "guard",
+    True,
 )
 
 
@@ -210,12 +234,32 @@ def turn_memory_guarding_off() -> None:
     Notes
     -----
     Without the guard, writing into an array that a graph still needs gives wrong gradients.
+
+    Examples
+    --------
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.turn_memory_guarding_off()
+    >>> data = np.ones(2)
+    >>> y = tg.astensor(data) * data
+    >>> data.flags.writeable
+    True
+    >>> tg.turn_memory_guarding_on()
     """
     GuardDefault.on = False
 
 
 def turn_memory_guarding_on() -> None:
-    """Turn memory guarding on everywhere except where ``mem_guard_off`` is active."""
+    """Turn memory guarding on everywhere except where ``mem_guard_off`` is active.
+
+    See Also
+    --------
+    turn_memory_guarding_off : turns it off.
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> tg.turn_memory_guarding_on()  # as it is at first
+    """
     GuardDefault.on = True
 
 

@@ -36,7 +36,7 @@ class Program:
     entries : tuple of Node
         In order of execution; each is made once, before its uses.
     outputs : tuple
-        A :class:`Node` for a value of the program, and an array or a number for a constant.
+        A node for a value of the program, and an array or a number for a constant.
     weak : frozenset of Node
         Values that are Python numbers, weak in NumPy's promotion.
 
@@ -128,7 +128,7 @@ class Program:
     # Checks and comparisons ----------------------------------------------------------------------
 
     def verify(self) -> None:
-        """Check that the program is well formed, and its bodies; see :mod:`.verification`.
+        """Check that the program is well formed, and its bodies.
 
         Raises
         ------

@@ -270,6 +270,11 @@ def elementwise_grad(
     holomorphic, adapt : bool
         As for :func:`tapegrad.grad`.
 
+    Returns
+    -------
+    callable
+        The gradient, with the argument's structure, shapes and dtypes.
+
     Examples
     --------
     >>> import numpy as np, tapegrad as tg

@@ -243,6 +243,20 @@ def execute_op(
     Returns
     -------
     Tensor
+
+    Examples
+    --------
+    >>> import tapegrad as tg
+    >>> class Scale(tg.Operation):
+    ...     def __call__(self, x, factor):
+    ...         self.variables, self.factor = (x,), factor
+    ...         return x.data * factor
+    ...     def backward_var(self, grad, index, **kwargs):
+    ...         return grad * self.factor
+    >>> x = tg.tensor([1.0, 2.0])
+    >>> tg.execute_op(Scale, x, op_args=(3.0,)).backward()
+    >>> x.grad
+    array([3., 3.])
     """
     if not (isinstance(Op, type) and issubclass(Op, Operation)):
         raise TypeError(f"execute_op takes a subclass of Operation, not {Op!r}")
