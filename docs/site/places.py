@@ -143,7 +143,8 @@ _OPTIMISERS = Group(
     "The guide: [optimisers](../../guide/optimisers.md).",
     {
         "As functions with a state": (
-            "optim.sgd optim.adam optim.adamw optim.adagrad optim.rmsprop optim.lion optim.lbfgs "
+            "optim.sgd optim.adam optim.amsgrad optim.adamw optim.adagrad optim.rmsprop optim.lion "
+            "optim.lbfgs "
             "optim.GradientTransformation optim.apply_updates"
         ),
         "As objects": (
@@ -158,7 +159,8 @@ _OPTIMISERS = Group(
         ),
         "Scaling": (
             "optim.scale optim.scale_by_learning_rate optim.scale_by_schedule optim.scale_by_adam "
-            "optim.scale_by_lion optim.scale_by_rms optim.scale_by_rss optim.trace"
+            "optim.scale_by_amsgrad optim.scale_by_lion optim.scale_by_rms optim.scale_by_rss "
+            "optim.trace"
         ),
         "Schedules": (
             "optim.constant_schedule optim.linear_schedule optim.exponential_decay "
@@ -167,8 +169,8 @@ _OPTIMISERS = Group(
         ),
         "States": (
             "optim.AccumulateState optim.AverageState optim.LbfgsState optim.MaskedState "
-            "optim.ScaleByAdamState optim.ScaleByLionState optim.ScaleByRmsState "
-            "optim.ScaleByRssState optim.ScaleByScheduleState optim.TraceState"
+            "optim.ScaleByAdamState optim.ScaleByAmsgradState optim.ScaleByLionState "
+            "optim.ScaleByRmsState optim.ScaleByRssState optim.ScaleByScheduleState optim.TraceState"
         ),
     },
 )

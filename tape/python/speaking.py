@@ -15,7 +15,7 @@ from typing import Any
 
 from tapegrad.tape.array.tensor import Tensor
 from tapegrad.tape.python.imaging import PLAIN
-from tapegrad.tape.python.purity import words
+from tapegrad.tape.python.operators import words
 from tapegrad.tape.python.special import classes_of, in_python, is_a, names_of
 
 __all__ = ["BLIND", "DEAF", "answers_by_code", "keeps_c_data", "speakers"]
