@@ -54,6 +54,12 @@ def cut(what: str, becomes: str = "array") -> TracedArrayError:
     )
 
 
+def _is_computed(value: Traced) -> bool:
+    """Whether a value is the result of an operation, and was not written into."""
+    made_by = value.node.primitive
+    return made_by is not None and made_by.name != "write"
+
+
 class Appearance:
     """What the values of one trace look like: as what they are below it."""
 
@@ -119,13 +125,13 @@ class Appearance:
 
         Numbers do not change. In imperative code tensors without axes are written into; inside
         transformations constants stand for what NumPy has there, and in an adapted function what it
-        has computed.
+        has computed. A tensor that was made and then written into is no such value.
         """
         known = state.get()
         inside = (
             value.live_trace.level
             or (known.depth and value.constant)
-            or (known.adapted and value.node.primitive is not None)
+            or (known.adapted and _is_computed(value))
         )
         return bool(inside) and self.stands_for_number(value)
 

@@ -230,3 +230,19 @@ def test_what_an_adapted_function_has_computed_is_a_number_and_does_not_change()
     result.backward()
     assert result.item() == f(np.array([1.0, 2.0])) == 585.0
     assert x.grad.tolist() == [111 * 2 + 10, 111 * 4 + 10]
+
+
+def test_a_tensor_that_an_adapted_function_has_made_is_written_into():
+    def f(x):
+        total = tg.tensor(0.0)
+        same = total
+        total += np.sum(x)
+        total += x[0]
+        total *= 2.0
+        return same * 1.0
+
+    x = tg.tensor([1.0, 2.0])
+    result = tg.adapt(f)(x)
+    result.backward()
+    assert result.item() == 8.0
+    assert x.grad.tolist() == [4.0, 2.0]
