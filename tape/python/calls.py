@@ -205,8 +205,9 @@ def _of_numbers(
     gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Thunk:
     """Show callables that take what an object's ``__float__`` returns: it may be traced."""
-    if kwargs or not any(special.written(type(a), "__float__") for a in args):
-        return partial(function, *args, **kwargs)
+    if not gate.traces or kwargs or not any(special.written(type(a), "__float__") for a in args):
+        asked = (_asking(gate, a, ("__float__", "__index__")) for a in args)
+        return partial(function, *asked, **kwargs)  # with no frame of ours between
 
     def call() -> Any:
         numbers = [_number_of(gate, a) for a in args]

@@ -66,6 +66,8 @@ class Imaging(Gate):
     images: ClassVar[Images] = Images(LIGHT)
     #: Types whose operations are not looked at: they have no methods that images could be made of.
     plain: ClassVar[frozenset[type]] = PLAIN
+    #: Whether values may be traced.
+    traces: ClassVar[bool] = False
 
     def image(self, function: FunctionType) -> FunctionType:
         """Return what runs in place of a Python function, wherever it is called from."""

@@ -80,6 +80,7 @@ class Reader(Memory):
         What the function gets, and what the caller has for it.
     """
 
+    traces = True
     images: ClassVar[Images] = Images(Level("light", LIGHT.always - {"results"}, LIGHT.watched))
 
     def __init__(self, trace: Any, arguments: Any = (), originals: Any = ()) -> None:
