@@ -37,7 +37,7 @@ from tapegrad.tape.python.walks import walk_back
 if TYPE_CHECKING:
     from tapegrad.tape.python.imaging import Imaging
 
-__all__ = ["ANSWERS", "CACHED", "answer", "callback", "is_shown", "shown"]
+__all__ = ["ANSWERS", "CACHED", "answer", "callback", "is_shown", "shown", "takes_numbers"]
 
 CACHED = type(functools.lru_cache(abs))
 
@@ -136,6 +136,11 @@ def shown(gate: Imaging, function: Any, args: tuple[Any, ...], kwargs: dict[str,
 def is_shown(function: Any) -> bool:
     """Whether a function of C's is known to call or to ask its arguments, which it gets as images."""
     return id(function) in _SHOWN
+
+
+def takes_numbers(function: Any) -> bool:
+    """Whether a function of C's takes objects that say by ``__float__`` which number they are."""
+    return _SHOWN.get(id(function)) is _of_numbers
 
 
 def callback(gate: Imaging, function: Any) -> Any:

@@ -44,7 +44,7 @@ from tapegrad.tape.core.primitive import functions
 from tapegrad.tape.core.pytree import flatten, unflatten
 from tapegrad.tape.python import special
 from tapegrad.tape.python.array_memory import Memory
-from tapegrad.tape.python.calls import is_shown
+from tapegrad.tape.python.calls import takes_numbers
 from tapegrad.tape.python.compiled import is_compiled, written_function
 from tapegrad.tape.python.exchange import Exchange, explain_refusal
 from tapegrad.tape.python.gate import current
@@ -225,7 +225,7 @@ class Reader(Memory):
                     return None
                 if type(found) is not Replacement:
                     return of_lists(function)
-                return of_objects(function, found) if is_shown(function) else found
+                return of_objects(function, found) if takes_numbers(function) else found
         elif kind is MethodWrapperType or kind in _UNBOUND:
             if function.__objclass__ is np.ndarray:
                 return None

@@ -131,6 +131,43 @@ def a_list_whose_end_is_written_into(x):
     return values[-1].sum() + values[5][0]
 
 
+def a_name_that_holds_an_element(x):
+    values = [x * 1.0]
+    for _ in range(N):
+        last = values[-1]
+        values.append(last * 0.9)
+    last += 1.0
+    return (np.array(values) * np.arange(N + 1)[:, None]).sum()
+
+
+def one_array_appended_often(x):
+    values, one, s = [x * 1.0], x * 2.0, 0.0
+    for _ in range(N):
+        values.append(one)
+        s = s + values[-1].sum() * values[-2][0]
+    one[0] = 5.0
+    return s + np.array(values).sum()
+
+
+def an_element_appended_again(x):
+    values, s = [x * 1.0, x * 2.0], 0.0
+    for _ in range(N):
+        values.append(values[-1])
+        s = s + values[-2].sum()
+    values[-1][0] = 5.0
+    return s + np.array(values).sum()
+
+
+def slices_in_a_list_that_is_read(x):
+    y, s = x * 1.0, 0.0
+    parts = [x[:3] * 1.0]
+    for i in range(N - 3):
+        parts.append(y[i : i + 3])
+        s = s + parts[-2].sum()
+    y[40] = 7.0
+    return s + np.array(parts).sum()
+
+
 def a_list_whose_slice_is_read(x):
     values = [x[0]] * 3
     for _ in range(N):
@@ -215,6 +252,8 @@ ONE_OPERATION = [
     rows_that_are_written_after_they_are_read,
 ]  # fmt: skip
 AS_WRITTEN = [
+    a_name_that_holds_an_element, one_array_appended_often, an_element_appended_again,
+    slices_in_a_list_that_is_read,
     one_array_in_two_attributes, an_instance_that_is_carried, a_slice_that_is_stale,
     a_slice_that_is_written_into, slices_in_a_list, a_slice_that_is_kept, asked_which_array_it_is,
     a_list_whose_end_is_written_into, a_list_whose_slice_is_read,

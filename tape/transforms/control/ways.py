@@ -237,13 +237,13 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
         raise NotRecordable("it reaches a list that it changes by another way")
     moved = names.moved({**after, **ends})
     outputs = [*moved, *(copies[name] for name in trips.written)]
-    lists, values = _appended(trips, trace, moved)
-    shares = any(place is not None for *_, place in lists)
-    inputs = [owner(g) for g in given if np.ndim(g)] if shares else []
-    held = [*moved[: moving - names.ends], *outputs[moving:]]
-    if any(np.ndim(o) and any(owner(o) is i for i in inputs) for o in held if _moves(o)):
-        raise NotRecordable("a name holds an array that was appended before")
+    named = moving - names.ends
+    lists, values = _appended(trips, trace, moved[:named])
+    held = [*moved[:named], *outputs[moving:]]
     own = [value for value, (*_, place) in zip(values, lists) if place is None]
+    shares = any(place is not None for *_, place in lists)
+    if _any_owned(held, given if shares else []) or _any_owned([*held, *own], given[named:moving]):
+        raise NotRecordable("a name or a list holds an array that was appended before")
     _check_owners([*held, *own], trace)
     outputs += values
     nodes = [_node(leaf, trace) for leaf in outputs]
@@ -256,6 +256,13 @@ def record_way(trips: Trips, names: Names, operands: list[Any], place: int) -> W
     tests = _made(program, dict(zip(program.inputs[size:], trips.rows)), trips.length, tests)
     whole = _with_tests(program, nodes, tests)
     return Way(Body(whole, "-", trace.hidden), lists)
+
+
+def _any_owned(values: list[Any], inputs: list[Any]) -> bool:
+    """Whether any of the values lies in the memory of one of the inputs."""
+    owners = [owner(g) for g in inputs if np.ndim(g)]
+    arrays = [v for v in values if _moves(v) and np.ndim(v)] if owners else []
+    return any(owner(v) is one for v in arrays for one in owners)
 
 
 def _appended(trips: Trips, trace: TripTrace, carried: list[Any]) -> tuple[list[Any], list[Any]]:
