@@ -117,8 +117,8 @@ class Loops:
         after = ["else:", "    s = s*2"] if not self.until and self.random.random() < 0.2 else []
         # What is one array in Python is one afterwards, too.
         after.append(self._pick("v += 1.0", "e[-1][0] = 2.0", "o.a += 1.0", "o.p *= 2.0"))
-        more = "np.array(many), len(kept), o.a, q.p, o.n, o.u, o.r, things[0].a, np.array(g), np.array(e)"
-        end = f"return {', '.join(NAMES)}, {more}, len(e)"
+        more = "np.array(many), len(kept), o.a, q.p, o.n, o.u, o.r, things[0].a, np.array(g)"
+        end = f"return {', '.join(NAMES)}, {more}, np.array(e)"
         lines = [*head, *("    " + line for line in body), *after, end]
         return [BEGIN, *("    " + line + "\n" for line in lines)]
 
