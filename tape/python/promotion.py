@@ -168,7 +168,7 @@ class Promotions:
         self._owners.insert(at, owner)
         self._layouts.insert(at, owner.view(np.ndarray))
         self._tensors.insert(at, tensor)
-        return self.find(array)  # type: ignore[return-value]
+        return self.find(array)  # type: ignore[return-value]  # it lies there now
 
     def find(self, array: Array) -> Tensor | None:
         """Return the tensor that stands for `array`; None if its memory is not promoted."""

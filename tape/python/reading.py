@@ -151,8 +151,8 @@ class Reader(Memory):
         outside = None
         if self._exchange is not None:
             self._exchange.finish(self._plain)
-            self._exchange.let_go()
             if self.outer is not None:
+                self._exchange.let_go()
                 self.outer.exchange.join(self._exchange)
             self._exchange = None  # what it holds may be all that keeps an array of the function's
         if self.promotions is not None:
