@@ -232,13 +232,7 @@ PIPELINE: tuple[Callable[[Program], Program], ...] = (
 
 def optimised(program: Program) -> Program:
     """Return the program after all passes, made once for each program."""
-
-    def make() -> Program:
-        new = optimise(program)
-        new.memo("optimised", lambda: new)
-        return new
-
-    return program.memo("optimised", make)  # type: ignore[no-any-return]
+    return program.memo("optimised", lambda: optimise(program))  # type: ignore[no-any-return]
 
 
 def optimise(program: Program, check: Callable[[Program], None] | None = None) -> Program:

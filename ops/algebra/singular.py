@@ -73,7 +73,8 @@ def unpacked(packed: Any, rows: int) -> tuple[Any, Any, Any]:
 
 def _least(s: Any, size: int) -> Any:
     """What is no more than the rounding of the greatest singular value; `size` of the longer axis."""
-    return s[..., :1] * (size * float(np.finfo(s.dtype).eps))
+    greatest = s[..., :1] if s.shape[-1] else np.zeros((*s.shape[:-1], 1), s.dtype)
+    return greatest * (size * float(np.finfo(s.dtype).eps))
 
 
 def _over(a: Array, b: Array, least: Any) -> Any:

@@ -150,6 +150,23 @@ def test_eigenvalues_are_real_or_complex_as_in_numpy_call_by_call() -> None:
     np.testing.assert_allclose(tg.vmap(tg.grad(function))(both), each, 1e-12, 1e-13)
 
 
+@pytest.mark.parametrize("dtype", [float, complex, np.float32])
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 3), (0, 2, 3)])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: LINALG.svd(a, compute_uv=False),
+        lambda a: sum(np.sum(part) for part in LINALG.svd(a, full_matrices=False)),
+        lambda a: LINALG.norm(a, "nuc", axis=(-2, -1)),
+    ],
+)
+def test_singular_values_of_matrices_without_elements(
+    function: Any, shape: tuple[int, ...], dtype: Any
+) -> None:
+    gradient = tg.grad(lambda a: np.real(np.sum(function(a))))(np.zeros(shape, dtype))
+    assert (gradient.shape, gradient.dtype) == (shape, np.dtype(dtype))
+
+
 def test_matrices_without_elements_have_gradients_without_elements() -> None:
     for function in (
         lambda a: LINALG.eigh(a)[1],
