@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,33 +67,11 @@ def scale_by_adam(
     >>> update.round(6)
     array([ 1., -1.])
     """
-    what = "scale_by_adam"
-    b1, b2 = float(fraction(b1, f"{what}: b1")), float(fraction(b2, f"{what}: b2"))
-    eps = float(at_least(eps, f"{what}: eps"))
-    eps_root = float(at_least(eps_root, f"{what}: eps_root"))
 
-    def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(
-            start_of_count(), filled(params, 0.0, what), filled(params, 0.0, what)
-        )
+    def squares(nus: list[Any], lack: Any) -> Any:
+        return [nu / as_factor(lack, nu.dtype) for nu in nus], ()
 
-    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        leaves, structure = matched(grads, state.mu, what)
-        old_mu = like(structure, state.mu, f"{what}: the state")
-        old_nu = like(structure, state.nu, f"{what}: the state")
-        count = state.count + 1
-        lack1, lack2 = 1.0 - b1**count, 1.0 - b2**count
-        mus = [mean(b1, mu, g) for mu, g in zip(old_mu, leaves)]
-        nus = [mean(b2, nu, g * g) for nu, g in zip(old_nu, leaves)]
-        result = []
-        for mu, nu in zip(mus, nus):
-            square = nu / as_factor(lack2, nu.dtype)
-            root = np.sqrt(square + eps_root if eps_root else square)
-            result.append(mu / as_factor(lack1, mu.dtype) / (root + eps))
-        means = unflatten(structure, mus), unflatten(structure, nus)
-        return unflatten(structure, result), ScaleByAdamState(count, *means)
-
-    return GradientTransformation(init, update)
+    return _by_moments("scale_by_adam", ScaleByAdamState, (b1, b2, eps, eps_root), squares)
 
 
 def scale_by_amsgrad(
@@ -139,31 +118,49 @@ def scale_by_amsgrad(
     [0.25]
     [0.25]
     """
-    what = "scale_by_amsgrad"
-    b1, b2 = float(fraction(b1, f"{what}: b1")), float(fraction(b2, f"{what}: b2"))
-    eps = float(at_least(eps, f"{what}: eps"))
-    eps_root = float(at_least(eps_root, f"{what}: eps_root"))
 
-    def init(params: Any) -> ScaleByAmsgradState:
-        zeros = [filled(params, 0.0, what) for _ in range(3)]
-        return ScaleByAmsgradState(start_of_count(), *zeros)
+    def squares(nus: list[Any], lack: Any, before: list[Any]) -> Any:
+        result, greatest = [], []
+        for nu, most in zip(nus, before):
+            factor = as_factor(lack, nu.dtype)
+            most = np.maximum(most, nu / factor if of_corrected else nu)
+            result.append(most if of_corrected else most / factor)
+            greatest.append(most)
+        return result, (greatest,)
+
+    return _by_moments("scale_by_amsgrad", ScaleByAmsgradState, (b1, b2, eps, eps_root), squares)
+
+
+def _by_moments(
+    what: str, state_of: Any, numbers: tuple[float, ...], squares: Callable[..., Any]
+) -> GradientTransformation:
+    """Return the transformation that divides the mean gradient by the root of what `squares` gives.
+
+    That gets the mean squares, what these lack at the beginning, and what the state keeps besides the
+    means; it returns by what is divided, and what is kept next.
+    """
+    b1, b2 = (float(fraction(n, f"{what}: {name}")) for n, name in zip(numbers, ("b1", "b2")))
+    eps, eps_root = (
+        float(at_least(n, f"{what}: {name}")) for n, name in zip(numbers[2:], ("eps", "eps_root"))
+    )
+    nests = len(state_of._fields) - 1
+
+    def init(params: Any) -> Any:
+        return state_of(start_of_count(), *(filled(params, 0.0, what) for _ in range(nests)))
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, structure = matched(grads, state.mu, what)
-        old = [like(structure, nest, f"{what}: the state") for nest in state[1:]]
+        old_mu, old_nu, *kept = (like(structure, n, f"{what}: the state") for n in state[1:])
         count = state.count + 1
         lack1, lack2 = 1.0 - b1**count, 1.0 - b2**count
-        mus = [mean(b1, mu, g) for mu, g in zip(old[0], leaves)]
-        nus = [mean(b2, nu, g * g) for nu, g in zip(old[1], leaves)]
-        result, greatest = [], []
-        for mu, nu, most in zip(mus, nus, old[2]):
-            lack = as_factor(lack2, nu.dtype)
-            most = np.maximum(most, nu / lack if of_corrected else nu)
-            square = most if of_corrected else most / lack
+        mus = [mean(b1, mu, g) for mu, g in zip(old_mu, leaves)]
+        nus = [mean(b2, nu, g * g) for nu, g in zip(old_nu, leaves)]
+        found, kept = squares(nus, lack2, *kept)
+        result = []
+        for mu, square in zip(mus, found):
             root = np.sqrt(square + eps_root if eps_root else square)
             result.append(mu / as_factor(lack1, mu.dtype) / (root + eps))
-            greatest.append(most)
-        nests = (unflatten(structure, leaves) for leaves in (mus, nus, greatest))
-        return unflatten(structure, result), ScaleByAmsgradState(count, *nests)
+        new = (unflatten(structure, leaves) for leaves in (mus, nus, *kept))
+        return unflatten(structure, result), state_of(count, *new)
 
     return GradientTransformation(init, update)
